@@ -1,0 +1,57 @@
+"""What can go wrong, as a user meets it.
+
+EdgettError                     exit code
+├── UsageError                  2    an option, or the place it points to, cannot be used
+├── InputError                  3    what was given cannot be read or does not fit
+│   ├── ModelError                   the model
+│   ├── DataError                    the data
+│   └── ProfileError                 a target's profile or edgett.toml
+├── Infeasible                  4    no solution meets the constraints
+├── CheckFailed                 5    an artefact is not what was predicted
+└── ToolError                   6    a device, a converter or the file system failed
+
+Only `edgett.cli` catches these, prints them and exits. Everything else lets them pass.
+"""
+
+
+class EdgettError(Exception):
+    """`message` names the value and the limit it broke, `cure` says what to do about it."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, cure: str = "") -> None:
+        super().__init__(f"{message} {cure}".rstrip())
+        self.message = message
+        self.cure = cure
+
+
+class UsageError(EdgettError):
+    exit_code = 2
+
+
+class InputError(EdgettError):
+    exit_code = 3
+
+
+class ModelError(InputError):
+    pass
+
+
+class DataError(InputError):
+    pass
+
+
+class ProfileError(InputError):
+    pass
+
+
+class Infeasible(EdgettError):
+    exit_code = 4
+
+
+class CheckFailed(EdgettError):
+    exit_code = 5
+
+
+class ToolError(EdgettError):
+    exit_code = 6

@@ -1,0 +1,153 @@
+"""TFLite: write an artefact, read its graph back from the bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgett.errors import ToolError
+from edgett.export.owners import Owners
+from edgett.export.quiet import quiet
+from edgett.space.graph import Constant, Graph, Step
+
+# Operators that compute nothing the cost model counts: they move numbers, pool them or bend them.
+_UNCOUNTED = frozenset(
+    "RESHAPE TRANSPOSE SQUEEZE EXPAND_DIMS CONCATENATION PAD PADV2 MIRROR_PAD SLICE STRIDED_SLICE SPLIT SPLIT_V PACK "
+    "UNPACK TILE GATHER CAST SHAPE FILL RELU RELU6 RELU_N1_TO_1 LEAKY_RELU ELU GELU HARD_SWISH TANH LOGISTIC SOFTMAX "
+    "LOG_SOFTMAX MAX_POOL_2D AVERAGE_POOL_2D MEAN REDUCE_MAX REDUCE_MIN MAXIMUM MINIMUM RESIZE_BILINEAR "
+    "RESIZE_NEAREST_NEIGHBOR SPACE_TO_DEPTH DEPTH_TO_SPACE QUANTIZE DEQUANTIZE".split()
+)
+_ELEMENTWISE = frozenset({"ADD", "SUB", "MUL", "DIV"})
+
+
+def write(servable: Any, path: Path) -> None:
+    """Convert a `nn.servable.Servable` to float32 TFLite. Raises ToolError with the converter's own words."""
+    import tensorflow as tf
+
+    try:
+        with quiet(), tempfile.TemporaryDirectory(prefix="edgett-") as folder:
+            tf.saved_model.save(servable, folder, signatures={"serving_default": servable.serve})
+            content = tf.lite.TFLiteConverter.from_saved_model(folder).convert()
+    except OSError:
+        raise
+    except Exception as error:
+        raise ToolError(
+            f"TensorFlow's converter refuses the model: {_first_lines(error)}",
+            "A layer that TFLite has no operator for must be replaced in the model.",
+        ) from error
+    path.write_bytes(content)
+
+
+def read(path: Path, owners: Owners) -> Graph:
+    """The graph of a .tflite, counted from its bytes: constants that feed arithmetic, FLOPs, tensors.
+
+    Raises ToolError when the file is no TFLite model.
+    """
+    model = _parsed(path)
+    body = model.subgraphs[0]
+    signature = (model.signatureDefs or [None])[0]
+    outputs = {entry.tensorIndex: entry.name.decode() for entry in (signature.outputs if signature else ())}
+    names = [tensor.name.decode() for tensor in body.tensors]
+    used: set[int] = set()
+    steps = []
+    for operator in body.operators:
+        kind = _kind(model, operator)
+        inputs = [index for index in operator.inputs if index >= 0]
+        stored = {index: _values(model, body.tensors[index]) for index in inputs}
+        constants = {index: values for index, values in stored.items() if values is not None}
+        made = list(operator.outputs)
+        hints = [owners.producers.get(outputs[index], "") for index in made if index in outputs]
+        layer = owners.layer([names[index] for index in made] + hints)
+        reads = tuple(str(index) for index in inputs if index not in constants)
+        writes = tuple(str(index) for index in made)
+        used.update(map(int, reads + writes))
+        kept, flops = _count(kind, body.tensors, operator, constants)
+        steps.append(Step(layer, kind, reads, writes, kept, flops))
+    sizes = {str(index): math.prod(_shape(body.tensors[index])) for index in used}
+    return Graph(tuple(steps), sizes, _known(body.inputs, sizes), _known(body.outputs, sizes))
+
+
+def _count(
+    kind: str, tensors: Any, operator: Any, constants: dict[int, Any]
+) -> tuple[tuple[Constant, ...], int | None]:
+    """The constants that an operator stores and its FLOPs; None for an operator without a rule."""
+    if kind in _UNCOUNTED:
+        return (), 0
+    kept = {index: values for index, values in constants.items() if values.dtype.kind == "f"}
+    first, made = _shape(tensors[operator.inputs[0]]), math.prod(_shape(tensors[operator.outputs[0]]))
+    if kind in _ELEMENTWISE:
+        return _constants(kept), made
+    if kind not in ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"):
+        return _constants(kept), None
+    slot = 2 if kind != "TRANSPOSE_CONV" else 3
+    bias = int(operator.inputs[slot]) if len(operator.inputs) > slot else -1
+    # Convolutions must have a bias in TFLite: the converter stores zeros where the model has none.
+    biased = bias in kept and bool(np.any(kept[bias]))
+    if not biased:
+        kept.pop(bias, None)
+    weight = _shape(tensors[operator.inputs[1]])
+    if kind == "FULLY_CONNECTED":
+        flops = 2 * math.prod(first) * weight[0]
+    elif kind == "CONV_2D":
+        flops = 2 * made * math.prod(weight[1:])
+    elif kind == "DEPTHWISE_CONV_2D":
+        flops = 2 * made * math.prod(weight[1:3])
+    else:
+        flops = 2 * math.prod(_shape(tensors[operator.inputs[2]])) * math.prod(weight[:3])
+    return _constants(kept), flops + made * biased
+
+
+def _constants(values: dict[int, Any]) -> tuple[Constant, ...]:
+    return tuple(Constant(hashlib.sha256(array.tobytes()).hexdigest(), array.size) for array in values.values())
+
+
+def _values(model: Any, tensor: Any) -> Any:
+    """The numbers of a constant tensor; None for one that is computed."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    data = model.buffers[tensor.buffer].data
+    if data is None or len(data) == 0:
+        return None
+    kinds = {schema.TensorType.FLOAT32: np.float32, schema.TensorType.FLOAT16: np.float16,
+             schema.TensorType.INT32: np.int32, schema.TensorType.INT64: np.int64, schema.TensorType.INT8: np.int8,
+             schema.TensorType.UINT8: np.uint8, schema.TensorType.BOOL: np.bool_}  # fmt: skip
+    return np.frombuffer(bytes(data), kinds.get(tensor.type, np.uint8))
+
+
+def _kind(model: Any, operator: Any) -> str:
+    from ai_edge_litert import schema_py_generated as schema
+
+    code = model.operatorCodes[operator.opcodeIndex]
+    if code.customCode:
+        return str(code.customCode.decode())
+    number = max(code.builtinCode, code.deprecatedBuiltinCode)
+    return next(name for name, value in vars(schema.BuiltinOperator).items() if value == number)
+
+
+def _parsed(path: Path) -> Any:
+    from ai_edge_litert import schema_py_generated as schema
+
+    content = path.read_bytes()
+    try:
+        if content[4:8] != b"TFL3":
+            raise ValueError("the identifier TFL3 is missing")
+        return schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    except Exception as error:
+        raise ToolError(f"{path} is no TFLite model: {error}.", "Export it again.") from error
+
+
+def _shape(tensor: Any) -> tuple[int, ...]:
+    return tuple(int(size) for size in tensor.shape) if tensor.shape is not None else ()
+
+
+def _known(indices: Any, sizes: dict[str, int]) -> tuple[str, ...]:
+    return tuple(str(index) for index in indices if str(index) in sizes)
+
+
+def _first_lines(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,73 @@
+"""An inference form as the TensorFlow function that the converters take."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from edgett.nn.trace import Call, Trace
+
+
+class Servable(tf.Module):
+    """Runs an inference form: named inputs of a fixed batch to named outputs.
+
+    Every call runs under a name scope of its own, so that each operator of an exported graph can be told to belong to
+    a layer: `paths` maps scopes to the paths of the layers, `producers` each output to the scope that makes it. Names
+    depend on the model alone, not on what else the process has built.
+    """
+
+    def __init__(self, form: Trace) -> None:
+        super().__init__(name="edgett")
+        self.form = form
+        # Keras hides its variables from tf.Module, and one that is not found is not frozen into the file.
+        self.tracked = [weight.value for call in form.calls for weight in getattr(call.layer, "variables", ())]
+        scopes = _scopes(form.calls)
+        self.paths: Mapping[str, str] = {scope: call.path for scope, call in zip(scopes, form.calls, strict=True)}
+        self.producers = {
+            name: next((s for s, call in zip(scopes, form.calls, strict=True) if _makes(call, tensor)), "")
+            for name, tensor in form.outputs.items()
+        }
+        self.signature = [tf.TensorSpec(tensor.shape, tensor.dtype, name=name) for name, tensor in form.inputs.items()]
+        self.serve = tf.function(self._run, input_signature=self.signature)
+
+    def _run(self, *inputs: Any) -> dict[str, Any]:
+        form = self.form
+        known = {id(spec): tensor for spec, tensor in zip(form.inputs.values(), inputs, strict=True)}
+
+        def value(leaf: Any) -> Any:
+            return known[id(leaf)] if isinstance(leaf, keras.KerasTensor) else leaf
+
+        for scope, call in zip(self.paths, form.calls, strict=True):
+            args, kwargs = keras.tree.map_structure(value, (call.args, dict(call.kwargs)))
+            if getattr(call.layer, "_call_has_training_arg", False):
+                kwargs["training"] = False
+            with tf.name_scope(scope):
+                outputs = keras.tree.flatten(call.layer(*args, **kwargs))
+            known.update((id(spec), output) for spec, output in zip(call.writes, outputs, strict=True))
+        return {
+            name: tf.identity(known[id(tensor)], name=f"{_clean(name)}_out") for name, tensor in form.outputs.items()
+        }
+
+
+def _makes(call: Call, tensor: Any) -> bool:
+    return any(made is tensor for made in call.writes)
+
+
+def _scopes(calls: tuple[Call, ...]) -> list[str]:
+    """A scope for each call: its path without what TensorFlow forbids, numbered where it stands twice."""
+    scopes: list[str] = []
+    for call in calls:
+        scope, number = _clean(call.path), 2
+        while scope in scopes:
+            scope, number = f"{_clean(call.path)}.{number}", number + 1
+        scopes.append(scope)
+    return scopes
+
+
+def _clean(name: str) -> str:
+    text = re.sub(r"[^A-Za-z0-9_.-]", ".", name)
+    return text if text[0].isalnum() else f"x{text}"

@@ -1,0 +1,108 @@
+"""A model as the flat list of the layer calls it is made of, nested models opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+
+from edgett.errors import ModelError
+
+Tensor = Any  # a keras.KerasTensor; identity is what counts
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One call of one layer (or of a bare Keras operation)."""
+
+    path: str
+    layer: Any
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    outputs: Any
+
+    @property
+    def reads(self) -> tuple[Tensor, ...]:
+        """The tensors that the call reads."""
+        return tuple(tensor for tensor in keras.tree.flatten((self.args, dict(self.kwargs))) if _is_tensor(tensor))
+
+    @property
+    def writes(self) -> tuple[Tensor, ...]:
+        """The tensors that the call makes."""
+        return tuple(keras.tree.flatten(self.outputs))
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """The calls of a model in the order they can run in, between named inputs and outputs."""
+
+    inputs: Mapping[str, Tensor]
+    outputs: Mapping[str, Tensor]
+    calls: tuple[Call, ...] = field(repr=False)
+
+    def calls_of(self, layer: Any) -> tuple[Call, ...]:
+        """Every call of that very layer."""
+        return tuple(call for call in self.calls if call.layer is layer)
+
+    def readers(self, tensor: Tensor) -> tuple[Call, ...]:
+        """The calls that read the tensor."""
+        return tuple(call for call in self.calls if any(read is tensor for read in call.reads))
+
+
+def trace(model: keras.Model, batch: int | None = None) -> Trace:
+    """Follow inputs of `batch` samples through the model; nothing is computed and the model stays as it is.
+
+    A call's path is its layer's name behind the names of the models around it: "encoder/fc1". Raises ModelError for a
+    model that is neither Sequential nor functional.
+    """
+    graph = opened(model)
+    calls: list[Call] = []
+    inputs = {
+        tensor.name: keras.KerasTensor((batch, *tensor.shape[1:]), tensor.dtype, name=tensor.name)
+        for tensor in graph.inputs
+    }
+    results = _follow(graph, list(inputs.values()), "", calls)
+    names = output_names(model)
+    return Trace(inputs, dict(zip(names, keras.tree.flatten(results), strict=True)), tuple(calls))
+
+
+def opened(model: keras.Model) -> Any:
+    """The functional graph of a model. Raises ModelError when it has none."""
+    if isinstance(model, keras.Sequential) and model.built:
+        return keras.Model(model.inputs, model.outputs, name=model.name)
+    if isinstance(model, keras.Function):
+        return model
+    raise ModelError(
+        f"model {model.name!r} is a {type(model).__name__}, which hides its layers in Python code;"
+        " edgett can open Sequential and functional models.",
+        "Rebuild it with keras.Input and layer calls, or call it once on a keras.Input and wrap the result in"
+        " keras.Model.",
+    )
+
+
+def output_names(model: keras.Model) -> tuple[str, ...]:
+    """The names of a model's outputs, as `compile` and `fit` know them; a name that stands twice gets a number."""
+    names: list[str] = []
+    for name in model.output_names:
+        twins = sum(known == name or known.startswith(f"{name}.") for known in names)
+        names.append(f"{name}.{twins + 1}" if twins else name)
+    return tuple(names)
+
+
+def _follow(graph: Any, inputs: list[Tensor], prefix: str, calls: list[Call]) -> Any:
+    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        path = prefix + layer.name
+        if isinstance(layer, keras.Sequential) or isinstance(layer, keras.Function):
+            return _follow(opened(layer), keras.tree.flatten(args), path + "/", calls)
+        outputs = layer.compute_output_spec(*args, **kwargs)
+        outputs = keras.tree.map_structure(lambda spec: keras.KerasTensor(spec.shape, spec.dtype), outputs)
+        calls.append(Call(path, layer, args, kwargs, outputs))
+        return outputs
+
+    return graph._run_through_graph(inputs, call_fn=call)
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, keras.KerasTensor)

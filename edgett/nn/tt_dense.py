@@ -1,0 +1,159 @@
+"""`TTDense`: a dense layer whose weight is a tensor train."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from edgett.nn.decompose import Cores, tt_svd
+from edgett.space.contraction import Product, Reshape, matrix_axes, plan
+from edgett.space.cost import rebuild_from
+from edgett.values import Order, TTShape
+
+
+@keras.saving.register_keras_serializable(package="edgett")
+class TTDense(keras.layers.Layer):
+    """Maps (batch, X) to (batch, Y) as `Dense` does, with a tensor train in place of the weight X x Y.
+
+    `inputs` x_1..x_L and `outputs` y_1..y_L factorise X and Y, `ranks` are r_0..r_L with r_0 = r_L = 1; core i has T3F's
+    layout (r_{i-1}, x_i, y_i, r_i) and is a trainable weight named `core_i`. The other arguments are those of
+    `keras.layers.Dense`; a kernel regulariser sees the dense weight that the cores stand for.
+
+    A batch either meets the cores one after the other or the dense weight rebuilt from them, whichever costs less for
+    its size; the result is the same to float32 rounding. A graph without a fixed batch contracts when it infers.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        ranks: Sequence[int],
+        order: Order | str = Order.LAST_FIRST,
+        *,
+        activation: Any = None,
+        use_bias: bool = True,
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        bias_constraint: Any = None,
+        **keywords: Any,
+    ) -> None:
+        super().__init__(activity_regularizer=activity_regularizer, **keywords)
+        self.shape = TTShape(tuple(inputs), tuple(outputs), tuple(ranks), Order(order))
+        self.activation = keras.activations.get(activation)
+        self.use_bias = use_bias
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
+        self.bias_constraint = keras.constraints.get(bias_constraint)
+        self.input_spec = keras.layers.InputSpec(ndim=2, axes={-1: self.shape.matrix[0]})
+        self.cores: list[Any] = []
+        self.bias: Any = None
+
+    @classmethod
+    def from_dense(cls, layer: keras.layers.Dense, shape: TTShape, cores: Cores | None = None) -> TTDense:
+        """The TT layer that stands in for a built `Dense`: same name, bias and activation, cores from TT-SVD.
+
+        `cores` may be given when they are known already. Raises ValueError when the sizes differ.
+        """
+        config = {name: value for name, value in layer.get_config().items() if name in _SHARED_WITH_DENSE}
+        twin = cls(shape.inputs, shape.outputs, shape.ranks, shape.order, **config)
+        twin.build((None, shape.matrix[0]))
+        weights = list(tt_svd(np.asarray(layer.kernel), shape) if cores is None else cores)
+        twin.set_weights(weights + ([np.asarray(layer.bias)] if layer.use_bias else []))
+        return twin
+
+    def build(self, input_shape: Any) -> None:
+        inputs, outputs = self.shape.matrix
+        # Every entry of the rebuilt weight is a sum over all paths through the ranks of products of L entries; this
+        # spread gives it the variance of Glorot's initialisation.
+        deviation = math.sqrt(2 / (inputs + outputs) / math.prod(self.shape.ranks)) ** (1 / self.shape.length)
+        self.cores = [
+            self.add_weight(
+                name=f"core_{index}", shape=core, initializer=keras.initializers.RandomNormal(stddev=deviation)
+            )
+            for index, core in enumerate(self.shape.cores)
+        ]
+        if self.use_bias:
+            self.bias = self.add_weight(
+                name="bias",
+                shape=(outputs,),
+                initializer=self.bias_initializer,
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+            )
+        self.built = True
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        if self.kernel_regularizer is not None:
+            self.add_loss(self.kernel_regularizer(self.kernel()))
+        outputs = self._product(inputs, training)
+        if self.bias is not None:
+            outputs = tf.nn.bias_add(outputs, tf.cast(self.bias, outputs.dtype))
+        return self.activation(outputs)
+
+    def kernel(self) -> Any:
+        """The dense weight (X, Y), rebuilt from the cores."""
+        weight = tf.ones((1, 1, 1), self.compute_dtype)
+        for core in map(tf.convert_to_tensor, self.cores):
+            rows, columns, _ = weight.shape
+            _, x, y, after = core.shape
+            weight = tf.reshape(tf.tensordot(weight, core, 1), (rows, columns, x, y, after))
+            weight = tf.reshape(tf.transpose(weight, (0, 2, 1, 3, 4)), (rows * x, columns * y, after))
+        return weight[:, :, 0]
+
+    def contract(self, inputs: Any) -> Any:
+        """The product with the weight, core by core, as `space.contraction` plans it."""
+        tensor = inputs
+        for operator in plan(self.shape, inputs.shape[0]):
+            if isinstance(operator, Product):
+                core = tf.transpose(tf.convert_to_tensor(self.cores[operator.core]), matrix_axes(self.shape.order))
+                tensor = tf.matmul(tensor, tf.reshape(core, (operator.inner, operator.columns)))
+            elif isinstance(operator, Reshape):
+                tensor = tf.reshape(tensor, operator.dims)
+            else:
+                tensor = tf.transpose(tensor, operator.axes)
+        return tensor
+
+    def _product(self, inputs: Any, training: bool | None) -> Any:
+        threshold = rebuild_from(self.shape)
+        batch = inputs.shape[0]
+        if batch is not None:
+            return tf.matmul(inputs, self.kernel()) if batch >= threshold else self.contract(inputs)
+        if not training or math.isinf(threshold):
+            return self.contract(inputs)
+        return tf.cond(
+            tf.cast(tf.shape(inputs)[0], tf.float32) >= threshold,
+            lambda: tf.matmul(inputs, self.kernel()),
+            lambda: self.contract(inputs),
+        )
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        return (*input_shape[:-1], self.shape.matrix[1])
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {
+            "inputs": list(self.shape.inputs),
+            "outputs": list(self.shape.outputs),
+            "ranks": list(self.shape.ranks),
+            "order": self.shape.order.value,
+            "activation": keras.activations.serialize(self.activation),
+            "use_bias": self.use_bias,
+            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
+            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+            "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
+            "activity_regularizer": keras.regularizers.serialize(self.activity_regularizer),
+            "bias_constraint": keras.constraints.serialize(self.bias_constraint),
+        }
+
+
+_SHARED_WITH_DENSE = frozenset(
+    "name dtype activation use_bias bias_initializer kernel_regularizer bias_regularizer activity_regularizer "
+    "bias_constraint".split()
+)

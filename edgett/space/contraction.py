@@ -1,0 +1,145 @@
+"""The contraction of an input with a TT weight, operator by operator.
+
+One plan serves everything: `nn.tt_dense` executes it, `space.cost` adds it up, and the exported graphs hold exactly
+these operators, so that what was predicted can be compared with what was written.
+
+Every core is one matrix product with a constant on the right. Between two products stands one transpose that moves
+whole runs of ranks; the last one (or, first to last, the first one) brings the batch back to the front.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from edgett.values import Order, TTShape
+
+
+@dataclass(frozen=True)
+class Reshape:
+    """Read the same numbers as `dims`."""
+
+    dims: tuple[int, ...]
+
+    @property
+    def reads(self) -> int:
+        """Elements read."""
+        return math.prod(self.dims)
+
+    writes = reads
+
+
+@dataclass(frozen=True)
+class Transpose:
+    """Copy a tensor of `dims` so that axis k of the result is axis `axes[k]` of the input."""
+
+    dims: tuple[int, ...]
+    axes: tuple[int, ...]
+
+    @property
+    def reads(self) -> int:
+        """Elements read."""
+        return math.prod(self.dims)
+
+    writes = reads
+
+
+@dataclass(frozen=True)
+class Product:
+    """Multiply (rows, inner) by the matrix (inner, columns) of core number `core`."""
+
+    core: int
+    rows: int
+    inner: int
+    columns: int
+
+    @property
+    def reads(self) -> int:
+        """Elements read, the constant not among them."""
+        return self.rows * self.inner
+
+    @property
+    def writes(self) -> int:
+        """Elements written."""
+        return self.rows * self.columns
+
+    @property
+    def flops(self) -> int:
+        """Two for a multiplication and its addition."""
+        return 2 * self.rows * self.inner * self.columns
+
+
+Operator = Reshape | Transpose | Product
+
+
+def plan(shape: TTShape, batch: int | None = 1) -> tuple[Operator, ...]:
+    """The operators that map an input (batch, X) to an output (batch, Y), the bias left out.
+
+    With a `batch` of None the sizes that grow with the batch are -1: at most one an operator, as a reshape wants it.
+    """
+    if batch is None:
+        return tuple(_open(*pair) for pair in zip(plan(shape, 2), plan(shape, 3), strict=True))
+    inputs, outputs = shape.matrix
+    walk = _last_to_first if shape.order is Order.LAST_FIRST else _first_to_last
+    operators: list[Operator] = []
+    dims: tuple[int, ...] = (batch, inputs)
+    for operator in walk(shape, batch):
+        if isinstance(operator, Transpose):
+            operator = _squeezed(operator)
+            if operator.axes == tuple(range(len(operator.axes))):
+                continue
+            wanted, after = operator.dims, tuple(operator.dims[axis] for axis in operator.axes)
+        else:
+            wanted, after = (operator.rows, operator.inner), (operator.rows, operator.columns)
+        if dims != wanted:
+            operators.append(Reshape(wanted))
+        operators.append(operator)
+        dims = after
+    if dims != (batch, outputs):
+        operators.append(Reshape((batch, outputs)))
+    return tuple(operators)
+
+
+def matrix_axes(order: Order) -> tuple[int, int, int, int]:
+    """How to transpose a core (r, x, y, r') so that reshaping it to (inner, columns) gives the matrix of its product."""
+    return (1, 3, 2, 0) if order is Order.LAST_FIRST else (1, 0, 2, 3)
+
+
+def _last_to_first(shape: TTShape, batch: int) -> Iterator[Transpose | Product]:
+    rows = batch * math.prod(shape.inputs)
+    for core in reversed(range(shape.length)):
+        before, x, y, after = shape.cores[core]
+        rows //= x
+        yield Product(core, rows, x * after, y * before)
+        if core:
+            yield Transpose((rows, y, before), (1, 0, 2))
+        else:
+            yield Transpose((rows // batch, batch, y), (1, 2, 0))
+        rows *= y
+
+
+def _first_to_last(shape: TTShape, batch: int) -> Iterator[Transpose | Product]:
+    rows = batch * math.prod(shape.inputs)
+    for core, (before, x, y, after) in enumerate(shape.cores):
+        rows //= x
+        if core:
+            yield Transpose((x, rows, before), (1, 0, 2))
+        else:
+            yield Transpose((batch, x, rows // batch), (2, 0, 1))
+        yield Product(core, rows, x * before, y * after)
+        rows *= y
+
+
+def _open(two: Operator, three: Operator) -> Operator:
+    """The operator for any batch, from the same one for two samples and for three."""
+    if isinstance(two, Product):
+        return replace(two, rows=-1)
+    return replace(two, dims=tuple(a if a == b else -1 for a, b in zip(two.dims, three.dims, strict=True)))
+
+
+def _squeezed(transpose: Transpose) -> Transpose:
+    """The same copy without the axes of size 1."""
+    wide = [axis for axis, size in enumerate(transpose.dims) if size > 1]
+    axes = tuple(wide.index(axis) for axis in transpose.axes if axis in wide)
+    return Transpose(tuple(transpose.dims[axis] for axis in wide), axes)

@@ -1,0 +1,83 @@
+"""What a layer costs: `exact`, which drives every decision, and `paper`, which reproduces the paper's tables.
+
+Parameters count every number stored, the bias included. FLOPs count a multiplication as one and an addition as one.
+"""
+
+from __future__ import annotations
+
+import math
+
+from edgett.space.contraction import Product, Transpose, plan
+from edgett.values import Cost, CostModel, Layer, Order, TTShape
+
+# Copying one element in a transpose takes a CPU about as long as this many floating-point operations of a matrix
+# product (measured by tools/benchmark.py training).
+FLOPS_PER_MOVED_ELEMENT = 16
+
+
+def dense(layer: Layer) -> Cost:
+    """The dense layer itself: XY + Y parameters, 2XY + Y FLOPs."""
+    product, bias = layer.inputs * layer.outputs, layer.outputs * layer.bias
+    return Cost(params=product + bias, flops=2 * product + bias, peak_elements=layer.inputs + layer.outputs)
+
+
+def tt(layer: Layer, shape: TTShape, model: CostModel = CostModel.EXACT) -> Cost:
+    """The layer in the given shape, for one sample. Raises ValueError when the shape is of another size."""
+    if shape.matrix != (layer.inputs, layer.outputs):
+        raise ValueError(f"{shape} is {shape.matrix[0]}x{shape.matrix[1]}, layer {layer.name!r} is not")
+    bias = layer.outputs * layer.bias
+    operators = plan(shape)
+    peak = max(operator.reads + operator.writes for operator in operators)
+    return Cost(
+        params=params(shape) + bias,
+        flops=(exact_flops(shape) if model is CostModel.EXACT else paper_flops(shape)) + bias,
+        peak_elements=max(peak, 2 * bias),
+        moved_elements=sum(operator.writes for operator in operators if isinstance(operator, Transpose)),
+    )
+
+
+def params(shape: TTShape) -> int:
+    """The numbers in the cores: the sum of r x y r'."""
+    return sum(math.prod(core) for core in shape.cores)
+
+
+def exact_flops(shape: TTShape) -> int:
+    """What the contraction executes for one sample, bias left out.
+
+    Last core first: sum over i of 2 r_{i-1} x_i y_i r_i (x_1 ... x_{i-1}) (y_{i+1} ... y_L); first core first mirrors
+    the rows to (y_1 ... y_{i-1}) (x_{i+1} ... x_L). Source: the order of products in T3F's `tt_dense_matmul`.
+    """
+    left, right = (shape.inputs, shape.outputs) if shape.order is Order.LAST_FIRST else (shape.outputs, shape.inputs)
+    return sum(
+        2 * math.prod(core) * math.prod(left[:i]) * math.prod(right[i + 1 :]) for i, core in enumerate(shape.cores)
+    )
+
+
+def paper_flops(shape: TTShape) -> int:
+    """Equation 4 of the paper as printed, bias left out: the rows x_1 ... x_{L-1} of the last core stand in every term."""
+    rows = math.prod(shape.inputs[:-1])
+    return sum(
+        before * y * x * after * rows + before * x * y * after + x * after * rows for before, x, y, after in shape.cores
+    )
+
+
+def rebuild_flops(shape: TTShape) -> int:
+    """FLOPs of multiplying the cores out to the dense weight, first to last."""
+    rows = columns = 1
+    total = 0
+    for before, x, y, after in shape.cores:
+        total += 2 * rows * columns * before * x * y * after
+        rows, columns = rows * x, columns * y
+    return total
+
+
+def rebuild_from(shape: TTShape) -> float:
+    """The batch from which rebuilding the dense weight is cheaper than contracting each sample with the cores.
+
+    Infinite when contracting a sample costs less than the dense product itself.
+    """
+    moved = sum(operator.writes for operator in plan(shape) if isinstance(operator, Transpose))
+    contract = exact_flops(shape) + FLOPS_PER_MOVED_ELEMENT * moved
+    inputs, outputs = shape.matrix
+    saved = contract - 2 * inputs * outputs
+    return math.inf if saved <= 0 else rebuild_flops(shape) / saved

@@ -1,0 +1,152 @@
+"""A model as the operators an interpreter runs, one after the other: what they store, compute and keep alive.
+
+The prediction and what is read back from an exported file are both a `Graph`, so that one set of sums serves both
+and comparing them compares nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from edgett.space.contraction import Product, plan
+from edgett.values import TTShape
+
+ALIGNMENT = 16
+"""Bytes to which interpreters round every tensor up (tflite-micro: `MicroArenaBufferAlignment`)."""
+
+
+@dataclass(frozen=True)
+class Constant:
+    """Numbers stored in the file that feed arithmetic. The same `key` in one layer is the same constant."""
+
+    key: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operator: the layer it belongs to, the tensors it reads and writes (constants apart), its FLOPs.
+
+    `flops` is None when there is no rule that counts the operator.
+    """
+
+    layer: str
+    operator: str
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    constants: tuple[Constant, ...] = ()
+    flops: int | None = 0
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Steps in the order they run; `sizes` gives every tensor's elements, inputs and outputs live to the last step."""
+
+    steps: tuple[Step, ...]
+    sizes: Mapping[str, int]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    def params(self, layer: str | None = None) -> int:
+        """Numbers stored, of one layer or of all."""
+        distinct = {(step.layer, constant) for step in self._of(layer) for constant in step.constants}
+        return sum(constant.count for _, constant in distinct)
+
+    def flops(self, layer: str | None = None) -> int:
+        """FLOPs of every operator that has a rule, of one layer or of all."""
+        return sum(step.flops or 0 for step in self._of(layer))
+
+    @property
+    def unruled(self) -> tuple[str, ...]:
+        """Operators that no rule counts, as "operator (layer)"; the totals are partial when there are any."""
+        return tuple(dict.fromkeys(f"{step.operator} ({step.layer})" for step in self.steps if step.flops is None))
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers that store or compute anything, in the order they run."""
+        return tuple(dict.fromkeys(step.layer for step in self.steps if step.constants or step.flops))
+
+    def _of(self, layer: str | None) -> Iterator[Step]:
+        return (step for step in self.steps if layer is None or step.layer == layer)
+
+
+def live_bytes(graph: Graph, size: int = 4) -> int:
+    """The most that is alive at once: no plan can do with less. `size` is the bytes of an element."""
+    spans = _spans(graph)
+    return max(
+        (
+            sum(graph.sizes[name] * size for name, (first, last) in spans.items() if first <= step <= last)
+            for step in range(len(graph.steps))
+        ),
+        default=0,
+    )
+
+
+def arena_bytes(graph: Graph, size: int = 4) -> int:
+    """What an interpreter's memory plan takes: tensors placed largest first in the first gap that is free while they live.
+
+    The greedy plan of tflite-micro (`GreedyMemoryPlanner`) and of LiteRT's arena; at least `live_bytes`.
+    """
+    spans = _spans(graph)
+    placed: list[tuple[int, int, int, int]] = []
+    for name in sorted(spans, key=lambda name: -graph.sizes[name]):
+        first, last = spans[name]
+        wide = -(-graph.sizes[name] * size // ALIGNMENT) * ALIGNMENT
+        offset = 0
+        for start, end, other_first, other_last in sorted(placed):
+            if other_first <= last and first <= other_last:
+                if start - offset >= wide:
+                    break
+                offset = max(offset, end)
+        placed.append((offset, offset + wide, first, last))
+    return max((end for _, end, _, _ in placed), default=0)
+
+
+def with_shapes(graph: Graph, shapes: Mapping[str, TTShape], batch: int = 1) -> Graph:
+    """The graph with every dense step of the layers named by `shapes` replaced by the steps of its TT shape."""
+    steps: list[Step] = []
+    sizes = dict(graph.sizes)
+    for step in graph.steps:
+        if step.operator == "Dense" and step.layer in shapes:
+            steps += tt_steps(step, shapes[step.layer], batch, sizes)
+        else:
+            steps.append(step)
+    return replace(graph, steps=tuple(steps), sizes=sizes)
+
+
+def tt_steps(step: Step, shape: TTShape, batch: int, sizes: dict[str, int]) -> list[Step]:
+    """The steps of a TT layer between the tensors that `step` reads and writes; new tensors join `sizes`.
+
+    A constant "bias" of `step` becomes one ADD behind the last product.
+    """
+    (source,), (target,) = step.reads, step.writes
+    bias = [constant for constant in step.constants if constant.key == "bias"]
+    operators = plan(shape, batch)
+    tensor, steps = source, []
+    for index, operator in enumerate(operators):
+        result = f"{target}/{index}" if bias or index < len(operators) - 1 else target
+        sizes[result] = operator.writes
+        if isinstance(operator, Product):
+            core = Constant(f"core_{operator.core}", operator.inner * operator.columns)
+            steps.append(Step(step.layer, "Product", (tensor,), (result,), (core,), operator.flops))
+        else:
+            steps.append(Step(step.layer, type(operator).__name__, (tensor,), (result,)))
+        tensor = result
+    if bias:
+        steps.append(Step(step.layer, "Add", (tensor,), (target,), tuple(bias), sizes[target]))
+    return steps
+
+
+def _spans(graph: Graph) -> dict[str, tuple[int, int]]:
+    """The first and the last step at which each tensor is alive."""
+    final = len(graph.steps) - 1
+    spans = dict.fromkeys(graph.inputs, (0, 0))
+    for index, step in enumerate(graph.steps):
+        for name in step.writes:
+            spans[name] = (index, index)
+        for name in step.reads:
+            spans[name] = (spans[name][0], index)
+    for name in graph.outputs:
+        spans[name] = (spans[name][0] if name in spans else 0, final)
+    return spans
