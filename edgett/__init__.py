@@ -1,0 +1,32 @@
+"""edgett makes a trained Keras model fit a device: large fully connected layers become tensor-train layers."""
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "compress": "edgett.api",
+    "explore": "edgett.api",
+    "load_target": "edgett.targets",
+    "TTDense": "edgett.nn.tt_dense",
+    "TTShape": "edgett.values",
+    "Layer": "edgett.values",
+    "Outcome": "edgett.pipeline",
+    "EdgettError": "edgett.errors",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    """The public names are imported when they are first used: most need TensorFlow, `edgett --help` does not."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("edgett")
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'edgett' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

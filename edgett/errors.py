@@ -8,7 +8,8 @@ EdgettError                     exit code
 │   └── ProfileError                 a target's profile or edgett.toml
 ├── Infeasible                  4    no solution meets the constraints
 ├── CheckFailed                 5    an artefact is not what was predicted
-└── ToolError                   6    a device, a converter or the file system failed
+├── ToolError                   6    a device, a converter or the file system failed
+└── Interrupted               130    Ctrl-C
 
 Only `edgett.cli` catches these, prints them and exits. Everything else lets them pass.
 """
@@ -55,3 +56,7 @@ class CheckFailed(EdgettError):
 
 class ToolError(EdgettError):
     exit_code = 6
+
+
+class Interrupted(EdgettError):
+    exit_code = 130

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,8 +48,8 @@ class Objective(enum.Enum):
 class Cost:
     """What a layer or a model costs for one input sample.
 
-    `params` and `peak_elements` count numbers, `flops` counts a multiplication as one and an addition as one,
-    `moved_elements` counts what transposes copy. Costs of layers that run one after the other add up; the peak is
+    `params` and `peak_elements` count numbers, `flops` counts a multiplication as one and an addition as one, `macs`
+    the multiplications that an addition follows, `moved_elements` what transposes copy. Costs of layers that run one after the other add up; the peak is
     the larger one.
     """
 
@@ -57,6 +57,7 @@ class Cost:
     flops: int
     peak_elements: int = 0
     moved_elements: int = 0
+    macs: int = 0
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(
@@ -64,6 +65,7 @@ class Cost:
             self.flops + other.flops,
             max(self.peak_elements, other.peak_elements),
             self.moved_elements + other.moved_elements,
+            self.macs + other.macs,
         )
 
 
@@ -79,6 +81,14 @@ class Layer:
     def __post_init__(self) -> None:
         if self.inputs < 1 or self.outputs < 1:
             raise ValueError(f"layer {self.name!r} is {self.inputs}x{self.outputs}: both sizes must be at least 1")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A fully connected layer of a model, and why it is left alone (None: it is not)."""
+
+    layer: Layer
+    excluded: str | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +126,127 @@ class TTShape:
     def matrix(self) -> tuple[int, int]:
         """The size (X, Y) of the weight that the cores stand for."""
         return math.prod(self.inputs), math.prod(self.outputs)
+
+
+@dataclass(frozen=True)
+class Score:
+    """The figure of one output. `relative`: a drop is a share of the baseline, not percentage points."""
+
+    output: str
+    metric: str
+    value: float
+    higher_is_better: bool = True
+    relative: bool = False
+
+
+@dataclass(frozen=True)
+class Quality:
+    """A model's scores, one an output, and its loss without regularisers (None: it has no loss)."""
+
+    scores: tuple[Score, ...]
+    loss: float | None = None
+
+    def drop_from(self, baseline: Quality) -> float:
+        """How much worse this is, at its worst output: percentage points of an accuracy, else % of the baseline.
+
+        Negative if every output is better. Infinite if a score is not finite, so that a diverged model is never chosen.
+        A baseline of 0 has no share to take: the difference counts as if it were 1.
+        """
+        pairs = list(zip(baseline.scores, self.scores, strict=True))
+        if any((a.output, a.metric) != (b.output, b.metric) for a, b in pairs):
+            raise ValueError(f"scores of different outputs or metrics: {baseline.scores}, {self.scores}")
+        return max(_loss_of_score(a, b) for a, b in pairs)
+
+
+def _loss_of_score(baseline: Score, other: Score) -> float:
+    worse = baseline.value - other.value if baseline.higher_is_better else other.value - baseline.value
+    if not math.isfinite(worse):
+        return math.inf
+    return 100 * worse / ((abs(baseline.value) or 1.0) if baseline.relative else 1.0)
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A TT shape for every layer that is factorised, jointly, and what the whole model then costs.
+
+    `number` counts the joint candidates of a run from 0; `file_bytes` is the predicted size of the exported file.
+    """
+
+    number: int
+    shapes: Mapping[str, TTShape]
+    cost: Cost
+    file_bytes: int
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A solution after fine-tuning. `quality` and `drop` are of the validation data; a drop of inf never holds."""
+
+    solution: Solution
+    quality: Quality
+    drop: float
+    epochs: int
+    seed: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """Limits of the whole model, absolute; None is no limit."""
+
+    model_bytes: int | None
+    peak_activation_bytes: int | None
+    flops: int | None
+    latency_ms: float | None
+    accuracy_drop_pp: float | None
+    objective: Objective
+
+
+@dataclass(frozen=True)
+class Holding:
+    """One constraint and what a model makes of it; `holds` is None where nothing can check it yet."""
+
+    name: str
+    limit: float
+    value: float | None
+    holds: bool | None
+
+
+@dataclass(frozen=True)
+class Picks:
+    """The trials that are exported, all of them within the constraints."""
+
+    recommended: Trial
+    highest_accuracy: Trial
+    lowest_memory: Trial
+    lowest_flops: Trial
+
+    def named(self) -> dict[str, Trial]:
+        """The picks by their names, the recommended one first."""
+        return {
+            name: getattr(self, name) for name in ("recommended", "highest_accuracy", "lowest_memory", "lowest_flops")
+        }
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file that was written, its path relative to the run."""
+
+    path: Path
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """A place where an artefact is not what was predicted."""
+
+    where: str
+    predicted: float
+    found: float
+
+    def __str__(self) -> str:
+        return f"{self.where}: predicted {self.predicted:,}, found {self.found:,}"
 
 
 class Meter(Protocol):

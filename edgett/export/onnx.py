@@ -9,7 +9,7 @@ from typing import Any
 
 from edgett.errors import ToolError
 from edgett.export.owners import UNKNOWN, Owners
-from edgett.export.quiet import quiet
+from edgett.quiet import quiet
 from edgett.space.graph import Constant, Graph, Step
 
 OPSET = 17

@@ -12,7 +12,7 @@ import numpy as np
 
 from edgett.errors import ToolError
 from edgett.export.owners import Owners
-from edgett.export.quiet import quiet
+from edgett.quiet import quiet
 from edgett.space.graph import Constant, Graph, Step
 
 # Operators that compute nothing the cost model counts: they move numbers, pool them or bend them.

@@ -11,15 +11,7 @@ import keras
 from edgett.errors import ModelError, UsageError
 from edgett.nn.trace import Call, Trace, trace
 from edgett.nn.tt_dense import TTDense
-from edgett.values import Layer, TTShape
-
-
-@dataclass(frozen=True)
-class Found:
-    """A fully connected layer of a model, and why it is left alone (None: it is not)."""
-
-    layer: Layer
-    excluded: str | None
+from edgett.values import Found, Layer, TTShape
 
 
 @dataclass(frozen=True)
@@ -85,6 +77,11 @@ def replace(model: keras.Model, shapes: Mapping[str, TTShape], cores: Mapping[st
     if model.compiled and not clone.compiled:
         clone.compile_from_config(model.get_compile_config())
     return clone
+
+
+def tt_layers(model: keras.Model) -> dict[str, TTDense]:
+    """The TT layers of a model by path."""
+    return {call.path: call.layer for call in trace(model).calls if isinstance(call.layer, TTDense)}
 
 
 def _judge(call: Call, flow: Trace, wish: Wish, total: int) -> Found:

@@ -119,13 +119,13 @@ def _biased(call: Call, writer: _Writer, name: str, kernel: Constant, flops: int
     """A product, then its bias and its activation: in one step when `fused`."""
     made, source = _elements(call), writer.reads(call)
     if not call.layer.use_bias:
-        result = writer.add(call, name, source, made, constants=(kernel,), flops=flops)
+        result = writer.add(call, name, source, made, constants=(kernel,), flops=flops, macs=flops // 2)
         return _activated(call, writer, result)
     bias = Constant("bias", math.prod(call.layer.bias.shape))
     if writer.fused or (name == "Dense" and len(call.reads[0].shape) == 2):
-        result = writer.add(call, name, source, made, constants=(kernel, bias), flops=flops + made)
+        result = writer.add(call, name, source, made, constants=(kernel, bias), flops=flops + made, macs=flops // 2)
     else:
-        result = writer.add(call, name, source, made, constants=(kernel,), flops=flops)
+        result = writer.add(call, name, source, made, constants=(kernel,), flops=flops, macs=flops // 2)
         result = writer.add(call, "Add", result, made, constants=(bias,), flops=made)
     return _activated(call, writer, result)
 

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from edgett.errors import ModelError
+from edgett.nn import ports
 
 Tensor = Any  # a keras.KerasTensor; identity is what counts
 
@@ -58,14 +59,13 @@ def trace(model: keras.Model, batch: int | None = None) -> Trace:
     model that is neither Sequential nor functional.
     """
     graph = opened(model)
+    names = {id(tensor): name for name, tensor in ports.tensors(model, "input")}
+    inputs = {names[id(tensor)]: keras.KerasTensor((batch, *tensor.shape[1:]), tensor.dtype) for tensor in graph.inputs}
     calls: list[Call] = []
-    inputs = {
-        tensor.name: keras.KerasTensor((batch, *tensor.shape[1:]), tensor.dtype, name=tensor.name)
-        for tensor in graph.inputs
-    }
-    results = _follow(graph, list(inputs.values()), "", calls)
-    names = output_names(model)
-    return Trace(inputs, dict(zip(names, keras.tree.flatten(results), strict=True)), tuple(calls))
+    results = keras.tree.flatten(_follow(graph, list(inputs.values()), "", calls))
+    made = {id(tensor): result for tensor, result in zip(graph.outputs, results, strict=True)}
+    outputs = {name: made[id(tensor)] for name, tensor in ports.tensors(model, "output")}
+    return Trace(inputs, outputs, tuple(calls))
 
 
 def opened(model: keras.Model) -> Any:
@@ -80,15 +80,6 @@ def opened(model: keras.Model) -> Any:
         "Rebuild it with keras.Input and layer calls, or call it once on a keras.Input and wrap the result in"
         " keras.Model.",
     )
-
-
-def output_names(model: keras.Model) -> tuple[str, ...]:
-    """The names of a model's outputs, as `compile` and `fit` know them; a name that stands twice gets a number."""
-    names: list[str] = []
-    for name in model.output_names:
-        twins = sum(known == name or known.startswith(f"{name}.") for known in names)
-        names.append(f"{name}.{twins + 1}" if twins else name)
-    return tuple(names)
 
 
 def _follow(graph: Any, inputs: list[Tensor], prefix: str, calls: list[Call]) -> Any:

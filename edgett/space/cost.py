@@ -18,7 +18,9 @@ FLOPS_PER_MOVED_ELEMENT = 16
 def dense(layer: Layer) -> Cost:
     """The dense layer itself: XY + Y parameters, 2XY + Y FLOPs."""
     product, bias = layer.inputs * layer.outputs, layer.outputs * layer.bias
-    return Cost(params=product + bias, flops=2 * product + bias, peak_elements=layer.inputs + layer.outputs)
+    return Cost(
+        params=product + bias, flops=2 * product + bias, peak_elements=layer.inputs + layer.outputs, macs=product
+    )
 
 
 def tt(layer: Layer, shape: TTShape, model: CostModel = CostModel.EXACT) -> Cost:
@@ -33,6 +35,7 @@ def tt(layer: Layer, shape: TTShape, model: CostModel = CostModel.EXACT) -> Cost
         flops=(exact_flops(shape) if model is CostModel.EXACT else paper_flops(shape)) + bias,
         peak_elements=max(peak, 2 * bias),
         moved_elements=sum(operator.writes for operator in operators if isinstance(operator, Transpose)),
+        macs=exact_flops(shape) // 2,
     )
 
 

@@ -37,6 +37,7 @@ class Step:
     writes: tuple[str, ...]
     constants: tuple[Constant, ...] = ()
     flops: int | None = 0
+    macs: int = 0
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,11 @@ class Graph:
     def flops(self, layer: str | None = None) -> int:
         """FLOPs of every operator that has a rule, of one layer or of all."""
         return sum(step.flops or 0 for step in self._of(layer))
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of all products; known of predicted graphs only."""
+        return sum(step.macs for step in self.steps)
 
     @property
     def unruled(self) -> tuple[str, ...]:
@@ -129,7 +135,9 @@ def tt_steps(step: Step, shape: TTShape, batch: int, sizes: dict[str, int]) -> l
         sizes[result] = operator.writes
         if isinstance(operator, Product):
             core = Constant(f"core_{operator.core}", operator.inner * operator.columns)
-            steps.append(Step(step.layer, "Product", (tensor,), (result,), (core,), operator.flops))
+            steps.append(
+                Step(step.layer, "Product", (tensor,), (result,), (core,), operator.flops, operator.flops // 2)
+            )
         else:
             steps.append(Step(step.layer, type(operator).__name__, (tensor,), (result,)))
         tensor = result

@@ -1,14 +1,15 @@
-"""Keeps what the converters print off the screen."""
+"""Keeps what TensorFlow and the converters print off the screen."""
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from typing import TextIO
 
 
 @contextmanager
@@ -20,17 +21,22 @@ def quiet() -> Iterator[None]:
     sys.stdout.flush()
     sys.stderr.flush()
     with ExitStack() as stack:
-        sink = stack.enter_context(tempfile.TemporaryFile("w+"))
         for number in (1, 2):
             saved = os.dup(number)
             stack.callback(os.close, saved)
             stack.callback(os.dup2, saved, number)
-            os.dup2(sink.fileno(), number)
-        stack.enter_context(redirect_stdout(sink))
-        stack.enter_context(redirect_stderr(sink))
+            os.dup2(_sink().fileno(), number)
+        stack.enter_context(redirect_stdout(_sink()))
+        stack.enter_context(redirect_stderr(_sink()))
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
         level = logging.root.manager.disable
         logging.disable(logging.WARNING)
         stack.callback(logging.disable, level)
         yield
+
+
+@functools.cache
+def _sink() -> TextIO:
+    """Never closed: a logger that is made while it is quiet keeps the stream it found."""
+    return open(os.devnull, "w")  # noqa: PTH123, SIM115

@@ -1,0 +1,5 @@
+"""python -m edgett"""
+
+from edgett.cli import main
+
+main()

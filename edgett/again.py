@@ -1,0 +1,93 @@
+"""What can be had from a finished run without training: any solution exported, the artefacts checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgett.errors import UsageError
+from edgett.project import Job
+from edgett.release import BASELINE, FOLDER, SAMPLES_FILE, Release, write
+from edgett.release import check as check_files
+from edgett.report import document
+from edgett.run import Run, file_digest
+from edgett.session import resume
+from edgett.values import Artifact
+
+
+def export(path: Path, number: int | None, suffixes: Sequence[str], folder: Path, batch: int) -> dict[str, Any]:
+    """Write a solution of the run as solution-<number>.<suffix> into `folder`, checked; the check's document.
+
+    The recommended solution where `number` is None. Raises UsageError when the run has no such solution.
+    """
+    from edgett.nn.layers import replace
+    from edgett.nn.models import unpack_weights
+
+    run, job, outcome = _finished(path)
+    try:
+        if number is None:
+            number = _recommended(path, outcome)
+        weights = run.weights(number)
+        model = replace(_model(run, job, BASELINE), run.trials()[number].solution.shapes)
+        unpack_weights(model, weights)
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = write(model, batch, folder / f"solution-{number}", suffixes)
+        checks = check_files(model, _samples(run), [Path(item.name) for item in paths], folder, batch)
+    finally:
+        run.close()
+    files = tuple(Artifact(Path(item.name), item.stat().st_size, file_digest(item)) for item in paths)
+    written = Release({f"solution-{number}": files}, checks, {})
+    return document.checked(written) | {"written": [str(item.path) for item in files]}
+
+
+def check(path: Path) -> dict[str, Any]:
+    """Check every artefact of the run again and write check.json; the check's document."""
+    run, job, outcome = _finished(path)
+    try:
+        samples = _samples(run)
+        checks = {}
+        names = dict.fromkeys(Path(paths[0]).stem for paths in outcome["artifacts"].values() if paths)
+        for name in names:
+            files = [FOLDER / f"{name}{suffix}" for suffix in (".tflite", ".onnx")]
+            missing = [file for file in files if not (run.path / file).is_file()]
+            if missing:
+                raise UsageError(f"{run.path / missing[0]} is missing.", "Start the run again elsewhere.")
+            checks |= check_files(_model(run, job, name), samples, files, run.path, job.batch)
+        content = document.checked(Release({}, checks, {}))
+        run.write_json("check.json", content)
+    finally:
+        run.close()
+    return content
+
+
+def _finished(path: Path) -> tuple[Run, Job, dict[str, Any]]:
+    run, job, outcome = resume(path, {})
+    if outcome is None:
+        run.close()
+        raise UsageError(f"the run in {path} is not finished.", f"Go on with: edgett compress --out {path} --resume")
+    return run, job, outcome
+
+
+def _recommended(path: Path, outcome: dict[str, Any]) -> int:
+    pick = outcome["picks"]["recommended"]
+    if pick is None:
+        raise UsageError(f"the run in {path} has no recommended solution.", "Name one with --solution.")
+    return int(pick["solution"])
+
+
+def _model(run: Run, job: Job, name: str) -> Any:
+    from edgett.nn.models import load_model
+
+    return load_model(run.path / FOLDER / f"{name}.keras", job.custom_objects)
+
+
+def _samples(run: Run) -> dict[str, Any]:
+    path = run.path / FOLDER / SAMPLES_FILE
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return dict(stored)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read: {error}.", "Start the run again elsewhere.") from error

@@ -1,0 +1,90 @@
+"""The Python API: the same reach as the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgett import inputs as sources
+from edgett import pipeline, session
+from edgett.project import Job
+from edgett.run import new_path
+from edgett.space.explore import Exploration, Grid
+from edgett.space.shapes import parse_layer, parse_ranks
+from edgett.values import CostModel, EmptyTiles, Found, Layer, Meter, Silent
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+    from edgett.nn.data import Data
+
+
+def compress(
+    model: keras.Model | str | Path,
+    data: Data | Mapping[str, np.ndarray] | str | None = None,
+    *,
+    target: str,
+    out: str | Path | None = None,
+    meter: Meter | None = None,
+    **options: Any,
+) -> pipeline.Outcome:
+    """Compress a trained model for a target: explore, fine-tune, select, export, cross-check.
+
+    `model` is a Keras model or what the command line takes; `data` likewise, or a mapping of `x_train`, `y_train`,
+    `x_test`, `y_test`. `target` names a profile or its file. `out` is the run directory, by default
+    runs/<model>-<target>-<n>. `options` are the fields of `project.Job`: `limit`, `epochs`, `ranks`, `max_drop`, ...
+
+    The outcome's `picks` are None when nothing meets the target's constraints; `release` has the artefacts. Raises
+    EdgettError for unusable input, and CheckFailed when an artefact is not what was predicted.
+    """
+    meter = meter or Silent()
+    name = model if isinstance(model, (str, Path)) else f"{model.name or 'model'}"
+    job = Job(target=target, model=str(name), data=data if isinstance(data, str) else None, **options)
+    path = Path(out) if out else new_path(job.title, Path(target).stem)
+    run = session.start(path, job, {})
+    try:
+        loaded = _loaded(model, data, job, meter)
+        session.identify(run, loaded)
+        outcome = pipeline.compress(job, loaded, run, meter)
+        session.finish(run, outcome)
+    finally:
+        run.close()
+    if not outcome.release.ok:
+        raise pipeline.unchecked(outcome.release)
+    return outcome
+
+
+def explore(
+    layers: keras.Model | Iterable[Layer | str],
+    *,
+    ranks: str = "2:12",
+    grid: int = 8,
+    empty_tiles: EmptyTiles = EmptyTiles.SKIP,
+    cost: CostModel = CostModel.EXACT,
+    share: float = 0.10,
+) -> Exploration:
+    """The design space of a model's fully connected layers, or of layers such as "4096x1000"; nothing is trained."""
+    space = Grid(parse_ranks(ranks), grid, empty_tiles, cost)
+    if isinstance(layers, Iterable):
+        values = [parse_layer(layer) if isinstance(layer, str) else layer for layer in layers]
+        return pipeline.explore(tuple(Found(value) for value in values), space, Silent())
+    from edgett.nn.layers import Wish, fc_layers
+
+    return pipeline.explore(fc_layers(layers, Wish(share)), space, Silent())
+
+
+def _loaded(model: Any, data: Any, job: Job, meter: Meter) -> sources.Inputs:
+    if isinstance(model, (str, Path)) and (data is None or isinstance(data, str)):
+        return sources.load(job, meter)
+    from edgett.nn.data import data_from_arrays, load_data
+
+    network = sources.model_only(job) if isinstance(model, (str, Path)) else model
+    if isinstance(data, str):
+        data = load_data(data, network, job.seed)
+    elif isinstance(data, Mapping):
+        data = data_from_arrays(data, network, job.seed)
+    elif data is None:
+        raise sources.no_data(job.model)
+    return sources.inputs(network, data, meter)

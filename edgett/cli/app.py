@@ -1,0 +1,48 @@
+"""The commands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from edgett.cli.compress import compress
+from edgett.cli.explore import explore
+from edgett.cli.runs import check, export
+from edgett.cli.targets import app as targets
+
+app = typer.Typer(
+    name="edgett",
+    help="Makes a trained Keras model fit a device: large fully connected layers become tensor-train layers.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+app.command()(compress)
+app.command()(explore)
+app.command()(export)
+app.command()(check)
+app.add_typer(targets, name="targets")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"edgett {version('edgett')}")
+        raise typer.Exit
+
+
+@app.callback(
+    epilog="[bold]Examples[/bold]\n\n"
+    "edgett compress --target cortex-a53\n\n"
+    "edgett compress model.keras --data data.npz --target cortex-m4\n\n"
+    "edgett explore --layer 4096x4096 --layer 4096x1000"
+)
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    pass

@@ -1,0 +1,158 @@
+"""edgett compress"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgett.cli import options
+from edgett.cli.console import Screen
+from edgett.errors import EdgettError, Interrupted, UsageError
+from edgett.values import EmptyTiles, Objective
+
+
+def compress(
+    model: options.Model = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--target", "-t", help="A target's name, or a profile's path.", autocompletion=options.target_names
+        ),
+    ] = None,
+    data: options.Data = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The run directory. Default: runs/<model>-<target>-<n>.", show_default=False)
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of fine-tuning. Default 3.")] = None,
+    max_drop: Annotated[
+        float | None, typer.Option(help="Largest loss of accuracy in percentage points. Default: the target's.")
+    ] = None,
+    objective: Annotated[Objective | None, typer.Option(help="What is recommended. Default: the target's.")] = None,
+    model_bytes: Annotated[
+        str | None, typer.Option(metavar="SIZE", help='Largest file: "512 KiB", "50 %". Default: the target\'s.')
+    ] = None,
+    flops: Annotated[
+        str | None, typer.Option(metavar="WORK", help='Most FLOPs: "2 MFLOP", "50 %". Default: the target\'s.')
+    ] = None,
+    ranks: options.Ranks = None,
+    grid: options.GridSize = None,
+    empty_tiles: Annotated[
+        EmptyTiles | None, typer.Option(help="What stands for a tile that is empty in some layer. Default skip.")
+    ] = None,
+    limit: Annotated[
+        str | None,
+        typer.Option(metavar="N|all", help="Joint candidates to fine-tune, spread over the grid. Default 24."),
+    ] = None,
+    share: options.Share = None,
+    only_layer: options.OnlyLayer = None,
+    skip_layer: options.SkipLayer = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Samples an exported model takes at once. Default 1.")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Samples a step of fine-tuning. Default 128.")] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(min=1, help="Stop after so many epochs without a lower validation loss. Default: never."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random. Default 0.")] = None,
+    custom_objects: options.CustomObjects = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> int:
+    """Compress MODEL for a target: explore, fine-tune, select, export, cross-check.
+
+    What is not given on the command line comes from edgett.toml in the working directory, then from the target's
+    profile, then from the defaults.
+
+    [bold]Examples[/bold]
+
+    edgett compress --target cortex-a53
+
+    edgett compress example:lenet300 --data mnist.npz --target cortex-m4 --max-drop 0.5
+
+    edgett compress model.keras --data data.npz --target my-board.toml --out runs/first
+
+    edgett compress --out runs/first --resume
+    """
+    given = {
+        "model": model, "target": target, "data": data, "epochs": epochs, "max_drop": max_drop, "objective": objective,
+        "model_bytes": model_bytes, "flops": flops, "ranks": ranks, "grid": grid, "empty_tiles": empty_tiles,
+        "limit": _limit(limit), "share": share, "only_layer": only_layer or None, "skip_layer": skip_layer or None,
+        "batch": batch, "batch_size": batch_size, "patience": patience, "seed": seed, "custom_objects": custom_objects,
+    }  # fmt: skip
+    screen = Screen(json=json, silent=quiet)
+    return _resumed(given, out, screen) if resume else _started(given, out, screen)
+
+
+def _started(given: dict[str, Any], out: Path | None, screen: Screen) -> int:
+    from edgett import session
+    from edgett.project import load_project, resolve
+    from edgett.run import new_path
+    from edgett.targets import load_target, override
+
+    project = load_project()
+    job, origins = resolve(given, project)
+    if origins["model"] == "default":
+        screen.say(f"No model is named: this is the built-in {job.model}.")
+    target = override(load_target(job.target), **job.budget)
+    path = out or new_path(job.title, target.name)
+    run = session.start(path, job, origins)
+    screen.say(f"run: {path}\ntarget: {target.name}, {target.title}")
+    return _carried_out(job, run, screen)
+
+
+def _resumed(given: dict[str, Any], out: Path | None, screen: Screen) -> int:
+    from edgett import session
+    from edgett.report import terminal
+
+    if out is None:
+        raise UsageError("--resume needs to know the run.", "Add --out DIR.")
+    run, job, outcome = session.resume(out, given)
+    screen.say(f"run: {out}")
+    if outcome is not None:
+        run.close()
+        screen.show(outcome, terminal.compressed)
+        return 0
+    return _carried_out(job, run, screen)
+
+
+def _carried_out(job: Any, run: Any, screen: Screen) -> int:
+    from edgett import inputs, pipeline, session
+    from edgett.report import terminal
+
+    try:
+        with screen.stage("loading TensorFlow"):
+            import edgett.nn
+        loaded = inputs.load(job, screen)
+        session.identify(run, loaded)
+        outcome = pipeline.compress(job, loaded, run, screen)
+        document = session.finish(run, outcome)
+    except KeyboardInterrupt as interrupt:
+        raise Interrupted(
+            "interrupted; every finished trial is kept.", f"Go on with: edgett compress --out {run.path} --resume"
+        ) from interrupt
+    finally:
+        run.close()
+    screen.show(document, terminal.compressed)
+    problem: EdgettError | None = None
+    if not outcome.release.ok:
+        problem = pipeline.unchecked(outcome.release)
+    elif outcome.picks is None:
+        problem = pipeline.infeasible(outcome)
+    if problem is not None:
+        screen.say(f"error: {problem.message}\n{problem.cure}")
+        return problem.exit_code
+    return 0
+
+
+def _limit(text: str | None) -> int | str | None:
+    if text is None or text == "all":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(f"--limit {text} is neither a number nor 'all'.", "Give --limit 24 or --limit all.") from None

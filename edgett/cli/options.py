@@ -1,0 +1,64 @@
+"""The options that several commands share, and how their values are read."""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated
+
+import typer
+
+
+class ExportFormat(enum.Enum):
+    """A file that a model can be written as."""
+
+    KERAS = "keras"
+    TFLITE = "tflite"
+    ONNX = "onnx"
+
+
+Model = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[MODEL]",
+        help="A .keras or .h5 file, or example:clock, example:lenet300, example:lenet5, example:alexnet, example:vgg16."
+        " Default: the model in edgett.toml, else example:clock.",
+        show_default=False,
+    ),
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DATA",
+        help="An .npz with x_train y_train x_test y_test, package.module:function, mnist or cifar10.",
+        show_default=False,
+    ),
+]
+CustomObjects = Annotated[
+    str | None,
+    typer.Option(metavar="MODULE", help="A module that defines what the model needs beyond Keras.", show_default=False),
+]
+Ranks = Annotated[
+    str | None,
+    typer.Option(metavar="RANKS", help="Max ranks: 2:12 (inclusive), 2:64:4 (with a step) or 4,8,16. Default 2:12."),
+]
+GridSize = Annotated[int | None, typer.Option(min=1, help="Tiles a side of the grid. Default 8.")]
+Share = Annotated[
+    float | None,
+    typer.Option(
+        help="Leave layers alone that hold a smaller share of the parameters. Default 0.1.", show_default=False
+    ),
+]
+OnlyLayer = Annotated[
+    list[str] | None, typer.Option(metavar="NAME", help="Factorise this layer and no others; may be repeated.")
+]
+SkipLayer = Annotated[list[str] | None, typer.Option(metavar="NAME", help="Leave this layer alone; may be repeated.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, all else on standard error.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no remarks.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def target_names() -> list[str]:
+    """For the shell's completion."""
+    from edgett.targets import list_targets
+
+    return [target.name for target in list_targets()[0]]

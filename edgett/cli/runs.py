@@ -1,0 +1,69 @@
+"""edgett export, edgett check: a finished run again"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgett.cli import options
+from edgett.cli.console import Screen
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="A run's directory.")],
+    solution: Annotated[
+        int | None,
+        typer.Option(metavar="ID", help="The number of a fine-tuned solution. Default: the recommended one."),
+    ] = None,
+    format: Annotated[
+        list[options.ExportFormat] | None, typer.Option(help="keras, tflite or onnx; may be repeated. Default: all.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write. Default: RUN/exports.")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Samples an exported model takes at once.")] = 1,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> int:
+    """Export any fine-tuned solution of a run, and check the files.
+
+    [bold]Examples[/bold]
+
+    edgett export runs/clock-cortex-a53-1 --solution 17 --format tflite
+
+    edgett export runs/clock-cortex-a53-1 --batch 8 --out exported
+    """
+    from edgett import again
+    from edgett.report import terminal
+
+    screen = Screen(json=json, silent=quiet)
+    with screen.stage("exporting"):
+        suffixes = tuple(f".{item.value}" for item in format or options.ExportFormat)
+        folder = out or run / "exports"
+        document = again.export(run, solution, suffixes, folder, batch)
+    screen.show(document, terminal.check)
+    screen.say(f"written: {', '.join(str(folder / path) for path in document['written'])}")
+    return 0 if document["ok"] else 5
+
+
+def check(
+    run: Annotated[Path, typer.Argument(help="A run's directory.")],
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> int:
+    """Check a run's artefacts again: what the files hold against the prediction, their outputs against Keras's.
+
+    [bold]Example[/bold]
+
+    edgett check runs/clock-cortex-a53-1
+    """
+    from edgett import again
+    from edgett.report import terminal
+
+    screen = Screen(json=json, silent=quiet)
+    with screen.stage("checking the artefacts"):
+        document = again.check(run)
+    screen.show(document, terminal.check)
+    return 0 if document["ok"] else 5

@@ -1,0 +1,65 @@
+"""Runs an artefact on this machine: LiteRT for .tflite, ONNX Runtime for .onnx."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgett.errors import ToolError
+from edgett.quiet import quiet
+
+Arrays = Mapping[str, NDArray[np.floating]]
+
+
+def run(path: Path, inputs: Arrays, batch: int) -> dict[str, NDArray[np.floating]]:
+    """The outputs of an artefact of a fixed `batch` for (n, ...) inputs, by name, on one thread.
+
+    The last samples are repeated to fill a batch. Raises ToolError when the runtime refuses the file.
+    """
+    call = {".tflite": _litert, ".onnx": _onnxruntime}[path.suffix]
+    count = len(next(iter(inputs.values())))
+    try:
+        with quiet():
+            return call(path, inputs, [np.arange(start, start + batch) % count for start in range(0, count, batch)])
+    except (RuntimeError, ValueError, ImportError) as error:
+        raise ToolError(f"{path.name} does not run here: {' '.join(str(error).split())[:300]}", "") from error
+
+
+def _litert(path: Path, inputs: Arrays, batches: list[NDArray[np.int64]]) -> dict[str, NDArray[np.floating]]:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(path), num_threads=1)
+    interpreter.allocate_tensors()
+    serve = interpreter.get_signature_runner()
+    kinds = {name: detail["dtype"] for name, detail in serve.get_input_details().items()}
+    return _joined(
+        [serve(**{name: inputs[name][rows].astype(kind) for name, kind in kinds.items()}) for rows in batches],
+        len(next(iter(inputs.values()))),
+    )
+
+
+def _onnxruntime(path: Path, inputs: Arrays, batches: list[NDArray[np.int64]]) -> dict[str, NDArray[np.floating]]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    kinds = {value.name: _KINDS.get(value.type, np.float32) for value in session.get_inputs()}
+    names = [value.name for value in session.get_outputs()]
+    results = [
+        dict(
+            zip(names, session.run(names, {k: inputs[k][rows].astype(kind) for k, kind in kinds.items()}), strict=True)
+        )
+        for rows in batches
+    ]
+    return _joined(results, len(next(iter(inputs.values()))))
+
+
+_KINDS = {"tensor(int32)": np.int32, "tensor(int64)": np.int64, "tensor(uint8)": np.uint8, "tensor(int8)": np.int8}
+
+
+def _joined(results: list[dict[str, NDArray[np.floating]]], count: int) -> dict[str, NDArray[np.floating]]:
+    return {name: np.concatenate([result[name] for result in results])[:count] for name in results[0]}

@@ -1,0 +1,104 @@
+"""Predicted against found: the graph read back from a file, and the outputs it gives. Pure arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgett.export.owners import UNKNOWN
+from edgett.space.graph import Graph, arena_bytes, live_bytes
+from edgett.values import Mismatch
+
+TOLERANCE = 1e-4
+"""Largest L2 relative error of a float32 artefact's outputs: rounding, summed over the layers."""
+
+
+@dataclass(frozen=True)
+class LayerCheck:
+    """One layer: what it stores and computes, predicted and found."""
+
+    layer: str
+    params: tuple[int, int]
+    flops: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class GraphCheck:
+    """A whole file, (predicted, found) each. `partial` lists what no rule counts, left out of both totals."""
+
+    params: tuple[int, int]
+    flops: tuple[int, int]
+    peak_bytes: tuple[int, int]
+    layers: tuple[LayerCheck, ...]
+    partial: tuple[str, ...]
+    mismatches: tuple[Mismatch, ...]
+
+
+@dataclass(frozen=True)
+class Numerics:
+    """Outputs against Keras's: over all outputs the largest absolute error, the worst L2 relative one, top-1 agreement."""
+
+    samples: int
+    max_abs: float
+    l2_relative: float
+    top1: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether the outputs are the same to float32 rounding."""
+        return self.l2_relative < TOLERANCE
+
+
+def compare(predicted: Graph, found: Graph, where: str) -> GraphCheck:
+    """Every layer and the totals must be equal, and the predicted peak must not be exceeded.
+
+    A layer that has an operator without a rule on either side is listed and counts in neither total.
+    """
+    open_layers = {step.layer for graph in (predicted, found) for step in graph.steps if step.flops is None}
+    layers = [name for name in dict.fromkeys((*predicted.layers, *found.layers)) if name not in open_layers]
+    rows = tuple(
+        LayerCheck(name, (predicted.params(name), found.params(name)), (predicted.flops(name), found.flops(name)))
+        for name in layers
+    )
+    params = sum(row.params[0] for row in rows), sum(row.params[1] for row in rows)
+    flops = sum(row.flops[0] for row in rows), sum(row.flops[1] for row in rows)
+    peak = arena_bytes(predicted), live_bytes(found)
+    mismatches = [
+        Mismatch(f"{where}, {_titled(row.layer)}, {what}", *pair)
+        for row in rows
+        for what, pair in (("parameters", row.params), ("FLOPs", row.flops))
+        if pair[0] != pair[1]
+    ]
+    if peak[0] < peak[1] and not open_layers:
+        mismatches.append(Mismatch(f"{where}, peak bytes", *peak))
+    partial = tuple(dict.fromkeys((*predicted.unruled, *found.unruled)))
+    return GraphCheck(params, flops, peak, rows, partial, tuple(mismatches))
+
+
+def compare_outputs(
+    reference: Mapping[str, NDArray[np.floating]], found: Mapping[str, NDArray[np.floating]]
+) -> Numerics:
+    """Two models' outputs for the same samples, by output name; (n, ...) each. Raises ValueError for other shapes."""
+    largest, relative, agree = 0.0, 0.0, []
+    for name, expected in reference.items():
+        actual = found[name]
+        if actual.shape != expected.shape:
+            raise ValueError(f"output {name!r} is {actual.shape}, not {expected.shape}")
+        difference = actual.astype(np.float64) - expected
+        norm = float(np.linalg.norm(expected.astype(np.float64)))
+        largest = max(largest, float(np.abs(difference).max(initial=0.0)))
+        relative = max(relative, float(np.linalg.norm(difference)) / (norm or 1.0))
+        agree.append(np.mean(_top(actual) == _top(expected)))
+    samples = len(next(iter(reference.values())))
+    return Numerics(samples, largest, relative, float(np.mean(agree)))
+
+
+def _top(outputs: NDArray[np.floating]) -> NDArray[np.int64]:
+    return outputs.argmax(axis=-1) if outputs.ndim > 1 and outputs.shape[-1] > 1 else np.sign(outputs).astype(np.int64)
+
+
+def _titled(layer: str) -> str:
+    return "operators that belong to no layer" if layer == UNKNOWN else f"layer {layer}"

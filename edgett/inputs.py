@@ -1,0 +1,107 @@
+"""A job's model and data, loaded, trained where they are an example, and checked against each other."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgett.errors import DataError
+from edgett.project import Job
+from edgett.values import Meter, Quality
+
+if TYPE_CHECKING:
+    from edgett.nn.data import Data
+    from edgett.nn.quality import Judge
+
+EXAMPLE = "example:"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A trained model, its data, how it is judged, and its quality on the validation data; `digests` tell them apart."""
+
+    model: Any
+    data: Data
+    judge: Judge
+    quality: Quality
+    digests: Mapping[str, str]
+
+
+def load(job: Job, meter: Meter) -> Inputs:
+    """The model and the data that a job names. Raises ModelError or DataError."""
+    if job.model.startswith(EXAMPLE):
+        model, data = _example(job, meter)
+    else:
+        model, data = _own(job)
+    return inputs(model, data, meter)
+
+
+def inputs(model: Any, data: Data, meter: Meter) -> Inputs:
+    """A model and data that are at hand."""
+    from edgett.nn.data import scaling_warning
+    from edgett.nn.finetune import assess
+    from edgett.nn.quality import judge
+
+    warning = scaling_warning(model, data)
+    if warning is not None:
+        meter.say(f"Warning: {warning}")
+    judged = judge(model, data.train.y)
+    quality = assess(model, data.validation, judged)
+    return Inputs(model, data, judged, quality, {"model": _digest(model), "data": data.digest})
+
+
+def model_only(job: Job) -> Any:
+    """The model for a look at its layers: an example is built, not trained."""
+    if job.model.startswith(EXAMPLE):
+        from edgett.nn.zoo import example
+
+        return example(job.model.removeprefix(EXAMPLE)).build()
+    from edgett.nn.models import load_model
+
+    return load_model(Path(job.model).expanduser(), job.custom_objects)
+
+
+def _example(job: Job, meter: Meter) -> tuple[Any, Data]:
+    from edgett.nn.baseline import baseline, cache_directory
+    from edgett.nn.data import load_data
+    from edgett.nn.zoo import example
+
+    chosen = example(job.model.removeprefix(EXAMPLE))
+    if job.data is not None:
+        data = load_data(job.data, chosen.build(), job.seed)
+    elif chosen.draw is not None:
+        with meter.stage("drawing the data"):
+            data = chosen.draw(job.seed)
+    else:
+        raise DataError(
+            f"{job.model} has no data of its own.", f"Add --data {chosen.dataset}.npz, or --data {chosen.dataset}."
+        )
+    return baseline(chosen, data, job.seed, cache_directory(), meter), data
+
+
+def _own(job: Job) -> tuple[Any, Data]:
+    from edgett.nn.data import load_data
+    from edgett.nn.models import load_model
+
+    model = load_model(Path(job.model).expanduser(), job.custom_objects)
+    if job.data is None:
+        raise no_data(job.model)
+    return model, load_data(job.data, model, job.seed)
+
+
+def no_data(model: str) -> DataError:
+    """What to say when a model of one's own comes alone."""
+    return DataError(
+        f"{model} comes without data to fine-tune and judge with.",
+        "Add --data FILE.npz with x_train, y_train, x_test, y_test.",
+    )
+
+
+def _digest(model: Any) -> str:
+    digest = hashlib.sha256(model.to_json().encode())
+    for weight in model.get_weights():
+        digest.update(weight.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,127 @@
+"""Trained models from files, never running code that a file brings along; and their weights as bytes."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from edgett.errors import ModelError, UsageError
+from edgett.nn.trace import opened
+
+_CONVERT = {
+    ".tflite": "A .tflite cannot be trained on: give the Keras model it was converted from.",
+    ".onnx": "An .onnx cannot be trained on: give the Keras model it was converted from.",
+    ".pb": "Load the SavedModel and save it with model.save('model.keras').",
+    ".pt": "Rebuild the network in Keras, set its weights, and model.save('model.keras').",
+    ".pth": "Rebuild the network in Keras, set its weights, and model.save('model.keras').",
+}
+
+
+def load_model(path: Path, custom_objects: str | None = None) -> keras.Model:
+    """The model in a `.keras` or `.h5` file; `custom_objects` names a module that defines what it needs beyond Keras.
+
+    Safe mode stays on: a Lambda layer, which is code in a file, is refused. Raises ModelError.
+    """
+    _check_path(path)
+    objects = _custom_objects(custom_objects)
+    try:
+        model = _read(path, objects)
+    except Exception as error:
+        raise _explained(path, error) from error
+    if not isinstance(model, keras.Model):
+        raise ModelError(f"{path} holds a {type(model).__name__}, not a model.", "Save a keras.Model.")
+    opened(model)
+    return model
+
+
+def save_model(model: keras.Model, path: Path) -> None:
+    """Write a `.keras` file whose bytes depend on the model alone: no date, no machine, no training state."""
+    content = io.BytesIO()
+    with tempfile.TemporaryDirectory() as folder:
+        dated = Path(folder) / "model.keras"
+        model.save(dated)
+        with zipfile.ZipFile(dated) as source, zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as target:
+            for name in sorted(source.namelist()):
+                entry = zipfile.ZipInfo(name)  # dated 1980
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                target.writestr(entry, _undated(source.read(name)) if name == "metadata.json" else source.read(name))
+    path.write_bytes(content.getvalue())
+
+
+def _undated(metadata: bytes) -> bytes:
+    return json.dumps(json.loads(metadata) | {"date_saved": ""}).encode()
+
+
+def pack_weights(model: keras.Model) -> bytes:
+    """All weights, in the order of `get_weights`, as the bytes of an .npz."""
+    content = io.BytesIO()
+    np.savez(content, *model.get_weights())
+    return content.getvalue()
+
+
+def unpack_weights(model: keras.Model, content: bytes) -> None:
+    """Set the weights that `pack_weights` packed for a model of the same layers."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+        model.set_weights([stored[f"arr_{index}"] for index in range(len(stored.files))])
+
+
+def _read(path: Path, objects: dict[str, Any]) -> Any:
+    try:
+        return keras.models.load_model(path, custom_objects=objects, safe_mode=True)
+    except Exception as error:
+        if "ambda" in str(error):
+            raise
+        # Losses and metrics that Keras cannot read back need not keep the weights from being used.
+        return keras.models.load_model(path, custom_objects=objects, safe_mode=True, compile=False)
+
+
+def _check_path(path: Path) -> None:
+    if path.is_dir():
+        raise ModelError(
+            f"{path} is a directory; a SavedModel cannot be trained on.",
+            "Load it where it was made and save it again: model.save('model.keras').",
+        )
+    if path.suffix in _CONVERT:
+        raise ModelError(f"{path} is no Keras model.", _CONVERT[path.suffix])
+    if not path.is_file():
+        raise ModelError(f"there is no model file {path}.", "Give a .keras or .h5 file, or example:clock.")
+    if path.suffix not in (".keras", ".h5", ".hdf5"):
+        raise ModelError(f"{path} is neither .keras nor .h5.", "Save the model with model.save('model.keras').")
+
+
+def _explained(path: Path, error: Exception) -> ModelError:
+    text = " ".join(str(error).split())
+    if "ambda" in text:
+        return ModelError(
+            f"{path} has a Lambda layer, which is code in a file: refused.",
+            "Rebuild the model with a layer of its own instead, or with keras.ops.",
+        )
+    if "could not locate" in text.lower() or "unknown" in text.lower() or "custom_object" in text:
+        return ModelError(f"{path} needs something that Keras does not have: {text[:300]}", "Pass --custom-objects.")
+    return ModelError(f"{path} cannot be loaded: {text[:300]}", "Save it again with model.save('model.keras').")
+
+
+def _custom_objects(name: str | None) -> dict[str, Any]:
+    if name is None:
+        return {}
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        module = importlib.import_module(name)
+    except Exception as error:
+        raise UsageError(
+            f"--custom-objects {name} cannot be imported: {type(error).__name__}: {error}.",
+            "Name a module that Python can import from here, such as package.module.",
+        ) from error
+    finally:
+        sys.path.remove(here)
+    return {key: value for key, value in vars(module).items() if callable(value) and not key.startswith("_")}

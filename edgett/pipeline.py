@@ -1,0 +1,143 @@
+"""From a trained model to checked artefacts: the seven steps of the paper, then export and cross-check."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgett.errors import CheckFailed, Infeasible, ModelError
+from edgett.inputs import Inputs
+from edgett.project import Job
+from edgett.release import Release, release
+from edgett.run import Run
+from edgett.space import choose
+from edgett.space import explore as space
+from edgett.space.explore import Exploration, Grid
+from edgett.targets import Baseline, Target, constraints, load_target, override
+from edgett.values import Constraints, CostModel, Found, Holding, Meter, Picks, Quality, Solution, Trial
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to. `able` counts the candidates inside the budgets that can be told before training.
+
+    Without a feasible solution `picks` is None, and `miss` is the nearest solution with the constraint that it breaks.
+    """
+
+    path: Path
+    job: Job
+    target: Target
+    limits: Constraints
+    judged_by: str
+    exploration: Exploration
+    dense: Solution
+    baseline: Quality
+    able: int
+    trials: tuple[Trial, ...]
+    picks: Picks | None
+    miss: tuple[Solution, float | None, Holding] | None
+    release: Release
+
+    @property
+    def feasible(self) -> int:
+        """How many trials hold under the constraints."""
+        return sum(choose.feasible(trial, self.limits) for trial in self.trials)
+
+
+def explore(found: tuple[Found, ...], grid: Grid, meter: Meter) -> Exploration:
+    """Steps 2 to 5 for layers that are known by their sizes alone."""
+    with meter.stage("exploring the design space", space.units(found, grid)) as advance:
+        return space.explore(found, grid, advance)
+
+
+def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
+    """All seven steps, then export and cross-check. Raises ModelError when no layer is worth factorising."""
+    from edgett.nn import finetune
+    from edgett.nn.inference import inference_form
+    from edgett.nn.layers import Wish, fc_layers
+    from edgett.nn.predict import predict
+
+    finetune.make_deterministic()
+    model = inputs.model
+    target = override(load_target(job.target), **job.budget)
+
+    # 1. Which layers are worth it.
+    found = fc_layers(model, Wish(job.share, job.only_layer, job.skip_layer))
+    # 2 to 5. Every TT solution, costed; the inefficient discarded; a grid of the rest, joined over the layers.
+    exploration = explore(found, Grid(job.max_ranks, job.grid, job.empty_tiles, CostModel.EXACT), meter)
+    if not exploration.taken:
+        raise nothing_to_do(exploration)
+    dense = space.dense_solution(predict(inference_form(model, job.batch), job.batch), job.batch)
+    names = frozenset(item.layer.name for item, _ in exploration.layers if item.excluded is None)
+    graph = predict(inference_form(model, job.batch, names), job.batch)
+    candidates = space.solutions(exploration, graph, job.batch)
+    limits = constraints(target, Baseline(dense.file_bytes, dense.cost.peak_elements * 4, dense.cost.flops))
+    able = [item for item in candidates if all(h.holds is not False for h in choose.holdings(item, None, limits))]
+    # 6. Fine-tune the survivors, started from the trained weights.
+    schedule = finetune.Schedule(job.epochs, job.batch_size, job.seed, job.patience)
+    tuner = finetune.Tuner(model, inputs.data, inputs.judge, inputs.quality, schedule)
+    trials = tune(space.spread_out(able, job.limit), tuner, run, meter)
+    # 7. Select what the target allows; then export, check, and put an artefact that came out too large aside.
+    released, picks = release(inputs, trials, limits, target, job.batch, run, meter)
+
+    tried = [(trial.solution, trial.drop) for trial in trials] or [(item, None) for item in candidates]
+    miss = None if picks else choose.nearest_miss(tried, limits)
+    return Outcome(
+        run.path, job, target, limits, str(inputs.judge), exploration, dense, inputs.quality, len(able), trials, picks,
+        miss, released,
+    )  # fmt: skip
+
+
+def tune(chosen: tuple[Solution, ...], tuner: Any, run: Run, meter: Meter) -> tuple[Trial, ...]:
+    """Fine-tune the solutions that the run's journal does not have yet, and commit each the moment it ends."""
+    from edgett.nn.finetune import batches
+    from edgett.nn.models import pack_weights
+
+    trials = run.trials()
+    work = batches(tuner.data, tuner.schedule)
+    with meter.stage(f"fine-tuning {len(chosen)} solutions", work * len(chosen)) as advance:
+        for solution in chosen:
+            if solution.number in trials:
+                advance(work)
+                continue
+            trial, model = tuner.run(solution, advance)
+            run.record(trial, pack_weights(model))
+            trials[solution.number] = trial
+    return tuple(trials[solution.number] for solution in chosen)
+
+
+def nothing_to_do(exploration: Exploration) -> ModelError:
+    """What to say when no layer can be factorised."""
+    reasons = "; ".join(f"{item.layer.name}: {item.excluded}" for item, _ in exploration.layers)
+    return ModelError(
+        f"no fully connected layer is worth factorising ({reasons or 'the model has none'}).",
+        "Lower --share, or name a layer with --only-layer.",
+    )
+
+
+def unchecked(release: Release) -> CheckFailed:
+    """What to say when artefacts are not what was predicted."""
+    lines = []
+    for path, check in release.checks.items():
+        lines += [str(mismatch) for mismatch in check.graph.mismatches]
+        if not check.numerics.ok:
+            lines.append(f"{path}: outputs differ from Keras's by {check.numerics.l2_relative:.1e} (L2, relative)")
+    return CheckFailed(
+        f"the cross-check failed: {'; '.join(lines)}.",
+        "Do not deploy these files. Please report it with the model's summary and check.json.",
+    )
+
+
+def infeasible(outcome: Outcome) -> Infeasible:
+    """What to say when nothing meets the constraints: the nearest miss and the constraint that binds."""
+    assert outcome.miss is not None
+    solution, drop, holding = outcome.miss
+    found = "unknown" if holding.value is None else f"{holding.value:,.6g}"
+    lost = "" if drop is None else f", accuracy drop {drop:.2f}"
+    return Infeasible(
+        f"no solution meets the constraints of {outcome.target.name}: {holding.name} binds. The nearest, solution"
+        f" {solution.number} ({solution.cost.params:,} parameters{lost}), has {found} where the limit is"
+        f" {holding.limit:,.6g}.",
+        f"Raise {holding.name} in the profile or on the command line, widen --ranks, or train with more --epochs.",
+    )

@@ -1,0 +1,147 @@
+"""What a run is asked to do: the command line over `edgett.toml` over the target's profile over defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from edgett.errors import UsageError
+from edgett.space.shapes import check_max_ranks, parse_ranks
+from edgett.space.tiles import check_grid
+from edgett.tables import Table, read
+from edgett.values import EmptyTiles, Objective
+
+FILE = Path("edgett.toml")
+EXAMPLE = "example:clock"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A model, its data and a target, and how to go about it; checks itself.
+
+    `limit` None fine-tunes every joint candidate. `max_drop`, `objective`, `model_bytes` and `flops` stand over the
+    target's budget where they are not None.
+    """
+
+    target: str
+    model: str = EXAMPLE
+    data: str | None = None
+    custom_objects: str | None = None
+    ranks: str = "2:12"
+    grid: int = 8
+    empty_tiles: EmptyTiles = EmptyTiles.SKIP
+    share: float = 0.10
+    only_layer: tuple[str, ...] = ()
+    skip_layer: tuple[str, ...] = ()
+    limit: int | None = 24
+    epochs: int = 3
+    batch_size: int = 128
+    patience: int | None = None
+    seed: int = 0
+    batch: int = 1
+    max_drop: float | None = None
+    objective: Objective | None = None
+    model_bytes: str | None = None
+    flops: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("limit", "epochs", "batch_size", "patience", "batch"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"--{name.replace('_', '-')} {value} is below 1.", "Give at least 1.")
+        if not 0 <= self.share < 1:
+            raise UsageError(f"--share {self.share:g} is not from 0 to below 1.", "The paper's is 0.1.")
+        if not 0 <= self.seed < 2**32:
+            raise UsageError(f"--seed {self.seed} is not from 0 to {2**32 - 1}.", "Give a number in between.")
+        check_max_ranks(self.max_ranks)
+        check_grid(self.grid)
+
+    @property
+    def max_ranks(self) -> tuple[int, ...]:
+        """The max ranks to try, ascending."""
+        return parse_ranks(self.ranks)
+
+    @property
+    def budget(self) -> dict[str, Any]:
+        """What stands over the target's budget, under the budget's own names; None where nothing does."""
+        return {
+            "accuracy_drop_pp": self.max_drop,
+            "objective": self.objective,
+            "model_bytes": self.model_bytes,
+            "flops": self.flops,
+        }
+
+    @property
+    def title(self) -> str:
+        """The model's name in a path."""
+        return self.model.removeprefix("example:") if self.model.startswith("example:") else Path(self.model).stem
+
+
+_BUDGET = ("max_drop", "objective", "model_bytes", "flops")
+
+Whole = Annotated[int, Field(ge=1)]
+
+
+class Project(Table):
+    """The keys of an edgett.toml: those of the command line, with _ for -."""
+
+    model: str | None = Field(default=None, description="a .keras or .h5 file, or example:NAME")
+    data: str | None = Field(default=None, description="an .npz, package.module:function, mnist or cifar10")
+    target: str | None = Field(default=None, description="a target's name, or a profile's path")
+    custom_objects: str | None = Field(default=None, description="a module that defines the model's own layers")
+    ranks: str | None = Field(default=None, description="max ranks: 2:12, 2:64:4 or 4,8,16")
+    grid: Whole | None = Field(default=None, description="tiles a side")
+    empty_tiles: Annotated[EmptyTiles, Field(strict=False)] | None = Field(default=None, description="skip or nearest")
+    share: float | None = Field(default=None, description="share of the parameters that makes a layer worth it")
+    only_layer: list[str] | None = Field(default=None, description="layers to factorise, no others")
+    skip_layer: list[str] | None = Field(default=None, description="layers to leave alone")
+    limit: Whole | Literal["all"] | None = Field(default=None, description='joint candidates to fine-tune, or "all"')
+    epochs: Whole | None = Field(default=None, description="epochs of fine-tuning")
+    batch_size: Whole | None = Field(default=None, description="samples a step of fine-tuning")
+    patience: Whole | None = Field(default=None, description="epochs without progress that end a fine-tuning early")
+    seed: int | None = Field(default=None, description="seed of everything random")
+    batch: Whole | None = Field(default=None, description="samples that an exported model takes at once")
+    max_drop: float | None = Field(default=None, description="largest loss of accuracy, in percentage points")
+    objective: Annotated[Objective, Field(strict=False)] | None = Field(
+        default=None, description="memory, flops or accuracy"
+    )
+    model_bytes: str | None = Field(default=None, description='largest file, such as "512 KiB" or "50 %"')
+    flops: str | None = Field(default=None, description='most FLOPs, such as "2 MFLOP" or "50 %"')
+
+
+def load_project(path: Path = FILE) -> Project:
+    """The file, or an empty project where there is none. Raises ProfileError naming file, key and what is allowed."""
+    return (
+        read(Project, path, "The keys are the options of 'edgett compress', with _ for -.")
+        if path.exists()
+        else Project()
+    )
+
+
+def resolve(given: Mapping[str, Any], project: Project) -> tuple[Job, dict[str, str]]:
+    """The job, and where each of its values came from. `given` holds what the command line says, None where nothing.
+
+    A limit of "all" means every candidate. Raises UsageError when no target is named.
+    """
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for field in fields(Job):
+        name = field.name
+        for origin, value in (("command line", given.get(name)), (str(FILE), getattr(project, name))):
+            if value is not None:
+                values[name] = tuple(value) if isinstance(value, list) else value
+                origins[name] = origin
+                break
+        else:
+            origins[name] = "profile" if name in _BUDGET else "default"
+    if values.get("limit") == "all":
+        values["limit"] = None
+    if "target" not in values:
+        raise UsageError(
+            "no target is named.", "Add --target NAME; 'edgett targets list' lists them. The first to try: cortex-a53."
+        )
+    return Job(**values), origins

@@ -1,0 +1,236 @@
+"""What came of a run or an exploration as one JSON document: every other report is made from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from edgett.space import cost
+from edgett.space.choose import holdings
+from edgett.space.explore import Exploration
+from edgett.values import Constraints, Cost, Quality, Solution, Trial, TTShape
+
+if TYPE_CHECKING:
+    from edgett.pipeline import Outcome
+    from edgett.release import FileCheck, Release
+
+SCHEMA = 1
+
+
+def explored(exploration: Exploration) -> dict[str, Any]:
+    """The document of `explore`: exact integers, layers in the order given."""
+    grid = exploration.grid
+    layers = []
+    for found, space in exploration.layers:
+        dense = cost.dense(found.layer)
+        layers.append(
+            {
+                "name": found.layer.name,
+                "inputs": found.layer.inputs,
+                "outputs": found.layer.outputs,
+                "params": dense.params,
+                "flops": dense.flops,
+                "excluded": found.excluded,
+                "solutions": space.solutions if space else 0,
+                "efficient": space.efficient if space else 0,
+                "occupied_tiles": len(space.corners) if space else 0,
+            }
+        )
+    return {
+        "schema": SCHEMA,
+        "cost_model": grid.model.value,
+        "ranks": list(grid.max_ranks),
+        "grid": grid.size,
+        "empty_tiles": grid.empty.value,
+        "layers": layers,
+        "totals": {
+            "solutions": exploration.solutions,
+            "efficient": exploration.efficient,
+            "shared_tiles": exploration.joint.tiles,
+            "points": exploration.joint.points,
+            "joint_candidates": len(exploration.joint.candidates),
+        },
+    }
+
+
+def compressed(outcome: Outcome) -> dict[str, Any]:
+    """The document of `compress`. The picks hold neither times nor absolute paths."""
+    release, limits, dense = outcome.release, outcome.limits, outcome.dense
+    picks = outcome.picks.named() if outcome.picks else {}
+    judged = [outcome.picks.recommended] if outcome.picks else []
+    shown = judged[0].solution if judged else outcome.miss[0] if outcome.miss else dense
+    drop = judged[0].drop if judged else outcome.miss[1] if outcome.miss else None
+    return explored(outcome.exploration) | {
+        "run": str(outcome.path),
+        "model": outcome.job.model,
+        "target": {
+            "name": outcome.target.name,
+            "title": outcome.target.title,
+            "format": outcome.target.runtime.format.value,
+        },
+        "judged_by": outcome.judged_by,
+        "funnel": _funnel(outcome),
+        "baseline": _model(dense, outcome.baseline, 0.0) | _released(release, "baseline"),
+        "trials": [_trial(trial, limits) for trial in outcome.trials],
+        "picks": {
+            name: _pick(picks[name], release, name) if name in picks else None
+            for name in ("highest_accuracy", "lowest_memory", "lowest_flops", "recommended")
+        },
+        "constraints": [
+            {"name": item.name, "limit": item.limit, "value": _number(item.value), "holds": item.holds}
+            for item in holdings(shown, drop, limits)
+        ],
+        "objective": limits.objective.value,
+        "nearest_miss": _miss(outcome),
+        "artifacts": {name: [str(item.path) for item in items] for name, items in release.artifacts.items()},
+        "check": checked(release),
+    }
+
+
+def checked(release: Release) -> dict[str, Any]:
+    """The document of the cross-check, as in check.json."""
+    return {
+        "schema": SCHEMA,
+        "ok": release.ok,
+        "artifacts": {path: _check(check) for path, check in release.checks.items()},
+    }
+
+
+def shape_document(shape: TTShape) -> dict[str, Any]:
+    """A TT shape."""
+    return {
+        "inputs": list(shape.inputs),
+        "outputs": list(shape.outputs),
+        "ranks": list(shape.ranks),
+        "order": shape.order.value,
+    }
+
+
+def _funnel(outcome: Outcome) -> dict[str, int]:
+    """How many were left after each step."""
+    exploration = outcome.exploration
+    return {
+        "layers": len(exploration.layers),
+        "layers_taken": len(exploration.taken),
+        "solutions": exploration.solutions,
+        "efficient": exploration.efficient,
+        "points": exploration.joint.points,
+        "joint_candidates": len(exploration.joint.candidates),
+        "within_budgets": outcome.able,
+        "fine_tuned": len(outcome.trials),
+        "feasible": outcome.feasible,
+    }
+
+
+def _model(solution: Solution, quality: Quality, drop: float) -> dict[str, Any]:
+    costs: Cost = solution.cost
+    return {
+        "params": costs.params,
+        "bytes": solution.file_bytes,
+        "flops": costs.flops,
+        "macs": costs.macs,
+        "peak_activation_bytes": costs.peak_elements * 4,
+        "moved_elements": costs.moved_elements,
+        "accuracy": _scores(quality),
+        "loss": _number(quality.loss),
+        "drop": _number(drop),
+    }
+
+
+def _trial(trial: Trial, limits: Constraints) -> dict[str, Any]:
+    solution = trial.solution
+    return (
+        {
+            "solution": solution.number,
+            "shapes": {name: shape_document(shape) for name, shape in solution.shapes.items()},
+        }
+        | _model(solution, trial.quality, trial.drop)
+        | {
+            "feasible": math.isfinite(trial.drop)
+            and all(item.holds is not False for item in holdings(solution, trial.drop, limits)),
+            "epochs": trial.epochs,
+            "seed": trial.seed,
+            "seconds": round(trial.seconds, 2),
+        }
+    )
+
+
+def _pick(trial: Trial, release: Release, name: str) -> dict[str, Any]:
+    solution = trial.solution
+    return (
+        {"solution": solution.number, "shapes": {key: shape_document(shape) for key, shape in solution.shapes.items()}}
+        | _model(solution, trial.quality, trial.drop)
+        | _released(release, name)
+    )
+
+
+def _released(release: Release, name: str) -> dict[str, Any]:
+    test = release.test.get(name)
+    base = release.test.get("baseline")
+    return {
+        "test_accuracy": _scores(test) if test else None,
+        "test_drop": _number(test.drop_from(base)) if test and base else None,
+        "artifacts": {item.path.suffix[1:]: {"path": str(item.path), "bytes": item.bytes, "sha256": item.sha256}
+                      for item in release.artifacts.get(name, ())},
+    }  # fmt: skip
+
+
+def _miss(outcome: Outcome) -> dict[str, Any] | None:
+    if outcome.miss is None:
+        return None
+    solution, drop, holding = outcome.miss
+    return {
+        "solution": solution.number,
+        "shapes": {name: shape_document(shape) for name, shape in solution.shapes.items()},
+        "params": solution.cost.params,
+        "flops": solution.cost.flops,
+        "drop": _number(drop),
+        "constraint": holding.name,
+        "limit": holding.limit,
+        "value": _number(holding.value),
+    }
+
+
+def _check(check: FileCheck) -> dict[str, Any]:
+    graph, numerics = check.graph, check.numerics
+    layers = [
+        {"name": row.layer, "params": _pair(row.params), "flops": _pair(row.flops)} | _paper(check.paper, row)
+        for row in graph.layers
+    ]
+    return {
+        "ok": check.ok,
+        "params": _pair(graph.params),
+        "flops": _pair(graph.flops),
+        "peak_bytes": _pair(graph.peak_bytes),
+        "partial": list(graph.partial),
+        "mismatches": [str(item) for item in graph.mismatches],
+        "layers": layers,
+        "numerics": {
+            "samples": numerics.samples,
+            "max_abs": _number(numerics.max_abs),
+            "l2_relative": _number(numerics.l2_relative),
+            "top1_agreement": numerics.top1,
+            "ok": numerics.ok,
+        },
+    }
+
+
+def _paper(paper: Mapping[str, int], row: Any) -> dict[str, Any]:
+    if row.layer not in paper:
+        return {}
+    flops = paper[row.layer]
+    return {"paper_flops": flops, "paper_ratio": round(flops / row.flops[1], 4) if row.flops[1] else None}
+
+
+def _scores(quality: Quality) -> list[dict[str, Any]]:
+    return [{"output": item.output, "metric": item.metric, "value": _number(item.value)} for item in quality.scores]
+
+
+def _pair(values: tuple[int, int]) -> dict[str, int]:
+    return {"predicted": values[0], "found": values[1]}
+
+
+def _number(value: float | None) -> float | None:
+    """JSON has no infinity and no NaN."""
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,177 @@
+"""The run directory: what a run was asked, every trial the moment it ends, the artefacts; locked, resumable.
+
+run.json        what was asked and, at the end, what came of it
+journal.sqlite  a row a trial, with its weights
+artifacts/      the exported models
+check.json      the cross-check
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import functools
+import hashlib
+import json
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from edgett.errors import ToolError, UsageError
+from edgett.values import Trial
+
+_MARK = "run.json"
+
+
+class Run:
+    """An open run directory; nobody else can open it until it is closed or its process ends."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with _told(path):
+            self._lock = (path / ".lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UsageError(
+                f"the run in {path} is under way in another process.", "Wait for it, or choose another --out."
+            ) from error
+
+    @classmethod
+    def start(cls, path: Path, asked: Mapping[str, Any]) -> Run:
+        """Make a run directory. Raises UsageError when there is something in the way."""
+        if path.exists() and not path.is_dir():
+            raise UsageError(f"--out {path} is a file.", "Name a directory that does not exist yet.")
+        if path.is_dir() and any(path.iterdir()):
+            if (path / _MARK).is_file():
+                raise UsageError(f"there is a run in {path} already.", "Add --resume to go on with it.")
+            raise UsageError(
+                f"--out {path} is not empty and no run of edgett's.", "Name a directory that does not exist yet."
+            )
+        with _told(path):
+            path.mkdir(parents=True, exist_ok=True)
+        run = cls(path)
+        run.write_json(_MARK, {"schema": 1, **asked})
+        run._open_journal()
+        return run
+
+    @classmethod
+    def resume(cls, path: Path) -> Run:
+        """Open an existing run. Raises UsageError when there is none."""
+        if not (path / _MARK).is_file():
+            raise UsageError(f"there is no run in {path}.", "Leave out --resume to start one there.")
+        run = cls(path)
+        run._open_journal()
+        return run
+
+    def close(self) -> None:
+        """Let others open the directory."""
+        self._journal.close()
+        self._lock.close()
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The content of run.json. Raises UsageError when it is damaged."""
+        try:
+            content: dict[str, Any] = json.loads((self.path / _MARK).read_text())
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{self.path / _MARK} cannot be read: {error}.", "Start a new run.") from error
+        return content
+
+    def record(self, trial: Trial, weights: bytes) -> None:
+        """Commit a trial and its weights together."""
+        row = trial.solution.number, json.dumps(_codec().dump_python(trial, mode="json")), weights
+        with _told(self.path), self._journal:
+            self._journal.execute("INSERT OR REPLACE INTO trials VALUES (?, ?, ?)", row)
+
+    def trials(self) -> dict[int, Trial]:
+        """Every trial committed, by the number of its solution."""
+        with _told(self.path):
+            rows = self._journal.execute("SELECT number, trial FROM trials ORDER BY number").fetchall()
+        return {number: _codec().validate_json(text) for number, text in rows}
+
+    def weights(self, number: int) -> bytes:
+        """The weights of a trial. Raises UsageError when there is no such trial."""
+        with _told(self.path):
+            row = self._journal.execute("SELECT weights FROM trials WHERE number = ?", (number,)).fetchone()
+        if row is None:
+            known = ", ".join(map(str, self.trials())) or "none"
+            raise UsageError(f"the run has no solution {number}.", f"It has: {known}.")
+        return bytes(row[0])
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write a document whole or not at all."""
+        with self.writing(name) as part:
+            part.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """A path to write to, which takes its name in the run only when all is written."""
+        target = self.path / name
+        with _told(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".part-", dir=self.path) as folder:
+                part = Path(folder) / target.name
+                yield part
+                with part.open("rb") as file:
+                    os.fsync(file.fileno())
+                part.replace(target)
+
+    def adopt(self, part: Path, name: Path) -> None:
+        """Move a file that is written whole to its place in the run."""
+        target = self.path / name
+        with _told(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part.replace(target)
+
+    def _open_journal(self) -> None:
+        with _told(self.path):
+            self._journal = sqlite3.connect(self.path / "journal.sqlite")
+            self._journal.execute("PRAGMA journal_mode=WAL")
+            self._journal.execute(
+                "CREATE TABLE IF NOT EXISTS trials (number INTEGER PRIMARY KEY, trial TEXT NOT NULL, weights BLOB NOT NULL)"
+            )
+            self._journal.commit()
+
+
+def new_path(model: str, target: str, parent: Path = Path("runs")) -> Path:
+    """The default directory of a run: runs/<model>-<target>-<n>, n counting up."""
+    number = 1
+    while (path := parent / f"{model}-{target}-{number}").exists():
+        number += 1
+    return path
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@functools.cache
+def _codec() -> TypeAdapter[Trial]:
+    return TypeAdapter(Trial)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Failures of the file system and of SQLite in the user's words."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise ToolError(
+            f"the journal in {path} cannot be used: {error}.", "Free some disk space, or start a new run elsewhere."
+        ) from error
+    except OSError as error:
+        cure = {
+            errno.ENOSPC: "Free some disk space and go on with --resume.",
+            errno.EACCES: "Choose a directory you may write to with --out.",
+            errno.EROFS: "Choose a directory you may write to with --out.",
+        }.get(error.errno or 0, "Choose another directory with --out.")
+        raise ToolError(f"{path} cannot be written: {error.strerror or error}.", cure) from error

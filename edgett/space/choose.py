@@ -1,0 +1,96 @@
+"""Step 7: which trials hold under the constraints, and which of those are picked; and, before, whom to fine-tune."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgett.space.graph import Graph
+from edgett.values import Constraints, Holding, Objective, Picks, Solution, Trial
+
+FILE_BYTES = 2048
+BYTES_PER_STEP = 256
+"""What a file holds beside its numbers: a fixed part, and names and options for each operator (TFLite and ONNX alike)."""
+
+
+def file_bytes(graph: Graph, size: int = 4) -> int:
+    """The predicted size of an exported file whose numbers take `size` bytes each, overhead included."""
+    return graph.params() * size + FILE_BYTES + BYTES_PER_STEP * len(graph.steps)
+
+
+def spread(costs: NDArray[np.int64], limit: int | None) -> list[int]:
+    """The first `limit` rows in farthest-point order on the ranks of (params, FLOPs), from the smallest one on.
+
+    `costs` is (n, 2). Ties go to the lower row, so that the order is always the same.
+    """
+    count = len(costs) if limit is None else min(limit, len(costs))
+    if count == 0:
+        return []
+    ranks = np.stack([np.unique(column, return_inverse=True)[1] for column in costs.T], axis=1).astype(np.float64)
+    ranks /= np.maximum(ranks.max(axis=0), 1)
+    chosen = [int(np.lexsort((np.arange(len(ranks)), ranks.sum(axis=1)))[0])]
+    distance = np.linalg.norm(ranks - ranks[chosen[0]], axis=1)
+    while len(chosen) < count:
+        distance[chosen[-1]] = -1.0
+        chosen.append(int(distance.argmax()))
+        distance = np.where(distance < 0, -1.0, np.minimum(distance, np.linalg.norm(ranks - ranks[chosen[-1]], axis=1)))
+    return chosen
+
+
+def holdings(solution: Solution, drop: float | None, limits: Constraints, size: int = 4) -> tuple[Holding, ...]:
+    """Every constraint that the target sets and what a model of that cost and drop makes of it.
+
+    `size` is the bytes of an activation. A drop that is not known yet (None) and the latency, which cannot be predicted,
+    are not checked.
+    """
+    rows = [
+        ("model_bytes", limits.model_bytes, solution.file_bytes),
+        ("peak_activation_bytes", limits.peak_activation_bytes, solution.cost.peak_elements * size),
+        ("flops", limits.flops, solution.cost.flops),
+        ("latency_ms", limits.latency_ms, None),
+        ("accuracy_drop_pp", limits.accuracy_drop_pp, drop),
+    ]
+    return tuple(
+        Holding(name, limit, value, None if value is None else value <= limit)
+        for name, limit, value in rows
+        if limit is not None
+    )
+
+
+def feasible(trial: Trial, limits: Constraints) -> bool:
+    """Whether no constraint is broken."""
+    return math.isfinite(trial.drop) and all(
+        holding.holds is not False for holding in holdings(trial.solution, trial.drop, limits)
+    )
+
+
+def choose(trials: Sequence[Trial], limits: Constraints) -> Picks | None:
+    """The picks among the trials within the constraints; None when there is none."""
+    able = [trial for trial in trials if feasible(trial, limits)]
+    if not able:
+        return None
+    accuracy = min(able, key=lambda trial: (trial.drop, trial.solution.cost.params, trial.solution.number))
+    memory = min(able, key=lambda trial: (trial.solution.cost.params, trial.drop, trial.solution.number))
+    flops = min(able, key=lambda trial: (trial.solution.cost.flops, trial.drop, trial.solution.number))
+    recommended = {Objective.ACCURACY: accuracy, Objective.MEMORY: memory, Objective.FLOPS: flops}[limits.objective]
+    return Picks(recommended, accuracy, memory, flops)
+
+
+def nearest_miss(
+    tried: Sequence[tuple[Solution, float | None]], limits: Constraints
+) -> tuple[Solution, float | None, Holding]:
+    """Of solutions that all break a constraint, with their drops, the one that breaks its worst by the least, and that."""
+    misses = []
+    for solution, drop in tried:
+        broken = [item for item in holdings(solution, drop, limits) if item.holds is False]
+        misses.append((solution, drop, max(broken, key=_excess)))
+    return min(misses, key=lambda miss: (_excess(miss[2]), miss[0].number))
+
+
+def _excess(holding: Holding) -> float:
+    """By what share of the limit it is broken."""
+    value = 0.0 if holding.value is None else holding.value
+    return (value - holding.limit) / max(holding.limit, 1e-9)

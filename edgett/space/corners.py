@@ -1,0 +1,204 @@
+"""The corner points of step 5: the solution of each tile that lies furthest in each of four diagonal directions.
+
+Both sides of the rectangle of efficient solutions count as much: a solution scores
+±(params - min) / (max - min) ± (flops - min) / (max - min), compared in whole numbers. Equal scores go by fewer
+parameters, FLOPs and cores, lower max rank, then the smaller factors of the inputs and of the outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from edgett.space.paths import Ints, Lattice, Mask, Partial, paths
+from edgett.space.prune import Bounds
+from edgett.space.shapes import nth_solution, tt_shape
+from edgett.values import TTShape
+
+Tile = tuple[int, int]
+
+DIRECTIONS = ((-1, -1), (1, -1), (-1, 1), (1, 1))
+"""In (parameters, FLOPs): min/min, min FLOPs & max memory, max FLOPs & min memory, max/max."""
+
+NO_SCORE = -(1 << 62)
+
+
+@dataclass(frozen=True)
+class Corner:
+    """A corner point of a tile: the solution, and what it costs under the cost model that was asked for."""
+
+    shape: TTShape
+    max_rank: int
+    params: int
+    flops: int
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A side of the grid: value v lies in tile (v - low) * size // (high - low), size - 1 at most."""
+
+    low: int
+    high: int
+    size: int
+
+    @property
+    def extent(self) -> int:
+        """The length of the side; 1 where all values are equal, which puts them in tile 0 and tells none apart."""
+        return max(1, self.high - self.low)
+
+    @cached_property
+    def edges(self) -> Ints:
+        """The least whole number of each tile, then one more than the highest."""
+        inner = [self.low - (self.low - self.high) * i // self.size for i in range(1, self.size)]
+        return np.array([self.low, *(inner if self.high > self.low else [self.high + 1] * len(inner)), self.high + 1])
+
+    def tile(self, value: Ints) -> Ints:
+        """The tile of each value, for values beyond the side the nearest one."""
+        return np.clip((value - self.low) * self.size // self.extent, 0, self.size - 1)
+
+    def cut(self, low: Ints, high: Ints, tile: Ints) -> tuple[Ints, Ints]:
+        """The parts of the intervals [low, high] that lie in the tiles."""
+        return np.maximum(low, self.edges[tile]), np.minimum(high, self.edges[tile + 1] - 1)
+
+
+def corners(
+    space: Lattice, max_ranks: Sequence[int], bounds: Bounds, size: int, advance: Callable[[int], None]
+) -> dict[Tile, tuple[Corner, ...]]:
+    """The four corner points of each occupied tile of a size x size grid, row-major. `advance(1)` after each max rank.
+
+    `bounds` are those of the efficient solutions, which are exactly the solutions inside.
+    """
+    params, flops = (
+        Axis(bounds.min_params, bounds.max_params, size),
+        Axis(bounds.min_flops, bounds.max_flops, size),
+    )
+    search = _Search(space, params, flops)
+    for max_rank in max_ranks:
+        search.run(max_rank)
+        advance(1)
+    return search.result()
+
+
+class _Order(NamedTuple):
+    """What decides between two solutions of a tile in one direction: the smaller one wins."""
+
+    minus_score: int
+    params: int
+    flops: int
+    cores: int
+    max_rank: int
+    place: int
+
+
+@dataclass(frozen=True)
+class _Outlook:
+    """Of each partial solution, what its completions span: parameters, FLOPs, and the best score in each direction."""
+
+    low: tuple[Ints, Ints]
+    high: tuple[Ints, Ints]
+    scores: tuple[Ints, ...]
+
+    def take(self, rows: Ints) -> _Outlook:
+        """Some of the rows."""
+        (low_params, low_flops), (high_params, high_flops) = self.low, self.high
+        return _Outlook(
+            (low_params[rows], low_flops[rows]),
+            (high_params[rows], high_flops[rows]),
+            tuple(score[rows] for score in self.scores),
+        )
+
+
+class _Search:
+    """The best scores so far. A partial solution is completed only while it may still reach one of them."""
+
+    def __init__(self, space: Lattice, params: Axis, flops: Axis) -> None:
+        self.space, self.params, self.flops = space, params, flops
+        self.weights = [(a * flops.extent, b * params.extent) for a, b in DIRECTIONS]
+        self.best = np.full((len(DIRECTIONS), params.size * flops.size), NO_SCORE)
+        self.found: dict[tuple[int, int], _Order] = {}
+
+    def run(self, max_rank: int) -> None:
+        """Takes in every solution of one max rank."""
+        routes = paths(self.space, max_rank, self.params.high + 1, self.flops.high + 1)
+        reach = [routes.longest(a * routes.params + b * routes.flops) for a, b in self.weights]
+
+        def settle(partial: Partial) -> Partial:
+            outlook = _Outlook(routes.least(partial), routes.most(partial), self._scores(partial, reach))
+            partial = partial.take(self._promising(outlook))
+            ends = self.space.finals[partial.state]
+            self._record(partial.take(np.flatnonzero(ends)), max_rank)
+            return partial.take(np.flatnonzero(~ends))
+
+        routes.walk(settle, merge=True)
+
+    def result(self) -> dict[Tile, tuple[Corner, ...]]:
+        """The corner points by tile, row-major."""
+        tiles = sorted({tile for tile, _ in self.found})
+        directions = range(len(DIRECTIONS))
+        return {
+            divmod(tile, self.flops.size): tuple(self._corner(self.found[tile, k]) for k in directions)
+            for tile in tiles
+        }
+
+    def _scores(self, partial: Partial, reach: list[Ints]) -> tuple[Ints, ...]:
+        """The best score of a completion in each direction."""
+        wide, high = partial.params * self.flops.extent, partial.flops * self.params.extent
+        both, apart, at = wide + high, wide - high, partial.state
+        return reach[0].take(at) - both, reach[1].take(at) + apart, reach[2].take(at) - apart, reach[3].take(at) + both
+
+    def _promising(self, outlook: _Outlook) -> Ints:
+        """The rows with a completion that may be the best of its tile. Raises the best scores where one surely is."""
+        (low_params, low_flops), (high_params, high_flops) = outlook.low, outlook.high
+        i, j = self.params.tile(low_params), self.flops.tile(low_flops)
+        tile = i * self.flops.size + j
+        inside = (low_params >= self.params.low) & (high_params < self.params.edges[i + 1])
+        inside &= (low_flops >= self.flops.low) & (high_flops < self.flops.edges[j + 1])
+        hope = ~inside
+        for best, score in zip(self.best, outlook.scores, strict=True):
+            reached = np.flatnonzero((score >= best.take(tile)) & inside)
+            np.maximum.at(best, tile[reached], score[reached])
+            hope[reached] = True
+
+        # A row that spans several tiles hopes in any of them; one inside may have been passed by another meanwhile.
+        rows = np.flatnonzero(hope)
+        outlook, i, j = outlook.take(rows), i[rows], j[rows]
+        di_most = self.params.tile(outlook.high[0]) - i
+        dj_most = self.flops.tile(outlook.high[1]) - j
+        hopeful = np.zeros(len(rows), bool)
+        for di, dj in np.ndindex(di_most.max(initial=0) + 1, dj_most.max(initial=0) + 1):
+            left = np.flatnonzero((di <= di_most) & (dj <= dj_most) & ~hopeful)
+            hopeful[left] = self._reaches(outlook.take(left), i[left] + di, j[left] + dj)
+        return rows[hopeful]
+
+    def _reaches(self, outlook: _Outlook, i: Ints, j: Ints) -> Mask:
+        """Whether a row may reach a best score of tile (i, j): its score and the corner of its box there bound it."""
+        params = self.params.cut(outlook.low[0], outlook.high[0], i)
+        flops = self.flops.cut(outlook.low[1], outlook.high[1], j)
+        tile = i * self.flops.size + j
+        reaches = np.zeros(len(tile), bool)
+        for (a, b), score, best in zip(self.weights, outlook.scores, self.best, strict=True):
+            furthest = a * params[a > 0] + b * flops[b > 0]
+            reaches |= np.minimum(furthest, score) >= best[tile]
+        return reaches & (params[0] <= params[1]) & (flops[0] <= flops[1])
+
+    def _record(self, whole: Partial, max_rank: int) -> None:
+        """Notes each whole solution where it is the best so far."""
+        tiles = self.params.tile(whole.params) * self.flops.size + self.flops.tile(whole.flops)
+        rows = zip(tiles.tolist(), whole.params.tolist(), whole.flops.tolist(), whole.place.tolist(), strict=True)
+        for tile, params, flops, place in rows:
+            for k, (a, b) in enumerate(self.weights):
+                score = a * params + b * flops
+                order = _Order(-score, params, flops, whole.cores, max_rank, place)
+                if score == self.best[k, tile]:
+                    self.found[tile, k] = min(order, self.found.get((tile, k), order))
+
+    def _corner(self, order: _Order) -> Corner:
+        layer = self.space.layer
+        bias = layer.outputs * layer.bias
+        inputs, outputs = nth_solution(layer, order.place)
+        shape = tt_shape(inputs, outputs, order.max_rank)
+        return Corner(shape, order.max_rank, order.params + bias, order.flops + bias)

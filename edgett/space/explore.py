@@ -1,0 +1,105 @@
+"""Steps 2 to 5 for all layers of a model, and the joint candidates as solutions of the whole model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgett.space.choose import file_bytes, spread
+from edgett.space.graph import Graph, arena_bytes, with_shapes
+from edgett.space.tiles import Joint, LayerSpace, joint, layer_space, work_units
+from edgett.values import Cost, CostModel, EmptyTiles, Found, Solution
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How the space is cut: max ranks, tiles a side, what stands for an empty tile, and the cost model."""
+
+    max_ranks: tuple[int, ...]
+    size: int
+    empty: EmptyTiles
+    model: CostModel = CostModel.EXACT
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """A model's layers, the space of each one that is factorised (None: left alone), and the layers joined."""
+
+    grid: Grid
+    layers: tuple[tuple[Found, LayerSpace | None], ...]
+    joint: Joint
+
+    @property
+    def taken(self) -> tuple[LayerSpace, ...]:
+        """The spaces of the layers that are factorised."""
+        return tuple(space for found, space in self.layers if space is not None and found.excluded is None)
+
+    @property
+    def solutions(self) -> int:
+        """Joint solutions before any is discarded; 0 when no layer is factorised."""
+        return math.prod(space.solutions for space in self.taken) if self.taken else 0
+
+    @property
+    def efficient(self) -> int:
+        """Joint solutions in which every layer is smaller and cheaper than dense."""
+        return math.prod(space.efficient for space in self.taken) if self.taken else 0
+
+
+def explore(found: Sequence[Found], grid: Grid, advance: Callable[[int], None] = lambda units: None) -> Exploration:
+    """Steps 2 to 5. `advance` hears of `units(found, grid)` units of work. Raises UsageError for an unusable grid."""
+    layers: list[tuple[Found, LayerSpace | None]] = []
+    known: dict[tuple[int, int, bool], LayerSpace] = {}
+    for item in found:
+        if item.excluded is not None:
+            layers.append((item, None))
+            continue
+        key = item.layer.inputs, item.layer.outputs, item.layer.bias
+        if key not in known:
+            known[key] = layer_space(item.layer, grid.max_ranks, grid.model, grid.size, advance)
+        space = known[key]
+        layers.append((Found(item.layer, space.reason), space))
+    taken = [space for item, space in layers if space is not None and item.excluded is None]
+    return Exploration(grid, tuple(layers), joint(taken, grid.size, grid.empty))
+
+
+def units(found: Sequence[Found], grid: Grid) -> int:
+    """The units of work that `explore` reports."""
+    sizes = {(item.layer.inputs, item.layer.outputs, item.layer.bias) for item in found if item.excluded is None}
+    return len(sizes) * work_units(grid.max_ranks)
+
+
+def solutions(exploration: Exploration, graph: Graph, batch: int = 1) -> tuple[Solution, ...]:
+    """Every joint candidate with what the whole model then costs, one sample of a batch, numbered as they are joined.
+
+    `graph` is the dense model's, with nothing folded into the layers that are factorised.
+    """
+    names = [item.layer.name for item, _ in exploration.layers if item.excluded is None]
+    return tuple(
+        _solution(
+            number,
+            dict(zip(names, shapes, strict=True)),
+            with_shapes(graph, dict(zip(names, shapes, strict=True)), batch),
+            batch,
+        )
+        for number, shapes in enumerate(exploration.joint.candidates)
+    )
+
+
+def dense_solution(graph: Graph, batch: int = 1) -> Solution:
+    """The dense model as the solution that factorises nothing; its number is -1."""
+    return _solution(-1, {}, graph, batch)
+
+
+def spread_out(candidates: Sequence[Solution], limit: int | None) -> tuple[Solution, ...]:
+    """At most `limit` candidates, spread over parameters and FLOPs, the smallest first (see `choose.spread`)."""
+    costs = np.array([(item.cost.params, item.cost.flops) for item in candidates], np.int64).reshape(-1, 2)
+    return tuple(candidates[row] for row in spread(costs, limit))
+
+
+def _solution(number: int, shapes: Mapping[str, object], graph: Graph, batch: int) -> Solution:
+    moved = sum(graph.sizes[step.writes[0]] for step in graph.steps if step.operator == "Transpose")
+    cost = Cost(graph.params(), graph.flops() // batch, arena_bytes(graph, 4) // 4, moved // batch, graph.macs // batch)
+    return Solution(number, shapes, cost, file_bytes(graph))  # type: ignore[arg-type]

@@ -1,0 +1,140 @@
+"""Step 2: what a layer can be factorised into, and how many ways there are."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache
+
+from edgett.errors import UsageError
+from edgett.values import Layer, TTShape
+
+
+def divisors(number: int) -> list[int]:
+    """Every divisor of `number`, ascending, 1 and itself included."""
+    small = [d for d in range(1, math.isqrt(number) + 1) if number % d == 0]
+    return small + [number // d for d in reversed(small) if d * d != number]
+
+
+def count_factorisations(number: int) -> Counter[int]:
+    """How many ordered factorisations into factors >= 2 `number` has, by their length."""
+    ways = {1: Counter({0: 1})}
+    for d in divisors(number)[1:]:
+        ways[d] = Counter()
+        for prefix in [e for e in ways if e != d and d % e == 0]:
+            for length, count in ways[prefix].items():
+                ways[d][length + 1] += count
+    return ways[number]
+
+
+@cache
+def count_orders(number: int) -> int:
+    """How many ordered factorisations into factors >= 2 `number` has, of whatever length."""
+    return 1 if number == 1 else sum(count_orders(d) for d in divisors(number)[:-1])
+
+
+def nth_factorisation(number: int, place: int) -> tuple[int, ...]:
+    """The ordered factorisation of `number` at a place (from 0) in lexicographic order; `places` gives the reverse."""
+    factors: list[int] = []
+    while number > 1:
+        for factor in divisors(number)[1:]:
+            following = count_orders(number // factor)
+            if place < following:
+                break
+            place -= following
+        factors.append(factor)
+        number //= factor
+    return tuple(factors)
+
+
+def places(number: int) -> dict[tuple[int, int], int]:
+    """What each step (prefix product before, after) adds to the place of a factorisation in lexicographic order."""
+    steps = {}
+    for before in divisors(number):
+        passed = 0
+        for factor in divisors(number // before)[1:]:
+            steps[before, before * factor] = passed
+            passed += count_orders(number // before // factor)
+    return steps
+
+
+def nth_solution(layer: Layer, place: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The factorisations (inputs, outputs) at a place in lexicographic order, those of unequal length counted."""
+    inputs, outputs = divmod(place, count_orders(layer.outputs))
+    return nth_factorisation(layer.inputs, inputs), nth_factorisation(layer.outputs, outputs)
+
+
+def count_solutions(layer: Layer, max_ranks: Sequence[int]) -> int:
+    """Step 2's total: pairs of factorisations of one length L >= 2, each with every max rank, coinciding ones too."""
+    inputs, outputs = count_factorisations(layer.inputs), count_factorisations(layer.outputs)
+    return len(max_ranks) * sum(count * outputs[length] for length, count in inputs.items() if length >= 2)
+
+
+def unfactorable(layer: Layer) -> str | None:
+    """Why a layer has no solution at all, in the user's words, or None when it has some."""
+    sizes = (layer.inputs, layer.outputs)
+    if 1 in sizes:
+        why = "1 has no factors"
+    elif indivisible := [size for size in dict.fromkeys(sizes) if len(divisors(size)) == 2]:
+        why = (
+            f"{indivisible[0]} is prime"
+            if len(indivisible) == 1
+            else f"{indivisible[0]} and {indivisible[1]} are prime"
+        )
+    else:
+        return None
+    return f"{layer.inputs}x{layer.outputs}: no two factorisations of the same length: {why}"
+
+
+def tt_shape(inputs: Sequence[int], outputs: Sequence[int], max_rank: int) -> TTShape:
+    """The shape with every rank `max_rank`, or what its bond can hold where that is less, as T3F clamps it."""
+    cells = [x * y for x, y in zip(inputs, outputs, strict=True)]
+    inner = [min(max_rank, math.prod(cells[:k]), math.prod(cells[k:])) for k in range(1, len(cells))]
+    return TTShape(tuple(inputs), tuple(outputs), (1, *inner, 1))
+
+
+def check_max_ranks(max_ranks: Sequence[int]) -> None:
+    """Raise a UsageError unless there are max ranks, ascending and each at least 1."""
+    shown = ",".join(map(str, max_ranks))
+    if not max_ranks:
+        raise UsageError("There are no max ranks to try.", cure="Give at least one, for example --ranks 2:12.")
+    if max_ranks[0] < 1:
+        raise UsageError(
+            f"Max ranks {shown}: {max_ranks[0]} is below 1, the smallest rank.", cure="Start at 1 or more."
+        )
+    for before, after in itertools.pairwise(max_ranks):
+        if after <= before:
+            raise UsageError(
+                f"Max ranks {shown}: {after} follows {before}, but they must ascend.", cure="Sort them, each once."
+            )
+
+
+def parse_ranks(text: str) -> tuple[int, ...]:
+    """Max ranks as the command line writes them: `2:12` (both ends in), `2:64:4` (with a step), `4,8,16`."""
+    cure = "Write 2:12, 2:64:4 (with a step) or 4,8,16."
+    if re.fullmatch(r"\d+:\d+(:\d+)?", text):
+        first, last, step = (*map(int, text.split(":")), 1)[:3]
+        if step < 1 or last < first:
+            raise UsageError(f"Ranks {text!r} name no rank: from {first} to {last} in steps of {step}.", cure=cure)
+        ranks = tuple(range(first, last + 1, step))
+    elif re.fullmatch(r"\d+(,\d+)*", text):
+        ranks = tuple(map(int, text.split(",")))
+    else:
+        raise UsageError(f"Ranks {text!r} are neither a range nor a list of whole numbers.", cure=cure)
+    check_max_ranks(ranks)
+    return ranks
+
+
+def parse_layer(text: str) -> Layer:
+    """A layer as the command line writes it, `4096x1000`: that is its name too, and it has a bias."""
+    sizes = re.fullmatch(r"(\d+)x(\d+)", text)
+    cure = "Write inputs x outputs, for example 4096x1000."
+    if not sizes:
+        raise UsageError(f"Layer {text!r} is not two whole numbers joined by an x.", cure=cure)
+    inputs, outputs = int(sizes[1]), int(sizes[2])
+    if min(inputs, outputs) < 1:
+        raise UsageError(f"Layer {text!r} has a size of {min(inputs, outputs)}, below 1.", cure=cure)
+    return Layer(text, inputs, outputs)

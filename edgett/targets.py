@@ -1,0 +1,360 @@
+"""Targets: a device's TOML profile, checked, and what it demands of a model.
+
+name = "cortex-m4"                      # the file is called cortex-m4.toml
+title = "STM32F446RE, Arm Cortex-M4F at 180 MHz"
+
+[sources]                               # what was opened and read, by a short key
+dts = "https://... (devicetree of the STM32F446xE)"
+
+[runtime]                               # what is exported for the device
+format = "tflite"                       # or onnx, c
+dtype = "float32"                       # or int8
+threads = 1
+
+[memory]                                # a fact has a value, and either a source or estimate = true
+flash = {value = "512 KiB", source = "dts"}
+ram = {value = "128 KiB", source = "dts"}
+flash_share = "50 %"                    # what a model may take; the rest is the application's
+ram_share = "50 %"
+
+[compute]
+clock = {value = "180 MHz", source = "dts"}
+cores = {value = 1, source = "dts"}
+bandwidth = {value = "720 MB/s", estimate = true}
+l1d = {value = "32 KiB", source = "dts"}            # optional, as is l2
+
+[compute.macs_per_cycle]                # of one core; measured_float32 and measured_int8 are optional
+float32 = {value = 0.5, estimate = true}
+int8 = {value = 2, estimate = true}
+
+[budget]                                # of the whole model; a percentage is of the original
+model_bytes = "256 KiB"                 # without it: flash_share of the flash
+peak_activation_bytes = "64 KiB"        # without it: ram_share of the RAM
+flops = "100 %"                         # this and the next two: without it, no limit
+latency_ms = 20
+accuracy_drop_pp = 1.5
+objective = "memory"                    # or flops, accuracy
+
+[device]                                # optional: how to emulate one, or reach one
+emulator = "qemu-system-arm"
+machine = "mps2-an386"
+"""
+
+from __future__ import annotations
+
+import difflib
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any, Generic, TypeVar, get_args
+
+from pydantic import BaseModel, Field, PlainValidator, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+
+from edgett.errors import ProfileError, ToolError, UsageError
+from edgett.tables import Table, mistakes, read
+from edgett.units import BANDWIDTH, FREQUENCY, SIZE, WORK, Share, Unit, parse_share
+from edgett.values import Constraints, Objective
+
+
+class Format(enum.Enum):
+    """The file that is exported."""
+
+    TFLITE = "tflite"
+    ONNX = "onnx"
+    C = "c"
+
+
+class DType(enum.Enum):
+    """The type of the numbers in the exported file."""
+
+    FLOAT32 = "float32"
+    INT8 = "int8"
+
+
+Bytes = Annotated[int, PlainValidator(SIZE.parse), SIZE]
+Hertz = Annotated[int, PlainValidator(FREQUENCY.parse), FREQUENCY]
+BytesPerSecond = Annotated[int, PlainValidator(BANDWIDTH.parse), BANDWIDTH]
+ByteLimit = Annotated[int | Share, PlainValidator(SIZE.parse_limit), SIZE]
+FlopLimit = Annotated[int | Share, PlainValidator(WORK.parse_limit), WORK]
+Percentage = Annotated[Share, PlainValidator(parse_share)]
+Count = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Text = Annotated[str, Field(min_length=1)]
+T = TypeVar("T")
+SHOW = "'edgett targets show cortex-m4' explains every key of a profile."
+
+
+class Fact(Table, Generic[T]):
+    """Something about the hardware, and how we know it."""
+
+    value: T = Field(description="the fact itself")
+    source: Text | None = Field(default=None, description="the key in [sources] of the document that says so")
+    estimate: bool = Field(default=False, description="true: no document that we read says so")
+
+    @model_validator(mode="after")
+    def _known_from_one_place(self) -> Fact[T]:
+        if (self.source is None) != self.estimate:
+            raise ValueError("a fact with either a source or estimate = true, and not both")
+        return self
+
+
+class Runtime(Table):
+    format: Annotated[Format, Field(strict=False)] = Field(description="the file to export: tflite, onnx or c")
+    dtype: Annotated[DType, Field(strict=False)] = Field(description="the type of its numbers: float32 or int8")
+    threads: Count = Field(description="threads that run the model, at most the cores")
+
+
+class Memory(Table):
+    flash: Fact[Bytes] = Field(description="memory that holds the program and the model")
+    ram: Fact[Bytes] = Field(description="memory for activations, stack and the application's data")
+    flash_share: Percentage = Field(description="part of the flash that a model may take")
+    ram_share: Percentage = Field(description="part of the RAM that a model's activations may take")
+
+
+class MacsPerCycle(Table):
+    float32: Fact[Rate] = Field(description="peak multiply-accumulates a cycle of one core, float32")
+    int8: Fact[Rate] = Field(description="peak multiply-accumulates a cycle of one core (or of the NPU), int8")
+    measured_float32: Fact[Rate] | None = Field(default=None, description="what a good float32 kernel reaches")
+    measured_int8: Fact[Rate] | None = Field(default=None, description="what a good int8 kernel reaches")
+
+
+class Compute(Table):
+    clock: Fact[Hertz] = Field(description="highest clock of a core")
+    cores: Fact[Count] = Field(description="cores that can run the model")
+    bandwidth: Fact[BytesPerSecond] = Field(description="memory bandwidth, all cores together")
+    l1d: Fact[Bytes] | None = Field(default=None, description="first-level data cache of one core")
+    l2: Fact[Bytes] | None = Field(default=None, description="second-level cache, shared")
+    macs_per_cycle: MacsPerCycle = Field(description="multiply-accumulates a cycle of one core")
+
+
+class Budget(Table):
+    model_bytes: ByteLimit | None = Field(default=None, description="largest size of the exported model")
+    peak_activation_bytes: ByteLimit | None = Field(
+        default=None, description="most memory that activations take at once"
+    )
+    flops: FlopLimit | None = Field(default=None, description="most floating-point operations for one input")
+    latency_ms: Rate | None = Field(default=None, description="longest time for one input, in milliseconds")
+    accuracy_drop_pp: Annotated[float, Field(ge=0, le=100)] | None = Field(
+        default=None, description="largest loss of accuracy, in percentage points"
+    )
+    objective: Annotated[Objective, Field(strict=False)] = Field(
+        description="which of the solutions that hold is recommended: memory, flops or accuracy"
+    )
+
+
+class Device(Table):
+    emulator: Text | None = Field(default=None, description="program that emulates the device")
+    machine: Text | None = Field(default=None, description="the emulator's name for the board")
+    cpu: Text | None = Field(default=None, description="the emulator's name for the processor")
+    address: Annotated[str, Field(pattern="^ssh://.+")] | None = Field(
+        default=None, description="where a real one is reached: ssh://user@host"
+    )
+
+
+class Target(Table):
+    """A device and what it demands of a model."""
+
+    name: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9.-]*$")] = Field(description="what --target takes")
+    title: Text = Field(description="the device in words")
+    sources: dict[str, Annotated[str, Field(pattern="^https?://")]] = Field(
+        default={}, description="documents that were read"
+    )
+    runtime: Runtime = Field(description="what is exported for the device")
+    memory: Memory = Field(description="how much memory there is, and how much of it a model may take")
+    compute: Compute = Field(description="how fast the device is")
+    budget: Budget = Field(description="limits of the whole model")
+    device: Device = Field(default=Device(), description="how to emulate or reach one")
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What the original, dense model costs; percentages in a budget are of this."""
+
+    model_bytes: int
+    peak_activation_bytes: int
+    flops: int
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A field of a profile. `origin` is a document's address, "estimate" or "choice"."""
+
+    key: str
+    value: str
+    meaning: str
+    origin: str
+
+
+def constraints(target: Target, baseline: Baseline) -> Constraints:
+    """The target's budget for a model that costs `baseline` before compression.
+
+    A percentage never becomes more than the model's share of the memory, and a missing limit of bytes is that share.
+    """
+    budget, memory = target.budget, target.memory
+    flops = budget.flops.of(baseline.flops) if isinstance(budget.flops, Share) else budget.flops
+    return Constraints(
+        _bytes(budget.model_bytes, baseline.model_bytes, memory.flash_share.of(memory.flash.value)),
+        _bytes(budget.peak_activation_bytes, baseline.peak_activation_bytes, memory.ram_share.of(memory.ram.value)),
+        flops,
+        budget.latency_ms,
+        budget.accuracy_drop_pp,
+        budget.objective,
+    )
+
+
+def _bytes(limit: int | Share | None, original: int, room: int) -> int:
+    if isinstance(limit, Share):
+        return min(limit.of(original), room)
+    return room if limit is None else limit
+
+
+def override(target: Target, **limits: str | float | Objective | None) -> Target:
+    """The target with the fields of its budget that are given, and not None, replaced; UsageError if one is wrong.
+
+    Here a model may take more than its share of the memory, but not more than there is.
+    """
+    given = {key: value for key, value in limits.items() if value is not None}
+    kept = {key: getattr(target.budget, key) for key in Budget.model_fields if key not in given}
+    try:
+        budget = Budget.model_validate({"objective": target.budget.objective} | given)
+    except ValidationError as problem:
+        raise UsageError(*mistakes(problem, Budget)) from problem
+    changed = target.model_copy(update={"budget": budget.model_copy(update=kept)})
+    everything = Share(Fraction(1))
+    for message in _over_memory(changed, flash_share=everything, ram_share=everything):
+        raise UsageError(message, "Give a smaller one.")
+    return changed
+
+
+def describe(target: Target) -> tuple[Explained, ...]:
+    """Every field of the profile with its value, its meaning and where it comes from, for `edgett targets show`."""
+    rows = []
+    for key, value, field in _leaves(target):
+        meaning = field.description or ""
+        if isinstance(value, Fact):
+            text = _text(value.value, _unit(type(value).model_fields["value"]))
+            rows.append(Explained(key, text, meaning, target.sources[value.source] if value.source else "estimate"))
+        elif key != "sources":
+            rows.append(Explained(key, _text(value, _unit(field)), meaning, "choice"))
+    return tuple(rows)
+
+
+def _leaves(table: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, FieldInfo]]:
+    """Every field that is not a table of fields: its dotted key, its value, what pydantic knows of it."""
+    for name, field in type(table).model_fields.items():
+        value = getattr(table, name)
+        if isinstance(value, BaseModel) and not isinstance(value, Fact):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value, field
+
+
+def _unit(field: FieldInfo) -> Unit | None:
+    parts = (field.annotation, *get_args(field.annotation))
+    known = [*field.metadata, *(entry for part in parts for entry in getattr(part, "__metadata__", ()))]
+    return next((entry for entry in known if isinstance(entry, Unit)), None)
+
+
+def _text(value: object, unit: Unit | None) -> str:
+    if value is None:
+        return "not set"
+    if isinstance(value, enum.Enum):
+        return str(value.value)
+    if isinstance(value, int) and unit:
+        return unit.text(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def shipped_folder() -> Path:
+    """The folder of the profiles that come with edgett: inside the wheel, or beside the package in a checkout."""
+    package = Path(__file__).parent
+    for folder in (package / "_targets", package.parent / "targets"):
+        if folder.is_dir():
+            return folder
+    raise ToolError(f"The profiles that come with edgett are not in {package}.", "Install edgett again.")
+
+
+def search_folders() -> tuple[Path, ...]:
+    """Where a name is looked up, in this order: shipped profiles, ./targets, the user's configuration."""
+    from platformdirs import user_config_path
+
+    return shipped_folder(), Path("targets"), user_config_path("edgett", appauthor=False) / "targets"
+
+
+def load_target(name_or_path: str, *, search: tuple[Path, ...] | None = None) -> Target:
+    """The profile of that name in the first of the `search` folders that has it, or in that file; or ProfileError."""
+    path = Path(name_or_path)
+    if path.suffix == ".toml" or path.is_file():
+        return load_profile(path)
+    files = _files(search)
+    for path in files:
+        if path.stem == name_or_path:
+            return load_profile(path)
+    near = difflib.get_close_matches(name_or_path, [path.stem for path in files], cutoff=0.5)
+    hint = f"Did you mean {' or '.join(dict.fromkeys(near))}? " if near else ""
+    raise ProfileError(f"There is no target {name_or_path!r}.", f"{hint}'edgett targets list' lists them.")
+
+
+def list_targets(*, search: tuple[Path, ...] | None = None) -> tuple[tuple[Target, ...], tuple[ProfileError, ...]]:
+    """The targets that can be named, sorted by name, and beside them what is wrong with profiles that cannot."""
+    good: dict[str, Target] = {}
+    bad: list[ProfileError] = []
+    first: dict[str, Path] = {}
+    for path in _files(search):
+        if path.stem in first:
+            hides = f"{path} is hidden by {first[path.stem]}, which has the same name."
+            bad.append(ProfileError(hides, "Rename it, or give its path."))
+            continue
+        first[path.stem] = path
+        try:
+            good[path.stem] = load_profile(path)
+        except ProfileError as problem:
+            bad.append(problem)
+    return tuple(good[name] for name in sorted(good)), tuple(bad)
+
+
+def _files(search: tuple[Path, ...] | None) -> list[Path]:
+    found: dict[Path, Path] = {}
+    for folder in search_folders() if search is None else search:
+        for path in sorted(folder.glob("*.toml")):
+            found.setdefault(path.resolve(), path)
+    return list(found.values())
+
+
+def load_profile(path: Path) -> Target:
+    """The profile in a file, or ProfileError."""
+    target = read(Target, path, SHOW)
+    memory = target.memory
+    for message in (*_contradictions(target, path), *_over_memory(target, memory.flash_share, memory.ram_share)):
+        raise ProfileError(f"{path}: {message}", SHOW)
+    return target
+
+
+def _contradictions(target: Target, path: Path) -> Iterator[str]:
+    if target.name != path.stem:
+        yield f"name is {target.name!r}: it must be {path.stem!r}, as the file is called."
+    for key, fact, _ in _leaves(target):
+        if isinstance(fact, Fact) and fact.source and fact.source not in target.sources:
+            known = ", ".join(target.sources) or "which is empty"
+            yield f"{key}.source is {fact.source!r}: it must be a key of [sources]: {known}."
+    if target.runtime.threads > target.compute.cores.value:
+        cores = target.compute.cores.value
+        yield f"runtime.threads is {target.runtime.threads}: it must be at most compute.cores, {cores}."
+    if target.device.emulator is None and (target.device.machine or target.device.cpu):
+        yield "device.emulator is missing: device.machine and device.cpu are names that it knows."
+
+
+def _over_memory(target: Target, flash_share: Share, ram_share: Share) -> Iterator[str]:
+    budget, memory = target.budget, target.memory
+    for key, limit, share, whole, what in (
+        ("model_bytes", budget.model_bytes, flash_share, memory.flash.value, "flash"),
+        ("peak_activation_bytes", budget.peak_activation_bytes, ram_share, memory.ram.value, "RAM"),
+    ):
+        if isinstance(limit, int) and limit > share.of(whole):
+            yield (
+                f"budget.{key} is {SIZE.text(limit)}: it must be at most {SIZE.text(share.of(whole))}, "
+                f"{share} of the {SIZE.text(whole)} of {what}."
+            )

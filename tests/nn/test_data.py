@@ -1,0 +1,492 @@
+import pickle
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgett.errors import DataError
+from edgett.nn.data import Data, Split, data_from_arrays, load_data, scaling_warning, set_aside
+from edgett.nn.ports import feed, input_ports
+
+Arrays = dict[str, np.ndarray]
+
+
+def model_of(
+    shape: tuple[int, ...] = (4,), units: int = 3, activation: str | None = "softmax", **compiled: object
+) -> keras.Model:
+    entry = keras.Input(shape, name="image")
+    model = keras.Model(entry, keras.layers.Dense(units, activation, name="class")(keras.layers.Flatten()(entry)))
+    if compiled:
+        model.compile("sgd", **compiled)
+    return model
+
+
+def arrays_of(shape: tuple[int, ...] = (4,), train: int = 60, test: int = 9, classes: int = 3) -> Arrays:
+    random = np.random.default_rng(1)
+    return {
+        "x_train": random.integers(0, 256, (train, *shape), dtype=np.uint8),
+        "y_train": np.arange(train) % classes,
+        "x_test": random.integers(0, 256, (test, *shape), dtype=np.uint8),
+        "y_test": np.arange(test) % classes,
+    }
+
+
+@pytest.fixture(scope="module")
+def model() -> keras.Model:
+    return model_of()
+
+
+@pytest.fixture(scope="module")
+def two_by_two() -> keras.Model:
+    a, b = keras.Input((4,), name="a"), keras.Input((2,), name="b")
+    joined = keras.layers.Concatenate()([a, b])
+    ends = [keras.layers.Dense(3, "softmax", name="hour")(joined), keras.layers.Dense(1, name="size")(joined)]
+    return keras.Model([a, b], ends)
+
+
+def two_by_two_arrays(train: int = 30, test: int = 6) -> Arrays:
+    arrays = {}
+    for part, n in (("train", train), ("test", test)):
+        arrays |= {f"x_{part}.a": np.ones((n, 4), np.float32), f"x_{part}.b": np.ones((n, 2), np.float32)}
+        arrays |= {f"y_{part}.hour": np.arange(n) % 3, f"y_{part}.size": np.ones(n, np.float32)}
+    return arrays
+
+
+def refused(arrays: Arrays, model: keras.Model, message: str, cure: str = "") -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        data_from_arrays(arrays, model, 0)
+    assert cure in caught.value.cure
+    assert caught.value.cure
+
+
+class TestNpz:
+    def test_is_read_split_and_left_in_its_dtype(self, tmp_path: Path, model: keras.Model) -> None:
+        arrays = arrays_of()
+        np.savez(tmp_path / "d.npz", note=np.zeros(3), **arrays)
+        data = load_data(str(tmp_path / "d.npz"), model, seed=0)
+        assert (len(data.train), len(data.validation), len(data.test)) == (54, 6, 9)
+        assert data.train.x["image"].dtype == np.uint8
+        np.testing.assert_array_equal(data.test.x["image"], arrays["x_test"])
+        np.testing.assert_array_equal(data.test.y["class"], arrays["y_test"])
+
+    def test_its_own_validation_data_are_taken(self, tmp_path: Path, model: keras.Model) -> None:
+        arrays = arrays_of()
+        own = {"x_val": arrays["x_test"][:5], "y_val": arrays["y_test"][:5]}
+        np.savez_compressed(tmp_path / "d.npz", **arrays, **own)
+        data = load_data(str(tmp_path / "d.npz"), model, seed=0)
+        np.testing.assert_array_equal(data.validation.x["image"], own["x_val"])
+        np.testing.assert_array_equal(data.train.x["image"], arrays["x_train"])
+
+    def test_half_validation_data(self, model: keras.Model) -> None:
+        refused(arrays_of() | {"x_val": np.zeros((2, 4))}, model, "the data have no y_val")
+
+    def test_several_inputs_and_outputs(self, two_by_two: keras.Model) -> None:
+        data = data_from_arrays(two_by_two_arrays(), two_by_two, 0)
+        assert {name: a.shape for name, a in data.train.x.items()} == {"a": (27, 4), "b": (27, 2)}
+        assert {name: a.shape for name, a in data.train.y.items()} == {"hour": (27,), "size": (27, 1)}
+
+    def test_a_single_input_may_be_named(self, model: keras.Model) -> None:
+        arrays = arrays_of()
+        named = {f"{key}.{'image' if key[0] == 'x' else 'class'}": array for key, array in arrays.items()}
+        assert data_from_arrays(named, model, 0).digest == data_from_arrays(arrays, model, 0).digest
+
+    def test_no_file(self, model: keras.Model) -> None:
+        with pytest.raises(DataError, match=r"no data file nowhere\.npz"):
+            load_data("nowhere.npz", model, 0)
+
+    def test_a_directory(self, tmp_path: Path, model: keras.Model) -> None:
+        with pytest.raises(DataError, match="is a directory"):
+            load_data(str(tmp_path), model, 0)
+
+    @pytest.mark.parametrize("content", [b"", b"x,y\n1,2\n", pickle.dumps([1])])
+    def test_not_a_zip(self, tmp_path: Path, model: keras.Model, content: bytes) -> None:
+        (tmp_path / "d.npz").write_bytes(content)
+        with pytest.raises(DataError, match=r"is not an \.npz file"):
+            load_data(str(tmp_path / "d.npz"), model, 0)
+
+    def test_cut_short(self, tmp_path: Path, model: keras.Model) -> None:
+        np.savez(tmp_path / "d.npz", **arrays_of())
+        whole = (tmp_path / "d.npz").read_bytes()
+        (tmp_path / "d.npz").write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(DataError, match="cut short"):
+            load_data(str(tmp_path / "d.npz"), model, 0)
+
+    def test_corrupt_inside(self, tmp_path: Path, model: keras.Model) -> None:
+        np.savez_compressed(tmp_path / "d.npz", **arrays_of())
+        broken = bytearray((tmp_path / "d.npz").read_bytes())
+        broken[80:160] = bytes(80)
+        (tmp_path / "d.npz").write_bytes(broken)
+        with pytest.raises(DataError, match="cannot be read"):
+            load_data(str(tmp_path / "d.npz"), model, 0)
+
+    def test_a_header_that_claims_too_much(self, tmp_path: Path, model: keras.Model) -> None:
+        header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (1000000000000000,), }\n"
+        with zipfile.ZipFile(tmp_path / "d.npz", "w") as file:
+            file.writestr("x_train.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+        with pytest.raises(DataError, match="cannot be read"):
+            load_data(str(tmp_path / "d.npz"), model, 0)
+
+    def test_pickles_are_never_opened(self, tmp_path: Path, model: keras.Model) -> None:
+        marker = tmp_path / "opened"
+
+        class Trap:
+            def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+                return Path.touch, (marker,)
+
+        np.savez(tmp_path / "d.npz", **arrays_of() | {"x_train": np.array([Trap(), Trap()], dtype=object)})
+        with pytest.raises(DataError, match=r"object arrays.*refused") as caught:
+            load_data(str(tmp_path / "d.npz"), model, 0)
+        assert "np.savez" in caught.value.cure
+        assert not marker.exists()
+
+
+class TestChecks:
+    def test_missing_arrays_are_listed_with_near_names(self, model: keras.Model) -> None:
+        arrays = arrays_of()
+        arrays["y_trian"] = arrays.pop("y_train")
+        refused(arrays, model, "no y_train; found: .*y_trian", "Is 'y_trian' meant to be 'y_train'?")
+
+    def test_a_name_that_is_not_read(self, model: keras.Model) -> None:
+        refused(arrays_of() | {"x_valid.": np.zeros(2)}, model, "no x_val, y_val; found")
+        refused(arrays_of() | {"x_dev": np.zeros(2)}, model, "hold x_dev, which this model has no use for", "x_val")
+
+    def test_a_missing_output_of_several(self, two_by_two: keras.Model) -> None:
+        arrays = two_by_two_arrays()
+        del arrays["y_test.size"]
+        refused(arrays, two_by_two, r"no y_test\.size; found", r"Needed: x_train.a, x_train.b, y_train.hour")
+
+    @pytest.mark.parametrize(
+        ("key", "array", "message", "cure"),
+        [
+            ("y_test", np.zeros(8, int), "x_test 9, y_test 8", "one row a sample"),
+            ("x_train", np.zeros((0, 4)), r"x_train is empty: its shape is \(0, 4\)", "at least one"),
+            ("x_train", np.float32(1), r"x_train is empty", "at least one"),
+            ("x_train", np.full((60, 4), "a"), "x_train holds <U1, not numbers", "numeric"),
+            ("x_train", np.zeros((60, 4), complex), "x_train holds complex128", "numeric"),
+            ("y_train", np.array([None] * 60), "y_train holds object", "numeric"),
+            ("x_test", np.zeros((9, 5)), r"shape \(9, 5\), but input 'image' of the model takes \(n, 4\)", "Resize"),
+            ("x_test", np.zeros((9, 2, 2)), r"shape \(9, 2, 2\)", "x_test.reshape(-1, 4)"),
+            ("y_train", np.arange(60), r"label 3 at \[3\], but sparse.* 0\.\.2", "from 0"),
+            ("y_test", np.arange(9) - 1, r"label -1 at \[0\]", "from 0"),
+            ("y_test", np.full(9, 1.5), r"label 1\.5 at \[0\]", "from 0"),
+            ("y_test", np.zeros((9, 3)), r"y_test has shape \(9, 3\), but sparse.* class numbers", "y_test.argmax(-1)"),
+            ("y_test", np.zeros((9, 2)), r"y_test has shape \(9, 2\)", "Reshape the labels"),
+        ],
+    )
+    def test_what_does_not_fit(self, model: keras.Model, key: str, array: np.ndarray, message: str, cure: str) -> None:
+        refused(arrays_of() | {key: array}, model, message, cure)
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+    def test_values_that_are_not_finite(self, model: keras.Model, value: float) -> None:
+        arrays = arrays_of()
+        arrays["x_train"] = arrays["x_train"].astype("float32")
+        arrays["x_train"][7, 2] = arrays["x_train"][9, 1] = value
+        refused(arrays, model, rf"x_train has 2 values that are NaN or infinite, the first is {value} at \[7, 2\]")
+
+    @pytest.mark.parametrize(
+        ("expected", "given", "cure"),
+        [
+            ((28, 28, 1), (28, 28), "Add the channel axis: x_train[..., np.newaxis]."),
+            ((28, 28), (28, 28, 1), "x_train.reshape(-1, 28, 28)"),
+            ((8, 8, 3), (3, 8, 8), "np.moveaxis(x_train, 1, -1)"),
+            ((784,), (28, 28), "x_train.reshape(-1, 784)"),
+        ],
+    )
+    def test_how_to_reshape(self, expected: tuple[int, ...], given: tuple[int, ...], cure: str) -> None:
+        refused(arrays_of(given), model_of(expected), "x_train has shape", cure)
+
+    def test_an_axis_of_any_size(self) -> None:
+        entry = keras.Input((None, 4))
+        model = keras.Model(entry, keras.layers.Dense(3, "softmax")(keras.layers.GlobalAveragePooling1D()(entry)))
+        assert len(data_from_arrays(arrays_of((7, 4)), model, 0).test) == 9
+        refused(arrays_of((7, 5)), model, r"takes \(n, any, 4\)", "Reshape it")
+
+    def test_fractions_into_an_integer_input(self) -> None:
+        entry = keras.Input((4,), dtype="int32")
+        tokens = keras.layers.Flatten()(keras.layers.Embedding(256, 2)(entry))
+        model = keras.Model(entry, keras.layers.Dense(3, "softmax")(tokens))
+        assert scaling_warning(model, data_from_arrays(arrays_of(), model, 0)) is None
+        refused(arrays_of() | {"x_test": np.full((9, 4), 0.5)}, model, "fractions in float64, but .* takes int32")
+
+    def test_columns_of_class_numbers_are_flattened(self, model: keras.Model) -> None:
+        arrays = arrays_of()
+        column = arrays | {"y_train": arrays["y_train"][:, np.newaxis], "y_test": arrays["y_test"][:, np.newaxis]}
+        assert data_from_arrays(column, model, 0).digest == data_from_arrays(arrays, model, 0).digest
+
+    def test_class_numbers_for_a_loss_of_one_hot_rows(self) -> None:
+        model = model_of(loss="categorical_crossentropy")
+        refused(arrays_of(), model, r"y_train has shape \(60,\), but categorical", "to_categorical(y_train, 3)")
+
+    def test_one_hot_rows(self) -> None:
+        arrays = arrays_of()
+        arrays |= {key: np.eye(3)[arrays[key]] for key in ("y_train", "y_test")}
+        data = data_from_arrays(arrays, model_of(loss="categorical_crossentropy"), 0)
+        np.testing.assert_array_equal(data.validation.y["class"].sum(0), [2, 2, 2])
+        arrays["y_test"] = arrays["y_test"] * 2
+        refused(arrays, model_of(loss="categorical_crossentropy"), "one-hot rows in 0..1", "encode")
+
+    def test_labels_beyond_zero_and_one(self) -> None:
+        model = model_of(units=1, activation="sigmoid", loss="binary_crossentropy")
+        assert data_from_arrays(arrays_of(classes=2), model, 0).train.y["class"].shape == (54, 1)
+        refused(arrays_of(), model, r"label 2 at \[2, 0\], but binary_crossentropy .* zeros and ones in 0\.\.1")
+
+    def test_signs(self) -> None:
+        arrays = arrays_of(classes=2)
+        arrays |= {key: arrays[key] * 2 - 1 for key in ("y_train", "y_test")}
+        assert len(data_from_arrays(arrays, model_of(units=1, activation="tanh", loss="hinge"), 0).validation) == 6
+
+    def test_values_of_another_shape(self) -> None:
+        refused(arrays_of() | {"y_test": np.zeros((9, 2))}, model_of(units=1, activation=None, loss="mse"), r"\(9, 2\)")
+
+    def test_a_loss_of_the_users_own_takes_any_labels(self) -> None:
+        def own(y: object, p: Any) -> Any:
+            return keras.ops.mean(p)
+
+        arrays = arrays_of() | {"y_train": np.zeros((60, 7)), "y_test": np.zeros((9, 7))}
+        assert data_from_arrays(arrays, model_of(loss=own), 0).test.y["class"].shape == (9, 7)
+
+
+class TestSetAside:
+    @settings(max_examples=60, deadline=None)
+    @given(st.lists(st.integers(0, 4), min_size=2, max_size=300), st.integers(0, 2**32))
+    def test_every_class_gives_a_tenth_and_at_least_one(self, labels: list[int], seed: int) -> None:
+        classes = np.array(labels)
+        mask = set_aside(len(classes), classes, seed)
+        assert 1 <= mask.sum() < len(mask)
+        for c, total in zip(*np.unique(classes, return_counts=True), strict=True):
+            taken = mask[classes == c].sum()
+            if len(set(labels)) < len(labels):
+                assert (taken == 0) if total == 1 else (1 <= taken < total and abs(taken - total / 10) <= 1)
+        if min(np.bincount(classes, minlength=5)) >= 10:
+            assert mask.sum() == round(len(classes) / 10)
+        np.testing.assert_array_equal(mask, set_aside(len(classes), classes, seed))
+
+    @settings(max_examples=30, deadline=None)
+    @given(st.integers(2, 500), st.integers(0, 2**32))
+    def test_without_classes_a_tenth(self, count: int, seed: int) -> None:
+        assert set_aside(count, None, seed).sum() == max(1, round(count / 10))
+
+    @settings(max_examples=20, deadline=None)
+    @given(st.integers(4, 80), st.integers(0, 9))
+    def test_the_parts_are_disjoint_and_make_up_the_whole(self, count: int, seed: int) -> None:
+        arrays = arrays_of(train=count) | {"x_train": np.arange(count * 4, dtype="float32").reshape(count, 4)}
+        data = data_from_arrays(arrays, _MODEL, seed)
+        rows = np.concatenate([data.train.x["image"], data.validation.x["image"]])
+        np.testing.assert_array_equal(rows[rows[:, 0].argsort()], arrays["x_train"])
+        for split in (data.train, data.validation):
+            np.testing.assert_array_equal(split.y["class"], split.x["image"][:, 0] // 4 % 3)
+
+    def test_another_seed_draws_others(self) -> None:
+        assert (set_aside(200, None, 0) != set_aside(200, None, 1)).any()
+
+    def test_one_sample_cannot_be_shared(self, model: keras.Model) -> None:
+        refused(arrays_of(train=1), model, "x_train has 1 sample")
+
+    def test_values_are_not_taken_for_classes(self) -> None:
+        # Stratified, each of 60 values would be a class of its own.
+        model = model_of(units=1, activation=None)
+        arrays = arrays_of() | {"y_train": np.repeat(np.arange(30), 2)}
+        assert len(data_from_arrays(arrays, model, 0).validation) == 6
+
+
+_MODEL = model_of()
+
+
+class TestDigest:
+    def test_is_that_of_the_content(self, model: keras.Model) -> None:
+        arrays = arrays_of()
+        digest = data_from_arrays(arrays, model, 0).digest
+        assert digest == data_from_arrays({k: a.copy() for k, a in reversed(arrays.items())}, model, 0).digest
+        assert len(digest) == 64
+
+    @pytest.mark.parametrize("key", ["x_train", "y_train", "x_test", "y_test"])
+    def test_changes_with_every_array(self, model: keras.Model, key: str) -> None:
+        arrays = arrays_of()
+        digest = data_from_arrays(arrays, model, 0).digest
+        changed = arrays[key].copy()
+        changed[0] = (changed[0] + 1) % 3
+        assert data_from_arrays(arrays | {key: changed}, model, 0).digest != digest
+        assert data_from_arrays(arrays | {key: arrays[key].astype("int16")}, model, 0).digest != digest
+
+    def test_changes_with_the_split(self) -> None:
+        half = Split({"a": np.zeros((2, 1))}, {"b": np.zeros(2)})
+        whole = Split({"a": np.zeros((4, 1))}, {"b": np.zeros(4)})
+        assert Data(half, whole, half).digest != Data(whole, half, half).digest
+
+
+FUNCTIONS = """
+import numpy as np, tensorflow as tf
+x, y = np.arange(80, dtype="float32").reshape(20, 4), np.arange(20) % 3
+slices = lambda: tf.data.Dataset.from_tensor_slices((x, y))
+def mapping(): return {"x_train": x, "y_train": y, "x_test": x[:6], "y_test": y[:6]}
+def pairs(): return (x, y), (x[:6], y[:6])
+def three(): return (x, y), (x[:6], y[:6]), (x[:5], y[:5])
+def lists(): return (x.tolist(), y.tolist()), (x[:6].tolist(), y[:6].tolist())
+def batched(): return slices().batch(3), slices().take(6).batch(4)
+def unbatched(): return {"train": slices(), "test": slices().take(6), "validation": slices().take(5)}
+def named(): return {k: d.map(lambda x, y: ({"image": x}, {"class": y})) for k, d in unbatched().items()}
+def endless(): return slices().repeat(), slices()
+def empty(): return slices().take(0), slices()
+def number(): return 3
+def four(): return 1, 2, 3, 4
+def triple(): return (x, y, y), (x, y)
+def ragged(): return ([[1, 2], [3]], [0, 1]), (x, y)
+def broken(): raise KeyError("no such table")
+"""
+
+
+class TestFunction:
+    @pytest.fixture(autouse=True)
+    def _module(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        (tmp_path / "user_data.py").write_text(FUNCTIONS)
+        (tmp_path / "user_bad.py").write_text("import nothing_of_this_name")
+        monkeypatch.chdir(tmp_path)
+        yield
+        import sys
+
+        sys.modules.pop("user_data", None)
+
+    @pytest.mark.parametrize(
+        ("name", "validation"),
+        [("mapping", 2), ("pairs", 2), ("three", 5), ("lists", 2), ("batched", 2), ("unbatched", 5), ("named", 5)],
+    )
+    def test_forms(self, model: keras.Model, name: str, validation: int) -> None:
+        data = load_data(f"user_data:{name}", model, 0)
+        assert len(data.test) == 6
+        assert len(data.validation) == (validation if validation == 5 else 3)
+        np.testing.assert_array_equal(data.test.x["image"], np.arange(24).reshape(6, 4))
+        np.testing.assert_array_equal(data.test.y["class"], np.arange(6) % 3)
+
+    @pytest.mark.parametrize(
+        ("spec", "message"),
+        [
+            ("user_data:endless", "repeats for ever"),
+            ("user_data:empty", "a data set is empty"),
+            ("user_data:number", "gave: int"),
+            ("user_data:four", "gave: tuple of 4"),
+            ("user_data:triple", "the train data are no pair .* tuple of 3"),
+            ("user_data:ragged", "x_train is no array"),
+            ("user_data:broken", "failed: KeyError: 'no such table'"),
+            ("user_data:mising", "has no function 'mising'"),
+            ("user_data:x", "has no function 'x'"),
+            ("user_bad:f", "'user_bad' of --data user_bad:f cannot be imported: No module named"),
+            ("no_such_module:f", "'no_such_module' of --data"),
+            (":f", "cannot be imported"),
+            ("cifar100", "no data file cifar100"),
+        ],
+    )
+    def test_what_cannot_be_used(self, model: keras.Model, spec: str, message: str) -> None:
+        with pytest.raises(DataError, match=message) as caught:
+            load_data(spec, model, 0)
+        assert caught.value.cure
+
+    def test_lists_of_several_inputs(self, two_by_two: keras.Model, tmp_path: Path) -> None:
+        (tmp_path / "user_data.py").write_text(
+            "import numpy as np\n"
+            "def f():\n    part = ([np.ones((9, 4)), np.ones((9, 2))], [np.arange(9) % 3, np.ones(9)])\n"
+            "    return part, part\n"
+        )
+        assert set(load_data("user_data:f", two_by_two, 0).test.y) == {"hour", "size"}
+
+
+class TestDownload:
+    @pytest.mark.parametrize("name", ["mnist", "cifar10"])
+    def test_without_a_network(
+        self, model: keras.Model, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from keras.src.backend import config
+
+        monkeypatch.setattr(config, "_KERAS_DIR", str(tmp_path))
+        for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+            monkeypatch.setenv(variable, "http://127.0.0.1:9")
+        for variable in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(variable, raising=False)
+        with pytest.raises(DataError, match=f"{name} could not be downloaded") as caught:
+            load_data(name, model, 0)
+        assert f"--data {name}.npz" in caught.value.cure
+
+    @pytest.mark.parametrize("shape", [(28, 28), (28, 28, 1)])
+    def test_mnist_from_the_cache_in_the_models_shape(
+        self, shape: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # Keras takes a file of this name for the data set, unless its hash is that of another one.
+        from keras.src.backend import config
+        from keras.src.utils import file_utils
+
+        monkeypatch.setattr(config, "_KERAS_DIR", str(tmp_path))
+        monkeypatch.setattr(file_utils, "validate_file", lambda *args, **kwargs: True)
+        (tmp_path / "datasets").mkdir()
+        np.savez(tmp_path / "datasets" / "mnist.npz", **arrays_of((28, 28), classes=10))
+        data = load_data("mnist", model_of(shape, units=10), 0)
+        assert data.test.x["image"].shape == (9, *shape)
+
+
+class TestScalingWarning:
+    @staticmethod
+    def _of(*layers: keras.layers.Layer, x: np.ndarray | None = None) -> str | None:
+        model = keras.Sequential([keras.Input((4,)), *layers, keras.layers.Dense(3, "softmax")])
+        arrays = arrays_of()
+        if x is not None:
+            arrays["x_train"] = x
+        return scaling_warning(model, data_from_arrays(arrays, model, 0))
+
+    def test_raw_bytes_into_a_model_that_does_not_scale(self) -> None:
+        warning = self._of(keras.layers.Dense(5), keras.layers.BatchNormalization())
+        assert warning is not None
+        assert "to 255" in warning
+        assert "Rescaling(1 / 255)" in warning
+
+    def test_raw_values_as_floats(self) -> None:
+        assert self._of(x=np.full((60, 4), 200.0)) is not None
+
+    @pytest.mark.parametrize(
+        "layer",
+        [
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Normalization(mean=1.0, variance=2.0),
+            keras.layers.BatchNormalization(),
+            keras.Sequential([keras.Input((4,)), keras.layers.Rescaling(1 / 255)]),
+        ],
+        ids=lambda layer: layer.name,
+    )
+    def test_a_model_that_scales(self, layer: keras.layers.Layer) -> None:
+        assert self._of(layer) is None
+
+    def test_arithmetic_scales(self) -> None:
+        entry = keras.Input((4,))
+        model = keras.Model(entry, keras.layers.Dense(3, "softmax")(entry / 255.0))
+        assert scaling_warning(model, data_from_arrays(arrays_of(), model, 0)) is None
+
+    @pytest.mark.parametrize("x", [np.ones((60, 4), np.uint8), np.full((60, 4), 7.5), np.full((60, 4), 0.25)])
+    def test_data_that_are_not_raw(self, x: np.ndarray) -> None:
+        assert self._of(x=x) is None
+
+
+def test_bytes_and_their_floats_are_the_same_to_the_model(model: keras.Model) -> None:
+    data = data_from_arrays(arrays_of(), model, 0)
+    floats = {name: array.astype("float32") for name, array in data.test.x.items()}
+    np.testing.assert_array_equal(
+        model.predict(feed(model, data.test.x), verbose=0), model.predict(feed(model, floats), verbose=0)
+    )
+
+
+def test_fewer_samples_than_a_batch_train() -> None:
+    model = model_of(loss="sparse_categorical_crossentropy")
+    data = data_from_arrays(arrays_of(train=3, test=1), model, 0)
+    assert (len(data.train), len(data.validation)) == (2, 1)
+    history = model.fit(feed(model, data.train.x), data.train.y["class"], batch_size=128, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+
+
+def test_take_keeps_rows_together(model: keras.Model) -> None:
+    data = data_from_arrays(arrays_of(), model, 0)
+    first = data.train.take(slice(5))
+    assert len(first) == 5
+    np.testing.assert_array_equal(first.x[input_ports(model)[0].name], data.train.x["image"][:5])
+    np.testing.assert_array_equal(first.y["class"], data.train.y["class"][:5])
