@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 UNKNOWN = "?"
+ACTIVATION = "/_activation/"
+"""The scope, inside that of its layer, that `nn.servable` gives to what an activation is spelled out in."""
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,23 @@ class Owners:
 
     def scope(self, names: Iterable[str]) -> str:
         """The scope behind the first name that tells one; "?" when none does."""
-        scopes = [part.split("/", 1)[0] for name in names for part in name.split(";")]
-        known = [scope for scope in scopes if scope in self.paths]
+        known = [_scope(part) for part in self._parts(names)]
         return next((scope for scope in known if self.paths[scope] in self.counted), known[0] if known else UNKNOWN)
 
     def layer(self, names: Iterable[str]) -> str:
         """The layer behind the names."""
         scope = self.scope(names)
         return self.paths.get(scope, UNKNOWN)
+
+    def activates(self, names: Iterable[str]) -> bool:
+        """Whether the operator does nothing but a part of an activation, which counts as no work."""
+        parts = self._parts(names)
+        return bool(parts) and all(ACTIVATION in part for part in parts)
+
+    def _parts(self, names: Iterable[str]) -> list[str]:
+        """The names that tell a scope: a fused operator has one for each that went into it."""
+        return [part for name in names for part in name.split(";") if _scope(part) in self.paths]
+
+
+def _scope(name: str) -> str:
+    return name.split("/", 1)[0]

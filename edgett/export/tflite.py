@@ -23,6 +23,7 @@ _UNCOUNTED = frozenset(
     "RESIZE_NEAREST_NEIGHBOR SPACE_TO_DEPTH DEPTH_TO_SPACE QUANTIZE DEQUANTIZE".split()
 )
 _ELEMENTWISE = frozenset({"ADD", "SUB", "MUL", "DIV"})
+_PRODUCTS = frozenset({"FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"})
 
 
 def write(servable: Any, path: Path) -> None:
@@ -62,12 +63,13 @@ def read(path: Path, owners: Owners) -> Graph:
         constants = {index: values for index, values in stored.items() if values is not None}
         made = list(operator.outputs)
         hints = [owners.producers.get(outputs[index], "") for index in made if index in outputs]
-        layer = owners.layer([names[index] for index in made] + hints)
+        told = [names[index] for index in made] + hints
         reads = tuple(str(index) for index in inputs if index not in constants)
         writes = tuple(str(index) for index in made)
         used.update(map(int, reads + writes))
-        kept, flops = _count(kind, body.tensors, operator, constants)
-        steps.append(Step(layer, kind, reads, writes, kept, flops))
+        idle = kind in _UNCOUNTED or (kind not in _PRODUCTS and owners.activates(told))
+        kept, flops = ((), 0) if idle else _count(kind, body.tensors, operator, constants)
+        steps.append(Step(owners.layer(told), kind, reads, writes, kept, flops))
     sizes = {str(index): math.prod(_shape(body.tensors[index])) for index in used}
     return Graph(tuple(steps), sizes, _known(body.inputs, sizes), _known(body.outputs, sizes))
 
@@ -76,13 +78,11 @@ def _count(
     kind: str, tensors: Any, operator: Any, constants: dict[int, Any]
 ) -> tuple[tuple[Constant, ...], int | None]:
     """The constants that an operator stores and its FLOPs; None for an operator without a rule."""
-    if kind in _UNCOUNTED:
-        return (), 0
     kept = {index: values for index, values in constants.items() if values.dtype.kind == "f"}
     first, made = _shape(tensors[operator.inputs[0]]), math.prod(_shape(tensors[operator.outputs[0]]))
     if kind in _ELEMENTWISE:
         return _constants(kept), made
-    if kind not in ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"):
+    if kind not in _PRODUCTS:
         return _constants(kept), None
     slot = 2 if kind != "TRANSPOSE_CONV" else 3
     bias = int(operator.inputs[slot]) if len(operator.inputs) > slot else -1

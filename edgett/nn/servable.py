@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from edgett.nn.trace import Call, Trace
+
+# The name scope of the operators that an activation is spelled out in; `export.owners` looks for it.
+_ACTIVATION = "_activation"
+# What ends a name here has no operator of its own.
+_RIDING = frozenset({"linear", "relu", "relu6"})
 
 
 class Servable(tf.Module):
@@ -28,7 +35,7 @@ class Servable(tf.Module):
         scopes = _scopes(form.calls)
         self.paths: Mapping[str, str] = {scope: call.path for scope, call in zip(scopes, form.calls, strict=True)}
         self.producers = {
-            name: next((s for s, call in zip(scopes, form.calls, strict=True) if _makes(call, tensor)), "")
+            name: next((_maker(s, call) for s, call in zip(scopes, form.calls, strict=True) if _makes(call, tensor)), "")
             for name, tensor in form.outputs.items()
         }
         self.signature = [tf.TensorSpec(tensor.shape, tensor.dtype, name=name) for name, tensor in form.inputs.items()]
@@ -41,16 +48,44 @@ class Servable(tf.Module):
         def value(leaf: Any) -> Any:
             return known[id(leaf)] if isinstance(leaf, keras.KerasTensor) else leaf
 
+        outputs: list[Any] = []
         for scope, call in zip(self.paths, form.calls, strict=True):
             args, kwargs = keras.tree.map_structure(value, (call.args, dict(call.kwargs)))
             if getattr(call.layer, "_call_has_training_arg", False):
                 kwargs["training"] = False
-            with tf.name_scope(scope):
+            # The dependency keeps the converters from running the calls in another order than the one predicted.
+            with tf.name_scope(scope), tf.control_dependencies(outputs), _apart(call.layer):
                 outputs = keras.tree.flatten(call.layer(*args, **kwargs))
             known.update((id(spec), output) for spec, output in zip(call.writes, outputs, strict=True))
         return {
             name: tf.identity(known[id(tensor)], name=f"{_clean(name)}_out") for name, tensor in form.outputs.items()
         }
+
+
+@contextmanager
+def _apart(layer: Any) -> Iterator[None]:
+    """While the layer runs, its activation does so in a name scope of its own: what that is spelled out in is no work."""
+    function = getattr(layer, "activation", None)
+    if function is None:
+        yield
+        return
+
+    @functools.wraps(function)
+    def scoped(*args: Any, **kwargs: Any) -> Any:
+        with tf.name_scope(_ACTIVATION):
+            return function(*args, **kwargs)
+
+    layer.activation = scoped
+    try:
+        yield
+    finally:
+        layer.activation = function
+
+
+def _maker(scope: str, call: Call) -> str:
+    """The scope of the operator that ends a call."""
+    name = getattr(getattr(call.layer, "activation", None), "__name__", "linear")
+    return scope if name in _RIDING else f"{scope}/{_ACTIVATION}/"
 
 
 def _makes(call: Call, tensor: Any) -> bool:

@@ -24,8 +24,9 @@ class TTDense(keras.layers.Layer):
     layout (r_{i-1}, x_i, y_i, r_i) and is a trainable weight named `core_i`. The other arguments are those of
     `keras.layers.Dense`; a kernel regulariser sees the dense weight that the cores stand for.
 
-    A batch either meets the cores one after the other or the dense weight rebuilt from them, whichever costs less for
-    its size; the result is the same to float32 rounding. A graph without a fixed batch contracts when it infers.
+    A batch meets the cores one after the other when the layer infers, which is what is exported. A training batch may
+    meet the dense weight rebuilt from the cores instead, where that costs less for its size; the result is the same to
+    float32 rounding.
     """
 
     def __init__(
@@ -123,16 +124,15 @@ class TTDense(keras.layers.Layer):
 
     def _product(self, inputs: Any, training: bool | None) -> Any:
         threshold = rebuild_from(self.shape)
-        batch = inputs.shape[0]
-        if batch is not None:
-            return tf.matmul(inputs, self.kernel()) if batch >= threshold else self.contract(inputs)
         if not training or math.isinf(threshold):
             return self.contract(inputs)
-        return tf.cond(
-            tf.cast(tf.shape(inputs)[0], tf.float32) >= threshold,
-            lambda: tf.matmul(inputs, self.kernel()),
-            lambda: self.contract(inputs),
-        )
+        if inputs.shape[0] is not None:
+            return self._rebuilt(inputs) if inputs.shape[0] >= threshold else self.contract(inputs)
+        large = tf.cast(tf.shape(inputs)[0], tf.float32) >= threshold
+        return tf.cond(large, lambda: self._rebuilt(inputs), lambda: self.contract(inputs))
+
+    def _rebuilt(self, inputs: Any) -> Any:
+        return tf.matmul(inputs, self.kernel())
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         return (*input_shape[:-1], self.shape.matrix[1])

@@ -22,9 +22,8 @@ _BYTES = ("model_bytes", "peak_activation_bytes")
 
 def compressed(document: Mapping[str, Any]) -> RenderableType:
     """The summary of a run: funnel, layers, the picks beside the dense model, budgets, cross-check, files."""
-    parts: list[RenderableType] = [_layers(document), Text(), _funnel(document), Text(), _models(document)]
-    parts += [Text(), _budgets(document), Text(), *_check(document["check"]), *_files(document)]
-    return Group(*parts)
+    parts: list[RenderableType] = [*_layers(document), Text(), _funnel(document), Text(), _models(document), Text()]
+    return Group(*parts, _budgets(document), Text(), *_check(document["check"]), *_files(document))
 
 
 def explored(document: Mapping[str, Any]) -> RenderableType:
@@ -35,7 +34,7 @@ def explored(document: Mapping[str, Any]) -> RenderableType:
         f" ({document['empty_tiles']} empty ones), {totals['points']:,} points,"
         f" {totals['joint_candidates']:,} distinct joint candidates."
     )
-    return Group(_layers(document), Text(), Text(words))
+    return Group(*_layers(document), Text(), Text(words))
 
 
 def check(document: Mapping[str, Any]) -> RenderableType:
@@ -43,25 +42,22 @@ def check(document: Mapping[str, Any]) -> RenderableType:
     return Group(*_check(document))
 
 
-def _layers(document: Mapping[str, Any]) -> Table:
-    flops = "FLOPs" if document["cost_model"] == "exact" else "FLOPs (dense)"
-    table = _table("Fully connected layers")
-    for name in ("layer", "size", "parameters", flops, "MACs", "solutions", "efficient", "tiles", ""):
-        table.add_column(name, justify="left" if name in ("layer", "") else "right", overflow="fold")
+def _layers(document: Mapping[str, Any]) -> Iterator[RenderableType]:
+    table = _table("Fully connected layers to factorise")
+    for name in ("layer", "size", "parameters", "FLOPs", "MACs", "solutions", "efficient", "tiles"):
+        table.add_column(name, justify="left" if name == "layer" else "right", overflow="fold")
     for layer in document["layers"]:
-        space = ("", "", "") if layer["solutions"] == 0 else (
-            f"{layer['solutions']:,}", f"{layer['efficient']:,}", str(layer["occupied_tiles"])
-        )  # fmt: skip
-        table.add_row(
-            escape(layer["name"]),
-            f"{layer['inputs']}x{layer['outputs']}",
-            f"{layer['params']:,}",
-            f"{layer['flops']:,}",
-            f"{layer['inputs'] * layer['outputs']:,}",
-            *space,
-            escape(f"left alone: {layer['excluded']}") if layer["excluded"] else "factorised",
-        )
-    return table
+        if layer["excluded"] is None:
+            table.add_row(
+                escape(layer["name"]),
+                f"{layer['inputs']}x{layer['outputs']}",
+                *(f"{number:,}" for number in (layer["params"], layer["flops"], layer["inputs"] * layer["outputs"])),
+                *(f"{layer[name]:,}" for name in ("solutions", "efficient", "occupied_tiles")),
+            )
+    yield table
+    for layer in document["layers"]:
+        if layer["excluded"] is not None:
+            yield Text(f"  left alone: {layer['name']} ({layer['inputs']}x{layer['outputs']}): {layer['excluded']}")
 
 
 def _funnel(document: Mapping[str, Any]) -> Table:
@@ -178,7 +174,8 @@ def _files(document: Mapping[str, Any]) -> Iterator[RenderableType]:
     for name, paths in document["artifacts"].items():
         groups.setdefault(tuple(paths), []).append(name.replace("_", " "))
     for paths, names in groups.items():
-        yield Text(f"{', '.join(names)}: " + "  ".join(f"{document['run']}/{path}" for path in paths), overflow="fold")
+        yield Text(f"{', '.join(names)}:", style="bold")
+        yield from (Text(f"  {document['run']}/{path}", overflow="fold", no_wrap=True) for path in paths)
 
 
 def _table(title: str) -> Table:

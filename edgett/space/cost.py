@@ -10,9 +10,9 @@ import math
 from edgett.space.contraction import Product, Transpose, plan
 from edgett.values import Cost, CostModel, Layer, Order, TTShape
 
-# Copying one element in a transpose takes a CPU about as long as this many floating-point operations of a matrix
-# product (measured by tools/benchmark.py training).
-FLOPS_PER_MOVED_ELEMENT = 16
+# Training on a CPU, copying an element in a transpose takes about as long as this many FLOPs of a large matrix product
+# (tools/benchmark.py training).
+FLOPS_PER_MOVED_ELEMENT = 250
 
 
 def dense(layer: Layer) -> Cost:
@@ -74,13 +74,24 @@ def rebuild_flops(shape: TTShape) -> int:
     return total
 
 
+def rebuild_moved(shape: TTShape) -> int:
+    """Elements that transposes copy while the cores are multiplied out."""
+    rows = columns = 1
+    total = 0
+    for _, x, y, after in shape.cores:
+        rows, columns = rows * x, columns * y
+        total += rows * columns * after
+    return total
+
+
 def rebuild_from(shape: TTShape) -> float:
-    """The batch from which rebuilding the dense weight is cheaper than contracting each sample with the cores.
+    """The batch from which a training step is faster with the dense weight rebuilt than with each core contracted.
 
     Infinite when contracting a sample costs less than the dense product itself.
     """
     moved = sum(operator.writes for operator in plan(shape) if isinstance(operator, Transpose))
     contract = exact_flops(shape) + FLOPS_PER_MOVED_ELEMENT * moved
+    rebuild = rebuild_flops(shape) + FLOPS_PER_MOVED_ELEMENT * rebuild_moved(shape)
     inputs, outputs = shape.matrix
     saved = contract - 2 * inputs * outputs
-    return math.inf if saved <= 0 else rebuild_flops(shape) / saved
+    return math.inf if saved <= 0 else rebuild / saved

@@ -1,0 +1,190 @@
+"""Whom to fine-tune, what holds under the constraints, and what is picked."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgett.space.choose import (
+    BYTES_PER_STEP,
+    FILE_BYTES,
+    choose,
+    feasible,
+    file_bytes,
+    holdings,
+    nearest_miss,
+    spread,
+)
+from edgett.space.graph import Constant, Graph, Step
+from edgett.values import Constraints, Cost, Objective, Quality, Solution, Trial
+
+FREE = Constraints(None, None, None, None, None, Objective.ACCURACY)
+COSTS = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), max_size=12)
+
+
+def solution(number: int, params: int = 10, flops: int = 20, peak: int = 5, size: int = 100) -> Solution:
+    return Solution(number, {}, Cost(params, flops, peak), size)
+
+
+def trial(number: int, drop: float = 0.5, **cost: int) -> Trial:
+    return Trial(solution(number, **cost), Quality(()), drop, 3, 0, 1.0)
+
+
+def plain_spread(costs: list[tuple[int, int]], limit: int) -> list[int]:
+    """Farthest point first, all distances anew each time."""
+    columns = [sorted(set(column)) for column in zip(*costs, strict=True)]
+    points = [
+        tuple(values.index(v) / max(len(values) - 1, 1) for values, v in zip(columns, cost, strict=True))
+        for cost in costs
+    ]
+    chosen = [min(range(len(points)), key=lambda row: (sum(points[row]), row))]
+    while len(chosen) < min(limit, len(points)):
+        rest = [row for row in range(len(points)) if row not in chosen]
+        gaps = [
+            min(np.sqrt(sum((a - b) ** 2 for a, b in zip(points[row], points[c], strict=True))) for c in chosen)
+            for row in rest
+        ]
+        chosen.append(rest[int(np.argmax(gaps))])
+    return chosen
+
+
+class TestSpread:
+    @given(COSTS.filter(bool), st.integers(1, 14))
+    def test_farthest_point_first(self, costs: list[tuple[int, int]], limit: int) -> None:
+        rows = spread(np.array(costs, np.int64), limit)
+        assert rows == plain_spread(costs, limit)
+        assert all(type(row) is int for row in rows)
+
+    @given(COSTS)
+    def test_without_a_limit_every_row_comes_once(self, costs: list[tuple[int, int]]) -> None:
+        array = np.array(costs, np.int64).reshape(-1, 2)
+        rows = spread(array, None)
+        assert sorted(rows) == list(range(len(costs)))
+        for limit in range(len(costs) + 3):
+            assert spread(array, limit) == rows[:limit]
+
+    def test_the_smallest_leads_and_the_farthest_follows(self) -> None:
+        costs = np.array([[500, 500], [1, 1], [10**12, 10**12], [2, 2]], np.int64)
+        assert spread(costs, 2) == [1, 2]
+
+    def test_equal_costs_go_by_row(self) -> None:
+        assert spread(np.full((4, 2), 7, np.int64), 3) == [0, 1, 2]
+
+
+class TestHoldings:
+    def test_every_limit_that_is_set_in_order(self) -> None:
+        limits = Constraints(100, 20, 19, 5.0, 1.5, Objective.MEMORY)
+        items = {item.name: item for item in holdings(solution(0), 1.5, limits)}
+        assert [(name, item.value, item.holds) for name, item in items.items()] == [
+            ("model_bytes", 100, True),
+            ("peak_activation_bytes", 20, True),
+            ("flops", 20, False),
+            ("latency_ms", None, None),
+            ("accuracy_drop_pp", 1.5, True),
+        ]
+        assert items["flops"].limit == 19
+
+    def test_no_limit_no_holding(self) -> None:
+        assert holdings(solution(0), 99.0, FREE) == ()
+
+    def test_a_limit_of_zero_is_a_limit(self) -> None:
+        (item,) = holdings(solution(0), 0.1, replace(FREE, accuracy_drop_pp=0.0))
+        assert item.holds is False
+
+    def test_a_drop_that_is_not_known_yet_is_not_checked(self) -> None:
+        (item,) = holdings(solution(0), None, replace(FREE, accuracy_drop_pp=1.0))
+        assert (item.value, item.holds) == (None, None)
+
+    def test_activations_of_another_type(self) -> None:
+        (item,) = holdings(solution(0), None, replace(FREE, peak_activation_bytes=5), size=1)
+        assert (item.value, item.holds) == (5, True)
+
+    def test_a_latency_that_nothing_can_check_does_not_make_a_trial_infeasible(self) -> None:
+        assert feasible(trial(0), replace(FREE, latency_ms=0.001))
+
+    def test_a_diverged_trial_is_never_feasible(self) -> None:
+        assert not feasible(trial(0, math.inf), FREE)
+
+
+class TestChoose:
+    TRIALS = (
+        trial(0, 0.9, params=5, flops=90),
+        trial(1, 0.1, params=50, flops=50),
+        trial(2, 0.5, params=70, flops=10),
+        trial(3, 0.0, params=10**6, flops=10**6, size=10**7),
+    )
+
+    @pytest.mark.parametrize(
+        ("objective", "number"), [(Objective.ACCURACY, 1), (Objective.MEMORY, 0), (Objective.FLOPS, 2)]
+    )
+    def test_the_best_of_each_kind_and_the_objective_recommends(self, objective: Objective, number: int) -> None:
+        picks = choose(self.TRIALS, replace(FREE, model_bytes=1000, objective=objective))
+        assert picks is not None
+        named = {name: item.solution.number for name, item in picks.named().items()}
+        assert named == {"recommended": number, "highest_accuracy": 1, "lowest_memory": 0, "lowest_flops": 2}
+
+    @given(st.permutations(range(4)))
+    def test_ties_do_not_depend_on_the_order_of_the_trials(self, order: list[int]) -> None:
+        tied = [trial(0, 0.5), trial(1, 0.5), trial(2, 0.5, params=9, flops=30), trial(3, 0.4, params=11, flops=20)]
+        picks = choose([tied[index] for index in order], FREE)
+        assert picks is not None
+        numbers = [item.solution.number for item in picks.named().values()]
+        assert numbers == [3, 3, 2, 3]
+        same = choose([trial(index) for index in order], FREE)
+        assert same is not None and {item.solution.number for item in same.named().values()} == {0}
+
+    def test_none_when_nothing_holds(self) -> None:
+        assert choose(self.TRIALS, replace(FREE, flops=9)) is None
+        assert choose([], FREE) is None
+
+    def test_every_pick_holds(self) -> None:
+        limits = Constraints(500, 1000, 60, None, 0.6, Objective.MEMORY)
+        picks = choose(self.TRIALS, limits)
+        assert picks is not None
+        assert all(feasible(item, limits) for item in picks.named().values())
+
+
+class TestNearestMiss:
+    def test_the_one_whose_worst_excess_is_least_and_the_constraint_that_binds(self) -> None:
+        limits = Constraints(100, None, 10, None, 1.0, Objective.MEMORY)
+        tried = [
+            (solution(0, flops=40, size=90), 0.5),  # 300 % over in FLOPs
+            (solution(1, flops=12, size=150), 1.1),  # 50 % over in bytes, its worst
+            (solution(2, flops=5, size=90), 2.0),  # 100 % over in drop
+        ]
+        found, drop, holding = nearest_miss(tried, limits)
+        assert (found.number, drop, holding.name, holding.value) == (1, 1.1, "model_bytes", 150)
+
+    def test_equal_misses_go_by_number(self) -> None:
+        tried = [(solution(4), None), (solution(2), None)]
+        assert nearest_miss(tried, replace(FREE, flops=1))[0].number == 2
+
+    def test_a_limit_of_zero_can_be_missed(self) -> None:
+        tried = [(solution(0), 0.2), (solution(1), 0.1)]
+        found, _, holding = nearest_miss(tried, replace(FREE, accuracy_drop_pp=0.0))
+        assert (found.number, holding.name) == (1, "accuracy_drop_pp")
+
+    def test_trials_that_all_diverged_miss_by_their_drop_even_without_a_limit_on_it(self) -> None:
+        _, drop, holding = nearest_miss([(solution(0), math.inf), (solution(1), math.inf)], FREE)
+        assert drop == math.inf
+        assert (holding.name, holding.value, holding.holds) == ("accuracy_drop_pp", math.inf, False)
+
+    def test_whoever_did_not_diverge_is_nearer(self) -> None:
+        tried = [(solution(0), math.inf), (solution(1, flops=10**9), 0.1)]
+        assert nearest_miss(tried, replace(FREE, flops=1))[0].number == 1
+
+
+def test_a_file_is_predicted_with_its_overhead() -> None:
+    graph = Graph(
+        (Step("fc", "Dense", ("x",), ("y",), (Constant("kernel", 6),)), Step("r", "Relu", ("y",), ("z",))),
+        {"x": 2, "y": 3, "z": 3},
+        ("x",),
+        ("z",),
+    )
+    assert file_bytes(graph) == 24 + FILE_BYTES + 2 * BYTES_PER_STEP
+    assert file_bytes(graph, size=1) == 6 + FILE_BYTES + 2 * BYTES_PER_STEP

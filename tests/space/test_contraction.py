@@ -1,0 +1,167 @@
+"""The contraction plan, executed in NumPy and held against the product with the dense weight."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from edgett.space import contraction
+from edgett.space.contraction import Operator, Product, Reshape, Transpose, matrix_axes, plan
+from edgett.space.cost import exact_flops, tt
+from edgett.values import Layer, Order, TTShape
+
+Floats = NDArray[np.float64]
+
+
+@st.composite
+def shapes(draw: st.DrawFn, longest: int = 5) -> TTShape:
+    """Factors of 1 and ranks of 1 as well: a plan must leave out what they make idle."""
+    length = draw(st.integers(2, longest))
+    largest = 4 if length < 4 else 3
+    inputs, outputs = (tuple(draw(st.integers(1, largest)) for _ in range(length)) for _ in range(2))
+    inner = tuple(draw(st.integers(1, 3)) for _ in range(length - 1))
+    return TTShape(inputs, outputs, (1, *inner, 1), draw(st.sampled_from(Order)))
+
+
+def random_cores(shape: TTShape) -> list[Floats]:
+    """Small whole numbers, so that float64 sums are exact and results can be compared for equality."""
+    random = np.random.default_rng(math.prod(shape.inputs + shape.ranks))
+    return [random.integers(-3, 4, core).astype(np.float64) for core in shape.cores]
+
+
+def dense(shape: TTShape, cores: list[Floats]) -> Floats:
+    """The weight by the definition: entry (x, y) is the product of the matrices G_1[x_1, y_1] ... G_L[x_L, y_L]."""
+    weight = np.empty(shape.matrix)
+    for row, xs in enumerate(itertools.product(*map(range, shape.inputs))):
+        for column, ys in enumerate(itertools.product(*map(range, shape.outputs))):
+            entry = np.ones((1, 1))
+            for core, x, y in zip(cores, xs, ys, strict=True):
+                entry = entry @ core[:, x, y, :]
+            weight[row, column] = entry[0, 0]
+    return weight
+
+
+@dataclass
+class Seen:
+    """What an execution did."""
+
+    multiplications: int = 0
+    moved: int = 0
+    peak: int = 0
+
+
+def execute(operators: tuple[Operator, ...], shape: TTShape, cores: list[Floats], x: Floats) -> tuple[Floats, Seen]:
+    seen, tensor = Seen(), x
+    for operator in operators:
+        before: Any = tensor
+        if isinstance(operator, Product):
+            matrix = cores[operator.core].transpose(matrix_axes(shape.order)).reshape(operator.inner, operator.columns)
+            assert operator.rows in (-1, len(tensor))
+            seen.multiplications += sum(len(row) * matrix.shape[1] for row in tensor)
+            tensor = tensor @ matrix
+        elif isinstance(operator, Reshape):
+            assert operator.dims.count(-1) <= 1
+            tensor = tensor.reshape(operator.dims)
+        else:
+            assert all(size in (-1, real) for size, real in zip(operator.dims, tensor.shape, strict=True))
+            tensor = np.ascontiguousarray(tensor.transpose(operator.axes))
+            seen.moved += tensor.size
+        seen.peak = max(seen.peak, before.size + tensor.size)
+    return tensor, seen
+
+
+@settings(max_examples=60, deadline=None)
+@given(shapes(), st.sampled_from([1, 2, 5]))
+def test_the_plan_is_the_product_with_the_weight(shape: TTShape, batch: int) -> None:
+    cores = random_cores(shape)
+    x = np.random.default_rng(batch).integers(-3, 4, (batch, shape.matrix[0])).astype(np.float64)
+    wanted = x @ dense(shape, cores)
+    np.testing.assert_array_equal(execute(plan(shape, batch), shape, cores, x)[0], wanted)
+    np.testing.assert_array_equal(execute(plan(shape, None), shape, cores, x)[0], wanted)
+
+
+@settings(max_examples=60, deadline=None)
+@given(shapes(), st.sampled_from([1, 2, 5]))
+def test_costs_are_what_an_execution_sees(shape: TTShape, batch: int) -> None:
+    x = np.zeros((batch, shape.matrix[0]))
+    operators = plan(shape, batch)
+    _, seen = execute(operators, shape, random_cores(shape), x)
+    assert 2 * seen.multiplications == batch * exact_flops(shape)
+    assert sum(o.flops for o in operators if isinstance(o, Product)) == batch * exact_flops(shape)
+    assert seen.peak == max(o.reads + o.writes for o in operators)
+    if batch == 1:
+        cost = tt(Layer("fc", *shape.matrix, bias=False), shape)
+        assert (cost.moved_elements, cost.peak_elements, cost.macs) == (seen.moved, seen.peak, seen.multiplications)
+
+
+@settings(max_examples=200, deadline=None)
+@given(shapes(), st.sampled_from([1, 2, 5]))
+def test_no_operator_is_idle(shape: TTShape, batch: int) -> None:
+    dims: tuple[int, ...] = (batch, shape.matrix[0])
+    last: Operator | None = None
+    for operator in plan(shape, batch):
+        if isinstance(operator, Reshape):
+            assert operator.dims != dims and not isinstance(last, Reshape)
+            dims = operator.dims
+        elif isinstance(operator, Transpose):
+            assert operator.dims == dims and 1 not in dims and operator.axes != tuple(sorted(operator.axes))
+            assert not isinstance(last, Transpose)
+            dims = tuple(dims[axis] for axis in operator.axes)
+        else:
+            assert dims == (operator.rows, operator.inner)
+            dims = (operator.rows, operator.columns)
+        last = operator
+    assert dims == (batch, shape.matrix[1])
+
+
+@pytest.mark.parametrize("order", Order)
+def test_each_core_is_met_once_in_its_order(order: Order) -> None:
+    shape = TTShape((2, 3, 4), (4, 3, 2), (1, 2, 2, 1), order)
+    met = [operator.core for operator in plan(shape) if isinstance(operator, Product)]
+    assert met == ([2, 1, 0] if order is Order.LAST_FIRST else [0, 1, 2])
+
+
+@pytest.mark.parametrize("order", Order)
+def test_a_sample_takes_one_transpose_between_two_products(order: Order) -> None:
+    operators = plan(TTShape((2, 3, 4), (4, 3, 2), (1, 2, 3, 1), order))
+    assert sum(isinstance(operator, Transpose) for operator in operators) == 3
+    assert all(len(operator.dims) <= 3 for operator in operators if isinstance(operator, Transpose))
+
+
+@pytest.mark.parametrize("order", Order)
+@pytest.mark.parametrize("wrong", [(1, 2, 3, 0), (2, 3, 1, 0), (0, 1, 2, 3), (1, 0, 3, 2)])
+def test_a_wrong_permutation_of_the_cores_would_be_noticed(
+    monkeypatch: pytest.MonkeyPatch, order: Order, wrong: tuple[int, ...]
+) -> None:
+    shape = TTShape((2, 3), (3, 4), (1, 2, 1), order)
+    cores, x = random_cores(shape), np.arange(6.0)[None]
+    wanted = x @ dense(shape, cores)
+    np.testing.assert_array_equal(execute(plan(shape), shape, cores, x)[0], wanted)
+    monkeypatch.setitem(globals(), "matrix_axes", lambda order: wrong)
+    with pytest.raises(AssertionError):
+        np.testing.assert_array_equal(execute(plan(shape), shape, cores, x)[0], wanted)
+
+
+@pytest.mark.parametrize("order", Order)
+def test_a_wrong_transpose_would_be_noticed(monkeypatch: pytest.MonkeyPatch, order: Order) -> None:
+    shape = TTShape((2, 3), (3, 4), (1, 2, 1), order)
+    cores, x = random_cores(shape), np.arange(12.0).reshape(2, 6)
+    wanted = x @ dense(shape, cores)
+    honest = contraction._squeezed
+
+    def lazy(transpose: Transpose) -> Transpose:
+        """Reads the numbers in another order, which only the shape of the result then hides."""
+        squeezed = honest(transpose)
+        return Transpose(tuple(squeezed.dims[axis] for axis in squeezed.axes), tuple(range(len(squeezed.dims))))
+
+    monkeypatch.setattr(contraction, "_squeezed", lazy)
+    with pytest.raises(AssertionError):
+        np.testing.assert_array_equal(execute(plan(shape, 2), shape, cores, x)[0], wanted)

@@ -1,0 +1,108 @@
+"""What a layer costs, against counts made by hand and by running."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_contraction import dense as dense_weight
+from test_contraction import random_cores, shapes
+
+from edgett.space import cost
+from edgett.space.contraction import Transpose, plan
+from edgett.values import Cost, CostModel, Layer, Order, TTShape
+
+EXAMPLE = TTShape((4, 5), (3, 2), (1, 6, 1))
+
+
+def mirrored(shape: TTShape) -> TTShape:
+    """The transposed layer, read from the other end."""
+    other = {Order.LAST_FIRST: Order.FIRST_LAST, Order.FIRST_LAST: Order.LAST_FIRST}[shape.order]
+    return TTShape(shape.inputs[::-1], shape.outputs[::-1], shape.ranks[::-1], other)
+
+
+def test_equation_4_by_hand() -> None:
+    # inr = 4. Core 1: cl = 1*3, cr = inl = 4*6, 3*24*4 + 72 + 24*4 = 456. Core 2: cl = 6*2, cr = inl = 5*1,
+    # 12*5*4 + 60 + 5*4 = 320. And Y = 6 for the bias.
+    assert cost.paper_flops(EXAMPLE) == 456 + 320
+    assert cost.tt(Layer("fc", 20, 6), EXAMPLE, CostModel.PAPER).flops == 456 + 320 + 6
+
+
+def test_exact_by_hand() -> None:
+    # Last core first: (4, 5) by (5, 12), then (2, 24) by (24, 3); first core first: (5, 4) by (4, 18), (3, 30) by (30, 2).
+    assert cost.exact_flops(EXAMPLE) == 2 * (4 * 5 * 12 + 2 * 24 * 3)
+    first_last = TTShape(EXAMPLE.inputs, EXAMPLE.outputs, EXAMPLE.ranks, Order.FIRST_LAST)
+    assert cost.exact_flops(first_last) == 2 * (5 * 4 * 18 + 3 * 30 * 2)
+
+
+@given(shapes())
+def test_params_are_the_numbers_in_the_cores(shape: TTShape) -> None:
+    assert cost.params(shape) == sum(core.size for core in random_cores(shape))
+
+
+@given(shapes())
+def test_first_core_first_is_the_mirror_image_of_last_core_first(shape: TTShape) -> None:
+    assert cost.exact_flops(mirrored(shape)) == cost.exact_flops(shape)
+    assert cost.params(mirrored(shape)) == cost.params(shape)
+
+
+@given(shapes(), st.booleans(), st.sampled_from(CostModel))
+def test_a_bias_is_a_number_and_a_flop_an_output(shape: TTShape, bias: bool, model: CostModel) -> None:
+    bare = cost.tt(Layer("fc", *shape.matrix, bias=False), shape, model)
+    full = cost.tt(Layer("fc", *shape.matrix, bias=bias), shape, model)
+    added = bias * shape.matrix[1]
+    assert (full.params - bare.params, full.flops - bare.flops) == (added, added)
+    assert full.macs == bare.macs == cost.exact_flops(shape) // 2
+    assert full.peak_elements >= bare.peak_elements
+
+
+@settings(max_examples=60, deadline=None)
+@given(shapes())
+def test_rebuilding_costs_what_multiplying_the_cores_out_takes(shape: TTShape) -> None:
+    cores = random_cores(shape)
+    _, x, y, after = cores[0].shape
+    weight, multiplications = cores[0].reshape(x, y, after), 0
+    for core in cores[1:]:
+        rows, columns, before = weight.shape
+        _, x, y, after = core.shape
+        product = weight.reshape(-1, before) @ core.reshape(before, -1)
+        multiplications += rows * columns * before * (x * y * after)
+        weight = product.reshape(rows, columns, x, y, after).transpose(0, 2, 1, 3, 4).reshape(rows * x, columns * y, -1)
+    np.testing.assert_array_equal(weight[:, :, 0], dense_weight(shape, cores))
+    assert cost.rebuild_flops(shape) == 2 * multiplications
+
+
+@given(shapes())
+def test_rebuilding_pays_from_the_batch_at_which_the_sums_cross(shape: TTShape) -> None:
+    def contract(batch: int) -> int:
+        moved = sum(operator.writes for operator in plan(shape) if isinstance(operator, Transpose))
+        return batch * (cost.exact_flops(shape) + cost.FLOPS_PER_MOVED_ELEMENT * moved)
+
+    def rebuild(batch: int) -> int:
+        return cost.rebuild_flops(shape) + batch * 2 * math.prod(shape.matrix)
+
+    threshold = cost.rebuild_from(shape)
+    if math.isinf(threshold):
+        assert all(contract(batch) < rebuild(batch) or cost.rebuild_flops(shape) == 0 for batch in (1, 10, 10**6))
+    else:
+        over = math.ceil(threshold)
+        assert rebuild(over) <= contract(over)
+        if over > 1:
+            assert contract(over - 1) <= rebuild(over - 1)
+
+
+def test_dense() -> None:
+    assert cost.dense(Layer("fc", 7, 3)) == Cost(24, 45, 10, 0, 21)
+    assert cost.dense(Layer("fc", 7, 3, bias=False)) == Cost(21, 42, 10, 0, 21)
+
+
+def test_a_shape_of_another_size_is_refused() -> None:
+    with pytest.raises(ValueError, match="20x6, layer 'fc' is not"):
+        cost.tt(Layer("fc", 20, 7), EXAMPLE)
+
+
+def test_costs_in_a_row_add_up_but_their_peak() -> None:
+    assert Cost(1, 2, 30, 4, 5) + Cost(10, 20, 3, 40, 50) == Cost(11, 22, 30, 44, 55)
