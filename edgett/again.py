@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgett.errors import UsageError
+from edgett.errors import CheckFailed, UsageError
 from edgett.project import Job
 from edgett.release import BASELINE, FOLDER, SAMPLES_FILE, Release, write
 from edgett.release import check as check_files
 from edgett.report import document
 from edgett.run import Run, file_digest
-from edgett.session import resume
+from edgett.session import resumed
 from edgett.values import Artifact
 
 
@@ -26,8 +28,7 @@ def export(path: Path, number: int | None, suffixes: Sequence[str], folder: Path
     from edgett.nn.layers import replace
     from edgett.nn.models import unpack_weights
 
-    run, job, outcome = _finished(path)
-    try:
+    with _finished(path) as (run, job, outcome):
         if number is None:
             number = _recommended(path, outcome)
         weights = run.weights(number)
@@ -36,39 +37,49 @@ def export(path: Path, number: int | None, suffixes: Sequence[str], folder: Path
         folder.mkdir(parents=True, exist_ok=True)
         paths = write(model, batch, folder / f"solution-{number}", suffixes)
         checks = check_files(model, _samples(run), [Path(item.name) for item in paths], folder, batch)
-    finally:
-        run.close()
     files = tuple(Artifact(Path(item.name), item.stat().st_size, file_digest(item)) for item in paths)
     written = Release({f"solution-{number}": files}, checks, {})
     return document.checked(written) | {"written": [str(item.path) for item in files]}
 
 
 def check(path: Path) -> dict[str, Any]:
-    """Check every artefact of the run again and write check.json; the check's document."""
-    run, job, outcome = _finished(path)
-    try:
+    """Check every artefact of the run again and write check.json; the check's document.
+
+    Raises CheckFailed when a file is not the one that the run wrote.
+    """
+    with _finished(path) as (run, job, outcome):
+        _refuse_changed(path, outcome)
         samples = _samples(run)
         checks = {}
-        names = dict.fromkeys(Path(paths[0]).stem for paths in outcome["artifacts"].values() if paths)
-        for name in names:
+        for name in dict.fromkeys(Path(paths[0]).stem for paths in outcome["artifacts"].values()):
             files = [FOLDER / f"{name}{suffix}" for suffix in (".tflite", ".onnx")]
-            missing = [file for file in files if not (run.path / file).is_file()]
-            if missing:
-                raise UsageError(f"{run.path / missing[0]} is missing.", "Start the run again elsewhere.")
             checks |= check_files(_model(run, job, name), samples, files, run.path, job.batch)
         content = document.checked(Release({}, checks, {}))
         run.write_json("check.json", content)
-    finally:
-        run.close()
     return content
 
 
-def _finished(path: Path) -> tuple[Run, Job, dict[str, Any]]:
-    run, job, outcome = resume(path, {})
-    if outcome is None:
-        run.close()
-        raise UsageError(f"the run in {path} is not finished.", f"Go on with: edgett compress --out {path} --resume")
-    return run, job, outcome
+def _refuse_changed(path: Path, outcome: dict[str, Any]) -> None:
+    models = [outcome["baseline"], *(pick for pick in outcome["picks"].values() if pick)]
+    for file in (file for model in models for file in model["artifacts"].values()):
+        place = path / file["path"]
+        if not place.is_file():
+            raise CheckFailed(f"{place} is missing.", "Start the run again elsewhere.")
+        digest = file_digest(place)
+        if digest != file["sha256"]:
+            raise CheckFailed(
+                f"{place} is not the file that the run wrote: its SHA-256 is {digest}, not {file['sha256']}.",
+                "Do not deploy it. 'edgett export' writes any solution again.",
+            )
+
+
+@contextmanager
+def _finished(path: Path) -> Iterator[tuple[Run, Job, dict[str, Any]]]:
+    with resumed(path, {}) as (run, job, outcome):
+        if outcome is None:
+            again = f"edgett compress --out {shlex.quote(str(path))} --resume"
+            raise UsageError(f"the run in {path} is not finished.", f"Go on with: {again}")
+        yield run, job, outcome
 
 
 def _recommended(path: Path, outcome: dict[str, Any]) -> int:

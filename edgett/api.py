@@ -15,7 +15,7 @@ from edgett.space.shapes import parse_layer, parse_ranks
 from edgett.values import CostModel, EmptyTiles, Found, Layer, Meter, Silent
 
 if TYPE_CHECKING:
-    import keras
+    import keras  # noqa: TID251 - for the type checker alone
     import numpy as np
 
     from edgett.nn.data import Data
@@ -43,14 +43,11 @@ def compress(
     name = model if isinstance(model, (str, Path)) else f"{model.name or 'model'}"
     job = Job(target=target, model=str(name), data=data if isinstance(data, str) else None, **options)
     path = Path(out) if out else new_path(job.title, Path(target).stem)
-    run = session.start(path, job, {})
-    try:
+    with session.started(path, job, {}) as run:
         loaded = _loaded(model, data, job, meter)
         session.identify(run, loaded)
         outcome = pipeline.compress(job, loaded, run, meter)
         session.finish(run, outcome)
-    finally:
-        run.close()
     if not outcome.release.ok:
         raise pipeline.unchecked(outcome.release)
     return outcome

@@ -75,7 +75,7 @@ def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
     limits = constraints(target, Baseline(dense.file_bytes, dense.cost.peak_elements * 4, dense.cost.flops))
     able = [item for item in candidates if all(h.holds is not False for h in choose.holdings(item, None, limits))]
     # 6. Fine-tune the survivors, started from the trained weights.
-    schedule = finetune.Schedule(job.epochs, job.batch_size, job.seed, job.patience)
+    schedule = finetune.Schedule(job.epochs, job.batch_size, job.seed, job.patience, job.learning_rate)
     tuner = finetune.Tuner(model, inputs.data, inputs.judge, inputs.quality, schedule)
     trials = tune(space.spread_out(able, job.limit), tuner, run, meter)
     # 7. Select what the target allows; then export, check, and put an artefact that came out too large aside.

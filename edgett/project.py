@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, PlainValidator
 
 from edgett.errors import UsageError
 from edgett.space.shapes import check_max_ranks, parse_ranks
@@ -41,6 +41,7 @@ class Job:
     epochs: int = 3
     batch_size: int = 128
     patience: int | None = None
+    learning_rate: float | None = None
     seed: int = 0
     batch: int = 1
     max_drop: float | None = None
@@ -55,6 +56,10 @@ class Job:
                 raise UsageError(f"--{name.replace('_', '-')} {value} is below 1.", "Give at least 1.")
         if not 0 <= self.share < 1:
             raise UsageError(f"--share {self.share:g} is not from 0 to below 1.", "The paper's is 0.1.")
+        if self.learning_rate is not None and not 0 < self.learning_rate < 10:
+            raise UsageError(
+                f"--learning-rate {self.learning_rate:g} is not above 0 and below 10.", "Adam's usual one is 0.001."
+            )
         if not 0 <= self.seed < 2**32:
             raise UsageError(f"--seed {self.seed} is not from 0 to {2**32 - 1}.", "Give a number in between.")
         check_max_ranks(self.max_ranks)
@@ -86,6 +91,12 @@ _BUDGET = ("max_drop", "objective", "model_bytes", "flops")
 Whole = Annotated[int, Field(ge=1)]
 
 
+def _limit(given: object) -> int | str:
+    if given == "all" or (isinstance(given, int) and not isinstance(given, bool) and given >= 1):
+        return given  # type: ignore[return-value]
+    raise ValueError("a whole number, at least 1, or 'all'")
+
+
 class Project(Table):
     """The keys of an edgett.toml: those of the command line, with _ for -."""
 
@@ -96,16 +107,23 @@ class Project(Table):
     ranks: str | None = Field(default=None, description="max ranks: 2:12, 2:64:4 or 4,8,16")
     grid: Whole | None = Field(default=None, description="tiles a side")
     empty_tiles: Annotated[EmptyTiles, Field(strict=False)] | None = Field(default=None, description="skip or nearest")
-    share: float | None = Field(default=None, description="share of the parameters that makes a layer worth it")
+    share: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        default=None, description="share of the parameters that makes a layer worth it"
+    )
     only_layer: list[str] | None = Field(default=None, description="layers to factorise, no others")
     skip_layer: list[str] | None = Field(default=None, description="layers to leave alone")
-    limit: Whole | Literal["all"] | None = Field(default=None, description='joint candidates to fine-tune, or "all"')
+    limit: Annotated[int | str, PlainValidator(_limit)] | None = Field(
+        default=None, description='joint candidates to fine-tune, or "all"'
+    )
     epochs: Whole | None = Field(default=None, description="epochs of fine-tuning")
     batch_size: Whole | None = Field(default=None, description="samples a step of fine-tuning")
     patience: Whole | None = Field(default=None, description="epochs without progress that end a fine-tuning early")
-    seed: int | None = Field(default=None, description="seed of everything random")
+    learning_rate: float | None = Field(default=None, description="rate that fine-tuning starts from")
+    seed: Annotated[int, Field(ge=0, lt=2**32)] | None = Field(default=None, description="seed of everything random")
     batch: Whole | None = Field(default=None, description="samples that an exported model takes at once")
-    max_drop: float | None = Field(default=None, description="largest loss of accuracy, in percentage points")
+    max_drop: Annotated[float, Field(ge=0, le=100)] | None = Field(
+        default=None, description="largest loss of accuracy, in percentage points"
+    )
     objective: Annotated[Objective, Field(strict=False)] | None = Field(
         default=None, description="memory, flops or accuracy"
     )
@@ -122,24 +140,29 @@ def load_project(path: Path = FILE) -> Project:
     )
 
 
+def settled(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What is given (None: it is not) as the fields of a `Job`: lists as tuples, a limit of "all" as None."""
+    named = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    named = {name: value for name, value in named.items() if value is not None}
+    return named | ({"limit": None} if named.get("limit") == "all" else {})
+
+
 def resolve(given: Mapping[str, Any], project: Project) -> tuple[Job, dict[str, str]]:
     """The job, and where each of its values came from. `given` holds what the command line says, None where nothing.
 
-    A limit of "all" means every candidate. Raises UsageError when no target is named.
+    Raises UsageError when no target is named.
     """
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
+    sources = {"command line": settled(given), str(FILE): settled(dict(project))}
     for field in fields(Job):
         name = field.name
-        for origin, value in (("command line", given.get(name)), (str(FILE), getattr(project, name))):
-            if value is not None:
-                values[name] = tuple(value) if isinstance(value, list) else value
-                origins[name] = origin
+        for origin, named in sources.items():
+            if name in named:
+                values[name], origins[name] = named[name], origin
                 break
         else:
             origins[name] = "profile" if name in _BUDGET else "default"
-    if values.get("limit") == "all":
-        values["limit"] = None
     if "target" not in values:
         raise UsageError(
             "no target is named.", "Add --target NAME; 'edgett targets list' lists them. The first to try: cortex-a53."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import logging
 import os
@@ -18,14 +19,16 @@ def quiet() -> Iterator[None]:
 
     File descriptors 1 and 2 are turned away as well, since the converters print from C++.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
+    streams = sys.stdout, sys.stderr
+    _flush(*streams)
     with ExitStack() as stack:
         for number in (1, 2):
             saved = os.dup(number)
             stack.callback(os.close, saved)
             stack.callback(os.dup2, saved, number)
             os.dup2(_sink().fileno(), number)
+        # What is still in a buffer would otherwise come out when it is loud again.
+        stack.callback(_flush, *streams)
         stack.enter_context(redirect_stdout(_sink()))
         stack.enter_context(redirect_stderr(_sink()))
         stack.enter_context(warnings.catch_warnings())
@@ -36,7 +39,14 @@ def quiet() -> Iterator[None]:
         yield
 
 
+def _flush(*streams: TextIO) -> None:
+    """Empty the buffers of Python's streams and of all of C's."""
+    for stream in streams:
+        stream.flush()
+    ctypes.CDLL(None).fflush(None)
+
+
 @functools.cache
 def _sink() -> TextIO:
     """Never closed: a logger that is made while it is quiet keeps the stream it found."""
-    return open(os.devnull, "w")  # noqa: PTH123, SIM115
+    return open(os.devnull, "w")  # noqa: PTH123

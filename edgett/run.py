@@ -14,10 +14,11 @@ import functools
 import hashlib
 import json
 import os
+import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from edgett.errors import ToolError, UsageError
 from edgett.values import Trial
 
 _MARK = "run.json"
+_LOCK, _JOURNAL, _PART = ".lock", "journal.sqlite", ".part-"
 
 
 class Run:
@@ -35,20 +37,27 @@ class Run:
     def __init__(self, path: Path) -> None:
         self.path = path
         with _told(path):
-            self._lock = (path / ".lock").open("w")
+            self._lock = (path / _LOCK).open("w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            self._journal = self._open_journal()
+        except BlockingIOError as error:
+            self._lock.close()
             raise UsageError(
                 f"the run in {path} is under way in another process.", "Wait for it, or choose another --out."
             ) from error
+        except BaseException:
+            self._lock.close()
+            raise
+        for leftover in path.glob(f"{_PART}*"):  # of a process that was killed
+            shutil.rmtree(leftover, ignore_errors=True)
 
     @classmethod
     def start(cls, path: Path, asked: Mapping[str, Any]) -> Run:
         """Make a run directory. Raises UsageError when there is something in the way."""
         if path.exists() and not path.is_dir():
             raise UsageError(f"--out {path} is a file.", "Name a directory that does not exist yet.")
-        if path.is_dir() and any(path.iterdir()):
+        if path.is_dir() and not all(item.name.startswith((_LOCK, _JOURNAL, _PART)) for item in path.iterdir()):
             if (path / _MARK).is_file():
                 raise UsageError(f"there is a run in {path} already.", "Add --resume to go on with it.")
             raise UsageError(
@@ -57,8 +66,11 @@ class Run:
         with _told(path):
             path.mkdir(parents=True, exist_ok=True)
         run = cls(path)
-        run.write_json(_MARK, {"schema": 1, **asked})
-        run._open_journal()
+        try:
+            run.write_json(_MARK, {"schema": 1, **asked})
+        except BaseException:
+            run.discard()
+            raise
         return run
 
     @classmethod
@@ -66,14 +78,23 @@ class Run:
         """Open an existing run. Raises UsageError when there is none."""
         if not (path / _MARK).is_file():
             raise UsageError(f"there is no run in {path}.", "Leave out --resume to start one there.")
-        run = cls(path)
-        run._open_journal()
-        return run
+        return cls(path)
 
     def close(self) -> None:
         """Let others open the directory."""
         self._journal.close()
         self._lock.close()
+
+    def discard(self) -> None:
+        """Take away everything that was written, and close."""
+        self.close()
+        for item in self.path.iterdir():
+            if item.is_dir():
+                shutil.rmtree(item)
+            else:
+                item.unlink()
+        with suppress(OSError):  # it is the working directory, or a mount point
+            self.path.rmdir()
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -116,7 +137,7 @@ class Run:
         target = self.path / name
         with _told(target):
             target.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".part-", dir=self.path) as folder:
+            with tempfile.TemporaryDirectory(prefix=_PART, dir=self.path) as folder:
                 part = Path(folder) / target.name
                 yield part
                 with part.open("rb") as file:
@@ -130,14 +151,20 @@ class Run:
             target.parent.mkdir(parents=True, exist_ok=True)
             part.replace(target)
 
-    def _open_journal(self) -> None:
+    def _open_journal(self) -> sqlite3.Connection:
         with _told(self.path):
-            self._journal = sqlite3.connect(self.path / "journal.sqlite")
-            self._journal.execute("PRAGMA journal_mode=WAL")
-            self._journal.execute(
-                "CREATE TABLE IF NOT EXISTS trials (number INTEGER PRIMARY KEY, trial TEXT NOT NULL, weights BLOB NOT NULL)"
-            )
-            self._journal.commit()
+            journal = sqlite3.connect(self.path / _JOURNAL)
+            try:
+                journal.execute("PRAGMA journal_mode=WAL")
+                journal.execute(
+                    "CREATE TABLE IF NOT EXISTS trials"
+                    " (number INTEGER PRIMARY KEY, trial TEXT NOT NULL, weights BLOB NOT NULL)"
+                )
+                journal.commit()
+            except BaseException:
+                journal.close()
+                raise
+        return journal
 
 
 def new_path(model: str, target: str, parent: Path = Path("runs")) -> Path:

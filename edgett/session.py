@@ -2,56 +2,88 @@
 
 from __future__ import annotations
 
+import enum
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from edgett.errors import UsageError
+from edgett.errors import InputError, UsageError
 from edgett.inputs import Inputs
 from edgett.pipeline import Outcome
-from edgett.project import Job
+from edgett.project import Job, settled
 from edgett.report import document
 from edgett.run import Run
 
 _LIBRARIES = ("edgett", "tensorflow", "keras", "numpy", "t3f", "onnx", "tf2onnx", "onnxruntime", "ai-edge-litert")
 
 
-def start(path: Path, job: Job, origins: Mapping[str, str]) -> Run:
-    """Make the run directory and write down what is asked, with where each value came from."""
+@contextmanager
+def started(path: Path, job: Job, origins: Mapping[str, str]) -> Iterator[Run]:
+    """A new run, in which is written down what is asked and where each value came from.
+
+    Nothing of it is left when its input turns out unusable before the first trial.
+    """
     values = TypeAdapter(Job).dump_python(job, mode="json")
-    return Run.start(
+    run = Run.start(
         path,
         {
             "options": {name: {"value": value, "from": origins.get(name, "caller")} for name, value in values.items()},
             "versions": {name: version(name) for name in _LIBRARIES} | {"python": platform.python_version()},
         },
     )
+    try:
+        yield run
+    except (InputError, UsageError):
+        if not run.trials():
+            run.discard()
+        raise
+    finally:
+        run.close()
 
 
-def resume(path: Path, given: Mapping[str, Any]) -> tuple[Run, Job, dict[str, Any] | None]:
-    """Open a run: the job it was asked, and its outcome if it is finished.
+@contextmanager
+def resumed(path: Path, given: Mapping[str, Any]) -> Iterator[tuple[Run, Job, dict[str, Any] | None]]:
+    """An existing run: with the job it was asked, and its outcome if it is finished.
 
     Raises UsageError when `given`, the options named now (None: not named), ask for something else.
     """
     run = Run.resume(path)
-    asked = run.asked
+    try:
+        asked = run.asked
+        yield run, _asked_job(path, asked, given), asked.get("outcome")
+    finally:
+        run.close()
+
+
+def _asked_job(path: Path, asked: Mapping[str, Any], given: Mapping[str, Any]) -> Job:
     try:
         values = {name: entry["value"] for name, entry in asked["options"].items()}
         job = TypeAdapter(Job).validate_python(values)
     except (KeyError, TypeError, ValidationError) as error:
         raise UsageError(f"{path / 'run.json'} is not of this version of edgett.", "Start a new run.") from error
-    now = TypeAdapter(dict[str, Any]).dump_python({k: v for k, v in given.items() if v is not None}, mode="json")
-    changed = [f"{name} was {values[name]!r}, now {value!r}" for name, value in now.items() if values[name] != value]
+    now = replace(job, **settled(given))
+    pairs = {field.name: (getattr(job, field.name), getattr(now, field.name)) for field in fields(Job)}
+    changed = [
+        f"{name} was {_text(name, old)}, now {_text(name, new)}" for name, (old, new) in pairs.items() if old != new
+    ]
     if changed:
         raise UsageError(
             f"the run in {path} was asked for something else: {'; '.join(changed)}.",
             "Start a new run with another --out.",
         )
-    return run, job, asked.get("outcome")
+    return job
+
+
+def _text(name: str, value: object) -> str:
+    if value is None:
+        return "all" if name == "limit" else "not set"
+    return str(value.value if isinstance(value, enum.Enum) else value)
 
 
 def identify(run: Run, inputs: Inputs) -> None:

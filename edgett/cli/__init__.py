@@ -1,9 +1,14 @@
-"""The command line: argv -> one value of options -> the pipeline -> text. The only place that prints, catches, exits."""
+"""The command line: argv -> options -> the pipeline -> text. The only place that prints, catches and exits."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgett.errors import EdgettError
 
 
 def main() -> None:
@@ -17,29 +22,46 @@ def run(arguments: Sequence[str]) -> int:
 
     from edgett.cli.app import app
     from edgett.cli.console import Screen
-    from edgett.errors import EdgettError, Interrupted, ToolError, UsageError
 
-    debug, screen = "--debug" in arguments, Screen(json="--json" in arguments)
     try:
         code = app(list(arguments), prog_name="edgett", standalone_mode=False)
+        sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except typer.Exit as leave:
         return leave.exit_code
-    except typer.TyperException as error:
-        context = getattr(error, "ctx", None)
-        where = context.command_path if context else "edgett"
-        problem: EdgettError = UsageError(error.format_message(), f"See '{where} --help'.")
-    except EdgettError as error:
-        if debug:
-            raise
-        problem = error
-    except (KeyboardInterrupt, typer.Abort):
-        problem = Interrupted("interrupted.")
     except BrokenPipeError:
+        # Whoever read has left; what is still to be written at exit has to go somewhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
-    except OSError as error:
-        if debug:
-            raise
-        problem = ToolError(f"{error.filename or 'a file'}: {error.strerror or error}.", "")
-    screen.fail(problem)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001
+        if "--debug" in arguments:
+            import traceback
+
+            traceback.print_exception(error)
+        problem = _told(error)
+    Screen(json="--json" in arguments).fail(problem)
     return problem.exit_code
+
+
+def _told(error: BaseException) -> EdgettError:
+    """Whatever was raised in the user's words."""
+    import typer
+
+    from edgett.errors import EdgettError, Interrupted, ToolError, UsageError
+
+    match error:
+        case EdgettError():
+            return error
+        case typer.TyperException():
+            context = getattr(error, "ctx", None)
+            where = context.command_path if context else "edgett"
+            return UsageError(error.format_message(), f"See '{where} --help'.")
+        case KeyboardInterrupt() | typer.Abort():
+            return Interrupted("interrupted.")
+        case MemoryError():
+            return ToolError("the memory does not suffice.", "Explore fewer --ranks, or use a machine with more.")
+        case OSError():
+            return ToolError(f"{error.filename or 'a file'}: {error.strerror or error}.")
+    return EdgettError(
+        f"this is a bug in edgett: {type(error).__name__}: {error}", "Run it again with --debug, and report all of it."
+    )

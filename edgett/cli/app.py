@@ -14,7 +14,6 @@ from edgett.cli.targets import app as targets
 app = typer.Typer(
     name="edgett",
     help="Makes a trained Keras model fit a device: large fully connected layers become tensor-train layers.",
-    no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -35,14 +34,17 @@ def _version(wanted: bool) -> None:
 
 
 @app.callback(
+    invoke_without_command=True,
     epilog="[bold]Examples[/bold]\n\n"
     "edgett compress --target cortex-a53\n\n"
     "edgett compress model.keras --data data.npz --target cortex-m4\n\n"
-    "edgett explore --layer 4096x4096 --layer 4096x1000"
+    "edgett explore --layer 4096x4096 --layer 4096x1000",
 )
 def _root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
     ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand is None:
+        print(context.get_help())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -56,6 +58,10 @@ def compress(
         int | None,
         typer.Option(min=1, help="Stop after so many epochs without a lower validation loss. Default: never."),
     ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(help="Rate that fine-tuning starts from and falls to zero. Default: from the model's optimiser."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random. Default 0.")] = None,
     custom_objects: options.CustomObjects = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
@@ -65,8 +71,7 @@ def compress(
 ) -> int:
     """Compress MODEL for a target: explore, fine-tune, select, export, cross-check.
 
-    What is not given on the command line comes from edgett.toml in the working directory, then from the target's
-    profile, then from the defaults.
+    What is not given comes from ./edgett.toml, then the target, then the defaults.
 
     [bold]Examples[/bold]
 
@@ -82,7 +87,7 @@ def compress(
         "model": model, "target": target, "data": data, "epochs": epochs, "max_drop": max_drop, "objective": objective,
         "model_bytes": model_bytes, "flops": flops, "ranks": ranks, "grid": grid, "empty_tiles": empty_tiles,
         "limit": _limit(limit), "share": share, "only_layer": only_layer or None, "skip_layer": skip_layer or None,
-        "batch": batch, "batch_size": batch_size, "patience": patience, "seed": seed, "custom_objects": custom_objects,
+        "batch": batch, "batch_size": batch_size, "patience": patience, "learning_rate": learning_rate, "seed": seed, "custom_objects": custom_objects,
     }  # fmt: skip
     screen = Screen(json=json, silent=quiet)
     return _resumed(given, out, screen) if resume else _started(given, out, screen)
@@ -100,9 +105,9 @@ def _started(given: dict[str, Any], out: Path | None, screen: Screen) -> int:
         screen.say(f"No model is named: this is the built-in {job.model}.")
     target = override(load_target(job.target), **job.budget)
     path = out or new_path(job.title, target.name)
-    run = session.start(path, job, origins)
-    screen.say(f"run: {path}\ntarget: {target.name}, {target.title}")
-    return _carried_out(job, run, screen)
+    with session.started(path, job, origins) as run:
+        screen.say(f"run: {path}\ntarget: {target.name}, {target.title}")
+        return _carried_out(job, run, screen)
 
 
 def _resumed(given: dict[str, Any], out: Path | None, screen: Screen) -> int:
@@ -111,13 +116,12 @@ def _resumed(given: dict[str, Any], out: Path | None, screen: Screen) -> int:
 
     if out is None:
         raise UsageError("--resume needs to know the run.", "Add --out DIR.")
-    run, job, outcome = session.resume(out, given)
-    screen.say(f"run: {out}")
-    if outcome is not None:
-        run.close()
-        screen.show(outcome, terminal.compressed)
-        return 0
-    return _carried_out(job, run, screen)
+    with session.resumed(out, given) as (run, job, outcome):
+        screen.say(f"run: {out}")
+        if outcome is None:
+            return _carried_out(job, run, screen)
+    screen.show(outcome, terminal.compressed)
+    return 0
 
 
 def _carried_out(job: Any, run: Any, screen: Screen) -> int:
@@ -126,27 +130,22 @@ def _carried_out(job: Any, run: Any, screen: Screen) -> int:
 
     try:
         with screen.stage("loading TensorFlow"):
-            import edgett.nn
+            import_module("edgett.nn")
         loaded = inputs.load(job, screen)
         session.identify(run, loaded)
         outcome = pipeline.compress(job, loaded, run, screen)
         document = session.finish(run, outcome)
     except KeyboardInterrupt as interrupt:
         raise Interrupted(
-            "interrupted; every finished trial is kept.", f"Go on with: edgett compress --out {run.path} --resume"
+            "interrupted; every finished trial is kept.",
+            f"Go on with: edgett compress --out {shlex.quote(str(run.path))} --resume",
         ) from interrupt
-    finally:
-        run.close()
-    screen.show(document, terminal.compressed)
     problem: EdgettError | None = None
     if not outcome.release.ok:
         problem = pipeline.unchecked(outcome.release)
     elif outcome.picks is None:
         problem = pipeline.infeasible(outcome)
-    if problem is not None:
-        screen.say(f"error: {problem.message}\n{problem.cure}")
-        return problem.exit_code
-    return 0
+    return screen.conclude(document, terminal.compressed, problem)
 
 
 def _limit(text: str | None) -> int | str | None:

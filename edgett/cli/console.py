@@ -29,6 +29,10 @@ class Screen:
         if self._silent:
             yield lambda units: None
             return
+        if not self._errors.is_terminal:
+            self.say(text)
+            yield lambda units: None
+            return
         columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn()]
         columns += [MofNCompleteColumn(), TimeRemainingColumn()] if total else []
         with Progress(*columns, console=self._errors, transient=True) as progress:
@@ -47,19 +51,39 @@ class Screen:
         else:
             Console().print(drawn(document))
 
-    def fail(self, error: EdgettError) -> None:
-        """What went wrong and what to do; with --json a document of its own."""
-        self._errors.print(f"error: {error.message}", markup=False, highlight=False, soft_wrap=True, style="red")
-        if error.cure:
-            self._errors.print(error.cure, markup=False, highlight=False, soft_wrap=True)
+    def conclude(
+        self,
+        document: Mapping[str, Any],
+        drawn: Callable[[Mapping[str, Any]], RenderableType],
+        problem: EdgettError | None,
+    ) -> int:
+        """The result and, where it is not what was asked for, what is wrong with it; the exit code."""
+        if problem is None:
+            self.show(document, drawn)
+            return 0
+        self.show({**document, "error": _described(problem)}, drawn)
+        self._complain(problem)
+        return problem.exit_code
+
+    def fail(self, problem: EdgettError) -> None:
+        """What went wrong and what to do; with --json as a document too."""
         if self._json:
-            content = {
-                "code": error.exit_code,
-                "kind": type(error).__name__,
-                "message": error.message,
-                "cure": error.cure,
-            }
-            print(json.dumps({"schema": 1, "error": content}, indent=2))
+            print(json.dumps({"schema": 1, "error": _described(problem)}, indent=2))
+        self._complain(problem)
+
+    def _complain(self, problem: EdgettError) -> None:
+        self._errors.print(f"error: {problem.message}", markup=False, highlight=False, soft_wrap=True, style="red")
+        if problem.cure:
+            self._errors.print(problem.cure, markup=False, highlight=False, soft_wrap=True)
+
+
+def _described(problem: EdgettError) -> dict[str, Any]:
+    return {
+        "code": problem.exit_code,
+        "kind": type(problem).__name__,
+        "message": problem.message,
+        "cure": problem.cure,
+    }
 
 
 def _has_descriptor() -> bool:

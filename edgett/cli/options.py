@@ -19,7 +19,7 @@ class ExportFormat(enum.Enum):
 Model = Annotated[
     str | None,
     typer.Argument(
-        metavar="[MODEL]",
+        metavar="MODEL",
         help="A .keras or .h5 file, or example:clock, example:lenet300, example:lenet5, example:alexnet, example:vgg16."
         " Default: the model in edgett.toml, else example:clock.",
         show_default=False,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from edgett.cli import options
 from edgett.cli.console import Screen
+from edgett.errors import CheckFailed
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="A run's directory.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's directory.")],
     solution: Annotated[
         int | None,
         typer.Option(metavar="ID", help="The number of a fine-tuned solution. Default: the recommended one."),
@@ -42,13 +44,12 @@ def export(
         suffixes = tuple(f".{item.value}" for item in format or options.ExportFormat)
         folder = out or run / "exports"
         document = again.export(run, solution, suffixes, folder, batch)
-    screen.show(document, terminal.check)
     screen.say(f"written: {', '.join(str(folder / path) for path in document['written'])}")
-    return 0 if document["ok"] else 5
+    return screen.conclude(document, terminal.check, _problem(document))
 
 
 def check(
-    run: Annotated[Path, typer.Argument(help="A run's directory.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's directory.")],
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -65,5 +66,11 @@ def check(
     screen = Screen(json=json, silent=quiet)
     with screen.stage("checking the artefacts"):
         document = again.check(run)
-    screen.show(document, terminal.check)
-    return 0 if document["ok"] else 5
+    return screen.conclude(document, terminal.check, _problem(document))
+
+
+def _problem(document: Mapping[str, Any]) -> CheckFailed | None:
+    bad = [path for path, item in document["artifacts"].items() if not item["ok"]]
+    if not bad:
+        return None
+    return CheckFailed(f"not what was predicted: {', '.join(bad)}.", "Do not deploy these files.")

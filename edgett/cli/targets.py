@@ -10,12 +10,23 @@ import typer
 from edgett.cli import options
 from edgett.cli.console import Screen
 
-app = typer.Typer(help="The devices that edgett knows, and profiles of your own.", no_args_is_help=True)
+app = typer.Typer(help="The devices that edgett knows, and profiles of your own.", rich_markup_mode="rich")
+
+
+@app.callback(invoke_without_command=True)
+def _root(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help())
 
 
 @app.command("list")
-def list_(json: options.Json = False) -> None:
-    """List the targets that --target takes."""
+def list_(json: options.Json = False, debug: options.Debug = False) -> None:
+    """List the targets that --target takes.
+
+    [bold]Example[/bold]
+
+    edgett targets list
+    """
     from edgett.report import profiles
     from edgett.targets import list_targets
 
@@ -32,8 +43,14 @@ def show(
         str, typer.Argument(help="A target's name, or a profile's path.", autocompletion=options.target_names)
     ],
     json: options.Json = False,
+    debug: options.Debug = False,
 ) -> None:
-    """Show a target: every field, what it means, and where its value comes from."""
+    """Show a target: every field, what it means, and where its value comes from.
+
+    [bold]Example[/bold]
+
+    edgett targets show cortex-m4
+    """
     from edgett.report import profiles
     from edgett.targets import load_target
 
@@ -44,8 +61,14 @@ def show(
 def check(
     file: Annotated[Path, typer.Argument(help="A profile of your own.")],
     json: options.Json = False,
+    debug: options.Debug = False,
 ) -> None:
-    """Check a profile, and show it as it is understood."""
+    """Check a profile, and show it as it is understood.
+
+    [bold]Example[/bold]
+
+    edgett targets check my-board.toml
+    """
     from edgett.report import profiles
     from edgett.targets import load_profile
 

@@ -24,8 +24,11 @@ def run(path: Path, inputs: Arrays, batch: int) -> dict[str, NDArray[np.floating
     try:
         with quiet():
             return call(path, inputs, [np.arange(start, start + batch) % count for start in range(0, count, batch)])
-    except (RuntimeError, ValueError, ImportError) as error:
-        raise ToolError(f"{path.name} does not run here: {' '.join(str(error).split())[:300]}", "") from error
+    except Exception as error:  # ONNX Runtime's have no base class of their own
+        raise ToolError(
+            f"{path.name} does not run here: {' '.join(str(error).split())[:300]}",
+            f"Check that it is whole, that its batch is {batch}, and that its inputs are {', '.join(inputs)}.",
+        ) from error
 
 
 def _litert(path: Path, inputs: Arrays, batches: list[NDArray[np.int64]]) -> dict[str, NDArray[np.floating]]:
@@ -34,7 +37,11 @@ def _litert(path: Path, inputs: Arrays, batches: list[NDArray[np.int64]]) -> dic
     interpreter = Interpreter(model_path=str(path), num_threads=1)
     interpreter.allocate_tensors()
     serve = interpreter.get_signature_runner()
-    kinds = {name: detail["dtype"] for name, detail in serve.get_input_details().items()}
+    details = serve.get_input_details()
+    # The interpreter would resize the graph instead, which is not the one that was exported.
+    if any(detail["shape"][0] != len(batches[0]) for detail in details.values()):
+        raise ValueError(f"its inputs are {', '.join(str(tuple(d['shape'].tolist())) for d in details.values())}")
+    kinds = {name: detail["dtype"] for name, detail in details.items()}
     return _joined(
         [serve(**{name: inputs[name][rows].astype(kind) for name, kind in kinds.items()}) for rows in batches],
         len(next(iter(inputs.values()))),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -39,7 +40,7 @@ class GraphCheck:
 
 @dataclass(frozen=True)
 class Numerics:
-    """Outputs against Keras's: over all outputs the largest absolute error, the worst L2 relative one, top-1 agreement."""
+    """Outputs against Keras's: the largest absolute error, the worst output's L2 relative one, top-1 agreement."""
 
     samples: int
     max_abs: float
@@ -81,17 +82,25 @@ def compare(predicted: Graph, found: Graph, where: str) -> GraphCheck:
 def compare_outputs(
     reference: Mapping[str, NDArray[np.floating]], found: Mapping[str, NDArray[np.floating]]
 ) -> Numerics:
-    """Two models' outputs for the same samples, by output name; (n, ...) each. Raises ValueError for other shapes."""
-    largest, relative, agree = 0.0, 0.0, []
+    """Two models' outputs for the same samples, by name; (n, ...) each. Raises ValueError for other names or shapes."""
+    if reference.keys() != found.keys():
+        raise ValueError(f"outputs {sorted(found)}, not {sorted(reference)}")
+    largest, relative = 0.0, 0.0
+    agree: list[float] = []
     for name, expected in reference.items():
         actual = found[name]
         if actual.shape != expected.shape:
             raise ValueError(f"output {name!r} is {actual.shape}, not {expected.shape}")
+        # Whatever is not a number is as wrong as can be, and must not get lost in a maximum.
+        if not (np.isfinite(actual).all() and np.isfinite(expected).all()):
+            largest = relative = math.inf
+            agree.append(0.0)
+            continue
         difference = actual.astype(np.float64) - expected
         norm = float(np.linalg.norm(expected.astype(np.float64)))
         largest = max(largest, float(np.abs(difference).max(initial=0.0)))
         relative = max(relative, float(np.linalg.norm(difference)) / (norm or 1.0))
-        agree.append(np.mean(_top(actual) == _top(expected)))
+        agree.append(float(np.mean(_top(actual) == _top(expected))))
     samples = len(next(iter(reference.values())))
     return Numerics(samples, largest, relative, float(np.mean(agree)))
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import heapq
 import math
+import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgett.errors import ToolError
-from edgett.export.owners import UNKNOWN, Owners
+from edgett.export.owners import ACTIVATION, UNKNOWN, Owners
 from edgett.quiet import quiet
 from edgett.space.graph import Constant, Graph, Step
 
@@ -21,6 +25,9 @@ _UNCOUNTED = frozenset(
     "DepthToSpace".split()
 )
 _ELEMENTWISE = frozenset({"Add", "Sub", "Mul", "Div"})
+# What tf2onnx ends the names of nodes of its own making with.
+_COUNTER = re.compile(r"__\d+")
+_PRODUCTS = frozenset({"MatMul", "Gemm", "Conv", "ConvTranspose"})
 
 
 def write(servable: Any, owners: Owners, path: Path) -> None:
@@ -30,9 +37,11 @@ def write(servable: Any, owners: Owners, path: Path) -> None:
             import onnx
             import tf2onnx
 
-            model, _ = tf2onnx.convert.from_function(servable.serve, input_signature=servable.signature, opset=OPSET)
+            model, _ = tf2onnx.convert.from_function(
+                servable.serve, servable.signature, opset=OPSET, custom_op_handlers={"Erfc": (_erfc, [])}
+            )
             _rename(model.graph, owners)
-            model.graph.name, model.doc_string = "edgett", ""
+            model.graph.name, model.graph.doc_string, model.doc_string = "edgett", "", ""
             onnx.checker.check_model(model, full_check=True)
     except OSError:
         raise
@@ -49,7 +58,9 @@ def read(path: Path, owners: Owners) -> Graph:
     import onnx
 
     try:
-        model = onnx.shape_inference.infer_shapes(onnx.load_model_from_string(path.read_bytes()), strict_mode=True)
+        model = onnx.load_model_from_string(path.read_bytes())
+        onnx.checker.check_model(model)
+        model = onnx.shape_inference.infer_shapes(model, strict_mode=True)
     except Exception as error:
         raise ToolError(f"{path} is no ONNX model: {error}.", "Export it again.") from error
     graph = model.graph
@@ -61,9 +72,10 @@ def read(path: Path, owners: Owners) -> Graph:
         names = [name for name in node.input if name]
         reads = tuple(name for name in names if name not in constants)
         stored = {name: constants[name] for name in names if name in constants}
-        kept, flops = _count(node, shapes, stored)
-        layer = owners.layer([node.name, *node.output])
-        steps.append(Step(layer, node.op_type, reads, tuple(node.output), kept, flops))
+        told = [node.name, *node.output]
+        idle = node.op_type in _UNCOUNTED or (node.op_type not in _PRODUCTS and owners.activates(told))
+        kept, flops = ((), 0) if idle else _count(node, shapes, stored)
+        steps.append(Step(owners.layer(told), node.op_type, reads, tuple(node.output), kept, flops))
     used = {name for step in steps for name in (*step.reads, *step.writes)}
     sizes = {name: math.prod(shapes[name]) for name in used}
     inputs = tuple(value.name for value in graph.input if value.name in used)
@@ -73,8 +85,6 @@ def read(path: Path, owners: Owners) -> Graph:
 def _count(node: Any, shapes: dict[str, Any], stored: dict[str, Any]) -> tuple[tuple[Constant, ...], int | None]:
     """The constants that a node stores and its FLOPs; None for a node without a rule."""
     kind = node.op_type
-    if kind in _UNCOUNTED:
-        return (), 0
     kept = tuple(_constant(tensor) for tensor in stored.values() if tensor.data_type in (1, 10, 11))
     made, first = math.prod(shapes[node.output[0]]), math.prod(shapes[node.input[0]])
     if kind in _ELEMENTWISE:
@@ -91,12 +101,26 @@ def _count(node: Any, shapes: dict[str, Any], stored: dict[str, Any]) -> tuple[t
     return kept, None
 
 
+def _erfc(graph: Any, node: Any, name: str, _: Any) -> None:
+    """TensorFlow's erfc(x), which exact GELU is made of, as 1 - erf(x): ONNX has only that one."""
+    node.type = "Erf"
+    one = graph.make_const(f"{name}/one", np.float32(1))
+    graph.insert_new_node_on_output("Sub", node.output[0], inputs=[one.output[0], node.output[0]], name=f"{name}/Sub")
+
+
 def _rename(graph: Any, owners: Owners) -> None:
-    """Names that tell the layer and depend on the model alone: tf2onnx numbers them by all it has converted before."""
-    fixed = {value.name for value in (*graph.input, *graph.output)}
+    """Names that tell the layer and depend on the model alone: tf2onnx numbers them by all it has converted before.
+
+    The nodes then run call by call, as they were predicted; tf2onnx orders them by name and by chance.
+    """
+    scopes = _scopes(graph, owners)
+    calls = {scope: index for index, scope in enumerate(owners.paths)}
+    keys = [(calls.get(scope, -1), _COUNTER.sub("", node.name)) for node, scope in zip(graph.node, scopes, strict=True)]
+    order = _sorted(list(graph.node), keys)
+    nodes, scopes = [graph.node[index] for index in order], [scopes[index] for index in order]
     constants = {tensor.name for tensor in graph.initializer}
-    names: dict[str, str] = {}
-    taken: set[str] = set(fixed)
+    names = {value.name: value.name for value in (*graph.input, *graph.output)}
+    taken = set(names)
 
     def fresh(text: str) -> str:
         name, number = text, 2
@@ -105,25 +129,81 @@ def _rename(graph: Any, owners: Owners) -> None:
         taken.add(name)
         return name
 
-    scope = UNKNOWN
-    for node in graph.node:
-        own = [node.name, *node.output, *(name for name in node.input if name in constants)]
-        found = owners.scope([*own, *(owners.producers.get(name, "") for name in node.output)])
-        scope = scope if found == UNKNOWN else found
-        node.name = fresh(f"{scope}/{node.op_type}")
+    for node, scope in zip(nodes, scopes, strict=True):
+        node.name = fresh(scope + (ACTIVATION if owners.activates(_told(node, owners)) else "/") + node.op_type)
         for name in node.output:
-            names[name] = name if name in fixed else fresh(f"{node.name}/out")
+            names.setdefault(name, fresh(f"{node.name}/out"))
         for name in node.input:
-            if name in constants and name not in names:
-                names[name] = fresh(f"{node.name}/constant")
-    for node in graph.node:
-        node.input[:] = [names.get(name, name) for name in node.input]
-        node.output[:] = [names.get(name, name) for name in node.output]
+            if name in constants:
+                names.setdefault(name, fresh(f"{node.name}/constant"))
+    for node in nodes:
+        _rewire(node, names)
     for tensor in graph.initializer:
         tensor.name = names.get(tensor.name, tensor.name)
     ordered = sorted(graph.initializer, key=lambda tensor: tensor.name)
-    del graph.initializer[:], graph.value_info[:]
+    del graph.initializer[:], graph.value_info[:], graph.node[:]
     graph.initializer.extend(ordered)
+    graph.node.extend(nodes)
+
+
+def _told(node: Any, owners: Owners) -> list[str]:
+    return [node.name, *node.output, *(owners.producers.get(name, "") for name in node.output)]
+
+
+def _scopes(graph: Any, owners: Owners) -> list[str]:
+    """The scope of each node; one without a name of its own goes with what it reads, or else with what reads it."""
+    calls = {scope: index for index, scope in enumerate(owners.paths)}
+    constants = {tensor.name for tensor in graph.initializer}
+    scopes = [owners.scope([*_told(node, owners), *(n for n in node.input if n in constants)]) for node in graph.node]
+    known = {name: scope for node, scope in zip(graph.node, scopes, strict=True) for name in node.output}
+    for index, node in enumerate(graph.node):
+        if scopes[index] == UNKNOWN:
+            near = [known[name] for name in _reads(node) if known.get(name, UNKNOWN) != UNKNOWN]
+            scopes[index] = max(near, key=calls.__getitem__, default=UNKNOWN)
+            known.update(dict.fromkeys(node.output, scopes[index]))
+    for index, node in reversed(list(enumerate(graph.node))):
+        if scopes[index] == UNKNOWN:
+            readers = [scopes[other] for other, reader in enumerate(graph.node) if _reads(reader) & set(node.output)]
+            near = [scope for scope in readers if scope != UNKNOWN]
+            scopes[index] = min(near, key=calls.__getitem__, default=UNKNOWN)
+    return scopes
+
+
+def _rewire(node: Any, names: dict[str, str]) -> None:
+    """Use the new names, also where the bodies of a loop or a branch reach out for them."""
+    node.input[:] = [names.get(name, name) for name in node.input]
+    node.output[:] = [names.get(name, name) for name in node.output]
+    for body in _bodies(node):
+        for inner in body.node:
+            _rewire(inner, names)
+        for value in body.output:
+            value.name = names.get(value.name, value.name)
+
+
+def _sorted(nodes: list[Any], keys: list[tuple[int, str]]) -> list[int]:
+    """The order of the nodes by their keys, as far as each one's inputs are there by then."""
+    maker = {name: index for index, node in enumerate(nodes) for name in node.output}
+    waits = [{maker[name] for name in _reads(node) if name in maker} for node in nodes]
+    ready = [(keys[index], index) for index, wait in enumerate(waits) if not wait]
+    heapq.heapify(ready)
+    done: list[int] = []
+    while ready:
+        _, made = heapq.heappop(ready)
+        done.append(made)
+        for index, wait in enumerate(waits):
+            if made in wait:
+                wait.remove(made)
+                if not wait:
+                    heapq.heappush(ready, (keys[index], index))
+    return done
+
+
+def _reads(node: Any) -> set[str]:
+    return {*node.input, *(name for body in _bodies(node) for inner in body.node for name in _reads(inner))}
+
+
+def _bodies(node: Any) -> list[Any]:
+    return [attribute.g for attribute in node.attribute if attribute.HasField("g")]
 
 
 def _constant(tensor: Any) -> Constant:

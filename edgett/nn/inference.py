@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from edgett.nn.layers import like
 from edgett.nn.trace import Call, Trace, trace
 from edgett.nn.tt_dense import TTDense
 
@@ -30,6 +31,7 @@ _IDLE = (
     _L.Identity,
 )
 _CONVOLUTIONS = (_L.Conv1D, _L.Conv2D, _L.DepthwiseConv2D)
+_PRODUCTS = (_L.Dense, TTDense, *_CONVOLUTIONS)
 # Layers that only rearrange: a multiplication by one number, the same for all, may pass them.
 _REARRANGING = (_L.Flatten, _L.Reshape, _L.Permute)
 
@@ -40,15 +42,22 @@ class Affine(keras.layers.Layer):
     def __init__(self, scale: Any, shift: Any, name: str, activation: Any = keras.activations.linear) -> None:
         super().__init__(name=name)
         self.activation = activation
-        self.scale = None if scale is None or np.all(scale == 1) else np.asarray(scale, np.float32)
-        self.shift = None if shift is None or not np.any(shift) else np.asarray(shift, np.float32)
+        self.scale = None if scale is None or np.all(scale == 1) else _constant(scale)
+        self.shift = None if shift is None or not np.any(shift) else _constant(shift)
 
     def call(self, inputs: Any) -> Any:
+        inputs = tf.cast(inputs, self.compute_dtype)
         outputs = inputs if self.scale is None else inputs * tf.constant(self.scale)
         return self.activation(outputs if self.shift is None else outputs + tf.constant(self.shift))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
+
+
+def _constant(value: Any) -> Any:
+    """In float32; a single number without axes, so that it broadcasts to tensors of any rank."""
+    array = np.asarray(value, np.float32)
+    return array.reshape(()) if array.size == 1 else array
 
 
 def inference_form(model: keras.Model, batch: int = 1, tt: frozenset[str] = frozenset()) -> Trace:
@@ -105,7 +114,7 @@ def _without_zero_bias(form: Trace) -> Trace:
     twins: dict[int, Any] = {}
     for call in form.calls:
         layer = call.layer
-        if isinstance(layer, (_L.Dense, TTDense, *_CONVOLUTIONS)) and layer.use_bias and not np.any(layer.bias):
+        if _is_product(layer) and layer.use_bias and not np.any(layer.bias):
             twins.setdefault(id(layer), _twin(call, layer.get_weights()[:-1], use_bias=False))
     calls = (replace(call, layer=twins.get(id(call.layer), call.layer)) for call in form.calls)
     return replace(form, calls=tuple(calls))
@@ -116,6 +125,8 @@ def _folded(form: Trace, tt: frozenset[str]) -> Trace:
     for call in form.calls:
         if not isinstance(call.layer, Affine):
             continue
+        if _is_idle_affine(call):
+            return _spliced(form, [call])
         before = next((other for other in form.calls if any(made is call.reads[0] for made in other.writes)), None)
         after = form.readers(call.writes[0])
         private = form.readers(call.reads[0]) == (call,) and not _is_output(call.reads[0], form)
@@ -137,8 +148,7 @@ def _activated(form: Trace, tt: frozenset[str]) -> Trace:
         before = next((other for other in form.calls if any(made is call.reads[0] for made in other.writes)), None)
         if activation is None or before is None or _is_output(call.reads[0], form):
             continue
-        linear = _is_linear(getattr(before.layer, "activation", None))
-        if linear and _alone(before, form) and form.readers(call.reads[0]) == (call,):
+        if _ends_linear(before.layer) and _alone(before, form) and form.readers(call.reads[0]) == (call,):
             return _merged(form, before, call, (_with_activation(before, call, activation),))
     return form
 
@@ -166,7 +176,7 @@ def _into_previous(before: Call, affine: Call, tt: frozenset[str]) -> tuple[Call
     layer, scale, shift = before.layer, affine.layer.scale, affine.layer.shift
     if isinstance(layer, Affine) and _is_linear(layer.activation):
         return (_between(before, affine, _chained(layer, affine.layer)),)
-    if not isinstance(layer, (_L.Dense, TTDense, *_CONVOLUTIONS)) or not _is_linear(layer.activation):
+    if not _is_product(layer) or not _is_linear(layer.activation):
         return None
     bias = np.asarray(layer.bias) if layer.use_bias else np.zeros(1, np.float32)
     if isinstance(layer, TTDense) or before.path in tt:
@@ -198,11 +208,13 @@ def _into_next(affine: Call, after: Call, tt: frozenset[str]) -> tuple[Call, ...
             return None
         moved = keras.KerasTensor(after.writes[0].shape, after.writes[0].dtype)
         return replace(after, args=affine.args, outputs=moved), replace(affine, args=(moved,), outputs=after.outputs)
+    if not _is_product(layer):
+        return None
     uniform = scale is None or scale.size == 1
     if isinstance(layer, TTDense) and shift is None and uniform:
         cores = layer.get_weights()
         return (_between(affine, after, _twin(after, [cores[0] * scale, *cores[1:]])),)
-    if type(layer) is _L.Dense and len(affine.reads[0].shape) == 2:
+    if isinstance(layer, _L.Dense) and len(affine.reads[0].shape) == 2:
         inputs = affine.reads[0].shape[-1]
         factor, offset = _per_channel(scale, inputs, 2, 1.0), _per_channel(shift, inputs, 2, 0.0)
         if factor is None or offset is None or (after.path in tt and not (uniform and shift is None)):
@@ -218,7 +230,7 @@ def _into_next(affine: Call, after: Call, tt: frozenset[str]) -> tuple[Call, ...
 
 def _twin(call: Call, weights: list[Any], **changes: Any) -> Any:
     """A layer like the call's own, with other weights."""
-    twin = call.layer.__class__.from_config(call.layer.get_config() | changes)
+    twin = like(call.layer, **changes)
     twin.build(call.reads[0].shape)
     twin.set_weights(weights)
     return twin
@@ -250,7 +262,7 @@ def _between(first: Call, last: Call, layer: Any) -> Call:
 
 
 def _merged(form: Trace, first: Call, second: Call, instead: tuple[Call, ...]) -> Trace:
-    calls = []
+    calls: list[Call] = []
     for call in form.calls:
         if call is second:
             calls += instead
@@ -268,7 +280,7 @@ def _spliced(form: Trace, idle: list[Call]) -> Trace:
             tensor = through[id(tensor)]
         return tensor
 
-    calls = []
+    calls: list[Call] = []
     for call in form.calls:
         if call not in idle:
             args, kwargs = keras.tree.map_structure(source, (call.args, dict(call.kwargs)))
@@ -284,6 +296,18 @@ def _alone(call: Call, form: Trace) -> bool:
 
 def _is_output(tensor: Any, form: Trace) -> bool:
     return any(tensor is output for output in form.outputs.values())
+
+
+def _is_product(layer: Any) -> bool:
+    """Whether a kernel, a bias and an activation are all that the layer is: no subclass, no adapter, no integers."""
+    plain = type(layer) in _PRODUCTS and layer.quantization_mode is None
+    return plain and not getattr(layer, "lora_enabled", False)
+
+
+def _ends_linear(layer: Any) -> bool:
+    """Whether the last thing that the layer does is to apply its activation, and that does nothing."""
+    known = _is_product(layer) or type(layer) in (Affine, _L.SeparableConv2D, _L.Conv2DTranspose)
+    return known and _is_linear(layer.activation)
 
 
 def _is_linear(activation: Any) -> bool:

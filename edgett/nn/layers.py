@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,32 +51,34 @@ def replace(model: keras.Model, shapes: Mapping[str, TTShape], cores: Mapping[st
     Names, other weights, optimiser, losses and metrics stay; `cores` gives the cores where they are known already.
     Raises ModelError when the model cannot be copied, ValueError when a shape is of another size than its layer.
     """
-    targets = {id(layer): path for path, layer in _by_path(model).items() if path in shapes}
-    if len(targets) != len(shapes):
-        raise ValueError(f"no layers named {sorted(set(shapes) - set(targets.values()))}")
-    twins: list[tuple[Any, Any]] = []
+    dense = {path: layer for path, layer in _by_path(model).items() if path in shapes}
+    if len(dense) != len(shapes):
+        raise ValueError(f"no layers named {sorted(set(shapes) - set(dense))}")
+    known = cores or {}
+    twins = {id(layer): TTDense.from_dense(layer, shapes[path], known.get(path)) for path, layer in dense.items()}
+    copies: list[tuple[Any, Any]] = []
 
     def copy(layer: Any) -> Any:
-        if not isinstance(layer, keras.layers.Layer):
-            return layer
-        path = targets.get(id(layer))
-        if path is not None:
-            return TTDense.from_dense(layer, shapes[path], (cores or {}).get(path))
-        twin = layer.__class__.from_config(layer.get_config())
-        twins.append((layer, twin))
+        if id(layer) in twins or not isinstance(layer, keras.layers.Layer):
+            return twins.get(id(layer), layer)
+        if isinstance(layer, (keras.Sequential, keras.Function)):
+            return _cloned(layer, once)
+        twin = like(layer)
+        copies.append((layer, twin))
         return twin
 
+    once = _once(copy)
     try:
-        clone = keras.models.clone_model(model, clone_function=_once(copy), recursive=True)
+        with _uncompiled(model):
+            clone = _cloned(model, once)
+        for layer, twin in copies:
+            _copy_state(layer, twin)
+        if model.compiled:
+            clone.compile(**_compilation(model))
     except (TypeError, ValueError, NotImplementedError) as error:
         raise ModelError(
             f"model {model.name!r} cannot be copied: {error}", "Give every layer of yours a complete get_config()."
         ) from error
-    for layer, twin in twins:
-        if layer.weights:
-            twin.set_weights(layer.get_weights())
-    if model.compiled and not clone.compiled:
-        clone.compile_from_config(model.get_compile_config())
     return clone
 
 
@@ -108,6 +111,9 @@ def _unfit(call: Call, flow: Trace) -> str | None:
         return "it carries a LoRA adapter; merge that first"
     if layer.kernel_constraint is not None:
         return f"its kernel is constrained ({type(layer.kernel_constraint).__name__}), which cores cannot keep"
+    paths = list(dict.fromkeys(other.path for other in flow.calls_of(layer)))
+    if len(paths) > 1:
+        return f"{' and '.join(paths)} are one layer, which different models share"
     ranks = sorted({len(other.reads[0].shape) for other in flow.calls_of(layer)})
     if ranks != [2]:
         return f"its input has {ranks[-1]} axes; only (batch, features) is factorised"
@@ -122,6 +128,65 @@ def _value(layer: Any, path: str) -> Layer:
 
 def _by_path(model: keras.Model) -> dict[str, Any]:
     return {call.path: call.layer for call in trace(model).calls if isinstance(call.layer, keras.layers.Dense)}
+
+
+def _cloned(model: keras.Model, copy: Any) -> keras.Model:
+    """A model of copied layers. Left to itself, Keras names unnamed inputs anew, by a counter of the process."""
+    if isinstance(model, keras.Sequential):
+        return keras.models.clone_model(model, clone_function=copy)
+    inputs = keras.tree.map_structure(
+        lambda tensor: keras.Input(
+            batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor._keras_history.operation.name
+        ),
+        model.input,
+    )
+    return keras.models.clone_model(model, input_tensors=inputs, clone_function=copy)
+
+
+def like(layer: Any, **changes: Any) -> Any:
+    """A layer of the same settings, `changes` apart, with weights of its own."""
+    settings = layer.get_config()
+    if isinstance(layer, TTDense) or type(layer).__module__.startswith("keras."):
+        # A configuration only names functions, and one of the user's own is not found by its name.
+        held = {name: item for name, item in vars(layer).items() if name in settings and callable(item)}
+        settings |= {name: item for name, item in held.items() if not isinstance(item, keras.layers.Layer)}
+    return layer.__class__.from_config(settings | changes)
+
+
+def _copy_state(layer: Any, twin: Any) -> None:
+    """The weights, and what random layers draw from."""
+    for mine, theirs in zip(layer.variables, twin.variables, strict=True):
+        theirs.assign(mine)
+    if isinstance(layer, keras.layers.Normalization):
+        twin.finalize_state()
+
+
+@contextmanager
+def _uncompiled(model: keras.Model) -> Iterator[None]:
+    """While it lasts Keras takes the model, and models inside it, for uncompiled, and so leaves compiling to us."""
+    compiled = [item for item in model._flatten_layers() if isinstance(item, keras.Model) and item.compiled]
+    for item in compiled:
+        item.compiled = False
+    try:
+        yield
+    finally:
+        for item in compiled:
+            item.compiled = True
+
+
+def _compilation(model: keras.Model) -> dict[str, Any]:
+    """The arguments of `compile` that make another model train as this one: the same losses, a fresh optimiser and metrics.
+
+    `get_compile_config` will not do: it cannot hold a function of the user's own, and some losses forget what they
+    were given (Huber its delta).
+    """
+
+    def fresh(item: Any) -> Any:
+        stateful = isinstance(item, (keras.Metric, keras.Optimizer))
+        return item.__class__.from_config(item.get_config()) if stateful else item
+
+    arguments = {name: keras.tree.map_structure(fresh, value) for name, value in model._compile_config.config.items()}
+    return arguments | {"optimizer": fresh(model.optimizer)}
 
 
 def _once(copy: Any) -> Any:

@@ -8,6 +8,8 @@ import json
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,13 +50,37 @@ def save_model(model: keras.Model, path: Path) -> None:
     content = io.BytesIO()
     with tempfile.TemporaryDirectory() as folder:
         dated = Path(folder) / "model.keras"
-        model.save(dated)
+        with _untrained_optimizer(model):
+            model.save(dated)
         with zipfile.ZipFile(dated) as source, zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as target:
             for name in sorted(source.namelist()):
                 entry = zipfile.ZipInfo(name)  # dated 1980
                 entry.compress_type = zipfile.ZIP_DEFLATED
                 target.writestr(entry, _undated(source.read(name)) if name == "metadata.json" else source.read(name))
     path.write_bytes(content.getvalue())
+
+
+@contextmanager
+def _untrained_optimizer(model: keras.Model) -> Iterator[None]:
+    """While it lasts the model has an optimiser of the same settings that has trained nothing yet.
+
+    It bears the name of its kind, where Keras counts those that the process has made; and it has its variables, without
+    which Keras warns when it reads the file back.
+    """
+    trained = model.optimizer if model.compiled else None
+    if trained is None:
+        yield
+        return
+    compilation = model._compile_config.config
+    given = compilation["optimizer"]
+    kind = trained.__class__
+    fresh = kind.from_config(trained.get_config() | {"name": kind.__name__.lower()})
+    fresh.build(model.trainable_variables)
+    model.optimizer = compilation["optimizer"] = fresh
+    try:
+        yield
+    finally:
+        model.optimizer, compilation["optimizer"] = trained, given
 
 
 def _undated(metadata: bytes) -> bytes:
@@ -99,7 +125,8 @@ def _check_path(path: Path) -> None:
 
 
 def _explained(path: Path, error: Exception) -> ModelError:
-    text = " ".join(str(error).split())
+    # Keras wraps an error once for every model around the layer that it is about.
+    text = " ".join(str(error).split()).rsplit("Exception encountered: ", 1)[-1]
     if "ambda" in text:
         return ModelError(
             f"{path} has a Lambda layer, which is code in a file: refused.",

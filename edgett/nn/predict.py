@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
@@ -25,18 +25,34 @@ _UNCOUNTED = (
     _L.Flatten, _L.Reshape, _L.Permute, _L.Concatenate, _L.ZeroPadding1D, _L.ZeroPadding2D, _L.Cropping1D,
     _L.Cropping2D, _L.UpSampling1D, _L.UpSampling2D, _L.RepeatVector, _L.MaxPooling1D, _L.MaxPooling2D,
     _L.AveragePooling1D, _L.AveragePooling2D, _L.GlobalMaxPooling1D, _L.GlobalMaxPooling2D,
-    _L.GlobalAveragePooling1D, _L.GlobalAveragePooling2D, _L.ReLU, _L.Softmax, _L.Activation, _L.LeakyReLU, _L.ELU,
-    _L.Maximum, _L.Minimum,
+    _L.GlobalAveragePooling1D, _L.GlobalAveragePooling2D, _L.Softmax, _L.LeakyReLU, _L.ELU, _L.Maximum,
+    _L.Minimum,
+)  # fmt: skip
+# The same as bare Keras operations, by the names of their classes.
+_UNCOUNTED_OPERATIONS = frozenset(
+    "Cast Concatenate ExpandDims GetItem Mean Relu Relu6 Reshape Sigmoid Softmax Squeeze Tanh Transpose".split()
+)
+_CONVOLUTIONS = (_L.Conv1D, _L.Conv2D, _L.DepthwiseConv2D, _L.SeparableConv2D, _L.Conv2DTranspose)
+# What walks over the pixels of an image: ONNX wants the channels first, and a 1-D one is an image of one row.
+_SPATIAL = (
+    *_CONVOLUTIONS, _L.MaxPooling1D, _L.MaxPooling2D, _L.AveragePooling1D, _L.AveragePooling2D, _L.UpSampling1D,
+    _L.UpSampling2D, _L.GlobalAveragePooling2D, _L.GlobalMaxPooling2D,
 )  # fmt: skip
 _ELEMENTWISE = frozenset({"Add", "Subtract", "Multiply"})
 # Activations that a TFLite operator carries itself.
 _FUSED = frozenset({"linear", "relu", "relu6"})
+# Activations with an operator of their own: in both formats, and in TFLite; and how many tensors of their size others
+# keep alive beside their input and output where they are spelled out (2 where this does not tell).
+_OWN = frozenset({"linear", "relu", "relu6", "leaky_relu", "elu", "tanh", "sigmoid", "softmax", "log_softmax"})
+_OWN_IN_TFLITE = frozenset({"gelu", "hard_silu", "hard_sigmoid"})
+_SPARE = {"silu": 1, "gelu": 1, "hard_silu": 1, "mish": 1}
 
 
 @dataclass
 class _Writer:
     """Collects steps and names tensors: `fused` says that biases and simple activations ride on their product."""
 
+    form: Trace
     batch: int
     fused: bool
     names: dict[int, str]
@@ -46,6 +62,13 @@ class _Writer:
     def reads(self, call: Call) -> tuple[str, ...]:
         return tuple(self.names[id(tensor)] for tensor in call.reads)
 
+    def copy(self, source: str) -> str:
+        """ONNX has one tensor for each output."""
+        target = f"t{len(self.sizes)}"
+        self.sizes[target] = self.sizes[source]
+        self.steps.append(Step("", "Identity", (source,), (target,)))
+        return target
+
     def add(self, call: Call, operator: str, source: tuple[str, ...], elements: int, **rest: Any) -> tuple[str, ...]:
         target = f"t{len(self.sizes)}"
         self.sizes[target] = elements
@@ -54,14 +77,20 @@ class _Writer:
 
 
 def predict(form: Trace, batch: int = 1, *, fused: bool = True) -> Graph:
-    """The steps of an inference form. `fused`: bias and ReLU are part of their product, as TFLite has it and ONNX has not."""
-    writer = _Writer(batch, fused, {id(tensor): name for name, tensor in form.inputs.items()})
+    """The steps of an inference form. `fused`: bias and ReLU are part of their product, as in TFLite, not in ONNX."""
+    writer = _Writer(form, batch, fused, {id(tensor): name for name, tensor in form.inputs.items()})
     writer.sizes.update({name: math.prod(tensor.shape) for name, tensor in form.inputs.items()})
     for call in form.calls:
         results = _rule(call)(call, writer)
         writer.names.update((id(tensor), name) for tensor, name in zip(call.writes, results, strict=True))
-    outputs = tuple(dict.fromkeys(writer.names[id(tensor)] for tensor in form.outputs.values()))
-    return Graph(tuple(writer.steps), writer.sizes, tuple(form.inputs), outputs)
+    outputs: list[str] = []
+    for tensor in form.outputs.values():
+        name = writer.names[id(tensor)]
+        if fused and name not in outputs:
+            outputs.append(name)
+        elif not fused:
+            outputs.append(writer.copy(name) if name in outputs or name in form.inputs else name)
+    return Graph(tuple(writer.steps), writer.sizes, tuple(form.inputs), tuple(outputs))
 
 
 def _rule(call: Call) -> Callable[[Call, _Writer], tuple[str, ...]]:
@@ -70,13 +99,15 @@ def _rule(call: Call) -> Callable[[Call, _Writer], tuple[str, ...]]:
         return _tt
     if type(layer) is _L.Dense:
         return _dense
-    if isinstance(layer, (_L.Conv1D, _L.Conv2D, _L.DepthwiseConv2D, _L.SeparableConv2D, _L.Conv2DTranspose)):
+    if isinstance(layer, _CONVOLUTIONS):
         return _convolution
     if isinstance(layer, Affine):
         return _affine
     if type(layer).__name__ in _ELEMENTWISE:
         return _elementwise
-    if isinstance(layer, _UNCOUNTED):
+    if isinstance(layer, (_L.Activation, _L.ReLU)):
+        return _bent
+    if isinstance(layer, _UNCOUNTED) or type(layer).__name__ in _UNCOUNTED_OPERATIONS:
         return _uncounted
     return _unknown
 
@@ -93,48 +124,95 @@ def _tt(call: Call, writer: _Writer) -> tuple[str, ...]:
 
 def _dense(call: Call, writer: _Writer) -> tuple[str, ...]:
     inputs, outputs = call.layer.kernel.shape
-    flops = 2 * math.prod(call.reads[0].shape) * outputs
-    kernel = Constant("kernel", inputs * outputs)
-    return _biased(call, writer, "Dense", kernel, flops)
+    elements = math.prod(call.reads[0].shape)
+    source = _laid_out(call, writer, writer.reads(call), elements)
+    return _biased(call, writer, source, Constant("kernel", inputs * outputs), 2 * elements * outputs)
 
 
 def _convolution(call: Call, writer: _Writer) -> tuple[str, ...]:
-    layer, source, made = call.layer, math.prod(call.reads[0].shape), _elements(call)
+    layer, elements, made = call.layer, math.prod(call.reads[0].shape), _elements(call)
+    source = writer.reads(call)
+    if layer.padding == "causal":
+        before = layer.dilation_rate[0] * (layer.kernel_size[0] - 1)
+        elements += before * elements // call.reads[0].shape[1]
+        source = writer.add(call, "Pad", source, elements)
+    source = _laid_out(call, writer, source, elements)
     if isinstance(layer, _L.SeparableConv2D):
-        deep, point = (math.prod(kernel.shape) for kernel in (layer.depthwise_kernel, layer.pointwise_kernel))
-        pixels = made // layer.filters
-        flops = 2 * pixels * (deep + point)
-        return _biased(call, writer, "SeparableConv", Constant("kernel", deep + point), flops)
+        pixels, deep = made // layer.filters, math.prod(layer.depthwise_kernel.shape)
+        wide = pixels * layer.pointwise_kernel.shape[-2]
+        stored, work = (Constant("depthwise_kernel", deep),), pixels * deep
+        source = writer.add(call, "Convolution", source, wide, constants=stored, flops=2 * work, macs=work)
+        point = math.prod(layer.pointwise_kernel.shape)
+        return _biased(call, writer, source, Constant("kernel", point), 2 * pixels * point)
     count = math.prod(layer.kernel.shape)
     if isinstance(layer, _L.Conv2DTranspose):
-        flops = 2 * source // layer.kernel.shape[-1] * count
+        flops = 2 * elements // layer.kernel.shape[-1] * count
     elif isinstance(layer, _L.DepthwiseConv2D):
         flops = 2 * made * math.prod(layer.kernel_size)
     else:
         flops = 2 * made * count // layer.filters
-    return _biased(call, writer, "Convolution", Constant("kernel", count), flops)
+    return _biased(call, writer, source, Constant("kernel", count), flops)
 
 
-def _biased(call: Call, writer: _Writer, name: str, kernel: Constant, flops: int) -> tuple[str, ...]:
+def _biased(call: Call, writer: _Writer, source: tuple[str, ...], kernel: Constant, flops: int) -> tuple[str, ...]:
     """A product, then its bias and its activation: in one step when `fused`."""
-    made, source = _elements(call), writer.reads(call)
-    if not call.layer.use_bias:
-        result = writer.add(call, name, source, made, constants=(kernel,), flops=flops, macs=flops // 2)
-        return _activated(call, writer, result)
-    bias = Constant("bias", math.prod(call.layer.bias.shape))
-    if writer.fused or (name == "Dense" and len(call.reads[0].shape) == 2):
-        result = writer.add(call, name, source, made, constants=(kernel, bias), flops=flops + made, macs=flops // 2)
-    else:
-        result = writer.add(call, name, source, made, constants=(kernel,), flops=flops, macs=flops // 2)
-        result = writer.add(call, "Add", result, made, constants=(bias,), flops=made)
+    made, flat = _elements(call), len(call.reads[0].shape) == 2
+    name = "Dense" if isinstance(call.layer, _L.Dense) else "Convolution"
+    stored: tuple[Constant, ...] = (kernel,)
+    bias = (Constant("bias", math.prod(call.layer.bias.shape)),) if call.layer.use_bias else ()
+    if bias and (writer.fused or (name == "Dense" and flat)):
+        result = writer.add(call, name, source, made, constants=stored + bias, flops=flops + made, macs=flops // 2)
+        return _activated(call, writer, _laid_out(call, writer, result, made))
+    result = writer.add(call, name, source, made, constants=stored, flops=flops, macs=flops // 2)
+    result = _laid_out(call, writer, result, made)
+    if bias:
+        result = writer.add(call, "Add", result, made, constants=bias, flops=made)
     return _activated(call, writer, result)
 
 
+def _laid_out(call: Call, writer: _Writer, source: tuple[str, ...], elements: int) -> tuple[str, ...]:
+    """The copies that bring a tensor into the layout of an operator, and back; the converters drop those they can."""
+    spatial, rank = isinstance(call.layer, _SPATIAL), len(call.reads[0].shape)
+    if rank == 3:
+        source = writer.add(call, "Reshape", source, elements)
+    if spatial and not writer.fused:
+        source = writer.add(call, "Transpose", source, elements)
+    return source
+
+
 def _activated(call: Call, writer: _Writer, source: tuple[str, ...]) -> tuple[str, ...]:
-    name = getattr(call.layer.activation, "__name__", "custom")
+    name = _activation(call)
     if name == "linear" or (writer.fused and name in _FUSED):
         return source
-    return writer.add(call, name, source, _elements(call))
+    return _bent(call, writer, source)
+
+
+def _bent(call: Call, writer: _Writer, source: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """An activation, with the tensors that it keeps alive inside."""
+    name, made = _activation(call), _elements(call)
+    if not source and writer.fused and name in _FUSED and _rides(call, writer.form):
+        return writer.reads(call)
+    result = writer.add(call, name, source or writer.reads(call), made)
+    if name not in _OWN and not (writer.fused and name in _OWN_IN_TFLITE):
+        spare = f"{result[0]}/inside"
+        writer.sizes[spare] = _SPARE.get(name, 2) * made
+        writer.steps[-1] = replace(writer.steps[-1], writes=(*result, spare))
+    return result
+
+
+def _rides(call: Call, form: Trace) -> bool:
+    """Whether TFLite makes the activation a part of the operator before it, which nothing else may read."""
+    source = call.reads[0]
+    maker = next((other.layer for other in form.calls if any(made is source for made in other.writes)), None)
+    carries = isinstance(maker, (_L.Dense, TTDense, Affine, *_CONVOLUTIONS)) or type(maker).__name__ in _ELEMENTWISE
+    return carries and len(form.readers(source)) == 1 and not any(source is made for made in form.outputs.values())
+
+
+def _activation(call: Call) -> str:
+    if isinstance(call.layer, _L.ReLU):
+        plain = not call.layer.negative_slope and not call.layer.threshold
+        return {None: "relu", 6: "relu6"}.get(call.layer.max_value, "leaky_relu") if plain else "leaky_relu"
+    return getattr(call.layer.activation, "__name__", "custom")
 
 
 def _affine(call: Call, writer: _Writer) -> tuple[str, ...]:
@@ -147,7 +225,7 @@ def _affine(call: Call, writer: _Writer) -> tuple[str, ...]:
 
 
 def _elementwise(call: Call, writer: _Writer) -> tuple[str, ...]:
-    """Sums, differences and products of tensors, and of tensors with constants, one FLOP an element and operand more."""
+    """Sums, differences and products of tensors and constants: one FLOP an element for each operand but the first."""
     result, made = writer.reads(call)[:1], _elements(call)
     for other in writer.reads(call)[1:]:
         result = writer.add(call, type(call.layer).__name__, (*result, other), made, flops=made)
@@ -158,7 +236,11 @@ def _elementwise(call: Call, writer: _Writer) -> tuple[str, ...]:
 
 
 def _uncounted(call: Call, writer: _Writer) -> tuple[str, ...]:
-    return writer.add(call, type(call.layer).__name__, writer.reads(call), _elements(call))
+    source, made, name = writer.reads(call), _elements(call), type(call.layer).__name__
+    if not isinstance(call.layer, _SPATIAL):
+        return writer.add(call, name, source, made)
+    source = _laid_out(call, writer, source, math.prod(call.reads[0].shape))
+    return _laid_out(call, writer, writer.add(call, name, source, made), made)
 
 
 def _unknown(call: Call, writer: _Writer) -> tuple[str, ...]:
@@ -166,14 +248,13 @@ def _unknown(call: Call, writer: _Writer) -> tuple[str, ...]:
         Constant(f"weight_{index}", math.prod(weight.shape))
         for index, weight in enumerate(getattr(call.layer, "weights", ()))
     )
-    writer.add(call, type(call.layer).__name__, writer.reads(call), _elements(call), constants=stored, flops=None)
-    names = [writer.steps[-1].writes[0]]
-    for extra in call.writes[1:]:
-        names.append(f"t{len(writer.sizes)}")
-        writer.sizes[names[-1]] = math.prod(extra.shape)
-    last = writer.steps[-1]
-    writer.steps[-1] = Step(last.layer, last.operator, last.reads, tuple(names), last.constants, None)
-    return tuple(names)
+    first = writer.add(
+        call, type(call.layer).__name__, writer.reads(call), _elements(call), constants=stored, flops=None
+    )
+    more = {f"{first[0]}/{index}": math.prod(extra.shape) for index, extra in enumerate(call.writes[1:], 1)}
+    writer.sizes.update(more)
+    writer.steps[-1] = replace(writer.steps[-1], writes=(*first, *more))
+    return (*first, *more)
 
 
 def _constants(call: Call) -> list[Any]:

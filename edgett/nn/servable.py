@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from edgett.errors import ModelError
 from edgett.nn.trace import Call, Trace
 
 # The name scope of the operators that an activation is spelled out in; `export.owners` looks for it.
@@ -23,21 +24,21 @@ class Servable(tf.Module):
     """Runs an inference form: named inputs of a fixed batch to named outputs.
 
     Every call runs under a name scope of its own, so that each operator of an exported graph can be told to belong to
-    a layer: `paths` maps scopes to the paths of the layers, `producers` each output to the scope that makes it. Names
-    depend on the model alone, not on what else the process has built.
+    a layer: `paths` maps scopes to the paths of the layers, `producers` each output to the scopes that make it. Names
+    depend on the model alone, not on what else the process has built. Raises ModelError for a name that TensorFlow
+    cannot write down.
     """
 
     def __init__(self, form: Trace) -> None:
         super().__init__(name="edgett")
         self.form = form
+        _refuse_unspeakable(form)
         # Keras hides its variables from tf.Module, and one that is not found is not frozen into the file.
         self.tracked = [weight.value for call in form.calls for weight in getattr(call.layer, "variables", ())]
         scopes = _scopes(form.calls)
         self.paths: Mapping[str, str] = {scope: call.path for scope, call in zip(scopes, form.calls, strict=True)}
-        self.producers = {
-            name: next((_maker(s, call) for s, call in zip(scopes, form.calls, strict=True) if _makes(call, tensor)), "")
-            for name, tensor in form.outputs.items()
-        }
+        by_scope = dict(zip(scopes, form.calls, strict=True))
+        self.producers = {name: ";".join(_makers(by_scope, tensor)) for name, tensor in form.outputs.items()}
         self.signature = [tf.TensorSpec(tensor.shape, tensor.dtype, name=name) for name, tensor in form.inputs.items()]
         self.serve = tf.function(self._run, input_signature=self.signature)
 
@@ -53,9 +54,10 @@ class Servable(tf.Module):
             args, kwargs = keras.tree.map_structure(value, (call.args, dict(call.kwargs)))
             if getattr(call.layer, "_call_has_training_arg", False):
                 kwargs["training"] = False
-            # The dependency keeps the converters from running the calls in another order than the one predicted.
+            # The dependency keeps the converters from running the calls in another order than the one predicted, the
+            # stopped gradient keeps tf2onnx from fusing one call with the next.
             with tf.name_scope(scope), tf.control_dependencies(outputs), _apart(call.layer):
-                outputs = keras.tree.flatten(call.layer(*args, **kwargs))
+                outputs = [tf.stop_gradient(made) for made in keras.tree.flatten(call.layer(*args, **kwargs))]
             known.update((id(spec), output) for spec, output in zip(call.writes, outputs, strict=True))
         return {
             name: tf.identity(known[id(tensor)], name=f"{_clean(name)}_out") for name, tensor in form.outputs.items()
@@ -64,8 +66,8 @@ class Servable(tf.Module):
 
 @contextmanager
 def _apart(layer: Any) -> Iterator[None]:
-    """While the layer runs, its activation does so in a name scope of its own: what that is spelled out in is no work."""
-    function = getattr(layer, "activation", None)
+    """While the layer runs, its activation has a name scope of its own: what it is spelled out in counts as no work."""
+    function = vars(layer).get("activation")
     if function is None:
         yield
         return
@@ -82,14 +84,30 @@ def _apart(layer: Any) -> Iterator[None]:
         layer.activation = function
 
 
-def _maker(scope: str, call: Call) -> str:
-    """The scope of the operator that ends a call."""
-    name = getattr(getattr(call.layer, "activation", None), "__name__", "linear")
-    return scope if name in _RIDING else f"{scope}/{_ACTIVATION}/"
+def _makers(calls: Mapping[str, Call], tensor: Any) -> Iterator[str]:
+    """The scope of the call that makes a tensor, then those of the calls that may be fused into it."""
+    while made := next(((scope, call) for scope, call in calls.items() if _makes(call, tensor)), None):
+        scope, call = made
+        name = getattr(getattr(call.layer, "activation", None), "__name__", "linear")
+        yield scope if name in _RIDING else f"{scope}/{_ACTIVATION}/"
+        if name not in _RIDING or len(call.reads) != 1 or getattr(call.layer, "weights", []):
+            return
+        tensor = call.reads[0]
 
 
 def _makes(call: Call, tensor: Any) -> bool:
     return any(made is tensor for made in call.writes)
+
+
+def _refuse_unspeakable(form: Trace) -> None:
+    stored = [call.layer.name for call in form.calls if getattr(call.layer, "weights", [])]
+    for what, names in (("input", form.inputs), ("layer", stored)):
+        for name in names:
+            if not re.fullmatch(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*", name):
+                raise ModelError(
+                    f"{what} {name!r} cannot be exported under its name.",
+                    "Rename it: letters, digits and _ . - / > are allowed, a letter or a digit first.",
+                )
 
 
 def _scopes(calls: tuple[Call, ...]) -> list[str]:

@@ -70,7 +70,12 @@ def trace(model: keras.Model, batch: int | None = None) -> Trace:
 
 def opened(model: keras.Model) -> Any:
     """The functional graph of a model. Raises ModelError when it has none."""
-    if isinstance(model, keras.Sequential) and model.built:
+    if isinstance(model, keras.Sequential):
+        if not model.built:
+            raise ModelError(
+                f"model {model.name!r} has no input of known shape.",
+                "Start it with keras.Input(shape), and save it again.",
+            )
         return keras.Model(model.inputs, model.outputs, name=model.name)
     if isinstance(model, keras.Function):
         return model
@@ -85,7 +90,7 @@ def opened(model: keras.Model) -> Any:
 def _follow(graph: Any, inputs: list[Tensor], prefix: str, calls: list[Call]) -> Any:
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
         path = prefix + layer.name
-        if isinstance(layer, keras.Sequential) or isinstance(layer, keras.Function):
+        if isinstance(layer, (keras.Sequential, keras.Function)):
             return _follow(opened(layer), keras.tree.flatten(args), path + "/", calls)
         outputs = layer.compute_output_spec(*args, **kwargs)
         outputs = keras.tree.map_structure(lambda spec: keras.KerasTensor(spec.shape, spec.dtype), outputs)

@@ -20,8 +20,8 @@ from edgett.values import Order, TTShape
 class TTDense(keras.layers.Layer):
     """Maps (batch, X) to (batch, Y) as `Dense` does, with a tensor train in place of the weight X x Y.
 
-    `inputs` x_1..x_L and `outputs` y_1..y_L factorise X and Y, `ranks` are r_0..r_L with r_0 = r_L = 1; core i has T3F's
-    layout (r_{i-1}, x_i, y_i, r_i) and is a trainable weight named `core_i`. The other arguments are those of
+    `inputs` x_1..x_L and `outputs` y_1..y_L factorise X and Y, `ranks` are r_0..r_L with r_0 = r_L = 1; core i has
+    T3F's layout (r_{i-1}, x_i, y_i, r_i) and is a trainable weight named `core_i`. The other arguments are those of
     `keras.layers.Dense`; a kernel regulariser sees the dense weight that the cores stand for.
 
     A batch meets the cores one after the other when the layer infers, which is what is exported. A training batch may
@@ -63,8 +63,8 @@ class TTDense(keras.layers.Layer):
 
         `cores` may be given when they are known already. Raises ValueError when the sizes differ.
         """
-        config = {name: value for name, value in layer.get_config().items() if name in _SHARED_WITH_DENSE}
-        twin = cls(shape.inputs, shape.outputs, shape.ranks, shape.order, **config)
+        kept = {name: getattr(layer, name) for name in _SHARED_WITH_DENSE}
+        twin = cls(shape.inputs, shape.outputs, shape.ranks, shape.order, dtype=layer.dtype_policy, **kept)
         twin.build((None, shape.matrix[0]))
         weights = list(tt_svd(np.asarray(layer.kernel), shape) if cores is None else cores)
         twin.set_weights(weights + ([np.asarray(layer.bias)] if layer.use_bias else []))
@@ -81,6 +81,9 @@ class TTDense(keras.layers.Layer):
             )
             for index, core in enumerate(self.shape.cores)
         ]
+        if self.kernel_regularizer is not None:
+            # Held by one core, for all: so it counts once however often the layer is called, as in `Dense`.
+            self.cores[0].regularizer = lambda core: self.kernel_regularizer(self.kernel())
         if self.use_bias:
             self.bias = self.add_weight(
                 name="bias",
@@ -92,8 +95,6 @@ class TTDense(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        if self.kernel_regularizer is not None:
-            self.add_loss(self.kernel_regularizer(self.kernel()))
         outputs = self._product(inputs, training)
         if self.bias is not None:
             outputs = tf.nn.bias_add(outputs, tf.cast(self.bias, outputs.dtype))
@@ -101,8 +102,9 @@ class TTDense(keras.layers.Layer):
 
     def kernel(self) -> Any:
         """The dense weight (X, Y), rebuilt from the cores."""
-        weight = tf.ones((1, 1, 1), self.compute_dtype)
-        for core in map(tf.convert_to_tensor, self.cores):
+        first, *rest = map(tf.convert_to_tensor, self.cores)
+        weight = first[0]
+        for core in rest:
             rows, columns, _ = weight.shape
             _, x, y, after = core.shape
             weight = tf.reshape(tf.tensordot(weight, core, 1), (rows, columns, x, y, after))
@@ -154,6 +156,6 @@ class TTDense(keras.layers.Layer):
 
 
 _SHARED_WITH_DENSE = frozenset(
-    "name dtype activation use_bias bias_initializer kernel_regularizer bias_regularizer activity_regularizer "
+    "name trainable activation use_bias bias_initializer kernel_regularizer bias_regularizer activity_regularizer "
     "bias_constraint".split()
 )

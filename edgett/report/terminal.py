@@ -17,22 +17,22 @@ _PICKS = (
     ("lowest_memory", "lowest memory"),
     ("lowest_flops", "lowest FLOPs"),
 )
-_BYTES = ("model_bytes", "peak_activation_bytes")
+_OBJECTIVES = {"accuracy": "accuracy", "memory": "memory", "flops": "FLOPs"}
 
 
 def compressed(document: Mapping[str, Any]) -> RenderableType:
     """The summary of a run: funnel, layers, the picks beside the dense model, budgets, cross-check, files."""
-    parts: list[RenderableType] = [*_layers(document), Text(), _funnel(document), Text(), _models(document), Text()]
-    return Group(*parts, _budgets(document), Text(), *_check(document["check"]), *_files(document))
+    sections = (_layers(document), _funnel(document), _models(document), _budgets(document), _check(document["check"]))
+    return Group(*(part for section in sections for part in (*section, Text())), *_files(document))
 
 
 def explored(document: Mapping[str, Any]) -> RenderableType:
     """The summary of an exploration."""
     totals = document["totals"]
+    empty = {"skip": "empty ones skipped", "nearest": "empty ones filled by the nearest"}[document["empty_tiles"]]
     words = (
         f"{totals['solutions']:,} solutions, {totals['efficient']:,} efficient; {totals['shared_tiles']} tiles"
-        f" ({document['empty_tiles']} empty ones), {totals['points']:,} points,"
-        f" {totals['joint_candidates']:,} distinct joint candidates."
+        f" ({empty}), {totals['points']:,} points, {totals['joint_candidates']:,} distinct joint candidates."
     )
     return Group(*_layers(document), Text(), Text(words))
 
@@ -43,9 +43,13 @@ def check(document: Mapping[str, Any]) -> RenderableType:
 
 
 def _layers(document: Mapping[str, Any]) -> Iterator[RenderableType]:
-    table = _table("Fully connected layers to factorise")
+    yield _title("Fully connected layers to factorise")
+    table = _table()
     for name in ("layer", "size", "parameters", "FLOPs", "MACs", "solutions", "efficient", "tiles"):
-        table.add_column(name, justify="left" if name == "layer" else "right", overflow="fold")
+        left = name == "layer"
+        table.add_column(
+            name, justify="left" if left else "right", overflow="fold", no_wrap=not left, min_width=8 if left else None
+        )
     for layer in document["layers"]:
         if layer["excluded"] is None:
             table.add_row(
@@ -54,15 +58,18 @@ def _layers(document: Mapping[str, Any]) -> Iterator[RenderableType]:
                 *(f"{number:,}" for number in (layer["params"], layer["flops"], layer["inputs"] * layer["outputs"])),
                 *(f"{layer[name]:,}" for name in ("solutions", "efficient", "occupied_tiles")),
             )
-    yield table
+    yield table if table.rows else Text("none")
     for layer in document["layers"]:
         if layer["excluded"] is not None:
-            yield Text(f"  left alone: {layer['name']} ({layer['inputs']}x{layer['outputs']}): {layer['excluded']}")
+            size = f"{layer['inputs']}x{layer['outputs']}"
+            name = size if layer["name"] == size else f"{layer['name']} ({size})"
+            yield Text(f"left alone: {name}: {layer['excluded']}")
 
 
-def _funnel(document: Mapping[str, Any]) -> Table:
+def _funnel(document: Mapping[str, Any]) -> Iterator[RenderableType]:
     funnel = document["funnel"]
-    table = _table("How many each step left")
+    yield _title("How many each step left")
+    table = _table()
     table.add_column("step")
     table.add_column("left", justify="right")
     for words, name in (
@@ -76,65 +83,77 @@ def _funnel(document: Mapping[str, Any]) -> Table:
         ("7  within all constraints", "feasible"),
     ):
         table.add_row(words, f"{funnel[name]:,}")
+    yield table
     if funnel["fine_tuned"] < funnel["within_budgets"]:
-        table.caption = (
+        yield Text(
             f"{funnel['fine_tuned']} of {funnel['within_budgets']} candidates were fine-tuned, spread over the grid;"
             " --limit all takes every one."
         )
-    return table
 
 
-def _models(document: Mapping[str, Any]) -> Table:
+def _models(document: Mapping[str, Any]) -> Iterator[RenderableType]:
     dense = document["baseline"]
-    table = _table("The dense model and the picks")
+    yield _title("The dense model and the picks")
+    table = _table()
     table.add_column("")
-    table.add_column("dense", justify="right")
+    table.add_column("dense", justify="right", no_wrap=True)
     picked = [(words, document["picks"][name]) for name, words in _PICKS if document["picks"][name] is not None]
     for words, _ in picked:
         table.add_column(words, justify="right")
     models = [dense, *(pick for _, pick in picked)]
-    for words, cells in _rows(models, dense, document["target"]["format"]):
+    for words, cells in _rows(models, document["target"]["format"]):
         table.add_row(words, *cells)
-    return table
+    yield table
+    yield Text(f"Judged by {document['judged_by']}.")
 
 
-def _rows(models: list[Any], dense: Any, file: str) -> Iterator[tuple[str, list[str]]]:
-    numbers = ["", *(f"solution {model['solution']}" for model in models[1:])]
-    yield "", numbers
-    for words, name in (("parameters", "params"), ("FLOPs", "flops"), ("MACs", "macs")):
-        yield words, [f"{model[name]:,}{_saved(model[name], dense[name])}" for model in models]
+def _rows(models: list[Any], file: str) -> Iterator[tuple[str, list[str]]]:
+    dense = models[0]
+    yield "solution", ["", *(f"{model['solution']}" for model in models[1:])]
     sizes = [model["artifacts"].get(file, {}).get("bytes", model["bytes"]) for model in models]
-    yield f"bytes (.{file})", [f"{size:,}{_saved(size, sizes[0])}" for size in sizes]
-    yield "peak activation bytes", [f"{model['peak_activation_bytes']:,}" for model in models]
+    for words, values in (
+        ("parameters", [model["params"] for model in models]),
+        ("FLOPs", [model["flops"] for model in models]),
+        ("MACs", [model["macs"] for model in models]),
+        (f"bytes, .{file}", sizes),
+        ("peak bytes", [model["peak_activation_bytes"] for model in models]),
+    ):
+        yield words, [f"{value:,}" for value in values]
+        if values[1:] and values[0]:
+            yield "", ["", *(f"{100 * (value / values[0] - 1):+.1f} %" for value in values[1:])]
+    tested = dense["test_accuracy"] is not None
     for index, score in enumerate(dense["accuracy"]):
-        name = f"{score['metric']}, {score['output']}" if len(dense["accuracy"]) > 1 else score["metric"]
-        yield f"{escape(name)}, validation", [_figure(model["accuracy"][index]["value"]) for model in models]
-        if dense["test_accuracy"]:
+        name = f"{score['output']}: {score['metric']}" if len(dense["accuracy"]) > 1 else score["metric"]
+        yield f"{escape(name)}, val.", [_figure(model["accuracy"][index]["value"]) for model in models]
+        if tested:
             yield f"{escape(name)}, test", [_figure(model["test_accuracy"][index]["value"]) for model in models]
-    yield "drop, validation", ["", *(_figure(model["drop"], 2) for model in models[1:])]
-    if dense["test_accuracy"]:
+    yield "drop, val.", ["", *(_figure(model["drop"], 2) for model in models[1:])]
+    if tested:
         yield "drop, test", ["", *(_figure(model["test_drop"], 2) for model in models[1:])]
 
 
-def _budgets(document: Mapping[str, Any]) -> Table:
-    table = _table(f"Budgets of {document['target']['name']} ({document['target']['title']})")
+def _budgets(document: Mapping[str, Any]) -> Iterator[RenderableType]:
+    yield _title(f"Budgets of {document['target']['name']}: {document['target']['title']}")
+    table = _table()
     for name in ("constraint", "limit", "value", ""):
         table.add_column(name, justify="left" if name in ("constraint", "") else "right")
     for item in document["constraints"]:
         verdict = {True: "[green]holds[/]", False: "[red]broken[/]", None: "[yellow]not checked[/]"}[item["holds"]]
         table.add_row(item["name"], _limit(item["name"], item["limit"]), _limit(item["name"], item["value"]), verdict)
+    yield table
     if document["nearest_miss"]:
         miss = document["nearest_miss"]
-        table.caption = f"No solution holds. The nearest is solution {miss['solution']}; {miss['constraint']} binds."
+        yield Text(f"No solution holds. The nearest is solution {miss['solution']}; {miss['constraint']} binds.")
     else:
-        table.caption = f"Values of the recommended solution, the best in {document['objective']}."
-    return table
+        yield Text(f"Values of the recommended solution, the best in {_OBJECTIVES[document['objective']]}.")
 
 
 def _check(document: Mapping[str, Any]) -> Iterator[RenderableType]:
-    table = _table("Cross-check: predicted against what the files hold and give")
+    yield _title("Cross-check: predicted against what the files hold and give")
+    table = _table()
     for name in ("artefact", "parameters", "FLOPs", "peak bytes", "L2 error", "top-1", ""):
-        table.add_column(name, justify="left" if name in ("artefact", "") else "right", overflow="fold")
+        left = name in ("artefact", "")
+        table.add_column(name, justify="left" if left else "right", no_wrap=name != "peak bytes")
     for path, item in document["artifacts"].items():
         numerics = item["numerics"]
         table.add_row(
@@ -148,7 +167,7 @@ def _check(document: Mapping[str, Any]) -> Iterator[RenderableType]:
         )
     yield table
     for item in document["artifacts"].values():
-        yield from (Text(f"  {line}", style="red") for line in item["mismatches"])
+        yield from (Text(line, style="red") for line in item["mismatches"])
     partial = dict.fromkeys(name for item in document["artifacts"].values() for name in item["partial"])
     if partial:
         yield Text(f"Partial: no rule counts {', '.join(partial)}.", style="yellow")
@@ -169,23 +188,20 @@ def _paper_ratios(document: Mapping[str, Any]) -> str:
 
 
 def _files(document: Mapping[str, Any]) -> Iterator[RenderableType]:
-    yield Text()
     groups: dict[tuple[str, ...], list[str]] = {}
     for name, paths in document["artifacts"].items():
-        groups.setdefault(tuple(paths), []).append(name.replace("_", " "))
+        groups.setdefault(tuple(paths), []).append(dict(_PICKS).get(name, name))
     for paths, names in groups.items():
         yield Text(f"{', '.join(names)}:", style="bold")
         yield from (Text(f"  {document['run']}/{path}", overflow="fold", no_wrap=True) for path in paths)
 
 
-def _table(title: str) -> Table:
-    return Table(
-        title=escape(title), title_justify="left", caption_justify="left", title_style="bold", box=box.SIMPLE_HEAD
-    )
+def _title(text: str) -> Text:
+    return Text(text, style="bold")
 
 
-def _saved(value: float, dense: float) -> str:
-    return "" if value == dense or not dense else f" ({100 * (value / dense - 1):+.1f} %)"
+def _table() -> Table:
+    return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
 
 
 def _figure(value: float | None, digits: int = 4) -> str:

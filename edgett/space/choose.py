@@ -13,7 +13,7 @@ from edgett.values import Constraints, Holding, Objective, Picks, Solution, Tria
 
 FILE_BYTES = 2048
 BYTES_PER_STEP = 256
-"""What a file holds beside its numbers: a fixed part, and names and options for each operator (TFLite and ONNX alike)."""
+"""What a file holds beside its numbers: a fixed part, and names and options for each operator (TFLite and ONNX)."""
 
 
 def file_bytes(graph: Graph, size: int = 4) -> int:
@@ -43,8 +43,8 @@ def spread(costs: NDArray[np.int64], limit: int | None) -> list[int]:
 def holdings(solution: Solution, drop: float | None, limits: Constraints, size: int = 4) -> tuple[Holding, ...]:
     """Every constraint that the target sets and what a model of that cost and drop makes of it.
 
-    `size` is the bytes of an activation. A drop that is not known yet (None) and the latency, which cannot be predicted,
-    are not checked.
+    `size` is the bytes of an activation. A drop that is not known yet (None) and the latency, which cannot be
+    predicted, are not checked.
     """
     rows = [
         ("model_bytes", limits.model_bytes, solution.file_bytes),
@@ -82,12 +82,17 @@ def choose(trials: Sequence[Trial], limits: Constraints) -> Picks | None:
 def nearest_miss(
     tried: Sequence[tuple[Solution, float | None]], limits: Constraints
 ) -> tuple[Solution, float | None, Holding]:
-    """Of solutions that all break a constraint, with their drops, the one that breaks its worst by the least, and that."""
-    misses = []
-    for solution, drop in tried:
-        broken = [item for item in holdings(solution, drop, limits) if item.holds is False]
-        misses.append((solution, drop, max(broken, key=_excess)))
+    """Of solutions (with their drops) that all break a constraint: whose worst break is least, and that constraint."""
+    misses = [(solution, drop, max(_broken(solution, drop, limits), key=_excess)) for solution, drop in tried]
     return min(misses, key=lambda miss: (_excess(miss[2]), miss[0].number))
+
+
+def _broken(solution: Solution, drop: float | None, limits: Constraints) -> list[Holding]:
+    """The constraints that are broken. A model that diverged breaks whatever limit its drop might have."""
+    broken = [item for item in holdings(solution, drop, limits) if item.holds is False]
+    if drop == math.inf and limits.accuracy_drop_pp is None:
+        broken.append(Holding("accuracy_drop_pp", 100.0, drop, False))
+    return broken
 
 
 def _excess(holding: Holding) -> float:

@@ -102,7 +102,7 @@ def plan(shape: TTShape, batch: int | None = 1) -> tuple[Operator, ...]:
 
 
 def matrix_axes(order: Order) -> tuple[int, int, int, int]:
-    """How to transpose a core (r, x, y, r') so that reshaping it to (inner, columns) gives the matrix of its product."""
+    """How to transpose a core (r, x, y, r') so that a reshape to (inner, columns) gives the matrix of its product."""
     return (1, 3, 2, 0) if order is Order.LAST_FIRST else (1, 0, 2, 3)
 
 
@@ -135,6 +135,7 @@ def _open(two: Operator, three: Operator) -> Operator:
     """The operator for any batch, from the same one for two samples and for three."""
     if isinstance(two, Product):
         return replace(two, rows=-1)
+    assert not isinstance(three, Product), "both plans have the same operators"
     return replace(two, dims=tuple(a if a == b else -1 for a, b in zip(two.dims, three.dims, strict=True)))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from edgett.space.contraction import Product, Transpose, plan
+from edgett.space.contraction import Transpose, plan
 from edgett.values import Cost, CostModel, Layer, Order, TTShape
 
 # Training on a CPU, copying an element in a transpose takes about as long as this many FLOPs of a large matrix product
@@ -57,7 +57,7 @@ def exact_flops(shape: TTShape) -> int:
 
 
 def paper_flops(shape: TTShape) -> int:
-    """Equation 4 of the paper as printed, bias left out: the rows x_1 ... x_{L-1} of the last core stand in every term."""
+    """Equation 4 of the paper as printed, bias left out: the rows of the last core, x_1 ... x_{L-1}, in every term."""
     rows = math.prod(shape.inputs[:-1])
     return sum(
         before * y * x * after * rows + before * x * y * after + x * after * rows for before, x, y, after in shape.cores
@@ -65,10 +65,10 @@ def paper_flops(shape: TTShape) -> int:
 
 
 def rebuild_flops(shape: TTShape) -> int:
-    """FLOPs of multiplying the cores out to the dense weight, first to last."""
-    rows = columns = 1
+    """FLOPs of multiplying the cores out to the dense weight: what stands of the first ones with each further one."""
+    _, rows, columns, _ = shape.cores[0]
     total = 0
-    for before, x, y, after in shape.cores:
+    for before, x, y, after in shape.cores[1:]:
         total += 2 * rows * columns * before * x * y * after
         rows, columns = rows * x, columns * y
     return total
@@ -76,9 +76,9 @@ def rebuild_flops(shape: TTShape) -> int:
 
 def rebuild_moved(shape: TTShape) -> int:
     """Elements that transposes copy while the cores are multiplied out."""
-    rows = columns = 1
+    _, rows, columns, _ = shape.cores[0]
     total = 0
-    for _, x, y, after in shape.cores:
+    for _, x, y, after in shape.cores[1:]:
         rows, columns = rows * x, columns * y
         total += rows * columns * after
     return total

@@ -90,7 +90,7 @@ def live_bytes(graph: Graph, size: int = 4) -> int:
 
 
 def arena_bytes(graph: Graph, size: int = 4) -> int:
-    """What an interpreter's memory plan takes: tensors placed largest first in the first gap that is free while they live.
+    """What an interpreter's memory plan takes: the largest tensors first, each in the first gap free while it lives.
 
     The greedy plan of tflite-micro (`GreedyMemoryPlanner`) and of LiteRT's arena; at least `live_bytes`.
     """

@@ -13,6 +13,7 @@ from edgett.nn.ports import by_output, feed, input_ports, output_ports, wanted
 from edgett.nn.quality import Judge, judge
 from edgett.values import Quality, Score
 
+
 def drop(baseline: Quality, other: Quality) -> float:
     return other.drop_from(baseline)
 

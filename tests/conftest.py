@@ -1,0 +1,115 @@
+"""A tiny trained model with its data, a finished run of it, and the command line in this process."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgett.cli import run
+
+QUICK = ("--ranks", "2:6", "--limit", "2", "--epochs", "1", "--batch-size", "64")
+"""As little work as makes two solutions."""
+EASY = ("--max-drop", "100", "--model-bytes", "100 %")
+"""Budgets that every solution holds."""
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """Files of a model 64-48-36-10 that tells ten seeded blobs apart, and of its data."""
+
+    model: Path
+    data: Path
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        return str(self.model), "--data", str(self.data), "--target", "cortex-a53", *QUICK
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        with np.load(self.data) as stored:
+            return dict(stored)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run of `compress` that found its picks; do not write into it."""
+
+    path: Path
+    document: dict[str, Any]
+    remarks: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command line came to."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.out)
+        return found
+
+
+def blobs(seed: int = 0) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(seed)
+    centres = 1.2 * random.normal(size=(10, 64))
+    arrays = {}
+    for part, count in (("train", 600), ("test", 200)):
+        y = np.arange(count) % 10
+        x = (centres[y] + random.normal(size=(count, 64))).astype(np.float32)
+        arrays |= {f"x_{part}": x, f"y_{part}": y}
+    return arrays
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    from edgett.nn import ports  # first, so that TensorFlow loads in silence
+
+    keras = ports.keras
+    folder, arrays = tmp_path_factory.mktemp("tiny"), blobs()
+    keras.utils.set_random_seed(1)
+    layers = [keras.Input((64,))]
+    layers += [keras.layers.Dense(48, activation="relu", name="wide"), keras.layers.Dense(36, activation="relu")]
+    layers += [keras.layers.Dense(10, activation="softmax", name="digit")]
+    model = keras.Sequential(layers, name="tiny")
+    model.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(arrays["x_train"], arrays["y_train"], epochs=5, batch_size=64, verbose=0)
+    tiny = Tiny(folder / "tiny.keras", folder / "blobs.npz")
+    model.save(tiny.model)
+    np.savez(tiny.data, **arrays)
+    return tiny
+
+
+@pytest.fixture(scope="session")
+def finished(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    path = tmp_path_factory.mktemp("runs") / "finished"
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.chdir(tiny.model.parent), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = run(["compress", *tiny.arguments, *EASY, "--out", str(path), "--json"])
+    assert code == 0, err.getvalue()
+    return Finished(path, json.loads(out.getvalue()), err.getvalue())
+
+
+@pytest.fixture
+def edgett(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Answer]:
+    """A command line in this process, in an empty working directory."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: object) -> Answer:
+        capsys.readouterr()
+        code = run([str(argument) for argument in arguments])
+        return Answer(code, *capsys.readouterr())
+
+    return call

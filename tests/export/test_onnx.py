@@ -1,0 +1,70 @@
+"""ONNX files: the exporter's contract, and the file as onnx itself sees it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import exported as zoo
+import keras
+import numpy as np
+import onnx as library
+import pytest
+from contract import WHOLE, ExporterContract
+from exported import CASES, ONNX, L
+from onnx import numpy_helper
+
+from edgett.errors import ToolError
+
+
+class TestOnnx(ExporterContract):
+    form = ONNX
+
+    def signature(self, path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
+        graph = library.load(path).graph
+        return tuple(
+            {value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim) for value in side}
+            for side in (graph.input, graph.output)
+        )
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize("name", CASES)
+def test_the_checker_passes_and_the_operator_set_is_17(name: str, batch: int) -> None:
+    model = library.load(zoo.exported(name, ".onnx", batch).path)
+    library.checker.check_model(model, full_check=True)
+    assert [entry.version for entry in model.opset_import if entry.domain == ""] == [17]
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_names_tell_the_layer_and_no_number_of_the_converter(name: str) -> None:
+    made = zoo.exported(name, ".onnx", 1)
+    for node in library.load(made.path).graph.node:
+        assert node.name.split("/", 1)[0] in made.owners.paths
+        assert "__" not in node.name.replace("/_activation/", "/")
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_the_numbers_in_the_file_are_the_parameters(name: str) -> None:
+    """Every float initialiser, counted from the file alone, but for the constants of spelled-out activations."""
+    made = zoo.exported(name, ".onnx", 1)
+    graph = library.load(made.path).graph
+    idle = {item for node in graph.node if "/_activation/" in node.name or node.op_type == "Resize"
+            for item in node.input}  # fmt: skip
+    arrays = [numpy_helper.to_array(tensor) for tensor in graph.initializer if tensor.name not in idle]
+    assert sum(array.size for array in arrays if array.dtype == np.float32) == made.predicted.params()
+
+
+def test_the_operators_of_a_tt_layer() -> None:
+    made = zoo.exported("tensor trains", ".onnx", 1)
+    kinds = [step.operator for step in ONNX.read(made.path, made.owners).steps if step.layer == "fc.1-a>b"]
+    assert kinds == [
+        "Reshape", "MatMul", "Reshape", "Transpose", "Reshape", "MatMul", "Transpose", "Reshape", "Add", "Relu",
+    ]  # fmt: skip
+
+
+def test_a_model_that_onnx_cannot_hold_is_a_tool_error(tmp_path: Path) -> None:
+    inputs = keras.Input((4,))
+    outputs = keras.ops.erfinv(L.Dense(2)(inputs))
+    with pytest.raises(ToolError, match="tf2onnx cannot convert"):
+        zoo.export(keras.Model(inputs, outputs), ONNX, 1, tmp_path / "none.onnx")
+    assert not list(tmp_path.iterdir())

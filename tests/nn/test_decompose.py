@@ -1,0 +1,157 @@
+"""TT-SVD against T3F's and against the bounds of theory."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import t3f
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from edgett.nn import decompose
+from edgett.nn.decompose import rebuild, relative_error, tt_svd
+from edgett.space.shapes import tt_shape
+from edgett.values import TTShape
+
+Floats = NDArray[np.float32]
+RANDOM = np.random.default_rng(0)
+FULL = TTShape((2, 3, 4), (3, 2, 2), (1, 6, 8, 1))
+"""Ranks that its bonds just hold: 6 = 2*3 on the left, 8 = 4*2 on the right."""
+
+
+def noise(rows: int = 24, columns: int = 12) -> Floats:
+    return RANDOM.normal(size=(rows, columns)).astype(np.float32)
+
+
+def of_rank(shape: TTShape) -> Floats:
+    """A weight that a train of this shape holds exactly."""
+    cores = tuple(RANDOM.normal(size=core).astype(np.float32) for core in shape.cores)
+    return rebuild(cores).astype(np.float32)
+
+
+def by_t3f(weight: Floats, shape: TTShape) -> NDArray[np.float64]:
+    matrix = t3f.to_tt_matrix(weight, [shape.inputs, shape.outputs], max_tt_rank=max(shape.ranks))
+    return rebuild(tuple(np.asarray(core) for core in matrix.tt_cores))
+
+
+def cut_energies(weight: Floats, shape: TTShape) -> list[float]:
+    """At each bond, the squared singular values beyond its rank."""
+    length = shape.length
+    pairs = [axis for k in range(length) for axis in (k, length + k)]
+    tensor = weight.astype(np.float64).reshape(shape.inputs + shape.outputs).transpose(pairs)
+    cells = [x * y for x, y in zip(shape.inputs, shape.outputs, strict=True)]
+    return [
+        float((np.linalg.svd(tensor.reshape(np.prod(cells[:k]), -1), compute_uv=False)[shape.ranks[k] :] ** 2).sum())
+        for k in range(1, length)
+    ]
+
+
+LOW = of_rank(TTShape((2, 3, 4), (3, 2, 2), (1, 2, 2, 1)))
+
+
+@pytest.mark.parametrize("rank", [1, 2, 4, 8])
+@pytest.mark.parametrize(
+    "weight",
+    [
+        pytest.param(noise(), id="noise"),
+        pytest.param(LOW, id="of low rank"),
+        pytest.param(LOW + 1e-4 * noise(), id="nearly of low rank"),
+        pytest.param(1e-12 * noise(), id="tiny"),
+        pytest.param(1e8 * noise(), id="large"),
+        pytest.param(np.ones((24, 12), np.float32), id="all equal"),
+    ],
+)
+def test_the_error_is_that_of_t3f(weight: Floats, rank: int) -> None:
+    shape = tt_shape((2, 3, 4), (3, 2, 2), rank)
+    norm = np.linalg.norm(weight)
+    theirs = np.linalg.norm(by_t3f(weight, shape) - weight) / norm
+    # Both work in float32 at the end: below its rounding there is nothing to compare.
+    assert relative_error(weight, tt_svd(weight, shape)) <= 1.001 * theirs + 1e-6
+
+
+@pytest.mark.parametrize("sizes", [((8, 64), (64, 8)), ((64, 8), (4, 16)), ((4, 4, 4, 8), (2, 4, 2, 4))])
+def test_the_error_is_that_of_t3f_on_wide_and_tall_unfoldings(sizes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
+    shape = tt_shape(*sizes, 6)
+    weight = noise(*shape.matrix)
+    theirs = np.linalg.norm(by_t3f(weight, shape) - weight) / np.linalg.norm(weight)
+    np.testing.assert_allclose(relative_error(weight, tt_svd(weight, shape)), theirs, rtol=1e-3)
+
+
+def test_the_direct_decomposition_of_a_large_unfolding_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
+    shape, weight = tt_shape((4, 6), (5, 3), 4), noise(24, 15)
+    through_gram = rebuild(tt_svd(weight, shape))
+    monkeypatch.setattr(decompose, "_GRAM_SIDE", 0)
+    np.testing.assert_allclose(rebuild(tt_svd(weight, shape)), through_gram, atol=1e-5)
+
+
+def test_a_weight_of_zeros() -> None:
+    weight = np.zeros((24, 12), np.float32)
+    cores = tt_svd(weight, tt_shape((2, 3, 4), (3, 2, 2), 2))
+    assert all(np.isfinite(core).all() for core in cores)
+    np.testing.assert_array_equal(rebuild(cores), weight)
+    assert relative_error(weight, cores) == 0.0
+
+
+def test_a_column_of_zeros_leaves_no_nan() -> None:
+    weight = noise()
+    weight[:, 3:] = 0
+    cores = tt_svd(weight, FULL)
+    assert all(np.isfinite(core).all() for core in cores)
+    np.testing.assert_allclose(rebuild(cores), weight, atol=1e-5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 4), st.integers(1, 4)), min_size=2, max_size=4),
+    st.integers(1, 4),
+    st.integers(0, 1000),
+)
+def test_the_error_is_within_its_bounds(factors: list[tuple[int, int]], rank: int, seed: int) -> None:
+    inputs, outputs = zip(*factors, strict=True)
+    shape = tt_shape(inputs, outputs, rank)
+    weight = np.random.default_rng(seed).normal(size=shape.matrix).astype(np.float32)
+    cores = tt_svd(weight, shape)
+    assert tuple(core.shape for core in cores) == shape.cores
+    assert all(core.dtype == np.float32 for core in cores)
+    error = float(((rebuild(cores) - weight) ** 2).sum())
+    cut = cut_energies(weight, shape)
+    rounding = 1e-9 * float((weight**2).sum())  # (float32: 6e-8)^2 an entry, with room for a few cores
+    assert max(cut) - rounding <= error <= sum(cut) + rounding
+
+
+def test_full_ranks_give_the_weight_back() -> None:
+    weight = noise()
+    np.testing.assert_allclose(rebuild(tt_svd(weight, FULL)), weight, atol=2e-6)
+
+
+def test_the_layout_is_that_of_t3f() -> None:
+    cores = tt_svd(noise(), tt_shape((2, 3, 4), (3, 2, 2), 3))
+    matrix = t3f.TensorTrain(cores, tt_ranks=[1, 3, 3, 1])
+    assert [tuple(size) for size in matrix.get_raw_shape()] == [(2, 3, 4), (3, 2, 2)]
+    np.testing.assert_allclose(np.asarray(t3f.full(matrix)), rebuild(cores), atol=1e-5)
+
+
+def test_the_same_weight_gives_the_same_cores() -> None:
+    weight = noise()
+    once, again = tt_svd(weight, FULL), tt_svd(weight.copy(order="F"), FULL)
+    for a, b in zip(once, again, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_input_is_left_alone() -> None:
+    weight = noise()
+    before = weight.copy()
+    tt_svd(weight, FULL)
+    np.testing.assert_array_equal(weight, before)
+
+
+def test_another_size_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"\(12, 24\) cannot take .* which is \(24, 12\)"):
+        tt_svd(noise(12, 24), FULL)
+
+
+@pytest.mark.parametrize(("ranks", "named"), [((1, 7, 8, 1), "7 exceeds 6"), ((1, 6, 9, 1), "9 exceeds 8")])
+def test_a_rank_that_no_bond_holds_is_refused(ranks: tuple[int, ...], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        tt_svd(noise(), TTShape((2, 3, 4), (3, 2, 2), ranks))

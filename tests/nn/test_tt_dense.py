@@ -1,0 +1,401 @@
+"""`TTDense` against T3F, against the dense weight it stands for, and in training."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import t3f
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from edgett.nn import tt_dense
+from edgett.nn.decompose import tt_svd
+from edgett.nn.tt_dense import TTDense
+from edgett.space.cost import rebuild_from
+from edgett.values import Order, TTShape
+
+RANDOM = np.random.default_rng(0)
+ORDERS = pytest.mark.parametrize("order", Order)
+SMALL = TTShape((2, 3, 4), (3, 2, 2), (1, 3, 2, 1))
+SWITCHING = TTShape((4, 4, 4), (4, 4, 4), (1, 8, 8, 1))
+"""Contracting a sample costs so much more than the dense product that some dozens of samples pay for rebuilding."""
+
+
+def of(shape: TTShape, order: Order, **keywords: Any) -> TTDense:
+    layer = TTDense(shape.inputs, shape.outputs, shape.ranks, order, **keywords)
+    layer.build((None, shape.matrix[0]))
+    if layer.use_bias:
+        layer.bias.assign(np.linspace(-1, 1, shape.matrix[1]))
+    return layer
+
+
+def dense_weight(layer: TTDense) -> NDArray[np.float32]:
+    return np.asarray(t3f.full(_t3f(layer)))
+
+
+def _t3f(layer: TTDense) -> Any:
+    return t3f.TensorTrain([tf.convert_to_tensor(core) for core in layer.cores], tt_ranks=layer.shape.ranks)
+
+
+def samples(count: int, layer: TTDense) -> NDArray[np.float32]:
+    return RANDOM.normal(size=(count, layer.shape.matrix[0])).astype(np.float32)
+
+
+def model_of(layer: TTDense, compiled: bool = True) -> keras.Model:
+    model = keras.Sequential([keras.Input((layer.shape.matrix[0],)), layer])
+    if compiled:
+        model.compile("sgd", "mse")
+    return model
+
+
+class Watched(TTDense):
+    """Notes which branches are traced or run."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.taken = tf.Variable([0, 0], trainable=False)
+
+    def contract(self, inputs: Any) -> Any:
+        self.taken.assign_add([1, 0])
+        return super().contract(inputs)
+
+    def kernel(self) -> Any:
+        self.taken.assign_add([0, 1])
+        return super().kernel()
+
+    def branches(self) -> tuple[bool, bool]:
+        contracted, rebuilt = map(bool, self.taken.numpy())
+        self.taken.assign([0, 0])
+        return contracted, rebuilt
+
+
+class TestProduct:
+    @ORDERS
+    @pytest.mark.parametrize("batch", [1, 2, 5])
+    def test_is_that_of_t3f_and_of_the_dense_weight(self, order: Order, batch: int) -> None:
+        layer = of(SMALL, order, use_bias=False)
+        x = samples(batch, layer)
+        # Sums of a few dozen float32 products each.
+        np.testing.assert_allclose(layer(x), t3f.matmul(tf.constant(x), _t3f(layer)), atol=1e-5)
+        np.testing.assert_allclose(layer(x), x @ dense_weight(layer), atol=1e-5)
+        np.testing.assert_allclose(layer.kernel(), dense_weight(layer), atol=1e-6)
+
+    @ORDERS
+    @pytest.mark.parametrize(
+        "shape",
+        [
+            TTShape((1, 6), (5, 1), (1, 1, 1)),
+            TTShape((6, 1), (1, 5), (1, 4, 1)),
+            TTShape((2, 2, 2, 2, 2), (2, 1, 3, 1, 2), (1, 2, 3, 3, 2, 1)),
+            SWITCHING,
+        ],
+        ids=str,
+    )
+    @pytest.mark.parametrize("training", [False, True])
+    def test_of_any_shape(self, order: Order, shape: TTShape, training: bool) -> None:
+        layer = of(shape, order, use_bias=False)
+        for batch in (1, 3, 200):
+            x = samples(batch, layer)
+            np.testing.assert_allclose(layer(x, training=training), x @ dense_weight(layer), atol=1e-4)
+
+    def test_a_wrong_permutation_of_the_cores_would_be_noticed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        layer = of(SMALL, Order.LAST_FIRST, use_bias=False)
+        x = samples(2, layer)
+        monkeypatch.setattr(tt_dense, "matrix_axes", lambda order: (1, 3, 0, 2))
+        with pytest.raises(AssertionError):
+            np.testing.assert_allclose(layer(x), x @ dense_weight(layer), atol=1e-5)
+
+    def test_bias_and_activation_as_in_dense(self) -> None:
+        layer = of(SMALL, Order.LAST_FIRST, activation="relu")
+        x = samples(3, layer)
+        wanted = np.maximum(x @ dense_weight(layer) + np.asarray(layer.bias), 0)
+        assert (wanted == 0).any() and (wanted > 0).any()
+        np.testing.assert_allclose(layer(x), wanted, atol=1e-5)
+
+    def test_a_fresh_layer_has_the_spread_of_glorot(self) -> None:
+        shape = TTShape((8, 8, 8), (8, 8, 8), (1, 6, 6, 1))
+        keras.utils.set_random_seed(0)
+        weight = np.asarray(of(shape, Order.LAST_FIRST).kernel())
+        # A product of few random numbers has heavy tails: its standard deviation comes out within a factor.
+        assert 0.5 < weight.std() / math.sqrt(2 / (512 + 512)) < 2
+
+
+class TestBranches:
+    """Which way a batch takes, and that it makes no difference."""
+
+    def test_the_threshold_of_the_shape_is_finite_and_small(self) -> None:
+        assert 1 < rebuild_from(SWITCHING) < 200
+
+    def watched(self) -> tuple[Watched, Any]:
+        layer = Watched(SWITCHING.inputs, SWITCHING.outputs, SWITCHING.ranks, use_bias=False)
+        layer.build((None, 64))
+        return layer, np.asarray(TTDense.kernel(layer))
+
+    @pytest.mark.parametrize(
+        ("batch", "training", "way"),
+        [(1, True, (True, False)), (200, True, (False, True)), (1, False, (True, False)), (200, False, (True, False))],
+    )
+    def test_a_static_batch(self, batch: int, training: bool, way: tuple[bool, bool]) -> None:
+        layer, weight = self.watched()
+        x = samples(batch, layer)
+        np.testing.assert_allclose(layer(x, training=training), x @ weight, atol=1e-4)
+        assert layer.branches() == way
+
+    def test_mixed_batches_through_one_graph(self) -> None:
+        layer, weight = self.watched()
+
+        @tf.function(input_signature=[tf.TensorSpec((None, 64), tf.float32)])
+        def step(x: Any) -> Any:
+            return layer(x, training=True)
+
+        for batch, way in ((1, (True, False)), (200, (False, True)), (3, (True, False)), (0, (True, False))):
+            x = samples(batch, layer)
+            np.testing.assert_allclose(step(x), x @ weight, atol=1e-4)
+            assert layer.branches() == way
+
+    def test_a_graph_that_infers_contracts_whatever_the_batch(self) -> None:
+        layer, weight = self.watched()
+
+        @tf.function(input_signature=[tf.TensorSpec((None, 64), tf.float32)])
+        def serve(x: Any) -> Any:
+            return layer(x, training=False)
+
+        for batch in (1, 200):
+            x = samples(batch, layer)
+            np.testing.assert_allclose(serve(x), x @ weight, atol=1e-4)
+            assert layer.branches() == (True, False)
+
+    def test_predict_with_a_last_batch_of_another_size(self) -> None:
+        layer = of(SWITCHING, Order.FIRST_LAST)
+        x = samples(131, layer)
+        predicted = model_of(layer).predict(x, batch_size=128, verbose=0)
+        np.testing.assert_allclose(predicted, x @ dense_weight(layer) + np.asarray(layer.bias), atol=1e-4)
+
+
+class TestGradients:
+    @ORDERS
+    @pytest.mark.parametrize("batch", [2, 200])
+    def test_are_those_of_the_dense_reconstruction(self, order: Order, batch: int) -> None:
+        layer = of(SWITCHING, order, activation="tanh")
+        x, cotangent = samples(batch, layer), samples(batch, layer)
+        variables = layer.trainable_weights
+        with tf.GradientTape() as tape:
+            found = tf.reduce_sum(layer(x, training=True) * cotangent)
+        gradients = tape.gradient(found, [v.value for v in variables])
+        cores = [tf.convert_to_tensor(core) for core in layer.cores]
+        bias = tf.convert_to_tensor(layer.bias)
+        with tf.GradientTape() as tape:
+            tape.watch([*cores, bias])
+            weight = t3f.full(t3f.TensorTrain(cores, tt_ranks=list(SWITCHING.ranks)))
+            wanted = tf.reduce_sum(tf.tanh(x @ weight + bias) * cotangent)
+        for mine, theirs in zip(gradients, tape.gradient(wanted, [*cores, bias]), strict=True):
+            scale = float(tf.reduce_max(tf.abs(theirs)))
+            np.testing.assert_allclose(mine, theirs, atol=1e-4 * scale)
+
+    @ORDERS
+    def test_are_those_of_finite_differences(self, order: Order) -> None:
+        layer = of(SMALL, order, activation="tanh", dtype="float64")
+        x = samples(3, layer).astype(np.float64)
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(layer(x) ** 2)
+        gradients = tape.gradient(loss, [v.value for v in layer.trainable_weights])
+        for variable, gradient in zip(layer.trainable_weights, gradients, strict=True):
+            place = tuple(RANDOM.integers(0, variable.shape))
+            values = np.asarray(variable)
+            loss_at = []
+            for step in (1e-6, -1e-6):
+                moved = values.copy()
+                moved[place] += step
+                variable.assign(moved)
+                loss_at.append(float(tf.reduce_sum(layer(x) ** 2)))
+            variable.assign(values)
+            np.testing.assert_allclose(gradient.numpy()[place], (loss_at[0] - loss_at[1]) / 2e-6, rtol=1e-5, atol=1e-8)
+
+
+class TestTraining:
+    def test_every_weight_is_trainable_and_named(self) -> None:
+        layer = of(SMALL, Order.LAST_FIRST)
+        assert [weight.name for weight in layer.trainable_weights] == ["core_0", "core_1", "core_2", "bias"]
+        assert [tuple(weight.shape) for weight in layer.trainable_weights[:3]] == list(SMALL.cores)
+        assert layer.non_trainable_weights == []
+        assert layer.count_params() == sum(math.prod(core) for core in SMALL.cores) + 12
+
+    def test_no_bias(self) -> None:
+        layer = of(SMALL, Order.LAST_FIRST, use_bias=False)
+        assert layer.bias is None and len(layer.weights) == 3
+        np.testing.assert_array_equal(layer(np.zeros((2, 24), np.float32)), np.zeros((2, 12)))
+
+    @pytest.mark.parametrize("batch", [4, 150])
+    def test_fit_changes_every_weight_and_lowers_the_loss(self, batch: int) -> None:
+        layer = of(SWITCHING, Order.LAST_FIRST)
+        model = model_of(layer, compiled=False)
+        model.compile(keras.optimizers.Adam(0.01), "mse")
+        x = samples(304, layer)
+        y = (x @ RANDOM.normal(size=(64, 64)) / 8).astype(np.float32)
+        before = layer.get_weights()
+        history = model.fit(x, y, batch_size=batch, epochs=2, verbose=0)
+        assert history.history["loss"][1] < history.history["loss"][0]
+        assert all((old != new).any() for old, new in zip(before, layer.get_weights(), strict=True))
+
+    def test_save_reload_and_train_on(self, tmp_path: Path) -> None:
+        layer = of(SMALL, Order.FIRST_LAST, activation="tanh", kernel_regularizer="l2", name="fc")
+        model = model_of(layer)
+        x = samples(20, layer)
+        y = np.tanh(x[:, :12])
+        model.fit(x, y, verbose=0)
+        model.save(tmp_path / "model.keras")
+        twin = keras.models.load_model(tmp_path / "model.keras")
+        assert type(twin.layers[-1]) is TTDense and twin.layers[-1].name == "fc"
+        np.testing.assert_array_equal(twin.predict(x, verbose=0), model.predict(x, verbose=0))
+        for trained in (model, twin):
+            trained.fit(x, y, epochs=2, batch_size=20, shuffle=False, verbose=0)
+        for mine, theirs in zip(model.get_weights(), twin.get_weights(), strict=True):
+            np.testing.assert_allclose(mine, theirs, atol=1e-6)
+
+    def test_mixed_precision(self) -> None:
+        layer = of(SWITCHING, Order.LAST_FIRST, dtype="mixed_float16", kernel_regularizer="l2")
+        model = model_of(layer)
+        x = samples(150, layer)
+        assert all(weight.dtype == "float32" for weight in layer.weights)
+        for training in (False, True):
+            for count in (2, 150):
+                found = layer(x[:count], training=training)
+                assert found.dtype == tf.float16
+                wanted = x[:count] @ dense_weight(layer) + np.asarray(layer.bias)
+                np.testing.assert_allclose(found, wanted, atol=0.05)  # float16 keeps three digits
+        before = layer.get_weights()
+        model.fit(x, np.zeros((150, 64)), batch_size=100, verbose=0)
+        assert all((old != new).any() for old, new in zip(before, layer.get_weights(), strict=True))
+
+
+class TestRegularisers:
+    def pair(self, **keywords: Any) -> tuple[TTDense, keras.layers.Dense]:
+        layer = of(SMALL, Order.LAST_FIRST, **keywords)
+        dense = keras.layers.Dense(12, **keywords)
+        dense.build((None, 24))
+        dense.set_weights([dense_weight(layer), np.asarray(layer.bias)])
+        return layer, dense
+
+    @pytest.mark.parametrize(
+        "keywords",
+        [
+            {"kernel_regularizer": keras.regularizers.L1L2(0.1, 0.2)},
+            {"bias_regularizer": "l1"},
+            {"kernel_regularizer": "l2", "bias_regularizer": "l2", "activity_regularizer": "l1"},
+        ],
+    )
+    @pytest.mark.parametrize("calls", [1, 2])
+    def test_lose_what_dense_loses_however_often_it_is_called(self, keywords: dict[str, Any], calls: int) -> None:
+        layer, dense = self.pair(**keywords)
+        x = samples(3, layer)
+        lost = []
+        for each in (layer, dense):
+            inputs = [keras.Input((24,)) for _ in range(calls)]
+            model = keras.Model(inputs, [each(i) for i in inputs])
+            model([x] * calls)
+            lost.append(float(tf.add_n(model.losses)))
+        np.testing.assert_allclose(lost[0], lost[1], rtol=1e-5)
+
+    def test_reach_every_core(self) -> None:
+        layer, _ = self.pair(kernel_regularizer="l2")
+        with tf.GradientTape() as tape:
+            layer(samples(1, layer))
+            loss = tf.add_n(layer.losses)
+        assert all(g is not None and np.any(g) for g in tape.gradient(loss, [core.value for core in layer.cores]))
+
+    def test_a_frozen_layer_loses_nothing_by_its_kernel_as_in_dense(self) -> None:
+        for layer in self.pair(kernel_regularizer="l2"):
+            layer.trainable = False
+            layer(np.ones((1, 24), np.float32))
+            assert layer.losses == []
+
+    def test_a_bias_constraint_holds_in_training(self) -> None:
+        layer = of(SMALL, Order.LAST_FIRST, bias_constraint="non_neg")
+        model_of(layer).fit(samples(8, layer), -np.ones((8, 12)), verbose=0)
+        assert np.asarray(layer.bias).min() >= 0
+
+
+class TestConfig:
+    def test_round_trip(self) -> None:
+        layer = TTDense(
+            [2, 3], [3, 4], [1, 2, 1], "first_last",
+            activation="relu", use_bias=True, bias_initializer="ones", kernel_regularizer="l2", bias_regularizer="l1",
+            activity_regularizer="l2", bias_constraint="non_neg", name="fc", trainable=False, dtype="mixed_bfloat16",
+        )  # fmt: skip
+        twin = TTDense.from_config(layer.get_config())
+        assert twin.shape == layer.shape == TTShape((2, 3), (3, 4), (1, 2, 1), Order.FIRST_LAST)
+        assert twin.get_config() == layer.get_config()
+        assert (twin.name, twin.trainable, twin.dtype_policy.name) == ("fc", False, "mixed_bfloat16")
+        assert twin.activation is keras.activations.relu
+
+    def test_an_order_by_value_or_name(self) -> None:
+        assert TTDense([2, 2], [2, 2], [1, 1, 1]).shape.order is Order.LAST_FIRST
+        assert TTDense([2, 2], [2, 2], [1, 1, 1], Order.FIRST_LAST).shape.order is Order.FIRST_LAST
+        with pytest.raises(ValueError, match="middle_out"):
+            TTDense([2, 2], [2, 2], [1, 1, 1], "middle_out")
+
+    @pytest.mark.parametrize(
+        ("inputs", "outputs", "ranks", "message"),
+        [
+            ([2], [2], [1, 1], "at least 2"),
+            ([2, 2], [2, 2, 2], [1, 1, 1], "same number"),
+            ([2, 2], [2, 2], [1, 1], "need 3 ranks"),
+            ([2, 2], [2, 2], [2, 2, 1], "outer two 1"),
+            ([2, 2], [2, 2], [1, 2, 2], "outer two 1"),
+            ([2, 0], [2, 2], [1, 1, 1], "at least 1"),
+            ([2, 2], [2, 2], [1, 0, 1], "at least 1"),
+        ],
+    )
+    def test_a_shape_that_is_none(self, inputs: Any, outputs: Any, ranks: Any, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            TTDense(inputs, outputs, ranks)
+
+    @pytest.mark.parametrize("shape", [(1, 23), (24,), (1, 2, 24)])
+    def test_an_input_of_another_size_is_refused(self, shape: tuple[int, ...]) -> None:
+        with pytest.raises(ValueError, match="incompatible with the layer"):
+            TTDense(SMALL.inputs, SMALL.outputs, SMALL.ranks)(np.zeros(shape, np.float32))
+
+    def test_the_output_shape(self) -> None:
+        assert TTDense(SMALL.inputs, SMALL.outputs, SMALL.ranks)(keras.Input((24,))).shape == (None, 12)
+
+
+class TestFromDense:
+    def dense(self, **keywords: Any) -> keras.layers.Dense:
+        layer = keras.layers.Dense(12, bias_initializer="random_normal", name="fc", **keywords)
+        layer.build((None, 24))
+        return layer
+
+    @ORDERS
+    @pytest.mark.parametrize("use_bias", [False, True])
+    def test_full_ranks_are_the_dense_layer(self, order: Order, use_bias: bool) -> None:
+        dense = self.dense(activation="tanh", use_bias=use_bias)
+        layer = TTDense.from_dense(dense, TTShape((2, 3, 4), (3, 2, 2), (1, 6, 8, 1), order))
+        x = samples(4, layer)
+        np.testing.assert_allclose(layer(x), dense(x), atol=1e-5)
+        assert (layer.name, layer.use_bias) == ("fc", use_bias)
+
+    def test_what_dense_says_is_kept(self) -> None:
+        dense = self.dense(
+            kernel_regularizer="l2", bias_regularizer="l1", activity_regularizer="l2", bias_constraint="non_neg",
+            dtype="mixed_bfloat16",
+        )  # fmt: skip
+        mine, theirs = TTDense.from_dense(dense, SMALL).get_config(), dense.get_config()
+        assert mine["dtype"] == theirs["dtype"]
+        for name in ("kernel_regularizer", "bias_regularizer", "activity_regularizer", "bias_constraint"):
+            assert mine[name] == theirs[name] is not None
+
+    def test_known_cores_are_taken(self) -> None:
+        dense = self.dense()
+        cores = tt_svd(np.asarray(dense.kernel), SMALL)
+        layer = TTDense.from_dense(dense, SMALL, tuple(2 * core for core in cores))
+        np.testing.assert_array_equal(layer.cores[1], 2 * cores[1])
+        np.testing.assert_array_equal(layer.bias, dense.bias)
+
+    def test_another_size_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="cannot take"):
+            TTDense.from_dense(self.dense(), TTShape((2, 3), (3, 4), (1, 2, 1)))

@@ -1,0 +1,134 @@
+"""Imports point one way, and what is heavy is loaded late."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import edgett
+
+ROOT = Path(edgett.__file__).parent
+LEVELS = (
+    {"errors", "values", "quiet"},
+    {"space", "targets", "project", "run", "units", "tables"},
+    {"nn", "export", "firmware", "device", "report"},
+    {"pipeline", "release", "inputs", "session", "again", "api"},
+    {"cli"},
+)
+PACKAGES = {"nn", "export", "firmware", "device", "report", "space"}
+"""None of these imports another of its level."""
+WRAPPED = {
+    "tensorflow": {"nn", "export"},
+    "keras": {"nn", "export"},
+    "t3f": {"nn"},
+    "onnx": {"export"},
+    "tf2onnx": {"export"},
+    "onnxruntime": {"export", "device"},
+    "ai_edge_litert": {"export", "device"},
+    "subprocess": {"device", "firmware"},
+}
+HEAVY = ("tensorflow", "keras", "t3f", "onnx", "tf2onnx", "onnxruntime", "ai_edge_litert", "plotly", "jinja2")
+
+
+def modules() -> list[Path]:
+    return sorted(ROOT.rglob("*.py"))
+
+
+def part(path: Path) -> str:
+    """The name on the levels of what a module belongs to."""
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The modules that are imported when the code runs: not those for the type checker alone."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    idle = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for child in node.body
+        for inner in ast.walk(child)
+    }
+    for node in ast.walk(tree):
+        if id(node) in idle:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            yield str(node.module)
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+
+
+def own(path: Path) -> set[str]:
+    """The names on the levels that a module imports."""
+    names = {name.split(".")[1] for name in imported(path) if name.startswith("edgett.")}
+    return names & set().union(*LEVELS)
+
+
+def level(name: str) -> int:
+    return next(index for index, names in enumerate(LEVELS) if name in names)
+
+
+EVERY = pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+
+
+@EVERY
+def test_imports_point_down(path: Path) -> None:
+    name = part(path)
+    if name in ("__init__", "__main__"):
+        return
+    for other in own(path) - {name}:
+        assert level(other) <= level(name), f"{name} imports {other}"
+        assert not (level(other) == level(name) and {name, other} <= PACKAGES), f"{name} imports {other}"
+
+
+def test_every_module_has_its_level() -> None:
+    assert {part(path) for path in modules()} - {"__init__", "__main__"} <= set().union(*LEVELS)
+
+
+def test_no_cycle() -> None:
+    graph: dict[str, set[str]] = {}
+    for path in modules():
+        name = ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
+        graph[name] = set(imported(path))
+    edges = {name: {other for other in others if other in graph and other != name} for name, others in graph.items()}
+    while leaves := {name for name, others in edges.items() if not others}:
+        edges = {name: others - leaves for name, others in edges.items() if name not in leaves}
+    # What a package gives on holds nothing of its own here, so it cannot close a cycle.
+    assert not {name for name in edges if name != "edgett"}, edges
+
+
+@EVERY
+def test_libraries_stay_where_they_are_wrapped(path: Path) -> None:
+    for name in imported(path):
+        library = name.split(".")[0]
+        assert part(path) in WRAPPED.get(library, {part(path)}), f"{path.name} imports {library}"
+
+
+def loaded_after(code: str) -> set[str]:
+    """The heavy libraries that a fresh process has loaded in the end."""
+    report = f"import sys\n{code}\nprint(*(set({HEAVY + ('numpy',)!r}) & set(sys.modules)), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", report], capture_output=True, text=True, check=True)
+    return set(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("code", "allowed"),
+    [
+        ("import edgett", set()),
+        ("import edgett.cli; edgett.cli.run(['--help'])", set()),
+        ("import edgett.cli; edgett.cli.run(['compress', '--help'])", set()),
+        ("import edgett.cli; edgett.cli.run(['targets', 'list'])", set()),
+        ("import edgett.cli; edgett.cli.run(['explore', '--layer', '64x48', '--quiet', '--json'])", {"numpy"}),
+        ("import edgett; edgett.explore(['64x48'])", {"numpy"}),
+        ("import edgett; edgett.load_target('cortex-m4')", set()),
+    ],
+)
+def test_light_commands_load_nothing_heavy(code: str, allowed: set[str]) -> None:
+    assert loaded_after(code) <= allowed
