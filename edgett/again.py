@@ -12,7 +12,7 @@ import numpy as np
 
 from edgett.errors import CheckFailed, UsageError
 from edgett.project import Job
-from edgett.release import BASELINE, FOLDER, SAMPLES_FILE, Release, write
+from edgett.release import BASELINE, FOLDER, SAMPLES_FILE, FileCheck, Release, write
 from edgett.release import check as check_files
 from edgett.report import document
 from edgett.run import Run, file_digest
@@ -50,7 +50,7 @@ def check(path: Path) -> dict[str, Any]:
     with _finished(path) as (run, job, outcome):
         _refuse_changed(path, outcome)
         samples = _samples(run)
-        checks = {}
+        checks: dict[str, FileCheck] = {}
         for name in dict.fromkeys(Path(paths[0]).stem for paths in outcome["artifacts"].values()):
             files = [FOLDER / f"{name}{suffix}" for suffix in (".tflite", ".onnx")]
             checks |= check_files(_model(run, job, name), samples, files, run.path, job.batch)

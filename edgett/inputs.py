@@ -21,7 +21,7 @@ EXAMPLE = "example:"
 
 @dataclass(frozen=True)
 class Inputs:
-    """A trained model, its data, how it is judged, and its quality on the validation data; `digests` tell them apart."""
+    """A trained model, its data, how it is judged, its quality on the validation data; `digests` tell them apart."""
 
     model: Any
     data: Data

@@ -79,9 +79,10 @@ def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
     tuner = finetune.Tuner(model, inputs.data, inputs.judge, inputs.quality, schedule)
     trials = tune(space.spread_out(able, job.limit), tuner, run, meter)
     # 7. Select what the target allows; then export, check, and put an artefact that came out too large aside.
-    released, picks = release(inputs, trials, limits, target, job.batch, run, meter)
+    released, picks, trials = release(inputs, trials, limits, target, job.batch, run, meter)
 
-    tried = [(trial.solution, trial.drop) for trial in trials] or [(item, None) for item in candidates]
+    tried: list[tuple[Solution, float | None]] = [(trial.solution, trial.drop) for trial in trials]
+    tried = tried or [(item, None) for item in candidates]
     miss = None if picks else choose.nearest_miss(tried, limits)
     return Outcome(
         run.path, job, target, limits, str(inputs.judge), exploration, dense, inputs.quality, len(able), trials, picks,

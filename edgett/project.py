@@ -93,7 +93,7 @@ Whole = Annotated[int, Field(ge=1)]
 
 def _limit(given: object) -> int | str:
     if given == "all" or (isinstance(given, int) and not isinstance(given, bool) and given >= 1):
-        return given  # type: ignore[return-value]
+        return given
     raise ValueError("a whole number, at least 1, or 'all'")
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,8 @@ from edgett.export.check import GraphCheck, Numerics, compare, compare_outputs
 from edgett.inputs import Inputs
 from edgett.run import Run, file_digest
 from edgett.space import cost
-from edgett.space.choose import choose
-from edgett.targets import Format, Target
+from edgett.space.choose import choose, feasible
+from edgett.targets import Target
 from edgett.values import Artifact, Constraints, Meter, Picks, Quality, Trial
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -33,7 +32,7 @@ SAMPLES_FILE = "samples.npz"
 
 @dataclass(frozen=True)
 class FileCheck:
-    """One artefact: its graph and its outputs against the prediction. `paper` has equation 4's FLOPs of each TT layer."""
+    """One artefact, its graph and outputs against the prediction. `paper` has equation 4's FLOPs of each TT layer."""
 
     graph: GraphCheck
     numerics: Numerics
@@ -47,7 +46,7 @@ class FileCheck:
 
 @dataclass(frozen=True)
 class Release:
-    """What was written: artefacts by the name of the pick (equal picks share theirs), checks by path, test qualities."""
+    """What was written: artefacts by the pick's name (equal picks share theirs), checks by path, test qualities."""
 
     artifacts: Mapping[str, tuple[Artifact, ...]] = field(default_factory=dict)
     checks: Mapping[str, FileCheck] = field(default_factory=dict)
@@ -61,36 +60,35 @@ class Release:
 
 def release(
     inputs: Inputs, trials: Sequence[Trial], limits: Constraints, target: Target, batch: int, run: Run, meter: Meter
-) -> tuple[Release, Picks | None]:
-    """Export and check the baseline and the picks. A pick whose file is over the budget gives way to the next one."""
+) -> tuple[Release, Picks | None, tuple[Trial, ...]]:
+    """Export and check the baseline and the picks. A pick whose file is over the budget gives way to the next one.
+
+    Also the trials again, with the size of such a file in place of the predicted one.
+    """
     from edgett.nn.finetune import assess
 
-    able = list(trials)
-    with tempfile.TemporaryDirectory(prefix=".part-", dir=run.path) as folder, meter.stage("exporting") as advance:
-        staging = Path(folder)
+    able = {trial.solution.number: trial for trial in trials}
+    with run.staging() as staging, meter.stage("exporting") as advance:
         models = {-1: inputs.model}
         staged = {-1: write(inputs.model, batch, staging / BASELINE)}
         advance(1)
-        while (picks := choose(able, limits)) is not None:
-            for trial in picks.named().values():
-                number = trial.solution.number
+        while (picks := choose(tuple(able.values()), limits)) is not None:
+            picked = {trial.solution.number: trial for trial in picks.named().values()}
+            for number, trial in picked.items():
                 if number not in staged:
                     models[number] = _rebuilt(inputs, trial, run)
                     staged[number] = write(models[number], batch, staging / str(number))
                     advance(1)
-            over = [
-                trial
-                for trial in picks.named().values()
-                if _too_large(staged[trial.solution.number], limits, target.runtime.format)
-            ]
+            measured = {number: _measured(trial, staged[number], target) for number, trial in picked.items()}
+            over = {number: trial for number, trial in measured.items() if not feasible(trial, limits)}
             if not over:
                 break
-            able = [trial for trial in able if trial not in over]
+            able |= over
         names = _names(picks)
         files = {number: _settled(staged[number], name, run) for number, name in names.items()}
     samples = inputs.data.validation.take(slice(SAMPLES)).x
     with run.writing(str(FOLDER / SAMPLES_FILE)) as part:
-        np.savez(part, **samples)
+        np.savez(part, allow_pickle=False, **samples)
     checks: dict[str, FileCheck] = {}
     with meter.stage("checking the artefacts", len(names)) as advance:
         for number in names:
@@ -103,7 +101,7 @@ def release(
         checks,
         {name: test[number] for name, number in numbers.items()},
     )
-    return released, picks
+    return released, picks, tuple(able.values())
 
 
 def write(model: Any, batch: int, stem: Path, suffixes: Sequence[str] = SUFFIXES) -> tuple[Path, ...]:
@@ -135,7 +133,7 @@ def check(model: Any, samples: Arrays, artifacts: Sequence[Path], root: Path, ba
     from edgett.nn.layers import tt_layers
     from edgett.nn.predict import predict
 
-    servable, owners, form = _prepared(model, batch)
+    _, owners, form = _prepared(model, batch)
     reference = outputs(model, samples)
     paper = {
         path: cost.paper_flops(layer.shape) * batch + layer.shape.matrix[1] * batch * layer.use_bias
@@ -174,9 +172,11 @@ def _rebuilt(inputs: Inputs, trial: Trial, run: Run) -> Any:
     return model
 
 
-def _too_large(paths: Sequence[Path], limits: Constraints, wanted: Format) -> bool:
+def _measured(trial: Trial, paths: Sequence[Path], target: Target) -> Trial:
+    """The trial with the size of the file for the target in place of the predicted one."""
     sizes = {path.suffix: path.stat().st_size for path in paths}
-    return limits.model_bytes is not None and sizes[f".{wanted.value}"] > limits.model_bytes
+    size = sizes.get(f".{target.runtime.format.value}", trial.solution.file_bytes)
+    return replace(trial, solution=replace(trial.solution, file_bytes=size))
 
 
 def _names(picks: Picks | None) -> dict[int, str]:

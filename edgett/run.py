@@ -137,12 +137,18 @@ class Run:
         target = self.path / name
         with _told(target):
             target.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=_PART, dir=self.path) as folder:
-                part = Path(folder) / target.name
+            with self.staging() as folder:
+                part = folder / target.name
                 yield part
                 with part.open("rb") as file:
                     os.fsync(file.fileno())
                 part.replace(target)
+
+    @contextmanager
+    def staging(self) -> Iterator[Path]:
+        """A folder for files that `adopt` moves to their places when they are whole."""
+        with _told(self.path), tempfile.TemporaryDirectory(prefix=_PART, dir=self.path) as folder:
+            yield Path(folder)
 
     def adopt(self, part: Path, name: Path) -> None:
         """Move a file that is written whole to its place in the run."""

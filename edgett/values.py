@@ -49,8 +49,8 @@ class Cost:
     """What a layer or a model costs for one input sample.
 
     `params` and `peak_elements` count numbers, `flops` counts a multiplication as one and an addition as one, `macs`
-    the multiplications that an addition follows, `moved_elements` what transposes copy. Costs of layers that run one after the other add up; the peak is
-    the larger one.
+    the multiplications that an addition follows, `moved_elements` what transposes copy. Costs of layers that run one
+    after the other add up; the peak is the larger one.
     """
 
     params: int

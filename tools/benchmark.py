@@ -32,7 +32,7 @@ def space(
         bool, typer.Option("--large", help="Also the 245 million solutions, without the alternative.")
     ] = False,
 ) -> None:
-    """Steps 2 to 5, corner points and their shapes included, against a plain NumPy enumeration; processes of their own."""
+    """Steps 2 to 5, corner points and shapes included, against a plain NumPy enumeration; each in its own process."""
     print(f"{'layers':24} {'cost':6} {'ours':>8} {'plain':>8} {'ratio':>6} {'ours MB':>8} {'plain MB':>8}")
     for model in CostModel:
         seconds, memory = _apart(_ours, SMALL, model)

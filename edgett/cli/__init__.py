@@ -22,9 +22,12 @@ def run(arguments: Sequence[str]) -> int:
 
     from edgett.cli.app import app
     from edgett.cli.console import Screen
+    from edgett.errors import Interrupted
 
     try:
         code = app(list(arguments), prog_name="edgett", standalone_mode=False)
+        if code == Interrupted.exit_code:  # Typer catches Ctrl-C
+            raise Interrupted("interrupted.")
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except typer.Exit as leave:
@@ -33,7 +36,7 @@ def run(arguments: Sequence[str]) -> int:
         # Whoever read has left; what is still to be written at exit has to go somewhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001
         if "--debug" in arguments:
             import traceback
 
@@ -43,11 +46,11 @@ def run(arguments: Sequence[str]) -> int:
     return problem.exit_code
 
 
-def _told(error: BaseException) -> EdgettError:
+def _told(error: Exception) -> EdgettError:
     """Whatever was raised in the user's words."""
     import typer
 
-    from edgett.errors import EdgettError, Interrupted, ToolError, UsageError
+    from edgett.errors import EdgettError, ToolError, UsageError
 
     match error:
         case EdgettError():
@@ -56,12 +59,10 @@ def _told(error: BaseException) -> EdgettError:
             context = getattr(error, "ctx", None)
             where = context.command_path if context else "edgett"
             return UsageError(error.format_message(), f"See '{where} --help'.")
-        case KeyboardInterrupt() | typer.Abort():
-            return Interrupted("interrupted.")
         case MemoryError():
             return ToolError("the memory does not suffice.", "Explore fewer --ranks, or use a machine with more.")
         case OSError():
-            return ToolError(f"{error.filename or 'a file'}: {error.strerror or error}.")
+            return ToolError(f"{error.filename}: {error.strerror}." if error.filename else f"{error}.")
     return EdgettError(
         f"this is a bug in edgett: {type(error).__name__}: {error}", "Run it again with --debug, and report all of it."
     )

@@ -87,7 +87,8 @@ def compress(
         "model": model, "target": target, "data": data, "epochs": epochs, "max_drop": max_drop, "objective": objective,
         "model_bytes": model_bytes, "flops": flops, "ranks": ranks, "grid": grid, "empty_tiles": empty_tiles,
         "limit": _limit(limit), "share": share, "only_layer": only_layer or None, "skip_layer": skip_layer or None,
-        "batch": batch, "batch_size": batch_size, "patience": patience, "learning_rate": learning_rate, "seed": seed, "custom_objects": custom_objects,
+        "batch": batch, "batch_size": batch_size, "patience": patience, "learning_rate": learning_rate, "seed": seed,
+        "custom_objects": custom_objects,
     }  # fmt: skip
     screen = Screen(json=json, silent=quiet)
     return _resumed(given, out, screen) if resume else _started(given, out, screen)

@@ -89,7 +89,7 @@ def _count(node: Any, shapes: dict[str, Any], stored: dict[str, Any]) -> tuple[t
     made, first = math.prod(shapes[node.output[0]]), math.prod(shapes[node.input[0]])
     if kind in _ELEMENTWISE:
         return kept, made
-    weight = shapes[node.input[1]] if len(node.input) > 1 else ()
+    weight: tuple[int, ...] = shapes[node.input[1]] if len(node.input) > 1 else ()
     biased = made if len(node.input) > 2 and node.input[2] in stored else 0
     if kind in ("MatMul", "Gemm") and node.input[1] in stored:
         inner = weight[-1] if _attribute(node, "transB") else weight[-2]

@@ -42,7 +42,7 @@ def rebuild(cores: Cores) -> NDArray[np.float64]:
     """The dense weight (X, Y) that the cores stand for, in float64."""
     weight = np.ones((1, 1, 1))
     for core in cores:
-        _, x, y, after = core.shape
+        _, x, _, after = core.shape
         weight = np.einsum("pqr,rxys->pxqys", weight, core.astype(np.float64), optimize=True)
         weight = weight.reshape(weight.shape[0] * x, -1, after)
     return weight[:, :, 0]

@@ -137,7 +137,7 @@ def _pair(model: keras.Model, split: Split) -> tuple[Any, Any]:
     return feed(model, split.x), wanted(model, split.y)
 
 
-class _Batches(keras.callbacks.Callback):  # type: ignore[misc]
+class _Batches(keras.callbacks.Callback):
     """Tells `advance` of every batch, and lets the learning rate fall to zero over all of them.
 
     A few epochs at the full rate end wherever the last batches push: falling, the same epochs end several points of

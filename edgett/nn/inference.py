@@ -12,8 +12,8 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
+from edgett.nn.affine import Affine, Cast, as_affine, per_channel
 from edgett.nn.layers import like
 from edgett.nn.trace import Call, Trace, trace
 from edgett.nn.tt_dense import TTDense
@@ -29,35 +29,18 @@ _IDLE = (
     _L.SpatialDropout3D,
     _L.ActivityRegularization,
     _L.Identity,
+    _L.RandomBrightness,
+    _L.RandomContrast,
+    _L.RandomFlip,
+    _L.RandomRotation,
+    _L.RandomTranslation,
+    _L.RandomZoom,
 )
 _CONVOLUTIONS = (_L.Conv1D, _L.Conv2D, _L.DepthwiseConv2D)
+_SPELLED_OUT = (_L.SeparableConv2D, _L.Conv2DTranspose)
 _PRODUCTS = (_L.Dense, TTDense, *_CONVOLUTIONS)
 # Layers that only rearrange: a multiplication by one number, the same for all, may pass them.
 _REARRANGING = (_L.Flatten, _L.Reshape, _L.Permute)
-
-
-class Affine(keras.layers.Layer):
-    """x * scale + shift with constants that broadcast; a scale of ones or a shift of zeros (None) costs nothing."""
-
-    def __init__(self, scale: Any, shift: Any, name: str, activation: Any = keras.activations.linear) -> None:
-        super().__init__(name=name)
-        self.activation = activation
-        self.scale = None if scale is None or np.all(scale == 1) else _constant(scale)
-        self.shift = None if shift is None or not np.any(shift) else _constant(shift)
-
-    def call(self, inputs: Any) -> Any:
-        inputs = tf.cast(inputs, self.compute_dtype)
-        outputs = inputs if self.scale is None else inputs * tf.constant(self.scale)
-        return self.activation(outputs if self.shift is None else outputs + tf.constant(self.shift))
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        return input_shape
-
-
-def _constant(value: Any) -> Any:
-    """In float32; a single number without axes, so that it broadcasts to tensors of any rank."""
-    array = np.asarray(value, np.float32)
-    return array.reshape(()) if array.size == 1 else array
 
 
 def inference_form(model: keras.Model, batch: int = 1, tt: frozenset[str] = frozenset()) -> Trace:
@@ -68,6 +51,7 @@ def inference_form(model: keras.Model, batch: int = 1, tt: frozenset[str] = froz
     form = trace(model, batch)
     for rewrite in (_without_idle, _with_affine, _without_zero_bias):
         form = rewrite(form)
+    form = _with_loose_bias(form, tt)
     for fold in (_folded, _activated):
         while (smaller := fold(form, tt)) is not form:
             form = smaller
@@ -79,34 +63,41 @@ def _without_idle(form: Trace) -> Trace:
 
 
 def _with_affine(form: Trace) -> Trace:
-    calls = []
+    calls: list[Call] = []
     for call in form.calls:
-        affine = _affine(call)
-        calls.append(call if affine is None else replace(call, layer=affine, kwargs={}, args=call.reads))
+        affine = as_affine(call)
+        if affine is None:
+            calls.append(call)
+            continue
+        (source,) = call.reads
+        if "float" not in source.dtype:
+            made = keras.KerasTensor(source.shape, "float32")
+            calls.append(Call(call.path, Cast(name=affine.name), (source,), {}, made))
+            source = made
+        calls.append(Call(call.path, affine, (source,), {}, call.outputs))
     form = replace(form, calls=tuple(calls))
-    return _spliced(form, [call for call in form.calls if _is_idle_affine(call)])
+    return _spliced(form, [call for call in calls if _is_idle(call)])
 
 
-def _is_idle_affine(call: Call) -> bool:
-    return isinstance(call.layer, Affine) and call.layer.scale is None and call.layer.shift is None
-
-
-def _affine(call: Call) -> Affine | None:
-    """The multiplication and addition that a normalising layer is when it infers; None for any other layer."""
-    layer, name = call.layer, call.path.rsplit("/", 1)[-1]
-    if isinstance(layer, _L.BatchNormalization):
-        wide = [1] * len(call.reads[0].shape)
-        wide[layer.axis] = call.reads[0].shape[layer.axis]
-        spread = np.sqrt(np.asarray(layer.moving_variance, np.float64) + layer.epsilon)
-        scale = (np.asarray(layer.gamma) if layer.scale else 1.0) / spread
-        shift = (np.asarray(layer.beta) if layer.center else 0.0) - np.asarray(layer.moving_mean) * scale
-        return Affine(scale.reshape(wide), shift.reshape(wide), name)
-    if isinstance(layer, _L.Rescaling):
-        return Affine(np.float64(layer.scale), np.float64(layer.offset), name)
-    if isinstance(layer, _L.Normalization) and not layer.invert:
-        spread = np.maximum(np.sqrt(np.asarray(layer.variance, np.float64)), keras.config.epsilon())
-        return Affine(1 / spread, -np.asarray(layer.mean) / spread, name)
-    return None
+def _with_loose_bias(form: Trace, tt: frozenset[str]) -> Trace:
+    """A TT layer's bias and activation stand behind its last product: an affine step of their own, in its name."""
+    calls: list[Call] = []
+    twins: dict[int, Any] = {}
+    for call in form.calls:
+        layer = call.layer
+        if not (isinstance(layer, TTDense) or call.path in tt):
+            calls.append(call)
+            continue
+        if id(layer) not in twins:
+            weights = layer.get_weights()
+            bare = weights[:-1] if layer.use_bias else weights
+            twins[id(layer)] = _twin(call, bare, use_bias=False, activation=keras.activations.linear)
+        bias = np.asarray(layer.bias) if layer.use_bias else None
+        late = Affine(None, bias, call.path.rsplit("/", 1)[-1], layer.activation)
+        made = keras.KerasTensor(call.writes[0].shape, call.writes[0].dtype)
+        calls.append(replace(call, layer=twins[id(layer)], outputs=made))
+        calls.append(Call(call.path, late, (made,), {}, call.outputs))
+    return _spliced(replace(form, calls=tuple(calls)), [call for call in calls if _is_idle(call)])
 
 
 def _without_zero_bias(form: Trace) -> Trace:
@@ -125,27 +116,48 @@ def _folded(form: Trace, tt: frozenset[str]) -> Trace:
     for call in form.calls:
         if not isinstance(call.layer, Affine):
             continue
-        if _is_idle_affine(call):
+        if _is_idle(call):
             return _spliced(form, [call])
-        before = next((other for other in form.calls if any(made is call.reads[0] for made in other.writes)), None)
+        pairs = _pairs(call, form)
+        backward = [(before, late, _into_previous(before, late, tt)) for before, late in pairs]
+        if backward and all(folded is not None for _, _, folded in backward):
+            for before, late, folded in backward:
+                form = _merged(form, before, late, folded or ())
+            return form
         after = form.readers(call.writes[0])
-        private = form.readers(call.reads[0]) == (call,) and not _is_output(call.reads[0], form)
-        if before is not None and _alone(before, form) and private:
-            folded = _into_previous(before, call, tt)
-            if folded is not None:
-                return _merged(form, before, call, folded)
         if len(after) == 1 and _alone(after[0], form) and not _is_output(call.writes[0], form):
-            folded = _into_next(call, after[0], tt)
-            if folded is not None:
-                return _merged(form, call, after[0], folded)
+            forward = _into_next(call, after[0], tt)
+            if forward is not None:
+                return _merged(form, call, after[0], forward)
     return form
+
+
+def _pairs(affine: Call, form: Trace) -> list[tuple[Call, Call]]:
+    """The call before an affine step, and every other call of that layer, each with the same affine step behind it.
+
+    Empty when some call has something else behind it, or hands its result to more than one.
+    """
+    before = _before(affine, form)
+    if before is None:
+        return []
+    pairs = []
+    for call in form.calls_of(before.layer):
+        after = form.readers(call.writes[0])
+        if len(after) != 1 or not isinstance(after[0].layer, Affine) or _is_output(call.writes[0], form):
+            return []
+        pairs.append((call, after[0]))
+    return pairs if len({late.path for _, late in pairs}) == 1 else []
+
+
+def _before(call: Call, form: Trace) -> Call | None:
+    return next((other for other in form.calls if any(made is call.reads[0] for made in other.writes)), None)
 
 
 def _activated(form: Trace, tt: frozenset[str]) -> Trace:
     """The form with one more activation taken over by the layer before it; the very same form at the end."""
     for call in form.calls:
         activation = _activation(call.layer)
-        before = next((other for other in form.calls if any(made is call.reads[0] for made in other.writes)), None)
+        before = _before(call, form)
         if activation is None or before is None or _is_output(call.reads[0], form):
             continue
         if _ends_linear(before.layer) and _alone(before, form) and form.readers(call.reads[0]) == (call,):
@@ -172,37 +184,38 @@ def _with_activation(before: Call, call: Call, activation: Any) -> Call:
 
 
 def _into_previous(before: Call, affine: Call, tt: frozenset[str]) -> tuple[Call, ...] | None:
-    """`before`, then the affine step, as fewer or cheaper calls. None when they stay as they are."""
+    """`before`, then the affine step, as one call. None when they stay two.
+
+    A scale for each of a TT layer's Y outputs is no product of factors for y_1 ... y_L: it cannot join a core.
+    """
     layer, scale, shift = before.layer, affine.layer.scale, affine.layer.shift
     if isinstance(layer, Affine) and _is_linear(layer.activation):
-        return (_between(before, affine, _chained(layer, affine.layer)),)
-    if not _is_product(layer) or not _is_linear(layer.activation):
+        return (_between(before, affine, layer.then(affine.layer)),)
+    foldable = _is_product(layer) or type(layer) in _SPELLED_OUT
+    if not foldable or isinstance(layer, TTDense) or before.path in tt or not _is_linear(layer.activation):
         return None
-    bias = np.asarray(layer.bias) if layer.use_bias else np.zeros(1, np.float32)
-    if isinstance(layer, TTDense) or before.path in tt:
-        # A scale for each of the Y outputs is no product of factors for y_1 ... y_L: it cannot join a core.
-        if not layer.use_bias:
-            return None
-        bare = replace(before, layer=_twin(before, layer.get_weights()[:-1], use_bias=False))
-        late = Affine(scale, _chained(Affine(None, bias, affine.layer.name), affine.layer).shift, affine.layer.name)
-        return bare, replace(affine, layer=late)
     outputs = before.writes[0].shape[-1]
-    factor = _per_channel(scale, outputs, len(before.writes[0].shape), 1.0)
-    offset = _per_channel(shift, outputs, len(before.writes[0].shape), 0.0)
+    factor = per_channel(scale, outputs, len(before.writes[0].shape), 1.0)
+    offset = per_channel(shift, outputs, len(before.writes[0].shape), 0.0)
     if factor is None or offset is None or getattr(layer, "data_format", None) == "channels_first":
         return None
-    kernel = np.asarray(layer.kernel)
+    bias = np.asarray(layer.bias) if layer.use_bias else np.zeros(1, np.float32)
+    kernels = layer.get_weights()[:-1] if layer.use_bias else layer.get_weights()
     if isinstance(layer, _L.DepthwiseConv2D):
-        kernel = kernel * factor.reshape(kernel.shape[-2:])
+        kernels[-1] = kernels[-1] * factor.reshape(kernels[-1].shape[-2:])
+    elif isinstance(layer, _L.Conv2DTranspose):
+        kernels[-1] = kernels[-1] * factor[:, None]
     else:
-        kernel = kernel * factor
-    twin = _twin(before, [kernel, np.broadcast_to(bias * factor + offset, (outputs,))], use_bias=True)
-    return (_between(before, affine, twin),)
+        kernels[-1] = kernels[-1] * factor
+    total = np.broadcast_to(bias * factor + offset, (outputs,))
+    return (_between(before, affine, _twin(before, [*kernels, total], use_bias=True)),)
 
 
 def _into_next(affine: Call, after: Call, tt: frozenset[str]) -> tuple[Call, ...] | None:
     """The affine step, then `after`, as fewer calls or the other way round. None when they stay as they are."""
     layer, scale, shift = after.layer, affine.layer.scale, affine.layer.shift
+    if not _is_linear(affine.layer.activation):
+        return None
     if isinstance(layer, _REARRANGING):
         if shift is not None or scale.size > 1:
             return None
@@ -216,10 +229,12 @@ def _into_next(affine: Call, after: Call, tt: frozenset[str]) -> tuple[Call, ...
         return (_between(affine, after, _twin(after, [cores[0] * scale, *cores[1:]])),)
     if isinstance(layer, _L.Dense) and len(affine.reads[0].shape) == 2:
         inputs = affine.reads[0].shape[-1]
-        factor, offset = _per_channel(scale, inputs, 2, 1.0), _per_channel(shift, inputs, 2, 0.0)
+        factor, offset = per_channel(scale, inputs, 2, 1.0), per_channel(shift, inputs, 2, 0.0)
         if factor is None or offset is None or (after.path in tt and not (uniform and shift is None)):
             return None
         kernel, *bias = layer.get_weights()
+        if shift is None:
+            return (_between(affine, after, _twin(after, [kernel * factor[:, None], *bias])),)
         total = offset @ kernel + (bias[0] if bias else 0)
         return (_between(affine, after, _twin(after, [kernel * factor[:, None], total], use_bias=True)),)
     if isinstance(layer, _CONVOLUTIONS) and shift is None and uniform:
@@ -234,25 +249,6 @@ def _twin(call: Call, weights: list[Any], **changes: Any) -> Any:
     twin.build(call.reads[0].shape)
     twin.set_weights(weights)
     return twin
-
-
-def _chained(first: Affine, second: Affine) -> Affine:
-    scale = 1.0 if second.scale is None else second.scale
-    return Affine(
-        (1.0 if first.scale is None else first.scale) * scale,
-        (0.0 if first.shift is None else first.shift) * scale + (0.0 if second.shift is None else second.shift),
-        second.name,
-    )
-
-
-def _per_channel(value: Any, channels: int, rank: int, neutral: float) -> Any:
-    """A broadcasting constant as one number a channel; None when it varies along another axis than the last."""
-    if value is None:
-        return np.full(channels, neutral, np.float32)
-    wide = np.reshape(value, (1,) * (rank - np.ndim(value)) + np.shape(value))
-    if any(size > 1 for size in wide.shape[:-1]):
-        return None
-    return np.broadcast_to(wide.reshape(-1), (channels,))
 
 
 def _between(first: Call, last: Call, layer: Any) -> Call:
@@ -306,8 +302,12 @@ def _is_product(layer: Any) -> bool:
 
 def _ends_linear(layer: Any) -> bool:
     """Whether the last thing that the layer does is to apply its activation, and that does nothing."""
-    known = _is_product(layer) or type(layer) in (Affine, _L.SeparableConv2D, _L.Conv2DTranspose)
+    known = _is_product(layer) or type(layer) in (Affine, *_SPELLED_OUT)
     return known and _is_linear(layer.activation)
+
+
+def _is_idle(call: Call) -> bool:
+    return isinstance(call.layer, Affine) and call.layer.is_idle
 
 
 def _is_linear(activation: Any) -> bool:

@@ -175,7 +175,7 @@ def _uncompiled(model: keras.Model) -> Iterator[None]:
 
 
 def _compilation(model: keras.Model) -> dict[str, Any]:
-    """The arguments of `compile` that make another model train as this one: the same losses, a fresh optimiser and metrics.
+    """What to compile another model with, to train as this one: its losses, and a fresh optimiser and metrics.
 
     `get_compile_config` will not do: it cannot hold a function of the user's own, and some losses forget what they
     were given (Huber its delta).

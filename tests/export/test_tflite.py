@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import exported as zoo
@@ -18,7 +19,7 @@ from exported import TFLITE, L
 from edgett.device import local
 from edgett.errors import ToolError
 from edgett.export import tflite
-from edgett.export.check import compare_outputs
+from edgett.export.check import compare, compare_outputs
 from edgett.nn.tt_dense import TTDense
 from edgett.space.graph import arena_bytes, live_bytes
 
@@ -86,6 +87,53 @@ def test_a_model_that_tflite_cannot_hold_is_a_tool_error(tmp_path: Path) -> None
     with pytest.raises(ToolError, match="converter refuses"):
         zoo.export(keras.Model(inputs, outputs), TFLITE, 1, tmp_path / "none.tflite")
     assert not list(tmp_path.iterdir())
+
+
+def _siamese() -> keras.Model:
+    layers = [L.Dense(6), L.BatchNormalization(), L.ReLU(), L.Dense(3)]
+    encoder = keras.Sequential([keras.Input((8,)), *layers])
+    a, b = keras.Input((8,)), keras.Input((8,))
+    return keras.Model([a, b], L.Subtract()([encoder(a), encoder(b)]))
+
+
+def _scaled_by_operators() -> keras.Model:
+    inputs = keras.Input((6,))
+    return keras.Model(inputs, L.Dense(3)(inputs * 2.0 - 1.0))
+
+
+def _rescaled_before_shared() -> keras.Model:
+    inputs, dense = keras.Input((6,)), L.Dense(6)
+    return keras.Model(inputs, dense(dense(L.Rescaling(1 / 255.0, offset=-0.5)(inputs))))
+
+
+def _norm_behind_convolutions() -> keras.Model:
+    layers = [
+        L.SeparableConv2D(4, 3),
+        L.BatchNormalization(),
+        L.ReLU(),
+        L.Conv2DTranspose(4, 3),
+        L.BatchNormalization(),
+    ]
+    return keras.Sequential([keras.Input((9, 8, 3)), *layers])
+
+
+def _tt_before_dense() -> keras.Model:
+    layers = [TTDense((2, 6), (4, 3), (1, 2, 1), "first_last"), L.Dense(3)]
+    return keras.Sequential([keras.Input((12,)), *layers])
+
+
+def _bytes() -> keras.Model:
+    inputs = keras.Input((8, 8, 3), dtype="uint8", name="image")
+    return keras.Model(inputs, L.Conv2D(4, 3, padding="same")(L.Rescaling(1 / 255.0)(inputs)))
+
+
+@pytest.mark.parametrize(
+    "build",
+    [_siamese, _scaled_by_operators, _norm_behind_convolutions, _tt_before_dense, _bytes],
+)
+def test_what_the_converter_folds_is_folded_before(build: Callable[[], keras.Model], tmp_path: Path) -> None:
+    made = zoo.export(zoo.lively(build()), TFLITE, 1, tmp_path / "folded.tflite")
+    assert compare(made.predicted, tflite.read(made.path, made.owners), "folded").mismatches == ()
 
 
 MICRO = """

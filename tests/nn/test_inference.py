@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -147,8 +148,8 @@ ZOO: dict[str, tuple[Callable[[], keras.Model], list[str]]] = {
         lambda: chain((6, 5, 2), L.DepthwiseConv2D(3, depth_multiplier=3, name="conv"), bn(), L.ReLU()),
         ["conv"],
     ),
-    "separable, bn": (lambda: chain((6, 5, 2), L.SeparableConv2D(3, 3, name="conv"), bn()), ["conv", "bn"]),
-    "transposed, bn": (lambda: chain((6, 5, 2), L.Conv2DTranspose(3, 3, name="conv"), bn()), ["conv", "bn"]),
+    "separable, bn": (lambda: chain((6, 5, 2), L.SeparableConv2D(3, 3, name="conv"), bn()), ["conv"]),
+    "transposed, bn": (lambda: chain((6, 5, 2), L.Conv2DTranspose(3, 3, name="conv"), bn()), ["conv"]),
     "conv, bn, pool, flatten, dense": (
         lambda: chain((6, 5, 2), conv(), bn(), L.MaxPooling2D(name="pool"), L.Flatten(name="flat"), dense()),
         ["conv", "pool", "flat", "fc"],
@@ -168,7 +169,7 @@ ZOO: dict[str, tuple[Callable[[], keras.Model], list[str]]] = {
         ["flat", "fc"],
     ),
     "shifted, dense": (lambda: chain((6,), L.Rescaling(0.25, -1.0), dense()), ["fc"]),
-    "bytes, dense": (lambda: chain((6,), L.Rescaling(1 / 255), dense(), dtype="uint8"), ["fc"]),
+    "bytes, dense": (lambda: chain((6,), L.Rescaling(1 / 255), dense(), dtype="uint8"), ["rescaling", "fc"]),
     "bytes, shifted, conv": (
         lambda: chain((6, 5, 2), L.Rescaling(1 / 127.5, -1, name="scale"), conv(), dtype="uint8"),
         ["scale", "conv"],
@@ -225,7 +226,7 @@ ZOO: dict[str, tuple[Callable[[], keras.Model], list[str]]] = {
     "relu for one of two": (lambda: branching(activated_for_two), ["fc", "relu", "add"]),
     "residual": (lambda: branching(residual), ["fc1", "fc2", "add", "end"]),
     "nested": (lambda: branching(nested), ["inner/fc", "last"]),
-    "operations": (lambda: branching(lambda x: dense()(x * 2 + 1) - 0.5), ["multiply", "add", "fc", "subtract"]),
+    "operations": (lambda: branching(lambda x: dense()(x * 2 + 1) - 0.5), ["fc"]),
     "a recurrent layer is no product": (lambda: branching(recurrent, 4, 3), ["rnn", "relu"]),
     "a kind of dense of its own": (lambda: chain((6,), Halved(4, name="fc"), bn()), ["fc", "bn"]),
     "a layer with an activation inside": (
@@ -278,7 +279,8 @@ def assert_same(model: keras.Model, form: Trace, batch: int) -> None:
 
 
 def folded(form: Trace) -> list[str]:
-    return [call.path for call in form.calls]
+    """The paths of what is left; a train and its bias, or a cast and its scale, are neighbours of one path."""
+    return [path for path, _ in itertools.groupby(call.path for call in form.calls)]
 
 
 @pytest.mark.parametrize("name", ZOO)
@@ -304,7 +306,7 @@ def test_nothing_is_folded_into_a_layer_that_will_be_a_train(name: str) -> None:
     assert every
     form = inference_form(model, 2, every)
     assert_same(model, form, 2)
-    kernels = {call.path: np.asarray(call.layer.kernel) for call in form.calls if call.path in every}
+    kernels = {call.path: np.asarray(call.layer.kernel) for call in form.calls if isinstance(call.layer, L.Dense)}
     originals = {path: _layer(model, path) for path in every}
     for path, kernel in kernels.items():
         np.testing.assert_array_equal(kernel, originals[path].kernel)

@@ -1,0 +1,47 @@
+"""Targets on the screen and as documents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from conftest import Answer
+
+Call = Callable[..., Answer]
+
+
+def test_list(edgett: Call) -> None:
+    names = [row["name"] for row in edgett("targets", "list", "--json").document["targets"]]
+
+    assert {"cortex-a53", "cortex-m4", "host"} <= set(names)
+    assert names == sorted(names)
+    drawn = edgett("targets", "list").out
+    assert all(name in drawn for name in names)
+
+
+def test_show_explains_every_field(edgett: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    document = edgett("targets", "show", "cortex-m4", "--json").document
+
+    assert document["name"] == "cortex-m4"
+    assert all(set(field) == {"key", "value", "meaning", "origin"} for field in document["fields"])
+    assert all(field["meaning"] for field in document["fields"])
+    drawn = "".join(edgett("targets", "show", "cortex-m4").out.split())
+    for field in document["fields"]:
+        assert field["key"] in drawn
+    for address in document["sources"].values():
+        assert address in drawn
+
+
+def test_show_of_an_unknown_one(edgett: Call) -> None:
+    answer = edgett("targets", "show", "cortex-m5", "--json")
+
+    assert answer.code == 3
+    assert "cortex-m55" in answer.document["error"]["cure"]
+
+
+def test_check_of_a_file_that_is_missing(edgett: Call) -> None:
+    answer = edgett("targets", "check", "none.toml", "--json")
+
+    assert answer.code == 3
+    assert "none.toml" in answer.document["error"]["message"]

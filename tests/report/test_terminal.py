@@ -1,0 +1,108 @@
+"""What a person reads, at the widths of terminals."""
+
+from __future__ import annotations
+
+import copy
+import io
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from conftest import Finished
+from rich.console import Console, RenderableType
+
+from edgett.report import terminal
+
+
+def drawn(draw: Callable[[Mapping[str, Any]], RenderableType], document: Mapping[str, Any], width: int = 100) -> str:
+    out = io.StringIO()
+    Console(file=out, width=width).print(draw(document))
+    return out.getvalue()
+
+
+@pytest.fixture
+def document(finished: Finished) -> dict[str, Any]:
+    return copy.deepcopy(finished.document) | {"run": "runs/tiny-cortex-a53-1"}
+
+
+def big(document: dict[str, Any]) -> dict[str, Any]:
+    """The figures of a large network."""
+    for model in (document["baseline"], *document["picks"].values()):
+        model |= {"params": 39_980_000, "flops": 332_480_000, "macs": 166_240_000}
+        model["artifacts"]["tflite"]["bytes"] = 159_930_000
+    return document
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 200])
+@pytest.mark.parametrize("size", [lambda document: document, big], ids=["tiny", "large"])
+def test_numbers_stay_in_one_piece(document: dict[str, Any], width: int, size: Callable[..., dict[str, Any]]) -> None:
+    text = drawn(terminal.compressed, size(document), width)
+
+    assert max(map(len, text.splitlines())) <= width
+    for model in (document["baseline"], *document["picks"].values()):
+        for name in ("params", "flops", "macs", "peak_activation_bytes"):
+            assert f"{model[name]:,}" in text
+
+
+def test_every_output_is_shown_with_its_metric(document: dict[str, Any]) -> None:
+    for model in (document["baseline"], *document["picks"].values()):
+        for name in ("accuracy", "test_accuracy"):
+            model[name] = [{"output": output, "metric": "accuracy", "value": 0.5} for output in ("hour", "minute")]
+
+    text = drawn(terminal.compressed, document)
+
+    assert all(f"{output}: accuracy, {part}" in text for output in ("hour", "minute") for part in ("val.", "test"))
+
+
+def test_verdicts(document: dict[str, Any]) -> None:
+    document["constraints"] = [
+        {"name": "model_bytes", "limit": 2048, "value": 1024, "holds": True},
+        {"name": "latency_ms", "limit": 2.5, "value": None, "holds": None},
+        {"name": "accuracy_drop_pp", "limit": 1.5, "value": 3.25, "holds": False},
+    ]
+
+    lines = drawn(terminal.compressed, document).splitlines()
+
+    assert any(line.split() == ["model_bytes", "2,048", "1,024", "holds"] for line in lines)
+    assert any(line.split() == ["latency_ms", "2.50", "not", "checked"] for line in lines)
+    assert any(line.split() == ["accuracy_drop_pp", "1.50", "3.25", "broken"] for line in lines)
+
+
+def test_what_differs_is_told(document: dict[str, Any]) -> None:
+    path, item = next(iter(document["check"]["artifacts"].items()))
+    item |= {"ok": False, "mismatches": ["baseline.tflite, layer wide, FLOPs: predicted 10, found 11"]}
+    item["flops"] = {"predicted": 10, "found": 11}
+    item["partial"] = ["SIN"]
+    item["numerics"]["l2_relative"] = None
+
+    text = drawn(terminal.check, document["check"])
+
+    for words in (
+        "10 != 11",
+        "differs",
+        "layer wide, FLOPs: predicted 10, found 11",
+        "no rule counts SIN",
+        "not finite",
+    ):
+        assert words in text
+    assert path.removeprefix("artifacts/") in text
+
+
+def test_markup_in_names_is_text(document: dict[str, Any]) -> None:
+    document["layers"][0]["name"] = "[red]fc[/]"
+    document["layers"][-1]["name"] = "[bold]"
+    document["target"]["title"] = "[link]"
+    document["run"] = "runs/[odd]"
+
+    text = drawn(terminal.compressed, document)
+
+    assert "[red]fc[/]" in text and "left alone: [bold]" in text and "[link]" in text and "runs/[odd]/" in text
+
+
+def test_equal_picks_share_their_files(document: dict[str, Any]) -> None:
+    document["artifacts"] = {"baseline": ["a/b.tflite"]} | {name: ["a/r.tflite"] for name in document["picks"]}
+
+    text = drawn(terminal.compressed, document)
+
+    assert text.count("a/r.tflite") == 1
+    assert "highest accuracy, lowest memory, lowest FLOPs, recommended:" in text

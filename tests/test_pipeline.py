@@ -1,0 +1,162 @@
+"""The whole way for models of other kinds: regression, several outputs, nested, without bias, normalised after."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import edgett
+from edgett.errors import CheckFailed, ModelError
+from edgett.pipeline import Outcome
+from edgett.report import document
+
+OPTIONS: dict[str, Any] = {
+    "target": "host", "ranks": "2,8", "limit": 1, "epochs": 1, "batch_size": 64, "max_drop": 100.0,
+    "model_bytes": "100 %", "flops": "200 %", "share": 0.05,
+}  # fmt: skip
+
+
+def signals(count: int = 320) -> np.ndarray:
+    return np.random.default_rng(3).normal(size=(count, 48)).astype(np.float32)
+
+
+def checked(outcome: Outcome) -> dict[str, Any]:
+    """The document of an outcome whose files are what was predicted."""
+    written = document.compressed(outcome)
+    assert written["check"]["ok"] is True
+    for item in written["check"]["artifacts"].values():
+        assert item["partial"] == []
+    return written
+
+
+def test_regression_is_judged_by_its_own_metric_and_the_drop_is_relative(tmp_path: Path) -> None:
+    import keras
+
+    keras.utils.set_random_seed(0)
+    body = [keras.Input((48,)), keras.layers.Dense(32, activation="tanh"), keras.layers.Dense(1)]
+    model = keras.Sequential(body)
+    model.compile("adam", "mse", metrics=["mae"])
+    x = signals()
+    y = x[:, :4].sum(axis=1)
+    model.fit(x, y, epochs=3, verbose=0)
+    data = {"x_train": x, "y_train": y, "x_test": x[:64], "y_test": y[:64]}
+
+    outcome = edgett.compress(model, data, out=tmp_path / "run", **OPTIONS)
+
+    written = checked(outcome)
+    assert "in % of the baseline" in written["judged_by"]
+    dense, trial = outcome.baseline.scores[0], outcome.trials[0]
+    assert dense.relative and not dense.higher_is_better
+    expected = 100 * (trial.quality.scores[0].value - dense.value) / dense.value
+    np.testing.assert_allclose(trial.drop, expected, rtol=1e-12)
+
+
+def test_two_outputs_nested_without_bias_and_normalised_after(tmp_path: Path) -> None:
+    import keras
+
+    keras.utils.set_random_seed(0)
+    inside = keras.Sequential(
+        [
+            keras.Input((48,)),
+            keras.layers.Dense(40, use_bias=False, name="fc"),
+            keras.layers.BatchNormalization(),
+            keras.layers.ReLU(),
+        ],
+        name="inside",
+    )
+    signal = keras.Input((48,), name="signal")
+    shared = inside(signal)
+    side = keras.layers.Dense(3, activation="softmax", name="side")(shared)
+    height = keras.layers.Dense(1, name="height")(shared)
+    model = keras.Model(signal, {"side": side, "height": height})
+    losses = {"side": "sparse_categorical_crossentropy", "height": "mse"}
+    model.compile("adam", losses, metrics={"side": ["accuracy"], "height": ["mae"]})
+    x = signals()
+    y = {"side": np.digitize(x[:, 0], (-0.5, 0.5)), "height": x[:, 1]}
+    model.fit(x, y, epochs=2, verbose=0)
+    data = {f"{name}_{part}": x for name in ("x",) for part in ("train", "test")}
+    data |= {f"y_{part}.{name}": labels for name, labels in y.items() for part in ("train", "test")}
+
+    outcome = edgett.compress(model, data, out=tmp_path / "run", **OPTIONS)
+
+    written = checked(outcome)
+    assert [layer["name"] for layer in written["layers"] if layer["excluded"] is None] == ["inside/fc"]
+    outputs = {score.output: score for score in outcome.baseline.scores}
+    assert set(outputs) == {"side", "height"}
+    trial = outcome.trials[0]
+    alone = []
+    for score in trial.quality.scores:
+        dense = outputs[score.output]
+        worse = dense.value - score.value if score.higher_is_better else score.value - dense.value
+        alone.append(100 * worse / (dense.value if score.relative else 1))
+    np.testing.assert_allclose(trial.drop, max(alone), rtol=1e-12)
+
+
+def test_model_without_dense_layers_is_refused(tmp_path: Path) -> None:
+    import keras
+
+    model = keras.Sequential([keras.Input((48,)), keras.layers.ReLU(), keras.layers.Softmax()])
+    x = signals(64)
+    data = {"x_train": x, "y_train": np.arange(64) % 48, "x_test": x, "y_test": np.arange(64) % 48}
+
+    with pytest.raises(ModelError, match="the model has none"):
+        edgett.compress(model, data, out=tmp_path / "run", **OPTIONS)
+    assert not (tmp_path / "run").exists()
+
+
+def test_artefact_that_is_not_what_was_predicted_fails_and_says_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import keras
+
+    from edgett.device import local
+
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((48,)), keras.layers.Dense(32, "relu"), keras.layers.Dense(4, "softmax")])
+    x = signals(128)
+    data = {"x_train": x, "y_train": np.arange(128) % 4, "x_test": x, "y_test": np.arange(128) % 4}
+    run = local.run
+    monkeypatch.setattr(local, "run", lambda *a: {name: array + 0.01 for name, array in run(*a).items()})
+
+    with pytest.raises(CheckFailed, match=r"baseline\.tflite: outputs differ from Keras's by \d\.\de-0\d"):
+        edgett.compress(model, data, out=tmp_path / "run", **OPTIONS)
+    assert '"ok": false' in (tmp_path / "run" / "check.json").read_text()
+
+
+def test_linear_layer_before_another(tmp_path: Path) -> None:
+    """TFLite's converter would fold the bias of the first into the second."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((48,)), keras.layers.Dense(32), keras.layers.Dense(4, "softmax")])
+    x = signals(128)
+    data = {"x_train": x, "y_train": np.arange(128) % 4, "x_test": x, "y_test": np.arange(128) % 4}
+
+    checked(edgett.compress(model, data, out=tmp_path / "run", **OPTIONS))
+
+
+def test_file_over_the_budget_gives_way_and_is_told_with_its_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The prediction is made far too small: only the files themselves tell."""
+    import keras
+
+    from edgett.space import choose
+
+    monkeypatch.setattr(choose, "FILE_BYTES", -100_000)
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((48,)), keras.layers.Dense(32, "relu"), keras.layers.Dense(4, "softmax")])
+    x = signals(128)
+    data = {"x_train": x, "y_train": np.arange(128) % 4, "x_test": x, "y_test": np.arange(128) % 4}
+
+    outcome = edgett.compress(model, data, out=tmp_path / "run", **OPTIONS | {"limit": 2, "model_bytes": "1 KiB"})
+
+    assert outcome.picks is None and outcome.feasible == 0
+    assert outcome.miss is not None
+    _, _, holding = outcome.miss
+    assert holding.name == "model_bytes" and holding.limit == 1024
+    assert holding.value is not None and holding.value > 1024
+    assert [path.name for path in sorted((tmp_path / "run" / "artifacts").glob("*.tflite"))] == ["baseline.tflite"]
