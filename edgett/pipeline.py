@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgett.errors import CheckFailed, Infeasible, ModelError
+from edgett.errors import CheckFailed, Infeasible, ModelError, ProfileError
 from edgett.inputs import Inputs
 from edgett.project import Job
 from edgett.release import Release, release
@@ -14,7 +14,7 @@ from edgett.run import Run
 from edgett.space import choose
 from edgett.space import explore as space
 from edgett.space.explore import Exploration, Grid
-from edgett.targets import Baseline, Target, constraints, load_target, override
+from edgett.targets import Baseline, DType, Format, Target, constraints, load_target, override
 from edgett.values import Constraints, CostModel, Found, Holding, Meter, Picks, Quality, Solution, Trial
 
 
@@ -45,6 +45,18 @@ class Outcome:
         return sum(choose.feasible(trial, self.limits) for trial in self.trials)
 
 
+def target_of(job: Job) -> Target:
+    """The job's target with its own budget. Raises ProfileError for a target whose files edgett cannot write yet."""
+    target = override(load_target(job.target), **job.budget)
+    runtime = target.runtime
+    if runtime.format is Format.C or runtime.dtype is not DType.FLOAT32:
+        raise ProfileError(
+            f"{target.name} runs {runtime.format.value} in {runtime.dtype.value}, which edgett does not write yet.",
+            'Set format = "tflite" or "onnx" and dtype = "float32" in a copy of the profile.',
+        )
+    return target
+
+
 def explore(found: tuple[Found, ...], grid: Grid, meter: Meter) -> Exploration:
     """Steps 2 to 5 for layers that are known by their sizes alone."""
     with meter.stage("exploring the design space", space.units(found, grid)) as advance:
@@ -60,7 +72,7 @@ def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
 
     finetune.make_deterministic()
     model = inputs.model
-    target = override(load_target(job.target), **job.budget)
+    target = target_of(job)
 
     # 1. Which layers are worth it.
     found = fc_layers(model, Wish(job.share, job.only_layer, job.skip_layer))

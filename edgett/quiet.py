@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import functools
 import logging
@@ -48,5 +49,7 @@ def _flush(*streams: TextIO) -> None:
 
 @functools.cache
 def _sink() -> TextIO:
-    """Never closed: a logger that is made while it is quiet keeps the stream it found."""
-    return open(os.devnull, "w")  # noqa: PTH123
+    """Not closed before the end: a logger that is made while it is quiet keeps the stream it found."""
+    sink = open(os.devnull, "w")  # noqa: PTH123, SIM115
+    atexit.register(sink.close)
+    return sink

@@ -6,12 +6,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from conftest import Finished, Tiny
 
 import edgett
 from edgett.errors import DataError, ProfileError, UsageError
 from edgett.report import document
 from edgett.values import CostModel, EmptyTiles, Layer
+from tests.conftest import Finished, Tiny
 
 
 def test_every_exported_name_is_there_and_lives_where_it_says() -> None:

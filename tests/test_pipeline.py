@@ -107,6 +107,7 @@ def test_model_without_dense_layers_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_artefact_that_is_not_what_was_predicted_fails_and_says_where(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,6 +127,7 @@ def test_artefact_that_is_not_what_was_predicted_fails_and_says_where(
     assert '"ok": false' in (tmp_path / "run" / "check.json").read_text()
 
 
+@pytest.mark.slow
 def test_linear_layer_before_another(tmp_path: Path) -> None:
     """TFLite's converter would fold the bias of the first into the second."""
     import keras
@@ -138,6 +140,7 @@ def test_linear_layer_before_another(tmp_path: Path) -> None:
     checked(edgett.compress(model, data, out=tmp_path / "run", **OPTIONS))
 
 
+@pytest.mark.slow
 def test_file_over_the_budget_gives_way_and_is_told_with_its_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from fractions import Fraction
@@ -239,12 +238,10 @@ class TestMistakes:
         with pytest.raises(ProfileError, match=r"board\.toml cannot be read"):
             load_target(str(tmp_path / "board.toml"))
 
-    @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser reads everything")
-    def test_no_permission(self, tmp_path: Path) -> None:
-        path = write(tmp_path)
-        Path(path).chmod(0)
-        with pytest.raises(ProfileError, match="Permission denied"):
-            load_target(path)
+    def test_a_link_in_a_circle(self, tmp_path: Path) -> None:
+        (tmp_path / "board.toml").symlink_to(tmp_path / "board.toml")
+        with pytest.raises(ProfileError, match=r"board\.toml cannot be read"):
+            load_target(str(tmp_path / "board.toml"))
 
     def test_not_text(self, tmp_path: Path) -> None:
         (tmp_path / "board.toml").write_bytes(b"\xff\xfe\x00")

@@ -16,7 +16,7 @@ import typer
 from edgett.space.tiles import layer_space
 from edgett.values import CostModel, Layer, TTShape
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "space"))
+sys.path.insert(0, str(Path(__file__).parent.parent))  # for the alternative, which lives in the tests
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 
@@ -134,7 +134,7 @@ def _ours(layers: tuple[Layer, ...], model: CostModel) -> None:
 
 
 def _plain(layers: tuple[Layer, ...], model: CostModel) -> None:
-    from enumeration import plain_space
+    from tests.space.enumeration import plain_space
 
     for layer in layers:
         plain_space(layer, RANKS, model, GRID)

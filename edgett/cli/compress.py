@@ -95,16 +95,15 @@ def compress(
 
 
 def _started(given: dict[str, Any], out: Path | None, screen: Screen) -> int:
-    from edgett import session
+    from edgett import pipeline, session
     from edgett.project import load_project, resolve
     from edgett.run import new_path
-    from edgett.targets import load_target, override
 
     project = load_project()
     job, origins = resolve(given, project)
     if origins["model"] == "default":
         screen.say(f"No model is named: this is the built-in {job.model}.")
-    target = override(load_target(job.target), **job.budget)
+    target = pipeline.target_of(job)
     path = out or new_path(job.title, target.name)
     with session.started(path, job, origins) as run:
         screen.say(f"run: {path}\ntarget: {target.name}, {target.title}")

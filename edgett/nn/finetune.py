@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from edgett.nn.data import Data, Split
-from edgett.nn.layers import replace
+from edgett.nn.layers import compilation, replace
 from edgett.nn.ports import by_output, feed, wanted
 from edgett.nn.quality import Judge
 from edgett.nn.tt_dense import TTDense
@@ -66,6 +66,8 @@ class Tuner:
         """The solution fine-tuned, and what came of it. `advance` hears of every batch."""
         started = time.monotonic()
         model = compressed(self.model, solution, self.judge)
+        # Nobody reads the metrics of training, and XLA takes longer to compile than a few epochs win.
+        model.compile(**compilation(model) | {"metrics": None, "weighted_metrics": None, "jit_compile": False})
         epochs = train(model, self.data, self.schedule, advance)
         quality = assess(model, self.data.validation, self.judge)
         drop = quality.drop_from(self.quality)

@@ -74,12 +74,27 @@ def replace(model: keras.Model, shapes: Mapping[str, TTShape], cores: Mapping[st
         for layer, twin in copies:
             _copy_state(layer, twin)
         if model.compiled:
-            clone.compile(**_compilation(model))
+            clone.compile(**compilation(model))
     except (TypeError, ValueError, NotImplementedError) as error:
         raise ModelError(
             f"model {model.name!r} cannot be copied: {error}", "Give every layer of yours a complete get_config()."
         ) from error
     return clone
+
+
+def compilation(model: keras.Model) -> dict[str, Any]:
+    """What to compile another model with, to train as this one: its losses, and a fresh optimiser and metrics.
+
+    `get_compile_config` will not do: it cannot hold a function of the user's own, and some losses forget what they
+    were given (Huber its delta).
+    """
+
+    def fresh(item: Any) -> Any:
+        stateful = isinstance(item, (keras.Metric, keras.Optimizer))
+        return item.__class__.from_config(item.get_config()) if stateful else item
+
+    arguments = {name: keras.tree.map_structure(fresh, value) for name, value in model._compile_config.config.items()}
+    return arguments | {"optimizer": fresh(model.optimizer)}
 
 
 def tt_layers(model: keras.Model) -> dict[str, TTDense]:
@@ -172,21 +187,6 @@ def _uncompiled(model: keras.Model) -> Iterator[None]:
     finally:
         for item in compiled:
             item.compiled = True
-
-
-def _compilation(model: keras.Model) -> dict[str, Any]:
-    """What to compile another model with, to train as this one: its losses, and a fresh optimiser and metrics.
-
-    `get_compile_config` will not do: it cannot hold a function of the user's own, and some losses forget what they
-    were given (Huber its delta).
-    """
-
-    def fresh(item: Any) -> Any:
-        stateful = isinstance(item, (keras.Metric, keras.Optimizer))
-        return item.__class__.from_config(item.get_config()) if stateful else item
-
-    arguments = {name: keras.tree.map_structure(fresh, value) for name, value in model._compile_config.config.items()}
-    return arguments | {"optimizer": fresh(model.optimizer)}
 
 
 def _once(copy: Any) -> Any:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from edgett.space import cost
 from edgett.space.choose import holdings
 from edgett.space.explore import Exploration
-from edgett.values import Constraints, Cost, Quality, Solution, Trial, TTShape
+from edgett.values import Constraints, Cost, Holding, Quality, Solution, Trial, TTShape
 
 if TYPE_CHECKING:
     from edgett.pipeline import Outcome
@@ -58,9 +59,6 @@ def compressed(outcome: Outcome) -> dict[str, Any]:
     """The document of `compress`. The picks hold neither times nor absolute paths."""
     release, limits, dense = outcome.release, outcome.limits, outcome.dense
     picks = outcome.picks.named() if outcome.picks else {}
-    judged = [outcome.picks.recommended] if outcome.picks else []
-    shown = judged[0].solution if judged else outcome.miss[0] if outcome.miss else dense
-    drop = judged[0].drop if judged else outcome.miss[1] if outcome.miss else None
     return explored(outcome.exploration) | {
         "run": str(outcome.path),
         "model": outcome.job.model,
@@ -79,7 +77,7 @@ def compressed(outcome: Outcome) -> dict[str, Any]:
         },
         "constraints": [
             {"name": item.name, "limit": item.limit, "value": _number(item.value), "holds": item.holds}
-            for item in holdings(shown, drop, limits)
+            for item in _holdings(outcome)
         ],
         "objective": limits.objective.value,
         "nearest_miss": _miss(outcome),
@@ -174,6 +172,17 @@ def _released(release: Release, name: str) -> dict[str, Any]:
         "artifacts": {item.path.suffix[1:]: {"path": str(item.path), "bytes": item.bytes, "sha256": item.sha256}
                       for item in release.artifacts.get(name, ())},
     }  # fmt: skip
+
+
+def _holdings(outcome: Outcome) -> tuple[Holding, ...]:
+    """What the recommended solution, its file as it was written, or else the nearest miss makes of the constraints."""
+    if outcome.picks is None:
+        solution, drop = outcome.miss[:2] if outcome.miss else (outcome.dense, None)
+        return holdings(solution, drop, outcome.limits)
+    pick, suffix = outcome.picks.recommended, f".{outcome.target.runtime.format.value}"
+    written = [item.bytes for item in outcome.release.artifacts["recommended"] if item.path.suffix == suffix]
+    solution = replace(pick.solution, file_bytes=written[0]) if written else pick.solution
+    return holdings(solution, pick.drop, outcome.limits)
 
 
 def _miss(outcome: Outcome) -> dict[str, Any] | None:

@@ -60,7 +60,8 @@ def explore(found: Sequence[Found], grid: Grid, advance: Callable[[int], None] =
         if key not in known:
             known[key] = layer_space(item.layer, grid.max_ranks, grid.model, grid.size, advance)
         space = known[key]
-        layers.append((Found(item.layer, space.reason), space))
+        reason = space.reason and space.reason.removeprefix(f"{item.layer.inputs}x{item.layer.outputs}: ")
+        layers.append((Found(item.layer, reason), space))
     taken = [space for item, space in layers if space is not None and item.excluded is None]
     return Exploration(grid, tuple(layers), joint(taken, grid.size, grid.empty))
 

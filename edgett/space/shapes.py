@@ -12,6 +12,9 @@ from functools import cache
 from edgett.errors import UsageError
 from edgett.values import Layer, TTShape
 
+MOST_RANKS = 4096
+"""How many max ranks can be tried at once."""
+
 
 def divisors(number: int) -> list[int]:
     """Every divisor of `number`, ascending, 1 and itself included."""
@@ -119,6 +122,8 @@ def parse_ranks(text: str) -> tuple[int, ...]:
         first, last, step = (*map(int, text.split(":")), 1)[:3]
         if step < 1 or last < first:
             raise UsageError(f"Ranks {text!r} name no rank: from {first} to {last} in steps of {step}.", cure=cure)
+        if (last - first) // step >= MOST_RANKS:
+            raise UsageError(f"Ranks {text!r} are more than the {MOST_RANKS} that can be tried.", cure=cure)
         ranks = tuple(range(first, last + 1, step))
     elif re.fullmatch(r"\d+(,\d+)*", text):
         ranks = tuple(map(int, text.split(",")))

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Answer, Tiny
+
+from tests.conftest import Answer, Tiny
 
 Call = Callable[..., Answer]
 

@@ -13,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import EASY, Answer, Finished, Tiny
+
+from tests.conftest import EASY, Answer, Finished, Tiny
 
 Call = Callable[..., Answer]
 PICKS = ("highest_accuracy", "lowest_memory", "lowest_flops", "recommended")
@@ -294,6 +295,7 @@ def test_planted_fault_in_the_prediction_fails_the_cross_check(
     assert json.loads((place / "check.json").read_text())["ok"] is False
 
 
+@pytest.mark.slow
 def test_default_run_directory_counts_up(edgett: Call, tiny: Tiny, tmp_path: Path) -> None:
     (tmp_path / "runs" / "tiny-cortex-a53-1").mkdir(parents=True)
 

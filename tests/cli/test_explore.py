@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Answer, Tiny
+
+from tests.conftest import Answer, Tiny
 
 Call = Callable[..., Answer]
 

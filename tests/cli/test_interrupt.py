@@ -13,9 +13,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import EASY, Answer, Finished, Tiny
 
 from edgett.run import Run
+from tests.conftest import EASY, Answer, Finished, Tiny
 
 Call = Callable[..., Answer]
 PATIENCE = 240

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Answer, Finished
+
+from tests.conftest import Answer, Finished
 
 Call = Callable[..., Answer]
 

@@ -11,7 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from conftest import Answer, Tiny
+
+from tests.conftest import Answer, Tiny
 
 Call = Callable[..., Answer]
 COMMANDS = ("compress", "explore", "export", "check", "targets list", "targets show", "targets check")

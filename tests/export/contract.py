@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import exported as zoo
 import numpy as np
 import pytest
-from exported import CASES, COMPARED, Exported, Format
 
 from edgett.device import local
 from edgett.errors import ToolError
@@ -15,6 +13,8 @@ from edgett.export.check import compare, compare_outputs
 from edgett.export.owners import UNKNOWN
 from edgett.nn import ports
 from edgett.space.graph import Graph, arena_bytes, live_bytes
+from tests.export import exported as zoo
+from tests.export.exported import CASES, COMPARED, Exported, Format
 
 FORBIDDEN = {"EINSUM", "BATCHMATMUL", "SPLIT", "SPLITV", "PACK", "STACK", "UNPACK", "GATHER", "LOOP", "WHILE"}
 WHOLE = [name for name, case in CASES.items() if not case.partial]

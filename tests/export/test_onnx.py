@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import exported as zoo
 import keras
 import numpy as np
 import onnx as library
 import pytest
-from contract import WHOLE, ExporterContract
-from exported import CASES, ONNX, L
 from onnx import numpy_helper
 
 from edgett.errors import ToolError
+from tests.export import exported as zoo
+from tests.export.contract import WHOLE, ExporterContract
+from tests.export.exported import CASES, ONNX, L
 
 
 class TestOnnx(ExporterContract):

@@ -8,13 +8,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import exported as zoo
 import keras
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
-from contract import WHOLE, ExporterContract
-from exported import TFLITE, L
 
 from edgett.device import local
 from edgett.errors import ToolError
@@ -22,6 +19,9 @@ from edgett.export import tflite
 from edgett.export.check import compare, compare_outputs
 from edgett.nn.tt_dense import TTDense
 from edgett.space.graph import arena_bytes, live_bytes
+from tests.export import exported as zoo
+from tests.export.contract import WHOLE, ExporterContract
+from tests.export.exported import TFLITE, L
 
 
 class TestTFLite(ExporterContract):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from conftest import Answer
+
+from tests.conftest import Answer
 
 Call = Callable[..., Answer]
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from conftest import Finished
 from rich.console import Console, RenderableType
 
 from edgett.report import terminal
+from tests.conftest import Finished
 
 
 def drawn(draw: Callable[[Mapping[str, Any]], RenderableType], document: Mapping[str, Any], width: int = 100) -> str:

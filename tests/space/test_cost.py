@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_contraction import dense as dense_weight
-from test_contraction import random_cores, shapes
 
 from edgett.space import cost
 from edgett.space.contraction import Transpose, plan
 from edgett.values import Cost, CostModel, Layer, Order, TTShape
+from tests.space.test_contraction import dense as dense_weight
+from tests.space.test_contraction import random_cores, shapes
 
 EXAMPLE = TTShape((4, 5), (3, 2), (1, 6, 1))
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_contraction import shapes
 
 from edgett.space import cost
 from edgett.space.graph import ALIGNMENT, Constant, Graph, Step, arena_bytes, live_bytes, with_shapes
 from edgett.values import Layer, TTShape
+from tests.space.test_contraction import shapes
 
 
 @st.composite

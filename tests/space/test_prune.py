@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from enumeration import costs, pairs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +12,7 @@ from edgett.space.paths import Partial, lattice, paths
 from edgett.space.prune import Bounds, efficient, flops_limit, params_limit
 from edgett.space.shapes import nth_solution, tt_shape
 from edgett.values import CostModel, Layer
+from tests.space.enumeration import costs, pairs
 
 SIZES = st.sampled_from([4, 6, 8, 9, 12, 16, 18, 24, 30, 36, 48, 60, 64])
 LAYERS = st.builds(Layer, st.just("fc"), SIZES, SIZES, st.booleans())

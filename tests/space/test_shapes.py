@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from enumeration import factorisations, pairs, shape
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +20,7 @@ from edgett.space.shapes import (
     unfactorable,
 )
 from edgett.values import Layer
+from tests.space.enumeration import factorisations, pairs, shape
 
 NUMBERS = st.integers(1, 200)
 

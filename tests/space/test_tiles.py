@@ -7,7 +7,6 @@ import itertools
 
 import numpy as np
 import pytest
-from enumeration import plain_joint, plain_space
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from edgett.errors import UsageError
 from edgett.space.corners import Axis
 from edgett.space.tiles import MOST_WEIGHTS, Joint, LayerSpace, joint, layer_space, nearest, work_units
 from edgett.values import CostModel, EmptyTiles, Layer
+from tests.space.enumeration import plain_joint, plain_space
 
 SIZES = st.one_of(st.integers(1, 40), st.sampled_from([48, 60, 64, 72, 84, 96, 100, 120, 128, 144]))
 LAYERS = st.builds(Layer, st.just("fc"), SIZES, SIZES, st.booleans())
