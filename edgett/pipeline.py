@@ -9,7 +9,7 @@ from typing import Any
 from edgett.errors import CheckFailed, Infeasible, ModelError, ProfileError
 from edgett.inputs import Inputs
 from edgett.project import Job
-from edgett.release import Release, release
+from edgett.release import Release, Terms, release
 from edgett.run import Run
 from edgett.space import choose
 from edgett.space import explore as space
@@ -91,7 +91,7 @@ def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
     tuner = finetune.Tuner(model, inputs.data, inputs.judge, inputs.quality, schedule)
     trials = tune(space.spread_out(able, job.limit), tuner, run, meter)
     # 7. Select what the target allows; then export, check, and put an artefact that came out too large aside.
-    released, picks, trials = release(inputs, trials, limits, target, job.batch, run, meter)
+    released, picks, trials = release(inputs, trials, Terms(target, limits, job.batch), run, meter)
 
     tried: list[tuple[Solution, float | None]] = [(trial.solution, trial.drop) for trial in trials]
     tried = tried or [(item, None) for item in candidates]

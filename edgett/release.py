@@ -58,8 +58,17 @@ class Release:
         return all(check.ok for check in self.checks.values())
 
 
+@dataclass(frozen=True)
+class Terms:
+    """What is released under: the target, its budget in absolute numbers, and the batch of the exported files."""
+
+    target: Target
+    limits: Constraints
+    batch: int
+
+
 def release(
-    inputs: Inputs, trials: Sequence[Trial], limits: Constraints, target: Target, batch: int, run: Run, meter: Meter
+    inputs: Inputs, trials: Sequence[Trial], terms: Terms, run: Run, meter: Meter
 ) -> tuple[Release, Picks | None, tuple[Trial, ...]]:
     """Export and check the baseline and the picks. A pick whose file is over the budget gives way to the next one.
 
@@ -67,6 +76,7 @@ def release(
     """
     from edgett.nn.finetune import assess
 
+    limits, batch = terms.limits, terms.batch
     able = {trial.solution.number: trial for trial in trials}
     with run.staging() as staging, meter.stage("exporting") as advance:
         models = {-1: inputs.model}
@@ -79,7 +89,7 @@ def release(
                     models[number] = _rebuilt(inputs, trial, run)
                     staged[number] = write(models[number], batch, staging / str(number))
                     advance(1)
-            measured = {number: _measured(trial, staged[number], target) for number, trial in picked.items()}
+            measured = {number: _measured(trial, staged[number], terms.target) for number, trial in picked.items()}
             over = {number: trial for number, trial in measured.items() if not feasible(trial, limits)}
             if not over:
                 break

@@ -129,10 +129,18 @@ def _unfit(call: Call, flow: Trace) -> str | None:
     paths = list(dict.fromkeys(other.path for other in flow.calls_of(layer)))
     if len(paths) > 1:
         return f"{' and '.join(paths)} are one layer, which different models share"
+    for other in flow.calls:
+        if other.layer is not layer and layer in _inside(other.layer):
+            return f"it is also part of {other.path!r}, which edgett cannot open"
     ranks = sorted({len(other.reads[0].shape) for other in flow.calls_of(layer)})
     if ranks != [2]:
         return f"its input has {ranks[-1]} axes; only (batch, features) is factorised"
     return None
+
+
+def _inside(layer: Any) -> list[Any]:
+    """The layers that a layer holds; none for a bare operation."""
+    return list(layer._flatten_layers(include_self=False)) if isinstance(layer, keras.layers.Layer) else []
 
 
 def _value(layer: Any, path: str) -> Layer:

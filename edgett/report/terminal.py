@@ -149,42 +149,68 @@ def _budgets(document: Mapping[str, Any]) -> Iterator[RenderableType]:
 
 
 def _check(document: Mapping[str, Any]) -> Iterator[RenderableType]:
-    yield _title("Cross-check: predicted against what the files hold and give")
-    table = _table()
-    for name in ("artefact", "parameters", "FLOPs", "peak bytes", "L2 error", "top-1", ""):
-        left = name in ("artefact", "")
-        table.add_column(name, justify="left" if left else "right", no_wrap=name != "peak bytes")
-    for path, item in document["artifacts"].items():
-        numerics = item["numerics"]
-        table.add_row(
-            escape(path.removeprefix("artifacts/")),
-            _equal(item["params"]),
-            _equal(item["flops"]),
-            f"{item['peak_bytes']['found']:,} <= {item['peak_bytes']['predicted']:,}",
-            f"{numerics['l2_relative']:.1e}" if numerics["l2_relative"] is not None else "not finite",
-            f"{numerics['top1_agreement']:.1%}",
-            "[green]ok[/]" if item["ok"] else "[red]differs[/]",
-        )
-    yield table
-    for item in document["artifacts"].values():
+    artifacts = {path.removeprefix("artifacts/"): item for path, item in document["artifacts"].items()}
+    yield _title("Cross-check: predicted against what the files hold")
+    files = _numbers("artefact", "parameters", "FLOPs", "peak bytes", "")
+    for path, item in artifacts.items():
+        peak = f"{item['peak_bytes']['found']:,} <= {item['peak_bytes']['predicted']:,}"
+        files.add_row(escape(path), _equal(item["params"]), _equal(item["flops"]), peak, _verdict(item["ok"]))
+    yield files
+    for item in artifacts.values():
         yield from (Text(line, style="red") for line in item["mismatches"])
-    partial = dict.fromkeys(name for item in document["artifacts"].values() for name in item["partial"])
+    partial = dict.fromkeys(name for item in artifacts.values() for name in item["partial"])
     if partial:
         yield Text(f"Partial: no rule counts {', '.join(partial)}.", style="yellow")
-    ratios = _paper_ratios(document)
-    if ratios:
-        yield Text(f"Equation 4 of the paper would give, for the TT layers of what is exported: {ratios}.")
+    yield Text()
+    yield from _check_layers(artifacts)
+    yield from _check_outputs(artifacts)
 
 
-def _paper_ratios(document: Mapping[str, Any]) -> str:
-    texts = []
-    for path, item in document["artifacts"].items():
-        rows = [row for row in item["layers"] if "paper_flops" in row]
-        if rows and path.endswith(".tflite"):
-            paper, found = sum(row["paper_flops"] for row in rows), sum(row["flops"]["found"] for row in rows)
-            name = path.removeprefix("artifacts/").removesuffix(".tflite")
-            texts.append(f"{name} {paper:,} FLOPs, {paper / found:.2f} x the real count")
-    return "; ".join(texts)
+def _check_layers(artifacts: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """One artefact layer by layer: the first with a TT layer, beside it what equation 4 makes of those."""
+    named = next((path for path, item in artifacts.items() if _paper_rows(item)), None)
+    if named is None:
+        return
+    yield _title(f"{named}, layer by layer (the others in check.json)")
+    table = _numbers("layer", "parameters", "FLOPs", "equation 4", "of the real", "")
+    for row in artifacts[named]["layers"]:
+        same = all(pair["predicted"] == pair["found"] for pair in (row["params"], row["flops"]))
+        paper = (f"{row['paper_flops']:,}", f"{row['paper_ratio']:.2f}") if "paper_flops" in row else ("", "")
+        table.add_row(escape(row["name"]), _equal(row["params"]), _equal(row["flops"]), *paper, _verdict(same))
+    yield table
+    yield Text()
+
+
+def _check_outputs(artifacts: Mapping[str, Any]) -> Iterator[RenderableType]:
+    samples = next((item["numerics"]["samples"] for item in artifacts.values()), 0)
+    yield _title(f"Outputs against Keras's on {samples} validation samples")
+    table = _numbers("artefact", "largest error", "L2 error, relative", "same top class", "")
+    for path, item in artifacts.items():
+        numerics = item["numerics"]
+        errors = (_tiny(numerics[name]) for name in ("max_abs", "l2_relative"))
+        table.add_row(escape(path), *errors, f"{numerics['top1_agreement']:.1%}", _verdict(numerics["ok"]))
+    yield table
+
+
+def _numbers(*names: str) -> Table:
+    """A table whose first and last columns are words, the others numbers."""
+    table = _table()
+    for index, name in enumerate(names):
+        words = index in (0, len(names) - 1)
+        table.add_column(name, justify="left" if words else "right", no_wrap=name != "peak bytes", overflow="fold")
+    return table
+
+
+def _verdict(good: bool) -> str:
+    return "[green]ok[/]" if good else "[red]differs[/]"
+
+
+def _tiny(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.1e}"
+
+
+def _paper_rows(item: Mapping[str, Any]) -> list[Any]:
+    return [row for row in item["layers"] if row.get("paper_ratio") is not None]
 
 
 def _files(document: Mapping[str, Any]) -> Iterator[RenderableType]:

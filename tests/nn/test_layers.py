@@ -385,3 +385,23 @@ def _all(model: keras.Model) -> list[Any]:
 
 def _names(model: keras.Model) -> list[str]:
     return sorted(layer.name for layer in _all(model))
+
+
+class Tied(L.Layer):
+    """Multiplies by the transposed kernel of a dense layer that the model calls as well."""
+
+    def __init__(self, dense: L.Dense, **keywords: object) -> None:
+        super().__init__(**keywords)
+        self.dense = dense
+
+    def call(self, inputs: object) -> object:
+        return keras.ops.matmul(inputs, keras.ops.transpose(self.dense.kernel))
+
+
+def test_a_dense_whose_weight_another_layer_uses_is_left_alone() -> None:
+    code = L.Dense(12, name="code")
+    inputs = keras.Input((16,))
+    model = keras.Model(inputs, Tied(code, name="decode")(code(inputs)))
+    (found,) = fc_layers(model)
+    assert found.layer.name == "code"
+    assert found.excluded == "it is also part of 'decode', which edgett cannot open"
