@@ -32,7 +32,7 @@ class Servable(tf.Module):
     def __init__(self, form: Trace) -> None:
         super().__init__(name="edgett")
         self.form = form
-        _refuse_unspeakable(form)
+        refuse_unspeakable(form)
         # Keras hides its variables from tf.Module, and one that is not found is not frozen into the file.
         self.tracked = [weight.value for call in form.calls for weight in getattr(call.layer, "variables", ())]
         scopes = _scopes(form.calls)
@@ -99,7 +99,8 @@ def _makes(call: Call, tensor: Any) -> bool:
     return any(made is tensor for made in call.writes)
 
 
-def _refuse_unspeakable(form: Trace) -> None:
+def refuse_unspeakable(form: Trace) -> None:
+    """Raise a ModelError for the name of an input, or of a layer with weights, that TensorFlow cannot write down."""
     stored = [call.layer.name for call in form.calls if getattr(call.layer, "weights", [])]
     for what, names in (("input", form.inputs), ("layer", stored)):
         for name in names:
