@@ -136,6 +136,12 @@ def test_what_the_converter_folds_is_folded_before(build: Callable[[], keras.Mod
     assert compare(made.predicted, tflite.read(made.path, made.owners), "folded").mismatches == ()
 
 
+@pytest.mark.xfail(reason="the converter scales a copy of the kernel for one of two calls", strict=True)
+def test_a_scale_before_one_of_two_calls_is_foretold(tmp_path: Path) -> None:
+    made = zoo.export(zoo.lively(_rescaled_before_shared()), TFLITE, 1, tmp_path / "folded.tflite")
+    assert compare(made.predicted, tflite.read(made.path, made.owners), "folded").mismatches == ()
+
+
 MICRO = """
 import sys
 from tflite_micro import runtime
