@@ -42,7 +42,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Graph:
-    """Steps in the order they run; `sizes` gives every tensor's elements, inputs and outputs live to the last step."""
+    """Steps in the order they run; `sizes` gives every tensor's elements, outputs live to the last step."""
 
     steps: tuple[Step, ...]
     sizes: Mapping[str, int]
