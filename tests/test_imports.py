@@ -30,9 +30,11 @@ WRAPPED = {
     "tf2onnx": {"export"},
     "onnxruntime": {"export", "device"},
     "ai_edge_litert": {"export", "device"},
+    "plotly": {"report"},
+    "matplotlib": {"report"},
     "subprocess": {"device", "firmware"},
 }
-HEAVY = ("tensorflow", "keras", "t3f", "onnx", "tf2onnx", "onnxruntime", "ai_edge_litert", "plotly", "jinja2")
+HEAVY = ("tensorflow", "keras", "t3f", "onnx", "tf2onnx", "onnxruntime", "ai_edge_litert", "plotly", "matplotlib", "jinja2")
 
 
 def modules() -> list[Path]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +11,9 @@ from edgett.cli import options
 from edgett.cli.console import Screen
 from edgett.errors import UsageError
 from edgett.values import CostModel, EmptyTiles, Found
+
+if TYPE_CHECKING:
+    from edgett.space.explore import Exploration
 
 
 def explore(
@@ -32,6 +36,10 @@ def explore(
     only_layer: options.OnlyLayer = None,
     skip_layer: options.SkipLayer = None,
     custom_objects: options.CustomObjects = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw the design spaces and the grids: a .png, .svg or .html file."),
+    ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -43,6 +51,8 @@ def explore(
     edgett explore --layer 4096x4096 --layer 4096x1000 --cost paper --json
 
     edgett explore model.keras --ranks 4:16:4 --empty-tiles nearest
+
+    edgett explore --layer 784x300 --plot space.html
     """
     from edgett import pipeline
     from edgett.project import load_project, resolve
@@ -50,6 +60,10 @@ def explore(
     from edgett.space.explore import Grid
 
     screen = Screen(json=json, silent=quiet)
+    if plot:
+        from edgett.report.draw import check_place
+
+        check_place(plot)
     given = {
         "target": "host", "model": model, "ranks": ranks, "grid": grid, "empty_tiles": empty_tiles, "share": share,
         "only_layer": only_layer or None, "skip_layer": skip_layer or None, "custom_objects": custom_objects,
@@ -64,6 +78,8 @@ def explore(
             screen.say(f"No model is named: this is the built-in {job.model}.")
         found = _of_model(job, screen)
     exploration = pipeline.explore(found, Grid(job.max_ranks, job.grid, job.empty_tiles, cost), screen)
+    if plot:
+        _draw(exploration, plot, screen)
     screen.show(document.explored(exploration), terminal.explored)
 
 
@@ -82,3 +98,13 @@ def _of_model(job: object, screen: Screen) -> tuple[Found, ...]:
         from edgett.nn.layers import Wish, fc_layers
 
         return fc_layers(model_only(job), Wish(job.share, job.only_layer, job.skip_layer))
+
+
+def _draw(exploration: Exploration, path: Path, screen: Screen) -> None:
+    from edgett.report import draw, space_plots
+
+    with screen.stage("counting solutions for the plot", space_plots.units(exploration)) as advance:
+        picture = space_plots.space_picture(exploration, advance)
+    with screen.stage("drawing"):
+        draw.write(picture, path)
+    screen.say(f"The plot is in {path}.")
