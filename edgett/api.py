@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgett import inputs as sources
-from edgett import pipeline, session
+from edgett import pipeline, session, survey
 from edgett.project import Job
 from edgett.run import new_path
 from edgett.space.explore import Exploration, Grid
@@ -66,10 +66,10 @@ def explore(
     space = Grid(parse_ranks(ranks), grid, empty_tiles, cost)
     if isinstance(layers, Iterable):
         values = [parse_layer(layer) if isinstance(layer, str) else layer for layer in layers]
-        return pipeline.explore(tuple(Found(value) for value in values), space, Silent())
+        return survey.over_grid([Found(value) for value in values], space, Silent())
     from edgett.nn.layers import Wish, fc_layers
 
-    return pipeline.explore(fc_layers(layers, Wish(share)), space, Silent())
+    return survey.over_grid(fc_layers(layers, Wish(share)), space, Silent())
 
 
 def _loaded(model: Any, data: Any, job: Job, meter: Meter) -> sources.Inputs:

@@ -67,6 +67,11 @@ def model_only(job: Job) -> Any:
     return load_model(Path(job.model).expanduser(), job.custom_objects)
 
 
+def trained(job: Job, meter: Meter) -> Any:
+    """The model with its trained weights; an example needs its data for that, a model of one's own does not."""
+    return _example(job, meter)[0] if job.model.startswith(EXAMPLE) else model_only(job)
+
+
 def _example(job: Job, meter: Meter) -> tuple[Any, Data]:
     from edgett.nn.baseline import baseline, cache_directory
     from edgett.nn.data import load_data

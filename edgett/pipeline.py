@@ -13,9 +13,9 @@ from edgett.release import Release, Terms, release
 from edgett.run import Run
 from edgett.space import choose
 from edgett.space import explore as space
-from edgett.space.explore import Exploration, Grid
+from edgett.survey import Explored, graphs, survey
 from edgett.targets import Baseline, DType, Format, Target, constraints, load_target, override
-from edgett.values import Constraints, CostModel, Found, Holding, Meter, Picks, Quality, Solution, Trial
+from edgett.values import Constraints, Holding, Meter, Picks, Quality, Solution, Trial
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Outcome:
     target: Target
     limits: Constraints
     judged_by: str
-    exploration: Exploration
+    exploration: Explored
     dense: Solution
     baseline: Quality
     able: int
@@ -57,18 +57,10 @@ def target_of(job: Job) -> Target:
     return target
 
 
-def explore(found: tuple[Found, ...], grid: Grid, meter: Meter) -> Exploration:
-    """Steps 2 to 5 for layers that are known by their sizes alone."""
-    with meter.stage("exploring the design space", space.units(found, grid)) as advance:
-        return space.explore(found, grid, advance)
-
-
 def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
     """All seven steps, then export and cross-check. Raises ModelError when no layer is worth factorising."""
     from edgett.nn import finetune
-    from edgett.nn.inference import inference_form
     from edgett.nn.layers import Wish, fc_layers
-    from edgett.nn.predict import predict
 
     finetune.make_deterministic()
     model = inputs.model
@@ -76,15 +68,14 @@ def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
 
     # 1. Which layers are worth it.
     found = fc_layers(model, Wish(job.share, job.only_layer, job.skip_layer))
-    # 2 to 5. Every TT solution, costed; the inefficient discarded; a grid of the rest, joined over the layers.
-    exploration = explore(found, Grid(job.max_ranks, job.grid, job.empty_tiles, CostModel.EXACT), meter)
+    graph = graphs(model, job.batch)
+    dense = space.dense_solution(graph(frozenset()), job.batch)
+    limits = constraints(target, Baseline(dense.file_bytes, dense.cost.peak_elements * 4, dense.cost.flops))
+    # 2 to 5. Every TT solution, costed; the inefficient discarded; the rest pruned, joined over the layers.
+    exploration = survey(model, found, job, limits, graph, meter)
     if not exploration.taken:
         raise nothing_to_do(exploration)
-    dense = space.dense_solution(predict(inference_form(model, job.batch), job.batch), job.batch)
-    names = frozenset(item.layer.name for item, _ in exploration.layers if item.excluded is None)
-    graph = predict(inference_form(model, job.batch, names), job.batch)
-    candidates = space.solutions(exploration, graph, job.batch)
-    limits = constraints(target, Baseline(dense.file_bytes, dense.cost.peak_elements * 4, dense.cost.flops))
+    candidates = space.solutions(exploration.candidates, graph, job.batch)
     able = [item for item in candidates if all(h.holds is not False for h in choose.holdings(item, None, limits))]
     # 6. Fine-tune the survivors, started from the trained weights.
     schedule = finetune.Schedule(job.epochs, job.batch_size, job.seed, job.patience, job.learning_rate)
@@ -120,7 +111,7 @@ def tune(chosen: tuple[Solution, ...], tuner: Any, run: Run, meter: Meter) -> tu
     return tuple(trials[solution.number] for solution in chosen)
 
 
-def nothing_to_do(exploration: Exploration) -> ModelError:
+def nothing_to_do(exploration: Explored) -> ModelError:
     """What to say when no layer can be factorised."""
     reasons = "; ".join(f"{item.layer.name}: {item.excluded}" for item, _ in exploration.layers)
     return ModelError(

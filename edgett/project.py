@@ -11,9 +11,10 @@ from pydantic import Field, PlainValidator
 
 from edgett.errors import UsageError
 from edgett.space.shapes import check_max_ranks, parse_ranks
+from edgett.space.states import Search
 from edgett.space.tiles import check_grid
 from edgett.tables import Table, read
-from edgett.values import EmptyTiles, Objective
+from edgett.values import EmptyTiles, Estimate, Objective, Strategy
 
 FILE = Path("edgett.toml")
 EXAMPLE = "example:clock"
@@ -31,9 +32,13 @@ class Job:
     model: str = EXAMPLE
     data: str | None = None
     custom_objects: str | None = None
+    search: Strategy = Strategy.GRID
     ranks: str = "2:12"
     grid: int = 8
     empty_tiles: EmptyTiles = EmptyTiles.SKIP
+    rank_multiple: int = 4
+    max_rank: int = 64
+    estimate: Estimate = Estimate.KEPT_ENERGY
     share: float = 0.10
     only_layer: tuple[str, ...] = ()
     skip_layer: tuple[str, ...] = ()
@@ -64,11 +69,17 @@ class Job:
             raise UsageError(f"--seed {self.seed} is not from 0 to {2**32 - 1}.", "Give a number in between.")
         check_max_ranks(self.max_ranks)
         check_grid(self.grid)
+        self.whole_space  # noqa: B018 - checks itself
 
     @property
     def max_ranks(self) -> tuple[int, ...]:
         """The max ranks to try, ascending."""
         return parse_ranks(self.ranks)
+
+    @property
+    def whole_space(self) -> Search:
+        """How the whole space is searched."""
+        return Search(self.rank_multiple, self.max_rank, self.estimate)
 
     @property
     def budget(self) -> dict[str, Any]:
@@ -86,6 +97,10 @@ class Job:
         return self.model.removeprefix("example:") if self.model.startswith("example:") else Path(self.model).stem
 
 
+_ONLY = {
+    Strategy.GRID: ("ranks", "grid", "empty_tiles"),
+    Strategy.PARETO: ("rank_multiple", "max_rank", "estimate"),
+}
 _BUDGET = ("max_drop", "objective", "model_bytes", "flops")
 
 Whole = Annotated[int, Field(ge=1)]
@@ -104,9 +119,15 @@ class Project(Table):
     data: str | None = Field(default=None, description="an .npz, package.module:function, mnist or cifar10")
     target: str | None = Field(default=None, description="a target's name, or a profile's path")
     custom_objects: str | None = Field(default=None, description="a module that defines the model's own layers")
+    search: Annotated[Strategy, Field(strict=False)] | None = Field(default=None, description="grid or pareto")
     ranks: str | None = Field(default=None, description="max ranks: 2:12, 2:64:4 or 4,8,16")
     grid: Whole | None = Field(default=None, description="tiles a side")
     empty_tiles: Annotated[EmptyTiles, Field(strict=False)] | None = Field(default=None, description="skip or nearest")
+    rank_multiple: Whole | None = Field(default=None, description="pareto: ranks are multiples of it")
+    max_rank: Whole | None = Field(default=None, description="pareto: the largest rank of a bond")
+    estimate: Annotated[Estimate, Field(strict=False)] | None = Field(
+        default=None, description="pareto: what stands for the error, kept-energy or largest-cut"
+    )
     share: Annotated[float, Field(ge=0, lt=1)] | None = Field(
         default=None, description="share of the parameters that makes a layer worth it"
     )
@@ -167,4 +188,12 @@ def resolve(given: Mapping[str, Any], project: Project) -> tuple[Job, dict[str, 
         raise UsageError(
             "no target is named.", "Add --target NAME; 'edgett targets list' lists them. The first to try: cortex-a53."
         )
-    return Job(**values), origins
+    job = Job(**values)
+    for strategy, names in _ONLY.items():
+        for name in names:
+            if strategy is not job.search and origins[name] == "command line":
+                raise UsageError(
+                    f"--{name.replace('_', '-')} belongs to --search {strategy.value}, this is {job.search.value}.",
+                    f"Leave it out, or add --search {strategy.value}.",
+                )
+    return job, origins

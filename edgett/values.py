@@ -36,6 +36,24 @@ class EmptyTiles(enum.Enum):
     NEAREST = "nearest"
 
 
+class Strategy(enum.Enum):
+    """`grid` is the paper's steps 2 to 5; `pareto` searches every rank of every bond, with the weights in view."""
+
+    GRID = "grid"
+    PARETO = "pareto"
+
+
+class Estimate(enum.Enum):
+    """What stands for the error of a TT shape before it is fine-tuned, both from the energy cut at each bond.
+
+    `kept-energy` adds up -log(1 - cut), so that 1 - exp(-loss) estimates the squared relative error; `largest-cut`
+    takes the largest cut, below which the squared relative error cannot be.
+    """
+
+    KEPT_ENERGY = "kept-energy"
+    LARGEST_CUT = "largest-cut"
+
+
 class Objective(enum.Enum):
     """Which of the feasible solutions is recommended."""
 
@@ -166,16 +184,26 @@ def _loss_of_score(baseline: Score, other: Score) -> float:
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """What steps 2 to 5 propose: the TT shapes of the layers to factorise, by name, and the loss expected of them."""
+
+    shapes: Mapping[str, TTShape]
+    loss: float | None = None
+
+
+@dataclass(frozen=True)
 class Solution:
     """A TT shape for every layer that is factorised, jointly, and what the whole model then costs.
 
     `number` counts the joint candidates of a run from 0; `file_bytes` is the predicted size of the exported file.
+    `loss` is what the search expects to lose (see `Estimate`), summed over the layers; None where it did not look.
     """
 
     number: int
     shapes: Mapping[str, TTShape]
     cost: Cost
     file_bytes: int
+    loss: float | None = None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ LEVELS = (
     {"errors", "values", "quiet"},
     {"space", "targets", "project", "run", "units", "tables"},
     {"nn", "export", "firmware", "device", "report"},
-    {"pipeline", "release", "inputs", "session", "again", "api"},
+    {"pipeline", "survey", "release", "inputs", "session", "again", "api"},
     {"cli"},
 )
 PACKAGES = {"nn", "export", "firmware", "device", "report", "space"}
@@ -34,7 +34,18 @@ WRAPPED = {
     "matplotlib": {"report"},
     "subprocess": {"device", "firmware"},
 }
-HEAVY = ("tensorflow", "keras", "t3f", "onnx", "tf2onnx", "onnxruntime", "ai_edge_litert", "plotly", "matplotlib", "jinja2")
+HEAVY = (
+    "tensorflow",
+    "keras",
+    "t3f",
+    "onnx",
+    "tf2onnx",
+    "onnxruntime",
+    "ai_edge_litert",
+    "plotly",
+    "matplotlib",
+    "jinja2",
+)
 
 
 def modules() -> list[Path]:

@@ -38,14 +38,18 @@ def compress(
     flops: Annotated[
         str | None, typer.Option(metavar="WORK", help='Most FLOPs: "2 MFLOP", "50 %". Default: the target\'s.')
     ] = None,
+    search: options.SearchBy = None,
     ranks: options.Ranks = None,
     grid: options.GridSize = None,
     empty_tiles: Annotated[
         EmptyTiles | None, typer.Option(help="What stands for a tile that is empty in some layer. Default skip.")
     ] = None,
+    rank_multiple: options.RankMultiple = None,
+    max_rank: options.MaxRank = None,
+    estimate: options.ErrorEstimate = None,
     limit: Annotated[
         str | None,
-        typer.Option(metavar="N|all", help="Joint candidates to fine-tune, spread over the grid. Default 24."),
+        typer.Option(metavar="N|all", help="Joint candidates to fine-tune, spread out. Default 24."),
     ] = None,
     share: options.Share = None,
     only_layer: options.OnlyLayer = None,
@@ -85,7 +89,8 @@ def compress(
     """
     given = {
         "model": model, "target": target, "data": data, "epochs": epochs, "max_drop": max_drop, "objective": objective,
-        "model_bytes": model_bytes, "flops": flops, "ranks": ranks, "grid": grid, "empty_tiles": empty_tiles,
+        "model_bytes": model_bytes, "flops": flops, "search": search, "ranks": ranks, "grid": grid,
+        "empty_tiles": empty_tiles, "rank_multiple": rank_multiple, "max_rank": max_rank, "estimate": estimate,
         "limit": _limit(limit), "share": share, "only_layer": only_layer or None, "skip_layer": skip_layer or None,
         "batch": batch, "batch_size": batch_size, "patience": patience, "learning_rate": learning_rate, "seed": seed,
         "custom_objects": custom_objects,

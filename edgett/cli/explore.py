@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,10 +11,14 @@ import typer
 from edgett.cli import options
 from edgett.cli.console import Screen
 from edgett.errors import UsageError
-from edgett.values import CostModel, EmptyTiles, Found
+from edgett.values import CostModel, EmptyTiles, Found, Strategy
 
 if TYPE_CHECKING:
+    from edgett.project import Job
     from edgett.space.explore import Exploration
+    from edgett.space.states import Search
+    from edgett.space.whole import Whole
+    from edgett.survey import Explored
 
 
 def explore(
@@ -25,12 +30,28 @@ def explore(
         ),
     ] = None,
     cost: Annotated[
-        CostModel, typer.Option(help="exact counts what a graph executes; paper is equation 4 as printed.")
-    ] = CostModel.EXACT,
+        CostModel | None,
+        typer.Option(help="exact counts what a graph executes; paper is equation 4 as printed. Default exact."),
+    ] = None,
+    search: options.SearchBy = None,
+    data: options.Data = None,
     ranks: options.Ranks = None,
     grid: options.GridSize = None,
     empty_tiles: Annotated[
         EmptyTiles | None, typer.Option(help="What stands for a tile that is empty in some layer. Default skip.")
+    ] = None,
+    rank_multiple: options.RankMultiple = None,
+    max_rank: options.MaxRank = None,
+    estimate: options.ErrorEstimate = None,
+    max_peak: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="For pareto: most elements a layer may hold at a time.")
+    ] = None,
+    max_moved: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="For pareto: most elements a layer's transposes may copy.")
+    ] = None,
+    thin: Annotated[
+        int | None,
+        typer.Option(min=8, metavar="N", help="For pareto: at most N of each layer's undominated solutions."),
     ] = None,
     share: options.Share = None,
     only_layer: options.OnlyLayer = None,
@@ -44,7 +65,7 @@ def explore(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Explore the design space of MODEL's fully connected layers, or of layers given by size; nothing is trained.
+    """Explore the design space of MODEL's fully connected layers, or of layers given by size; nothing is compressed.
 
     [bold]Examples[/bold]
 
@@ -53,11 +74,11 @@ def explore(
     edgett explore model.keras --ranks 4:16:4 --empty-tiles nearest
 
     edgett explore --layer 784x300 --plot space.html
+
+    edgett explore model.keras --search pareto --max-rank 32 --plot front.png
     """
-    from edgett import pipeline
     from edgett.project import load_project, resolve
     from edgett.report import document, terminal
-    from edgett.space.explore import Grid
 
     screen = Screen(json=json, silent=quiet)
     if plot:
@@ -65,22 +86,51 @@ def explore(
 
         check_place(plot)
     given = {
-        "target": "host", "model": model, "ranks": ranks, "grid": grid, "empty_tiles": empty_tiles, "share": share,
-        "only_layer": only_layer or None, "skip_layer": skip_layer or None, "custom_objects": custom_objects,
+        "target": "host", "model": model, "data": data, "search": search, "ranks": ranks, "grid": grid,
+        "empty_tiles": empty_tiles, "rank_multiple": rank_multiple, "max_rank": max_rank, "estimate": estimate,
+        "share": share, "only_layer": only_layer or None, "skip_layer": skip_layer or None,
+        "custom_objects": custom_objects,
     }  # fmt: skip
     job, origins = resolve(given, load_project())
     if layer and model:
         raise UsageError(f"--layer and the model {model} are both given.", "Give one of the two.")
-    if layer:
-        found = _sized(layer)
+    if not layer and origins["model"] == "default":
+        screen.say(f"No model is named: this is the built-in {job.model}.")
+    if job.search is Strategy.GRID:
+        _refuse({"--max-peak": max_peak, "--max-moved": max_moved, "--thin": thin}, Strategy.PARETO)
+        exploration: Explored = _grid(job, layer, cost or CostModel.EXACT, screen)
     else:
-        if origins["model"] == "default":
-            screen.say(f"No model is named: this is the built-in {job.model}.")
-        found = _of_model(job, screen)
-    exploration = pipeline.explore(found, Grid(job.max_ranks, job.grid, job.empty_tiles, cost), screen)
+        _refuse({"--layer, which has no weights,": layer, "--cost": cost}, Strategy.GRID)
+        bounds = replace(job.whole_space, most_peak=max_peak, most_moved=max_moved)
+        found = _whole(job, bounds, screen)
+        exploration = found if thin is None else found.thinned(thin)
     if plot:
         _draw(exploration, plot, screen)
     screen.show(document.explored(exploration), terminal.explored)
+
+
+def _refuse(values: dict[str, object], strategy: Strategy) -> None:
+    for name, value in values.items():
+        if value:
+            raise UsageError(f"{name} belongs to --search {strategy.value}.", "Leave one of the two out.")
+
+
+def _grid(job: Job, layers: list[str] | None, cost: CostModel, screen: Screen) -> Exploration:
+    from edgett import survey
+    from edgett.space.explore import Grid
+
+    found = _sized(layers) if layers else _of_model(job, screen)
+    return survey.over_grid(found, Grid(job.max_ranks, job.grid, job.empty_tiles, cost), screen)
+
+
+def _whole(job: Job, search: Search, screen: Screen) -> Whole:
+    from edgett import inputs, survey
+
+    with screen.stage("loading TensorFlow"):
+        from edgett.nn.layers import Wish, fc_layers
+    model = inputs.trained(job, screen)
+    found = fc_layers(model, Wish(job.share, job.only_layer, job.skip_layer))
+    return survey.whole_of(model, found, search, screen)
 
 
 def _sized(layers: list[str]) -> tuple[Found, ...]:
@@ -89,11 +139,9 @@ def _sized(layers: list[str]) -> tuple[Found, ...]:
     return tuple(Found(parse_layer(text)) for text in layers)
 
 
-def _of_model(job: object, screen: Screen) -> tuple[Found, ...]:
+def _of_model(job: Job, screen: Screen) -> tuple[Found, ...]:
     from edgett.inputs import model_only
-    from edgett.project import Job
 
-    assert isinstance(job, Job)
     with screen.stage("loading the model"):
         from edgett.nn.layers import Wish, fc_layers
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from edgett.values import Estimate, Strategy
+
 
 class ExportFormat(enum.Enum):
     """A file that a model can be written as."""
@@ -42,6 +44,22 @@ Ranks = Annotated[
     typer.Option(metavar="RANKS", help="Max ranks: 2:12 (inclusive), 2:64:4 (with a step) or 4,8,16. Default 2:12."),
 ]
 GridSize = Annotated[int | None, typer.Option(min=1, help="Tiles a side of the grid. Default 8.")]
+SearchBy = Annotated[
+    Strategy | None,
+    typer.Option(
+        help="grid: one max rank for all bonds, corner points of a grid (the paper's). pareto: a rank for every bond,"
+        " the whole space, the weights' spectra in view. Default grid.",
+        show_default=False,
+    ),
+]
+RankMultiple = Annotated[
+    int | None, typer.Option(metavar="M", help="For pareto: ranks are multiples of M. Default 4, for SIMD.")
+]
+MaxRank = Annotated[int | None, typer.Option(metavar="R", help="For pareto: the largest rank of a bond. Default 64.")]
+ErrorEstimate = Annotated[
+    Estimate | None,
+    typer.Option("--estimate", help="For pareto: what stands for the error. Default kept-energy.", show_default=False),
+]
 Share = Annotated[
     float | None,
     typer.Option(

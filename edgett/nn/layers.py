@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from edgett.errors import ModelError, UsageError
 from edgett.nn.trace import Call, Trace, trace
@@ -95,6 +97,11 @@ def compilation(model: keras.Model) -> dict[str, Any]:
 
     arguments = {name: keras.tree.map_structure(fresh, value) for name, value in model._compile_config.config.items()}
     return arguments | {"optimizer": fresh(model.optimizer)}
+
+
+def kernels(model: keras.Model, paths: Collection[str]) -> dict[str, NDArray[np.float32]]:
+    """The weights (X, Y) of the fully connected layers of these paths."""
+    return {path: np.asarray(layer.kernel) for path, layer in _by_path(model).items() if path in paths}
 
 
 def tt_layers(model: keras.Model) -> dict[str, TTDense]:

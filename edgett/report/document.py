@@ -10,56 +10,43 @@ from typing import TYPE_CHECKING, Any
 from edgett.space import cost
 from edgett.space.choose import holdings
 from edgett.space.explore import Exploration
-from edgett.values import Constraints, Cost, Holding, Quality, Solution, Trial, TTShape
+from edgett.space.pareto import Front
+from edgett.space.whole import Whole
+from edgett.values import (
+    Constraints,
+    Cost,
+    CostModel,
+    Found,
+    Holding,
+    Quality,
+    Solution,
+    Strategy,
+    Trial,
+    TTShape,
+)
 
 if TYPE_CHECKING:
     from edgett.pipeline import Outcome
     from edgett.release import FileCheck, Release
+    from edgett.survey import Explored
 
 SCHEMA = 1
 
 
-def explored(exploration: Exploration) -> dict[str, Any]:
-    """The document of `explore`: exact integers, layers in the order given."""
-    grid = exploration.grid
-    layers = []
-    for found, space in exploration.layers:
-        dense = cost.dense(found.layer)
-        layers.append(
-            {
-                "name": found.layer.name,
-                "inputs": found.layer.inputs,
-                "outputs": found.layer.outputs,
-                "params": dense.params,
-                "flops": dense.flops,
-                "excluded": found.excluded,
-                "solutions": space.solutions if space else 0,
-                "efficient": space.efficient if space else 0,
-                "occupied_tiles": len(space.corners) if space else 0,
-            }
-        )
-    return {
-        "schema": SCHEMA,
-        "cost_model": grid.model.value,
-        "ranks": list(grid.max_ranks),
-        "grid": grid.size,
-        "empty_tiles": grid.empty.value,
-        "layers": layers,
-        "totals": {
-            "solutions": exploration.solutions,
-            "efficient": exploration.efficient,
-            "shared_tiles": exploration.joint.tiles,
-            "points": exploration.joint.points,
-            "joint_candidates": len(exploration.joint.candidates),
-        },
-    }
+def explored(exploration: Explored) -> dict[str, Any]:
+    """The document of `explore`: exact integers, layers in the order given; of a whole space its Pareto sets."""
+    summary = _summary(exploration)
+    if isinstance(exploration, Whole):
+        for layer, (_, front) in zip(summary["layers"], exploration.layers, strict=True):
+            layer["front"] = _front(front) if front else []
+    return summary
 
 
 def compressed(outcome: Outcome) -> dict[str, Any]:
     """The document of `compress`. The picks hold neither times nor absolute paths."""
     release, limits, dense = outcome.release, outcome.limits, outcome.dense
     picks = outcome.picks.named() if outcome.picks else {}
-    return explored(outcome.exploration) | {
+    return _summary(outcome.exploration) | {
         "run": str(outcome.path),
         "model": outcome.job.model,
         "target": {
@@ -105,16 +92,105 @@ def shape_document(shape: TTShape) -> dict[str, Any]:
     }
 
 
+def _summary(exploration: Explored) -> dict[str, Any]:
+    """What was explored, and how much of it there is."""
+    return {"schema": SCHEMA} | (_whole(exploration) if isinstance(exploration, Whole) else _grid(exploration))
+
+
+def _grid(exploration: Exploration) -> dict[str, Any]:
+    grid = exploration.grid
+    return {
+        "search": Strategy.GRID.value,
+        "cost_model": grid.model.value,
+        "ranks": list(grid.max_ranks),
+        "grid": grid.size,
+        "empty_tiles": grid.empty.value,
+        "layers": [
+            _layer(found)
+            | {
+                "solutions": space.solutions if space else 0,
+                "efficient": space.efficient if space else 0,
+                "occupied_tiles": len(space.corners) if space else 0,
+            }
+            for found, space in exploration.layers
+        ],
+        "totals": {
+            "solutions": exploration.solutions,
+            "efficient": exploration.efficient,
+            "shared_tiles": exploration.joint.tiles,
+            "points": exploration.joint.points,
+            "joint_candidates": len(exploration.joint.candidates),
+        },
+    }
+
+
+def _whole(exploration: Whole) -> dict[str, Any]:
+    search = exploration.search
+    return {
+        "search": Strategy.PARETO.value,
+        "cost_model": CostModel.EXACT.value,
+        "rank_multiple": search.rank_multiple,
+        "max_rank": search.max_rank,
+        "estimate": search.estimate.value,
+        "layers": [
+            _layer(found)
+            | {
+                "solutions": front.solutions if front else 0,
+                "undominated": len(front) if front else 0,
+                "epsilon": front.epsilon if front else 0.0,
+            }
+            for found, front in exploration.layers
+        ],
+        "totals": {
+            "solutions": exploration.solutions,
+            "undominated": len(exploration.joint),
+            "joint_candidates": len(exploration.candidates),
+            "epsilon": exploration.epsilon,
+        },
+    }
+
+
+def _layer(found: Found) -> dict[str, Any]:
+    dense = cost.dense(found.layer)
+    return {
+        "name": found.layer.name,
+        "inputs": found.layer.inputs,
+        "outputs": found.layer.outputs,
+        "params": dense.params,
+        "flops": dense.flops,
+        "excluded": found.excluded,
+    }
+
+
+def _front(front: Front) -> list[dict[str, Any]]:
+    rows = zip(front.shapes, front.costs, front.losses, front.errors, strict=True)
+    return [
+        {
+            "shape": shape_document(shape),
+            "params": costs.params,
+            "flops": costs.flops,
+            "peak_elements": costs.peak_elements,
+            "moved_elements": costs.moved_elements,
+            "loss": loss,
+            "error": {"low": error.low, "estimate": error.estimate, "high": error.high},
+        }
+        for shape, costs, loss, error in rows
+    ]
+
+
 def _funnel(outcome: Outcome) -> dict[str, int]:
     """How many were left after each step."""
     exploration = outcome.exploration
+    if isinstance(exploration, Whole):
+        pruned = {"undominated": len(exploration.joint)}
+    else:
+        pruned = {"efficient": exploration.efficient, "points": exploration.joint.points}
     return {
         "layers": len(exploration.layers),
         "layers_taken": len(exploration.taken),
         "solutions": exploration.solutions,
-        "efficient": exploration.efficient,
-        "points": exploration.joint.points,
-        "joint_candidates": len(exploration.joint.candidates),
+        **pruned,
+        "joint_candidates": len(exploration.candidates),
         "within_budgets": outcome.able,
         "fine_tuned": len(outcome.trials),
         "feasible": outcome.feasible,

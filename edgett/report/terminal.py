@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 from rich import box
@@ -17,6 +18,10 @@ _PICKS = (
     ("lowest_memory", "lowest memory"),
     ("lowest_flops", "lowest FLOPs"),
 )
+_SPACE = {
+    "grid": {"solutions": "solutions", "efficient": "efficient", "tiles": "occupied_tiles"},
+    "pareto": {"solutions": "solutions", "undominated": "undominated"},
+}
 _OBJECTIVES = {"accuracy": "accuracy", "memory": "memory", "flops": "FLOPs"}
 
 
@@ -29,11 +34,18 @@ def compressed(document: Mapping[str, Any]) -> RenderableType:
 def explored(document: Mapping[str, Any]) -> RenderableType:
     """The summary of an exploration."""
     totals = document["totals"]
-    empty = {"skip": "empty ones skipped", "nearest": "empty ones filled by the nearest"}[document["empty_tiles"]]
-    words = (
-        f"{totals['solutions']:,} solutions, {totals['efficient']:,} efficient; {totals['shared_tiles']} tiles"
-        f" ({empty}), {totals['points']:,} points, {totals['joint_candidates']:,} distinct joint candidates."
-    )
+    if document["search"] == "pareto":
+        words = (
+            f"{_count(totals['solutions'])} solutions, ranks in multiples of {document['rank_multiple']} up to"
+            f" {document['max_rank']}; {totals['undominated']:,} undominated ones of all layers together, for which"
+            f" {totals['joint_candidates']:,} candidates stand{_nearly(totals['epsilon'])}."
+        )
+    else:
+        empty = {"skip": "empty ones skipped", "nearest": "empty ones filled by the nearest"}[document["empty_tiles"]]
+        words = (
+            f"{totals['solutions']:,} solutions, {totals['efficient']:,} efficient; {totals['shared_tiles']} tiles"
+            f" ({empty}), {totals['points']:,} points, {totals['joint_candidates']:,} distinct joint candidates."
+        )
     return Group(*_layers(document), Text(), Text(words))
 
 
@@ -45,7 +57,8 @@ def check(document: Mapping[str, Any]) -> RenderableType:
 def _layers(document: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield _title("Fully connected layers to factorise")
     table = _table()
-    for name in ("layer", "size", "parameters", "FLOPs", "MACs", "solutions", "efficient", "tiles"):
+    last = _SPACE[document["search"]]
+    for name in ("layer", "size", "parameters", "FLOPs", "MACs", *last):
         left = name == "layer"
         table.add_column(
             name, justify="left" if left else "right", overflow="fold", no_wrap=not left, min_width=8 if left else None
@@ -56,7 +69,7 @@ def _layers(document: Mapping[str, Any]) -> Iterator[RenderableType]:
                 escape(layer["name"]),
                 f"{layer['inputs']}x{layer['outputs']}",
                 *(f"{number:,}" for number in (layer["params"], layer["flops"], layer["inputs"] * layer["outputs"])),
-                *(f"{layer[name]:,}" for name in ("solutions", "efficient", "occupied_tiles")),
+                *(_count(layer[name]) for name in last.values()),
             )
     yield table if table.rows else Text("none")
     for layer in document["layers"]:
@@ -77,16 +90,18 @@ def _funnel(document: Mapping[str, Any]) -> Iterator[RenderableType]:
         ("2  TT solutions of all layers, jointly", "solutions"),
         ("4  smaller and cheaper than dense in every layer", "efficient"),
         ("5  corner points on the joint grid", "points"),
+        ("5  that no other one beats in memory, FLOPs and expected error", "undominated"),
         ("   distinct joint candidates", "joint_candidates"),
         ("   of those within the budgets known before training", "within_budgets"),
         ("6  fine-tuned", "fine_tuned"),
         ("7  within all constraints", "feasible"),
     ):
-        table.add_row(words, f"{funnel[name]:,}")
+        if name in funnel:
+            table.add_row(words, _count(funnel[name]))
     yield table
     if funnel["fine_tuned"] < funnel["within_budgets"]:
         yield Text(
-            f"{funnel['fine_tuned']} of {funnel['within_budgets']} candidates were fine-tuned, spread over the grid;"
+            f"{funnel['fine_tuned']} of {funnel['within_budgets']} candidates were fine-tuned, spread out;"
             " --limit all takes every one."
         )
 
@@ -220,6 +235,16 @@ def _files(document: Mapping[str, Any]) -> Iterator[RenderableType]:
     for paths, names in groups.items():
         yield Text(f"{', '.join(names)}:", style="bold")
         yield from (Text(f"  {document['run']}/{path}", overflow="fold", no_wrap=True) for path in paths)
+
+
+def _count(number: int) -> str:
+    """Exact while a person can read it."""
+    return f"{number:,}" if number < 10**12 else f"{Decimal(number):.2e}"
+
+
+def _nearly(epsilon: float) -> str:
+    """What thinning gave away."""
+    return f" (none more than {epsilon:.1%} above the one it stands for)" if epsilon else ""
 
 
 def _title(text: str) -> Text:

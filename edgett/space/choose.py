@@ -21,10 +21,10 @@ def file_bytes(graph: Graph, size: int = 4) -> int:
     return graph.params() * size + FILE_BYTES + BYTES_PER_STEP * len(graph.steps)
 
 
-def spread(costs: NDArray[np.int64], limit: int | None) -> list[int]:
-    """The first `limit` rows in farthest-point order on the ranks of (params, FLOPs), from the smallest one on.
+def spread(costs: NDArray[np.int64] | NDArray[np.float64], limit: int | None) -> list[int]:
+    """The first `limit` rows in farthest-point order on the ranks of each cost, from the row of the lowest ranks on.
 
-    `costs` is (n, 2). Ties go to the lower row, so that the order is always the same.
+    `costs` is (n, k). Ties go to the lower row, so that the order is always the same.
     """
     count = len(costs) if limit is None else min(limit, len(costs))
     if count == 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from edgett.space.choose import file_bytes, spread
 from edgett.space.graph import Graph, arena_bytes, with_shapes
 from edgett.space.tiles import Joint, LayerSpace, joint, layer_space, work_units
-from edgett.values import Cost, CostModel, EmptyTiles, Found, Solution
+from edgett.values import Candidate, Cost, CostModel, EmptyTiles, Found, Solution
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,12 @@ class Exploration:
     def taken(self) -> tuple[LayerSpace, ...]:
         """The spaces of the layers that are factorised."""
         return tuple(space for found, space in self.layers if space is not None and found.excluded is None)
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The distinct joint solutions, in the order of the tiles."""
+        names = [found.layer.name for found, _ in self.layers if found.excluded is None]
+        return tuple(Candidate(dict(zip(names, shapes, strict=True))) for shapes in self.joint.candidates)
 
     @property
     def solutions(self) -> int:
@@ -72,35 +78,31 @@ def units(found: Sequence[Found], grid: Grid) -> int:
     return len(sizes) * work_units(grid.max_ranks)
 
 
-def solutions(exploration: Exploration, graph: Graph, batch: int = 1) -> tuple[Solution, ...]:
-    """Every joint candidate with what the whole model then costs, one sample of a batch, numbered as they are joined.
+def solutions(
+    candidates: Sequence[Candidate], graph: Callable[[frozenset[str]], Graph], batch: int = 1
+) -> tuple[Solution, ...]:
+    """Every candidate with what the whole model then costs, one sample of a batch, numbered as they come.
 
-    `graph` is the dense model's, with nothing folded into the layers that are factorised.
+    `graph` gives the dense model's with nothing folded into the layers of those names.
     """
-    names = [item.layer.name for item, _ in exploration.layers if item.excluded is None]
     return tuple(
-        _solution(
-            number,
-            dict(zip(names, shapes, strict=True)),
-            with_shapes(graph, dict(zip(names, shapes, strict=True)), batch),
-            batch,
-        )
-        for number, shapes in enumerate(exploration.joint.candidates)
+        _solution(number, candidate, with_shapes(graph(frozenset(candidate.shapes)), candidate.shapes, batch), batch)
+        for number, candidate in enumerate(candidates)
     )
 
 
 def dense_solution(graph: Graph, batch: int = 1) -> Solution:
     """The dense model as the solution that factorises nothing; its number is -1."""
-    return _solution(-1, {}, graph, batch)
+    return _solution(-1, Candidate({}), graph, batch)
 
 
 def spread_out(candidates: Sequence[Solution], limit: int | None) -> tuple[Solution, ...]:
-    """At most `limit` candidates, spread over parameters and FLOPs, the smallest first (see `choose.spread`)."""
-    costs = np.array([(item.cost.params, item.cost.flops) for item in candidates], np.int64).reshape(-1, 2)
+    """At most `limit` candidates, spread over parameters, FLOPs and expected loss (see `choose.spread`)."""
+    costs = np.array([(item.cost.params, item.cost.flops, item.loss or 0.0) for item in candidates]).reshape(-1, 3)
     return tuple(candidates[row] for row in spread(costs, limit))
 
 
-def _solution(number: int, shapes: Mapping[str, object], graph: Graph, batch: int) -> Solution:
+def _solution(number: int, candidate: Candidate, graph: Graph, batch: int) -> Solution:
     moved = sum(graph.sizes[step.writes[0]] for step in graph.steps if step.operator == "Transpose")
     cost = Cost(graph.params(), graph.flops() // batch, arena_bytes(graph, 4) // 4, moved // batch, graph.macs // batch)
-    return Solution(number, shapes, cost, file_bytes(graph))  # type: ignore[arg-type]
+    return Solution(number, candidate.shapes, cost, file_bytes(graph), candidate.loss)

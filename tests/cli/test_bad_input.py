@@ -275,6 +275,6 @@ def test_the_unforeseen_is_told_in_one_line(
     def fails(*_: object) -> None:
         raise raised
 
-    monkeypatch.setattr("edgett.pipeline.explore", fails)
+    monkeypatch.setattr("edgett.survey.over_grid", fails)
 
     refused(edgett("explore", "--layer", "64x48", "--json"), code, told)

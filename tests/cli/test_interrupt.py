@@ -89,7 +89,7 @@ def test_interrupt_in_json_is_a_document(edgett: Call, monkeypatch: pytest.Monke
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("edgett.pipeline.explore", interrupted)
+    monkeypatch.setattr("edgett.survey.over_grid", interrupted)
 
     answer = edgett("explore", "--layer", "64x48", "--json")
 

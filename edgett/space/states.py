@@ -1,0 +1,142 @@
+"""The states of a TT solution under way: what has been factored off, and the rank of the bond there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgett.errors import UsageError
+from edgett.space.shapes import divisors
+from edgett.values import Estimate, Layer
+
+Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+MOST_RANK = 1024
+NEVER = 1 << 60
+
+
+@dataclass(frozen=True)
+class Search:
+    """Which ranks a bond may have, what stands for the error, and what bounds a solution; checks itself.
+
+    Ranks are the multiples of `rank_multiple` up to `max_rank`, or what the bond can hold where that is less.
+    `most_peak` and `most_moved` are elements. `epsilon`: at each bond, a partial solution may stand for others if it is
+    at most (1 + epsilon) times as large in every objective.
+    """
+
+    rank_multiple: int = 4
+    max_rank: int = 64
+    estimate: Estimate = Estimate.KEPT_ENERGY
+    most_peak: int | None = None
+    most_moved: int | None = None
+    epsilon: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.rank_multiple < 1:
+            raise UsageError(f"A rank multiple of {self.rank_multiple} is below 1.", "Give 1 or more; 4 suits SIMD.")
+        if self.max_rank < self.rank_multiple:
+            raise UsageError(
+                f"No rank is a multiple of {self.rank_multiple} and at most {self.max_rank}.",
+                f"Raise --max-rank to {self.rank_multiple} or more, or lower --rank-multiple.",
+            )
+        if self.max_rank > MOST_RANK:
+            raise UsageError(f"--max-rank {self.max_rank} is above {MOST_RANK}.", f"Give {MOST_RANK} or less.")
+
+    def ranks(self, capacity: int) -> Ints:
+        """The ranks of a bond that can hold `capacity`, ascending."""
+        multiples = np.arange(self.rank_multiple, self.max_rank + 1, self.rank_multiple)
+        return np.unique(np.minimum(multiples, capacity))
+
+
+class States:
+    """The states (P, Q, r) of a layer, in order of (P, Q), so that every core leads to a later pair.
+
+    State 0 is before the first core, the last one after the last core.
+    """
+
+    def __init__(self, layer: Layer, search: Search) -> None:
+        self.layer, self.search = layer, search
+        size = layer.inputs * layer.outputs
+        inner = [(p, q) for p in divisors(layer.inputs)[1:-1] for q in divisors(layer.outputs)[1:-1]]
+        self.pairs = np.array([(1, 1), *inner, (layer.inputs, layer.outputs)], np.int64)
+        ranks = [self._ranks(p, q) for p, q in inner]
+        ranks = [np.ones(1, np.int64), *ranks, np.ones(1, np.int64)]
+        self.rank = np.concatenate(ranks)
+        self.begin = np.cumsum([0, *map(len, ranks)])
+        self.inputs, self.outputs = np.repeat(self.pairs, np.diff(self.begin), axis=0).T
+        self.held = self.inputs * self.rank * (layer.outputs // self.outputs)
+        """Elements between two cores: what a transpose there copies."""
+        self.most_params, self.most_flops = size, 2 * size
+
+    def at(self, pair: int) -> Ints:
+        """The states of a pair."""
+        return np.arange(self.begin[pair], self.begin[pair + 1])
+
+    def before(self, pair: int) -> Ints:
+        """The pairs from which one core leads here."""
+        p, q = self.pairs[:pair].T
+        here_p, here_q = self.pairs[pair]
+        leads = (here_p % p == 0) & (here_q % q == 0) & (p < here_p) & (q < here_q)
+        leads[0] = pair < len(self.pairs) - 1  # one core alone is the dense layer
+        return np.flatnonzero(leads)
+
+    def cells(self, source: Ints, target: int) -> Ints:
+        """x * y of the core from each source state to the target."""
+        return (self.inputs[target] // self.inputs[source]) * (self.outputs[target] // self.outputs[source])
+
+    def rows(self, source: Ints, target: int) -> Ints:
+        """FLOPs a parameter of the core: twice the rows of its product, for the last core first."""
+        rows: Ints = 2 * self.inputs[source] * (self.layer.outputs // self.outputs[target])
+        return rows
+
+    def possible(self, source: Ints, cells: Ints, target: int) -> Mask:
+        """Whether a TT can have these two ranks side by side."""
+        before, after = self.rank[source], self.rank[target]
+        possible: Mask = (after <= before * cells) & (before <= cells * after)
+        return possible
+
+    @cached_property
+    def least(self) -> tuple[Ints, Ints]:
+        """The fewest parameters and the fewest FLOPs from each state to the end, seldom on the same path."""
+        params, flops = np.full((2, len(self.rank)), NEVER)
+        params[-1] = flops[-1] = 0
+        for source, cells, target in self.steps_back():
+            # Clipped at the limit, where a step falls out anyway, so that 64 bits hold every product.
+            step = np.minimum(self.rank[source] * cells * self.rank[target], self.most_params)
+            params[source] = np.minimum(params[source], step + params[target])
+            flops[source] = np.minimum(flops[source], step * self.rows(source, target) + flops[target])
+        return params, flops
+
+    def steps_back(self) -> Iterator[tuple[Ints, Ints, int]]:
+        """Each state from the last on, with the states from which one core leads to it, and that core's cells."""
+        for pair in range(len(self.pairs) - 1, 0, -1):
+            source = np.concatenate([self.at(one) for one in self.before(pair)])
+            for target in self.at(pair):
+                cells = self.cells(source, target)
+                possible = self.possible(source, cells, target)
+                yield source[possible], cells[possible], target
+
+    @cached_property
+    def solutions(self) -> int:
+        """How many solutions there are: shapes with ranks, efficient or not."""
+        ways = np.zeros(len(self.rank), object)
+        ways[0] = 1
+        for pair in range(1, len(self.pairs)):
+            source = np.concatenate([self.at(one) for one in self.before(pair)])
+            for target in self.at(pair):
+                ways[target] = ways[source[self.possible(source, self.cells(source, target), target)]].sum()
+        return int(ways[-1])
+
+    def _ranks(self, p: int, q: int) -> Ints:
+        layer, cells = self.layer, p * q
+        ranks = self.search.ranks(min(cells, layer.inputs * layer.outputs // cells))
+        if self.search.most_peak is None:
+            return ranks
+        # The layer's peak is a tensor and its reshaped or transposed copy, the input and the output among them.
+        held = np.maximum(p * ranks * (layer.outputs // q), max(layer.inputs, layer.outputs))
+        return ranks[2 * held <= self.search.most_peak]

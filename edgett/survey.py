@@ -1,0 +1,88 @@
+"""Steps 2 to 5 as a job asks for them: the paper's grid, or the Pareto set of the whole space."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from edgett.project import Job
+from edgett.space import cost, explore, whole
+from edgett.space.choose import BYTES_PER_STEP, FILE_BYTES
+from edgett.space.explore import Exploration, Grid
+from edgett.space.graph import Graph
+from edgett.space.states import Search
+from edgett.space.together import NO_LIMIT, Share
+from edgett.space.whole import Weighed, Whole
+from edgett.values import Constraints, CostModel, Found, Meter, Strategy
+
+Explored = Exploration | Whole
+Graphs = Callable[[frozenset[str]], Graph]
+
+
+def graphs(model: Any, batch: int) -> Graphs:
+    """What the inference form of a model does, by the layers into which nothing is to be folded."""
+    from edgett.nn.inference import inference_form
+    from edgett.nn.predict import predict
+
+    @cache
+    def graph(names: frozenset[str]) -> Graph:
+        return predict(inference_form(model, batch, names), batch)
+
+    return graph
+
+
+def survey(model: Any, found: Sequence[Found], job: Job, limits: Constraints, graph: Graphs, meter: Meter) -> Explored:
+    """Steps 2 to 5 by the job's strategy, the whole space inside `limits`."""
+    if job.search is Strategy.GRID:
+        return over_grid(found, Grid(job.max_ranks, job.grid, job.empty_tiles, CostModel.EXACT), meter)
+    layers = weighed(model, found, graph(frozenset()))
+    inside, search = share(layers, graph(frozenset()), limits, job.batch), job.whole_space
+    if limits.peak_activation_bytes is None:
+        return over_whole(layers, search, inside, meter)
+    most_peak = int(limits.peak_activation_bytes) // (4 * job.batch)
+    explored = over_whole(layers, replace(search, most_peak=most_peak), inside, meter)
+    # Where no layer fits, the nearest miss is to be told.
+    return explored if explored.taken else over_whole(layers, search, inside, meter)
+
+
+def over_grid(found: Sequence[Found], grid: Grid, meter: Meter) -> Exploration:
+    """The paper's steps 2 to 5, for layers of which no more than the size matters."""
+    with meter.stage("exploring the design space", explore.units(found, grid)) as advance:
+        return explore.explore(found, grid, advance)
+
+
+def over_whole(layers: Sequence[Weighed], search: Search, inside: Share, meter: Meter) -> Whole:
+    """The Pareto sets of layers whose weights are known."""
+    with meter.stage("searching the whole design space", whole.units(layers)) as advance:
+        return whole.explore(layers, search, inside, advance)
+
+
+def whole_of(model: Any, found: Sequence[Found], search: Search, meter: Meter) -> Whole:
+    """The Pareto sets of a trained model's layers, with no budget to keep."""
+    return over_whole(weighed(model, found, graphs(model, 1)(frozenset())), search, Share(), meter)
+
+
+def weighed(model: Any, found: Sequence[Found], dense: Graph) -> tuple[Weighed, ...]:
+    """The layers with their trained weights, and how often each runs for one sample."""
+    from edgett.nn.layers import kernels
+
+    weights = kernels(model, [item.layer.name for item in found if item.excluded is None])
+    uses = Counter(step.layer for step in dense.steps if step.operator == "Dense")
+    return tuple(Weighed(item, weights.get(item.layer.name), uses[item.layer.name]) for item in found)
+
+
+def share(layers: Sequence[Weighed], dense: Graph, limits: Constraints, batch: int) -> Share:
+    """What the budgets of the whole model leave to the layers that may be factorised, at the very most."""
+    taken = [(cost.dense(layer.found.layer), layer.uses) for layer in layers if layer.found.excluded is None]
+    params, flops = NO_LIMIT, NO_LIMIT
+    if limits.model_bytes is not None:
+        overhead = FILE_BYTES + BYTES_PER_STEP * len(dense.steps)
+        rest = dense.params() - sum(each.params for each, _ in taken)
+        params = (int(limits.model_bytes) - overhead) // 4 - rest
+    if limits.flops is not None:
+        rest = dense.flops() // batch - sum(each.flops * uses for each, uses in taken)
+        flops = int(limits.flops) - rest
+    return Share(params, flops)
