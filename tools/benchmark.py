@@ -1,8 +1,10 @@
-"""Timings, each as a ratio to a named alternative in the same run: `python tools/benchmark.py space | training`."""
+"""Timings, each as a ratio to an alternative in the same run: `python tools/benchmark.py space | training | error`."""
 
 from __future__ import annotations
 
+import math
 import multiprocessing
+import os
 import resource
 import statistics
 import sys
@@ -11,14 +13,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 
+from edgett.space.shapes import count_solutions
 from edgett.space.tiles import layer_space
 from edgett.values import CostModel, Layer, TTShape
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # for the alternative, which lives in the tests
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
+
+Floats = NDArray[np.floating]
 
 SMALL = (Layer("4096x4096", 4096, 4096), Layer("4096x1000", 4096, 1000))
 LARGE = (Layer("9216x4096", 9216, 4096), Layer("25088x4096", 25088, 4096))
@@ -33,18 +40,22 @@ def space(
     ] = False,
 ) -> None:
     """Steps 2 to 5, corner points and shapes included, against a plain NumPy enumeration; each in its own process."""
-    print(f"{'layers':24} {'cost':6} {'ours':>8} {'plain':>8} {'ratio':>6} {'ours MB':>8} {'plain MB':>8}")
+    print(
+        f"{'layers':24} {'cost':6} {'ours':>8} {'first progress':>15} {'solutions/s':>12} {'MB':>5}"
+        f" {'plain':>8} {'MB':>5} {'ratio':>6}"
+    )
     for model in CostModel:
-        seconds, memory = _apart(_ours, SMALL, model)
-        plain_seconds, plain_memory = _apart(_plain, SMALL, model)
-        ratio = plain_seconds / seconds
-        print(
-            f"{'4096x4096 + 4096x1000':24} {model.value:6} {seconds:7.2f}s {plain_seconds:7.2f}s {ratio:6.1f}"
-            f" {memory:8.0f} {plain_memory:8.0f}"
-        )
-        if large:
-            seconds, memory = _apart(_ours, LARGE, model)
-            print(f"{'9216x4096 + 25088x4096':24} {model.value:6} {seconds:7.2f}s {'':8} {'':6} {memory:8.0f}")
+        for layers in (SMALL, LARGE)[: 1 + large]:
+            seconds, memory, progress = _apart(_ours, layers, model)
+            rate = sum(count_solutions(layer, RANKS) for layer in layers) / seconds / 1e6
+            line = (
+                f"{' + '.join(layer.name for layer in layers):24} {model.value:6} {seconds:7.2f}s {progress:14.2f}s"
+                f" {rate:10.1f} M {memory:5.0f}"
+            )
+            if layers is SMALL:
+                plain_seconds, plain_memory, _ = _apart(_plain, layers, model)
+                line += f" {plain_seconds:7.2f}s {plain_memory:5.0f} {plain_seconds / seconds:6.1f}"
+            print(line, flush=True)
 
 
 @app.command()
@@ -110,34 +121,160 @@ def _training_steps(shape: TTShape, batch: int) -> dict[str, Callable[[], object
     }
 
 
-def _apart(work: Callable[..., None], *arguments: object) -> tuple[float, float]:
-    """Seconds and peak MB of `work` in a process of its own, imports left out of the seconds."""
+@app.command()
+def error(
+    shapes: Annotated[int, typer.Option(help="Shapes of each weight whose real error is computed.")] = 60,
+) -> None:
+    """The spectra of a weight: their time, their worst cut, and how they rank the errors that TT-SVD really makes.
+
+    The trained weight is LeNet300's first, from mnist.npz in the folder that EDGETT_TEST_DATA names.
+    """
+    print(f"{'4096x4096, rank 64':20} {'wall':>8} {'CPU':>8} {'products':>9} {'worst cut':>10}")
+    for name, weight in _weights(4096, 4096).items():
+        wall, processor, product, worst = _spectra_measured(weight)
+        print(f"{name:20} {wall:7.1f}s {processor:7.1f}s {wall / product:9.1f} {worst:9.3%}")
+    print("products: the time in float32 products of 4096x4096 by itself; worst cut: its error, at 5 of 169 unfoldings")
+    print()
+    names = ("low", "estimate", "high", "largest cut")
+    columns = "".join(f"{name:>13}" for name in names)
+    print(f"{f'784x300, Spearman of {shapes}':26}{columns}{'inside':>9}{'estimate/error':>16}")
+    for name, weight in {**_weights(784, 300), **_lenet300_weight()}.items():
+        real, guesses = _guesses(weight, shapes)
+        ranked = "".join(f"{_spearman(guesses[:, k], real):13.3f}" for k in range(len(names)))
+        inside = int(((guesses[:, 0] <= real + 2e-6) & (real <= guesses[:, 2] + 2e-6)).sum())
+        print(f"{name:26}{ranked}{inside:6}/{shapes}{np.median(guesses[:, 1] / real):16.3f}")
+
+
+def _weights(inputs: int, outputs: int) -> dict[str, Floats]:
+    """A flat spectrum; one that falls as 1/j, under noise; a train of rank 8 in four cores, under a little noise."""
+    from edgett.nn.decompose import rebuild
+    from edgett.space.shapes import tt_shape
+
+    random = np.random.default_rng(0)
+    noise = random.normal(size=(inputs, outputs))
+    left, right = (np.linalg.qr(random.normal(size=(size, 100)))[0] for size in (inputs, outputs))
+    falling = left / np.arange(1, 101) @ right.T
+    factors = {4096: (8, 8, 8, 8), 784: (4, 7, 4, 7), 300: (5, 5, 4, 3)}
+    cores = tt_shape(factors[inputs], factors[outputs], 8).cores
+    train = rebuild(tuple(random.normal(size=core).astype(np.float32) for core in cores))
+    noise, falling, train = (matrix / np.linalg.norm(matrix) for matrix in (noise, falling, train))
+    made = {"Gaussian": noise, "falling as 1/j": falling + 0.3 * noise, "train of rank 8": train + 0.02 * noise}
+    return {name: matrix.astype(np.float32) for name, matrix in made.items()}
+
+
+def _spectra_measured(weight: Floats) -> tuple[float, float, float, float]:
+    """Seconds, CPU seconds, seconds of one product of the weight with itself, worst relative error of a cut."""
+    from edgett.space.error import spectra
+
+    start, processor = time.perf_counter(), time.process_time()
+    found = spectra(weight, 64)
+    seconds, processor = time.perf_counter() - start, time.process_time() - processor
+    start = time.perf_counter()
+    weight @ weight
+    product = time.perf_counter() - start
+    worst = 0.0
+    for p, q in ((64, 32), (2048, 1), (128, 64), (32, 32), (8, 16)):
+        rows = weight.astype(np.float64).reshape(p, 4096 // p, q, 4096 // q).transpose(0, 2, 1, 3).reshape(p * q, -1)
+        energy = np.linalg.eigvalsh(rows @ rows.T if p * q <= 4096 else rows.T @ rows)[::-1]
+        true = np.cumsum(energy[::-1])[::-1][:65] / energy.sum()
+        cuts = found.cuts[found.inputs.index(p), found.outputs.index(q)]
+        above = true > 100 * found.rounding
+        worst = max(worst, float(np.abs(cuts / true - 1)[above].max()))
+    return seconds, processor, product, worst
+
+
+def _lenet300_weight() -> dict[str, Floats]:
+    """The first weight of LeNet300 after three epochs of MNIST; nothing, and a line why, without the data."""
+    folder = os.environ.get("EDGETT_TEST_DATA")
+    if not folder or not (Path(folder) / "mnist.npz").exists():
+        print("LeNet300's weight is left out: EDGETT_TEST_DATA names no folder with mnist.npz")
+        return {}
+    from edgett.nn import zoo  # isort: skip  # silences TensorFlow before it is imported
+    import keras
+
+    keras.utils.set_random_seed(0)
+    model = zoo.lenet300()
+    with np.load(Path(folder) / "mnist.npz") as data:
+        model.fit(data["x_train"], data["y_train"], batch_size=128, epochs=3, verbose=0)
+    return {"LeNet300 on MNIST": model.get_layer("fc1").get_weights()[0]}
+
+
+def _guesses(weight: Floats, count: int) -> tuple[Floats, Floats]:
+    """The error of TT-SVD for `count` random shapes, and for each: low, estimate, high, largest cut of a bond."""
+    from edgett.nn.decompose import relative_error, tt_svd
+    from edgett.space.error import spectra
+    from edgett.space.shapes import count_orders, nth_solution, tt_shape
+
+    layer = Layer("", *weight.shape)
+    found = spectra(weight, 64)
+    random = np.random.default_rng(0)
+    real, guesses = [], []
+    while len(real) < count:
+        solution = nth_solution(layer, int(random.integers(count_orders(layer.inputs) * count_orders(layer.outputs))))
+        if len(solution[0]) != len(solution[1]) or len(solution[0]) < 2:
+            continue
+        shape = tt_shape(*solution, int(random.choice([2, 4, 8, 12, 16, 32, 64])))
+        bracket = found.bracket(shape)
+        largest = max(found.bracket(bond).estimate for bond in _bonds(shape))
+        guesses.append((bracket.low, bracket.estimate, bracket.high, largest))
+        real.append(relative_error(weight, tt_svd(weight, shape)))
+    return np.array(real), np.array(guesses)
+
+
+def _bonds(shape: TTShape) -> list[TTShape]:
+    """Each bond of a shape as a shape of two cores."""
+
+    def halves(factors: tuple[int, ...], k: int) -> tuple[int, int]:
+        return math.prod(factors[:k]), math.prod(factors[k:])
+
+    return [
+        TTShape(halves(shape.inputs, k), halves(shape.outputs, k), (1, shape.ranks[k], 1))
+        for k in range(1, shape.length)
+    ]
+
+
+def _spearman(one: Floats, other: Floats) -> float:
+    """The rank correlation, equal values sharing their mean rank."""
+
+    def ranks(values: Floats) -> Floats:
+        _, place, many = np.unique(values, return_inverse=True, return_counts=True)
+        return (np.cumsum(many) - (many - 1) / 2)[place]
+
+    return float(np.corrcoef(ranks(one), ranks(other))[0, 1])
+
+
+def _apart(work: Callable[..., float], *arguments: object) -> tuple[float, float, float]:
+    """Seconds and peak MB of `work` in a process of its own, imports left out of the seconds, and what it returns."""
     context = multiprocessing.get_context("spawn")
     queue = context.SimpleQueue()
     process = context.Process(target=_measured, args=(queue, work, arguments))
     process.start()
-    result: tuple[float, float] = queue.get()
+    result: tuple[float, float, float] = queue.get()
     process.join()
     return result
 
 
-def _measured(queue: object, work: Callable[..., None], arguments: tuple[object, ...]) -> None:
+def _measured(queue: object, work: Callable[..., float], arguments: tuple[object, ...]) -> None:
     start = time.perf_counter()
-    work(*arguments)
+    returned = work(*arguments)
     seconds = time.perf_counter() - start
-    queue.put((seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))  # type: ignore[attr-defined]
+    queue.put((seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, returned))  # type: ignore[attr-defined]
 
 
-def _ours(layers: tuple[Layer, ...], model: CostModel) -> None:
+def _ours(layers: tuple[Layer, ...], model: CostModel) -> float:
+    """Returns the seconds until progress was first heard of."""
+    start, heard = time.perf_counter(), list[float]()
     for layer in layers:
-        layer_space(layer, RANKS, model, GRID)
+        layer_space(layer, RANKS, model, GRID, lambda units: heard.append(time.perf_counter() - start))
+    return heard[0]
 
 
-def _plain(layers: tuple[Layer, ...], model: CostModel) -> None:
+def _plain(layers: tuple[Layer, ...], model: CostModel) -> float:
     from tests.space.enumeration import plain_space
 
     for layer in layers:
         plain_space(layer, RANKS, model, GRID)
+    return math.nan
 
 
 if __name__ == "__main__":

@@ -13,13 +13,15 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from edgett.space.paths import Ints, Lattice, Mask, Partial, paths
+from edgett.space.paths import Ints, Lattice, Mask, Partial, Paths, abreast, paths_abreast
 from edgett.space.prune import Bounds
 from edgett.space.shapes import nth_solution, tt_shape
-from edgett.values import TTShape
+from edgett.values import Layer, TTShape
 
 Tile = tuple[int, int]
+Floats = NDArray[np.float32]
 
 DIRECTIONS = ((-1, -1), (1, -1), (-1, 1), (1, 1))
 """In (parameters, FLOPs): min/min, min FLOPs & max memory, max FLOPs & min memory, max/max."""
@@ -68,7 +70,7 @@ class Axis:
 def corners(
     space: Lattice, max_ranks: Sequence[int], bounds: Bounds, size: int, advance: Callable[[int], None]
 ) -> dict[Tile, tuple[Corner, ...]]:
-    """The four corner points of each occupied tile of a size x size grid, row-major. `advance(1)` after each max rank.
+    """The four corner points of each occupied tile of a size x size grid, row-major. `advance` hears of max ranks.
 
     `bounds` are those of the efficient solutions, which are exactly the solutions inside.
     """
@@ -76,10 +78,10 @@ def corners(
         Axis(bounds.min_params, bounds.max_params, size),
         Axis(bounds.min_flops, bounds.max_flops, size),
     )
-    search = _Search(space, params, flops)
-    for max_rank in max_ranks:
-        search.run(max_rank)
-        advance(1)
+    search = _Search(space.layer, params, flops)
+    for group in abreast(space, max_ranks):
+        search.run(paths_abreast(space, group, params.high + 1, flops.high + 1))
+        advance(len(group))
     return search.result()
 
 
@@ -112,28 +114,66 @@ class _Outlook:
         )
 
 
+class _Screen:
+    """A first look at partial solutions before they are made, in single precision and in units of tiles.
+
+    Leaves out most of those that cannot hold a best score, and only those: a margin allows for the rounding.
+    """
+
+    def __init__(self, steps: _Outlook, search: _Search) -> None:
+        axes = search.params, search.flops
+        self.search, self.units = search, [axis.size / axis.extent for axis in axes]
+        self.score_unit = axes[0].size / axes[0].extent / axes[1].extent
+        # Where a row lies in one tile, fewer than 16 roundings to 24 bits, of numbers up to the sum of both highest.
+        margin = 2.0**-20 * sum(axis.high * unit for axis, unit in zip(axes, self.units, strict=True))
+
+        def tiles(ends: tuple[Ints, Ints], grant: float) -> list[Floats]:
+            sides = zip(ends, axes, self.units, strict=True)
+            return [((end - axis.low) * unit + grant).astype(np.float32) for end, axis, unit in sides]
+
+        self.low, self.high = tiles(steps.low, -margin), tiles(steps.high, margin)
+        self.scores = [(score * self.score_unit + margin).astype(np.float32) for score in steps.scores]
+
+    def __call__(self, parent: Partial, row: Ints, step: Ints) -> Ints:
+        """Which pairs of a row and the step it takes to look into."""
+        size = self.search.params.size
+        costs = zip((parent.params, parent.flops), self.units, strict=True)
+        params, flops = ((cost * unit).astype(np.float32).take(row) for cost, unit in costs)
+        low_params, low_flops = params + self.low[0].take(step), flops + self.low[1].take(step)
+        i, j = np.floor(low_params), np.floor(low_flops)
+        hope = (params + self.high[0].take(step) >= i + 1) | (flops + self.high[1].take(step) >= j + 1)
+        tile = i.astype(np.intp) * size + j.astype(np.intp)
+        both, apart = params + flops, params - flops
+        best = (self.search.best * self.score_unit).astype(np.float32)
+        for so_far, ahead, least in zip((-both, apart, -apart, both), self.scores, best, strict=True):
+            hope |= so_far + ahead.take(step) >= least.take(tile, mode="clip")
+        return np.flatnonzero(hope & (low_params < size) & (low_flops < size))
+
+
 class _Search:
     """The best scores so far. A partial solution is completed only while it may still reach one of them."""
 
-    def __init__(self, space: Lattice, params: Axis, flops: Axis) -> None:
-        self.space, self.params, self.flops = space, params, flops
+    def __init__(self, layer: Layer, params: Axis, flops: Axis) -> None:
+        self.layer, self.params, self.flops = layer, params, flops
         self.weights = [(a * flops.extent, b * params.extent) for a, b in DIRECTIONS]
         self.best = np.full((len(DIRECTIONS), params.size * flops.size), NO_SCORE)
         self.found: dict[tuple[int, int], _Order] = {}
 
-    def run(self, max_rank: int) -> None:
-        """Takes in every solution of one max rank."""
-        routes = paths(self.space, max_rank, self.params.high + 1, self.flops.high + 1)
+    def run(self, routes: Paths) -> None:
+        """Takes in every solution that the paths lead to."""
         reach = [routes.longest(a * routes.params + b * routes.flops) for a, b in self.weights]
 
+        def outlook(partial: Partial) -> _Outlook:
+            return _Outlook(routes.least(partial), routes.most(partial), self._scores(partial, reach))
+
         def settle(partial: Partial) -> Partial:
-            outlook = _Outlook(routes.least(partial), routes.most(partial), self._scores(partial, reach))
-            partial = partial.take(self._promising(outlook))
-            ends = self.space.finals[partial.state]
-            self._record(partial.take(np.flatnonzero(ends)), max_rank)
+            partial = partial.take(self._promising(outlook(partial)))
+            ends = routes.lattice.finals[partial.state]
+            whole = partial.take(np.flatnonzero(ends))
+            self._record(whole, routes.max_rank[whole.state])
             return partial.take(np.flatnonzero(~ends))
 
-        routes.walk(settle, merge=True)
+        routes.walk(settle, merge=True, screen=_Screen(outlook(routes.steps), self))
 
     def result(self) -> dict[Tile, tuple[Corner, ...]]:
         """The corner points by tile, row-major."""
@@ -185,11 +225,11 @@ class _Search:
             reaches |= np.minimum(furthest, score) >= best[tile]
         return reaches & (params[0] <= params[1]) & (flops[0] <= flops[1])
 
-    def _record(self, whole: Partial, max_rank: int) -> None:
+    def _record(self, whole: Partial, max_ranks: Ints) -> None:
         """Notes each whole solution where it is the best so far."""
         tiles = self.params.tile(whole.params) * self.flops.size + self.flops.tile(whole.flops)
-        rows = zip(tiles.tolist(), whole.params.tolist(), whole.flops.tolist(), whole.place.tolist(), strict=True)
-        for tile, params, flops, place in rows:
+        columns = tiles, whole.params, whole.flops, max_ranks, whole.place
+        for tile, params, flops, max_rank, place in zip(*(column.tolist() for column in columns), strict=True):
             for k, (a, b) in enumerate(self.weights):
                 score = a * params + b * flops
                 order = _Order(-score, params, flops, whole.cores, max_rank, place)
@@ -197,8 +237,7 @@ class _Search:
                     self.found[tile, k] = min(order, self.found.get((tile, k), order))
 
     def _corner(self, order: _Order) -> Corner:
-        layer = self.space.layer
-        bias = layer.outputs * layer.bias
-        inputs, outputs = nth_solution(layer, order.place)
+        bias = self.layer.outputs * self.layer.bias
+        inputs, outputs = nth_solution(self.layer, order.place)
         shape = tt_shape(inputs, outputs, order.max_rank)
         return Corner(shape, order.max_rank, order.params + bias, order.flops + bias)

@@ -11,7 +11,7 @@ The bias costs a solution as much as the dense layer; it is left out here.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -26,6 +26,9 @@ Mask = NDArray[np.bool_]
 
 SLICE = 1 << 15
 """Partial solutions handled by one NumPy call: small enough for the cache."""
+
+STEPS = 1 << 16
+"""Steps that are walked together: a layer with few takes many max ranks at once, and NumPy few calls."""
 
 BLOCK = 1 << 20
 """Partial solutions held together, where equal ones can meet: bounds the memory."""
@@ -49,6 +52,19 @@ class Lattice:
     rows: Ints
     extra: Ints
     place: Ints  # what the step adds to the place of (inputs, outputs) in lexicographic order
+
+    def copies(self, number: int) -> Lattice:
+        """As many lattices side by side: state s becomes the states s * number + 0, 1, 2 ... of the copies."""
+        if number == 1:
+            return self
+        inputs, outputs = np.repeat(self.inputs, number), np.repeat(self.outputs, number)
+        copy = np.tile(np.arange(number), len(self.source))
+        source, target, *columns = (
+            np.repeat(column, number) for column in (self.source, self.target, self.rows, self.extra, self.place)
+        )
+        source, target = source * number + copy, target * number + copy
+        order = np.argsort(source, kind="stable")
+        return Lattice(self.layer, inputs, outputs, *(column[order] for column in (source, target, *columns)))
 
     @cached_property
     def starts(self) -> Mask:
@@ -134,6 +150,10 @@ class Partial:
         """Some of the rows."""
         return Partial(self.cores, self.state[rows], self.params[rows], self.flops[rows], self.place[rows])
 
+    def slices(self, size: int) -> list[Partial]:
+        """All rows in slices of that many, at least one slice."""
+        return [self.take(slice(begin, begin + size)) for begin in range(0, max(1, len(self)), size)]
+
     @staticmethod
     def join(parts: Sequence[Partial]) -> Partial:
         """All rows of parts with as many cores."""
@@ -152,16 +172,26 @@ class Partial:
         return replace(rows.take(first), place=np.minimum.reduceat(rows.place, first))
 
 
+Screen = Callable[[Partial, Ints, Ints], Ints]
+"""Which of the pairs (row of a Partial, step it takes) to keep, as indices."""
+
+
 @dataclass(frozen=True)
 class Paths:
-    """The paths of one max rank: steps sorted by source, with what each costs."""
+    """The paths of one max rank, or of several side by side: steps sorted by source, with what each costs."""
 
     lattice: Lattice
+    max_rank: Ints  # of a state
     source: Ints
     target: Ints
     params: Ints
     flops: Ints
     place: Ints
+
+    @property
+    def steps(self) -> Partial:
+        """Each step as if a solution began with it."""
+        return Partial(1, self.target, self.params, self.flops, self.place)
 
     def within(self, params_limit: int, flops_limit: int) -> Paths:
         """Without the steps that no path below both limits can take."""
@@ -172,7 +202,7 @@ class Paths:
                 np.minimum.at(before, self.target[steps], before[self.source[steps]] + cost[steps])
             keep &= before[self.source] + cost - self.longest(-cost)[self.target] < limit
         columns = (self.source, self.target, self.params, self.flops, self.place)
-        return Paths(self.lattice, *(column[keep] for column in columns))
+        return Paths(self.lattice, self.max_rank, *(column[keep] for column in columns))
 
     def longest(self, gain: Ints) -> Ints:
         """The largest sum of `gain` (one a step) from each state to the end; exact, and some path has it."""
@@ -190,18 +220,19 @@ class Paths:
         """The most parameters and the most FLOPs among the completions of each row."""
         return partial.params + self._most[0].take(partial.state), partial.flops + self._most[1].take(partial.state)
 
-    def walk(self, settle: Callable[[Partial], Partial], *, merge: bool) -> None:
+    def walk(self, settle: Callable[[Partial], Partial], *, merge: bool, screen: Screen | None = None) -> None:
         """Hands every partial solution to `settle`, a slice at a time; what it returns goes on by a core.
 
-        With `merge` only the best of equal rows does.
+        `screen` picks rows before they are made. With `merge` only the best of equal rows is handed over.
         """
         start = np.flatnonzero(self.lattice.starts)
         nothing = np.zeros_like(start)
         stack = [Partial(0, start, nothing, nothing, nothing)]
         while stack:
-            settled = [settle(self._grow(piece)) for piece in self._pieces(stack.pop(), SLICE)]
-            block = Partial.join(settled)
-            stack.extend(self._pieces(block.merged() if merge else block, BLOCK))
+            grown: Iterable[Partial] = (self._grow(piece, screen) for piece in self._pieces(stack.pop(), SLICE))
+            if merge:
+                grown = Partial.join(list(grown)).merged().slices(SLICE)
+            stack.extend(self._pieces(Partial.join([settle(rows) for rows in grown]), BLOCK))
 
     @cached_property
     def _least(self) -> tuple[Ints, Ints]:
@@ -230,11 +261,14 @@ class Paths:
             value[sources] = merge.reduceat(gain[steps] + value[self.target[steps]], begin)
         return value
 
-    def _grow(self, parent: Partial) -> Partial:
+    def _grow(self, parent: Partial, screen: Screen | None) -> Partial:
         begin = self._first[parent.state]
         count = self._first[parent.state + 1] - begin
         row = np.repeat(np.arange(len(parent)), count)
         step = np.arange(len(row)) + np.repeat(begin - (np.cumsum(count) - count), count)
+        if screen:
+            kept = screen(parent, row, step)
+            row, step = row[kept], step[kept]
         return Partial(
             parent.cores + 1,
             self.target[step],
@@ -253,10 +287,25 @@ class Paths:
 
 
 def paths(space: Lattice, max_rank: int, params_limit: int, flops_limit: int) -> Paths:
-    """The paths whose parameters and FLOPs may both stay below the limits."""
-    rank = np.minimum(max_rank, space.capacity)
-    before, after = rank[space.source], rank[space.target]
+    """The paths of one max rank whose parameters and FLOPs may both stay below the limits."""
+    return paths_abreast(space, [max_rank], params_limit, flops_limit)
+
+
+def paths_abreast(space: Lattice, max_ranks: Sequence[int], params_limit: int, flops_limit: int) -> Paths:
+    """The paths of several max ranks in copies of the lattice; see `paths`."""
+    copies = space.copies(len(max_ranks))
+    max_rank = np.tile(np.array(max_ranks, np.int64), len(space.inputs))
+    rank = np.minimum(max_rank, copies.capacity)
+    before, after = rank[copies.source], rank[copies.target]
     # Clipped at the limit, where a step falls out anyway, so that 64 bits hold every sum.
-    params = np.minimum(before * space.cells * after, params_limit)
-    flops = np.minimum(params * space.rows + after * space.extra, flops_limit)
-    return Paths(space, space.source, space.target, params, flops, space.place).within(params_limit, flops_limit)
+    params = np.minimum(before * copies.cells * after, params_limit)
+    flops = np.minimum(params * copies.rows + after * copies.extra, flops_limit)
+    every = Paths(copies, max_rank, copies.source, copies.target, params, flops, copies.place)
+    return every.within(params_limit, flops_limit)
+
+
+def abreast(space: Lattice, max_ranks: Sequence[int]) -> list[Sequence[int]]:
+    """The max ranks in groups to walk together, of about `STEPS` steps each."""
+    groups = min(len(max_ranks), -(-len(max_ranks) * len(space.source) // STEPS))
+    cuts = [len(max_ranks) * group // groups for group in range(groups + 1)]
+    return [max_ranks[a:b] for a, b in itertools.pairwise(cuts)]

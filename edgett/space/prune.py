@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgett.space.paths import Lattice, Partial, Paths, paths
+from edgett.space.paths import Lattice, Partial, Paths, abreast, paths_abreast
 from edgett.values import Layer
 
 
@@ -44,18 +44,18 @@ def flops_limit(layer: Layer) -> int:
 
 
 def efficient(space: Lattice, max_ranks: Sequence[int], advance: Callable[[int], None]) -> tuple[int, Bounds | None]:
-    """How many solutions keep both rules, and the bounds of their costs without bias. `advance(1)` a max rank."""
+    """How many solutions keep both rules, and the bounds of their costs without bias. `advance` hears of max ranks."""
     limits = params_limit(space.layer), flops_limit(space.layer)
     total, bounds = 0, None
-    for max_rank in max_ranks:
-        for count, here in _settled(paths(space, max_rank, *limits), *limits):
+    for group in abreast(space, max_ranks):
+        for count, here in _settled(paths_abreast(space, group, *limits), *limits):
             total, bounds = total + count, bounds | here if bounds else here
-        advance(1)
+        advance(len(group))
     return total, bounds
 
 
 def _settled(routes: Paths, most_params: int, most_flops: int) -> list[tuple[int, Bounds]]:
-    """Count and bounds of the efficient solutions of one max rank, in parts.
+    """Count and bounds of the efficient solutions among the paths, in parts.
 
     A partial solution is counted with all its completions once all of them keep the rules, and left once none can.
     """

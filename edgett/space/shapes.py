@@ -101,7 +101,7 @@ def tt_shape(inputs: Sequence[int], outputs: Sequence[int], max_rank: int) -> TT
 
 def check_max_ranks(max_ranks: Sequence[int]) -> None:
     """Raise a UsageError unless there are max ranks, ascending and each at least 1."""
-    shown = ",".join(map(str, max_ranks))
+    shown = ",".join(map(str, max_ranks[:8])) + ",..." * (len(max_ranks) > 8)
     if not max_ranks:
         raise UsageError("There are no max ranks to try.", cure="Give at least one, for example --ranks 2:12.")
     if max_ranks[0] < 1:
@@ -118,14 +118,14 @@ def check_max_ranks(max_ranks: Sequence[int]) -> None:
 def parse_ranks(text: str) -> tuple[int, ...]:
     """Max ranks as the command line writes them: `2:12` (both ends in), `2:64:4` (with a step), `4,8,16`."""
     cure = "Write 2:12, 2:64:4 (with a step) or 4,8,16."
-    if re.fullmatch(r"\d+:\d+(:\d+)?", text):
+    if re.fullmatch(r"-?\d+:\d+(:\d+)?", text):
         first, last, step = (*map(int, text.split(":")), 1)[:3]
         if step < 1 or last < first:
             raise UsageError(f"Ranks {text!r} name no rank: from {first} to {last} in steps of {step}.", cure=cure)
         if (last - first) // step >= MOST_RANKS:
             raise UsageError(f"Ranks {text!r} are more than the {MOST_RANKS} that can be tried.", cure=cure)
         ranks = tuple(range(first, last + 1, step))
-    elif re.fullmatch(r"\d+(,\d+)*", text):
+    elif re.fullmatch(r"-?\d+(,-?\d+)*", text):
         ranks = tuple(map(int, text.split(",")))
     else:
         raise UsageError(f"Ranks {text!r} are neither a range nor a list of whole numbers.", cure=cure)

@@ -15,6 +15,9 @@ from edgett.values import CostModel, EmptyTiles, Layer, TTShape
 MOST_WEIGHTS = 1 << 28
 """Scores are products of two costs, summed along a path: beyond this many weights they would leave 64 bits."""
 
+MOST_TILES = 256
+"""Tiles a side of the grid: each may hold four candidates, and all of them are joined."""
+
 
 @dataclass(frozen=True)
 class LayerSpace:
@@ -74,6 +77,11 @@ def check_grid(grid: int) -> None:
     """Raise a UsageError unless a grid can have this many tiles a side."""
     if grid < 1:
         raise UsageError(f"A grid of {grid} x {grid} tiles: at least 1 is needed.", cure="The paper's grid is 8.")
+    if grid > MOST_TILES:
+        raise UsageError(
+            f"A grid of {grid} x {grid} tiles: at most {MOST_TILES} a side can be explored.",
+            cure="The paper's grid is 8.",
+        )
 
 
 def joint(spaces: Sequence[LayerSpace], grid: int, empty: EmptyTiles) -> Joint:

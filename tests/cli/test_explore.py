@@ -41,7 +41,8 @@ def test_integers_are_exact_however_large(edgett: Call) -> None:
 
     one = document["layers"][0]["solutions"]
     assert isinstance(one, int)
-    assert document["totals"]["solutions"] == one**5 > 2**53
+    assert document["totals"]["solutions"] == one**5 > 2**64
+    assert document["totals"]["efficient"] == document["layers"][0]["efficient"] ** 5 > 2**64
 
 
 def test_paper_costs_differ_and_are_labelled(edgett: Call) -> None:
@@ -87,6 +88,50 @@ def test_layer_that_cannot_be_factorised_is_told_with_its_reason(edgett: Call) -
     assert answer.document["totals"]["solutions"] == answer.document["totals"]["joint_candidates"] == 0
     drawn = edgett("explore", "--layer", "17x13").out
     assert "none" in drawn and "prime" in drawn
+
+
+@pytest.mark.parametrize(
+    ("size", "reason"),
+    [
+        ("1x9", "1 has no factors"),
+        ("2x2", "2 is prime"),
+        ("3x8", "3 is prime"),
+        ("4x4", "none of its 11 solutions is smaller and cheaper than dense"),
+        ("97x48", "97 is prime"),
+        ("65536x65536", "4294967296 weights, more than the 268435456 that can be explored"),
+    ],
+)
+def test_layer_without_an_efficient_solution_is_told_and_the_others_explored(
+    edgett: Call, size: str, reason: str
+) -> None:
+    document = edgett("explore", "--layer", size, "--layer", "64x48", "--json").document
+
+    left, taken = document["layers"]
+    assert reason in left["excluded"]
+    assert (left["efficient"], left["occupied_tiles"]) == (0, 0)
+    assert taken["excluded"] is None
+    assert document["totals"]["efficient"] == taken["efficient"] > 0
+    assert reason in " ".join(edgett("explore", "--layer", size).out.split())
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--ranks", "0:3"), "0 is below 1"),
+        (("--ranks", "-1:3"), "-1 is below 1"),
+        (("--ranks", "4,2"), "2 follows 4"),
+        (("--ranks", "4,4"), "4 follows 4"),
+        (("--ranks", "5:2"), "from 5 to 2"),
+        (("--ranks", "1:100000"), "more than the 4096"),
+        (("--grid", "0"), "greater than or equal to 1"),
+        (("--grid", "100000"), "at most 256 a side"),
+    ],
+)
+def test_ranks_and_grids_that_cannot_be(edgett: Call, options: tuple[str, str], told: str) -> None:
+    answer = edgett("explore", "--layer", "64x48", *options, "--json")
+
+    assert answer.code == 2
+    assert told in answer.document["error"]["message"]
 
 
 def test_model_file_with_layers_left_alone(edgett: Call, tiny: Tiny) -> None:

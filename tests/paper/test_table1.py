@@ -7,6 +7,7 @@ import functools
 import importlib.util
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -15,6 +16,7 @@ import pytest
 from edgett.space.shapes import count_solutions, parse_layer
 from edgett.space.tiles import LayerSpace, joint, layer_space
 from edgett.values import CostModel, EmptyTiles
+from tests.conftest import Answer
 
 RANKS = range(2, 13)
 M, G = 10**6, 10**9
@@ -112,17 +114,60 @@ def reproduce() -> ModuleType:
     return module
 
 
+@pytest.mark.parametrize(
+    ("layers", "policy", "solutions", "efficient", "tiles"),
+    [
+        (["400x120", "120x84"], "skip", 1_528_997_866, 157_000_479, 39),
+        (["784x300", "300x100"], "skip", 1_495_686_808, 239_443_097, 39),
+        (["2048x4096", "4096x4096"], "skip", 3_879_865 * 7_759_741, 3_618_718 * 7_176_470, 36),
+        (["4096x4096", "4096x1000"], "skip", 4_327_522_198_549, 2_454_711_563_500, 35),
+        (["4536x100", "4536x100"], "nearest", 16_501_457_764, 1_708_747_569, 64),
+    ],
+    ids=["LeNet5", "LeNet300", "VGG16", "AlexNet", "Clock"],
+)
+def test_through_the_command_line(
+    edgett: Callable[..., Answer], layers: list[str], policy: str, solutions: int, efficient: int, tiles: int
+) -> None:
+    sizes = [word for layer in layers for word in ("--layer", layer)]
+
+    document = edgett("explore", *sizes, "--cost", "paper", "--empty-tiles", policy, "--json").document
+
+    totals = document["totals"]
+    assert (totals["solutions"], totals["efficient"]) == (solutions, efficient)
+    assert (totals["shared_tiles"], totals["points"]) == (tiles, 4 * tiles)
+    for layer in document["layers"]:
+        known = space(layer["name"])
+        assert (layer["solutions"], layer["efficient"]) == (known.solutions, known.efficient)
+        assert layer["occupied_tiles"] == len(known.corners)
+
+
 def test_the_tool_finds_every_number(reproduce: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     assert reproduce.main(["table1"]) == 0
     out = capsys.readouterr().out
-    assert out.count("  ok ") == 20
-    for total in ("1,528,997,866", "16,501,457,764", "1,708,747,569"):
-        assert total in out
+    assert out.count("  ok") == 4 * 6 + 5
+    assert "iffer" not in out and "DIFFER" not in out
+    totals = ("1,528,997,866", "16,501,457,764", "1,708,747,569", "39,979,338")
+    for number in (*totals, "914,672", "25,174,016", "6,649,297", "0.1%"):
+        assert number in out
 
 
 def test_the_tool_fails_on_a_difference(
     reproduce: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reproduce, "TABLE1", (dataclasses.replace(reproduce.TABLE1[0], points=160),))
+    lenet = dataclasses.replace(reproduce.TABLE1[0], points=160, params=61_707)
+    monkeypatch.setattr(reproduce, "TABLE1", (lenet,))
     assert reproduce.main(["table1"]) == 1
-    assert capsys.readouterr().out.count("differs") == 2
+    out = capsys.readouterr().out
+    assert out.count("differs") == 3
+    assert "3 numbers differ" in out
+
+
+def test_the_tool_fails_where_a_contradiction_is_gone(
+    reproduce: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = {name: reproduce.network(name) for name in ("lenet5", "vgg16", "clock")}
+    built["clock"] = dataclasses.replace(built["clock"], found=built["clock"].found[:2])
+    monkeypatch.setattr(reproduce, "TABLE1", ())
+    monkeypatch.setattr(reproduce, "network", built.__getitem__)
+    assert reproduce.main(["table1"]) == 1
+    assert "DIFFERS: Clock's FC layers" in capsys.readouterr().out

@@ -87,7 +87,7 @@ def test_ranks_as_written(text: str, ranks: tuple[int, ...]) -> None:
     [
         ("", "'' are neither"),
         ("2-12", "'2-12' are neither"),
-        ("-1:4", "'-1:4' are neither"),
+        ("-1:4", "-1 is below 1"),
         ("2:12:", "'2:12:' are neither"),
         ("12:2", "from 12 to 2 in steps of 1"),
         ("2:12:0", "in steps of 0"),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from edgett.errors import UsageError
 from edgett.space.corners import Axis
-from edgett.space.tiles import MOST_WEIGHTS, Joint, LayerSpace, joint, layer_space, nearest, work_units
+from edgett.space.tiles import MOST_TILES, MOST_WEIGHTS, Joint, LayerSpace, joint, layer_space, nearest, work_units
 from edgett.values import CostModel, EmptyTiles, Layer
 from tests.space.enumeration import plain_joint, plain_space
 
@@ -129,6 +129,25 @@ def test_progress_adds_up() -> None:
     assert sum(done) == work_units((2, 3, 4))
 
 
-def test_a_grid_needs_a_tile() -> None:
-    with pytest.raises(UsageError, match="grid of 0 x 0 tiles: at least 1"):
-        layer_space(Layer("fc", 64, 64), (2,), CostModel.EXACT, 0)
+@pytest.mark.parametrize(
+    ("grid", "told"), [(0, "grid of 0 x 0 tiles: at least 1"), (257, "grid of 257 x 257 tiles: at most 256 a side")]
+)
+def test_a_grid_has_a_tile_and_not_too_many(grid: int, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        layer_space(Layer("fc", 64, 64), (2,), CostModel.EXACT, grid)
+
+
+@pytest.mark.parametrize("model", CostModel)
+def test_the_finest_grid_is_identical_too(model: CostModel) -> None:
+    layer = Layer("fc", 96, 60)
+    assert layer_space(layer, (2, 5, 9), model, MOST_TILES) == plain_space(layer, (2, 5, 9), model, MOST_TILES)
+
+
+@pytest.mark.parametrize("model", CostModel)
+def test_max_ranks_together_or_apart_give_the_same(model: CostModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    layer, done = Layer("fc", 144, 96), list[int]()
+    together = layer_space(layer, range(2, 9), model, 6, done.append)
+    monkeypatch.setattr("edgett.space.paths.STEPS", 1)
+    apart = layer_space(layer, range(2, 9), model, 6, done.append)
+    assert together == apart
+    assert done == [7, 7, *[1] * 14], "as the max ranks are done"
