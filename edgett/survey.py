@@ -39,7 +39,7 @@ def survey(model: Any, found: Sequence[Found], job: Job, limits: Constraints, gr
     if job.search is Strategy.GRID:
         return over_grid(found, Grid(job.max_ranks, job.grid, job.empty_tiles, CostModel.EXACT), meter)
     layers = weighed(model, found, graph(frozenset()))
-    inside, search = share(layers, graph(frozenset()), limits, job.batch), job.whole_space
+    inside, search = share(layers, graph, limits, job.batch), job.whole_space
     if limits.peak_activation_bytes is None:
         return over_whole(layers, search, inside, meter)
     most_peak = int(limits.peak_activation_bytes) // (4 * job.batch)
@@ -74,15 +74,20 @@ def weighed(model: Any, found: Sequence[Found], dense: Graph) -> tuple[Weighed, 
     return tuple(Weighed(item, weights.get(item.layer.name), uses[item.layer.name]) for item in found)
 
 
-def share(layers: Sequence[Weighed], dense: Graph, limits: Constraints, batch: int) -> Share:
+def share(layers: Sequence[Weighed], graph: Graphs, limits: Constraints, batch: int) -> Share:
     """What the budgets of the whole model leave to the layers that may be factorised, at the very most."""
-    taken = [(cost.dense(layer.found.layer), layer.uses) for layer in layers if layer.found.excluded is None]
+    taken = [layer for layer in layers if layer.found.excluded is None]
+    dense = graph(frozenset())
+    # What is folded into a dense layer may give it a bias that a TT layer in its place spares.
+    alone = [graph(frozenset([layer.found.layer.name])) for layer in taken]
     params, flops = NO_LIMIT, NO_LIMIT
     if limits.model_bytes is not None:
         overhead = FILE_BYTES + BYTES_PER_STEP * len(dense.steps)
-        rest = dense.params() - sum(each.params for each, _ in taken)
+        rest = dense.params() + sum(min(0, one.params() - dense.params()) for one in alone)
+        rest -= sum(cost.dense(layer.found.layer).params for layer in taken)
         params = (int(limits.model_bytes) - overhead) // 4 - rest
     if limits.flops is not None:
-        rest = dense.flops() // batch - sum(each.flops * uses for each, uses in taken)
+        rest = (dense.flops() + sum(min(0, one.flops() - dense.flops()) for one in alone)) // batch
+        rest -= sum(cost.dense(layer.found.layer).flops * layer.uses for layer in taken)
         flops = int(limits.flops) - rest
     return Share(params, flops)

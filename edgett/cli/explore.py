@@ -148,11 +148,15 @@ def _of_model(job: Job, screen: Screen) -> tuple[Found, ...]:
         return fc_layers(model_only(job), Wish(job.share, job.only_layer, job.skip_layer))
 
 
-def _draw(exploration: Exploration, path: Path, screen: Screen) -> None:
-    from edgett.report import draw, space_plots
+def _draw(explored: Explored, path: Path, screen: Screen) -> None:
+    from edgett.report import draw, front_plots, space_plots
+    from edgett.space.explore import Exploration
 
-    with screen.stage("counting solutions for the plot", space_plots.units(exploration)) as advance:
-        picture = space_plots.space_picture(exploration, advance)
+    if isinstance(explored, Exploration):
+        with screen.stage("counting solutions for the plot", space_plots.units(explored)) as advance:
+            picture = space_plots.space_picture(explored, advance)
+    else:
+        picture = front_plots.front_picture(explored)
     with screen.stage("drawing"):
         draw.write(picture, path)
     screen.say(f"The plot is in {path}.")

@@ -177,12 +177,13 @@ def _points(points: p.Points, number: int, *, first: bool) -> dict[str, Any]:
         "x": list(points.x),
         "y": list(points.y),
         "marker": _mark(points),
-        "line": {"color": points.hue.value},
+        "line": {"color": points.hue.value, "width": 1.5, "shape": "hv" if points.stairs else "linear"},
+        "error_y": _whiskers(points),
         "text": [_text(label) for label in points.labels] or None,
         "hovertemplate": "%{text}<extra></extra>" if points.labels else "%{x:,}, %{y:,}<extra></extra>",
         **_series(points.name, first=first),
         **_place(number),
-    }
+    } | ({} if points.size else {"mode": "lines", "hoverinfo": "skip"})
 
 
 def _mark(points: p.Points) -> dict[str, Any]:
@@ -191,6 +192,16 @@ def _mark(points: p.Points) -> dict[str, Any]:
         beside = {"angle": CORNERS[points.mark], "standoff": points.size * 0.45}
         return {"symbol": "triangle-up", "size": points.size, **beside, **look}
     return {"symbol": MARKS[points.mark], "size": points.size * 1.6, **look}
+
+
+def _whiskers(points: p.Points) -> dict[str, Any] | None:
+    """How far they reach above and below each point."""
+    if not points.whiskers:
+        return None
+    ends = list(zip(points.y, points.whiskers, strict=True))
+    reach = {"array": [high - y for y, (_, high) in ends], "arrayminus": [y - low for y, (low, _) in ends]}
+    colour = f"rgba({', '.join(str(part) for part in bytes.fromhex(points.hue.value[1:]))}, 0.35)"
+    return {"type": "data", "symmetric": False, **reach, "color": colour, "thickness": 1.5, "width": 0}
 
 
 def _rules(rules: p.Rules, panel: p.Panel, number: int, *, first: bool) -> Iterator[dict[str, Any]]:

@@ -38,6 +38,12 @@ STYLE = {
     "svg.hashsalt": "edgett",
 }
 
+MANY = 500
+"""More points than this are an image in an SVG."""
+
+FAINT = 0.35
+"""How opaque whiskers are."""
+
 MARKS = {
     p.Mark.DOT: "o",
     p.Mark.SQUARE: "s",
@@ -59,7 +65,7 @@ def png(picture: p.Picture) -> bytes:
 
 
 def svg(picture: p.Picture) -> bytes:
-    """The picture as SVG with its text as text; pixels of a density are an image in it."""
+    """The picture as SVG with its text as text; pixels of a density, and many points, are an image in it."""
     file = io.BytesIO()
     with _styled():
         FigureCanvasSVG(_figure(picture)).print_svg(file, metadata={"Date": None, "Creator": "edgett"})
@@ -113,6 +119,9 @@ def _panel(axes: Axes, panel: p.Panel) -> None:
             case p.Heat():
                 _heat(axes, layer, order)
             case p.Points():
+                if layer.whiskers:
+                    low, high = zip(*layer.whiskers, strict=True)
+                    axes.vlines(layer.x, low, high, colors=layer.hue.value, alpha=FAINT, linewidth=1.0, zorder=order)
                 axes.add_line(_line(layer, order))
             case p.Rules():
                 for rule in (*map(axes.axvline, layer.x), *map(axes.axhline, layer.y)):
@@ -171,6 +180,8 @@ def _line(points: p.Points, order: int) -> Line2D:
     return Line2D(
         points.x,
         points.y,
+        drawstyle="steps-post" if points.stairs else "default",
+        rasterized=len(points.x) > MANY,
         marker=MARKS[points.mark],
         color=points.hue.value,
         markersize=points.size,

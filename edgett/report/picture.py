@@ -82,7 +82,11 @@ class Heat:
 
 @dataclass(frozen=True)
 class Points:
-    """A series of points. `labels`, one a point or none, show at the pointer; `joined` by a line, in their order."""
+    """A series of points. `labels`, one a point or none, show at the pointer; `joined` by a line, in their order.
+
+    `stairs`: that line runs level to the next point and then upright. A `size` of 0 leaves the line alone. `whiskers`,
+    one a point or none, are the ends of an upright line through it.
+    """
 
     name: str
     x: tuple[float, ...]
@@ -92,10 +96,14 @@ class Points:
     labels: tuple[str, ...] = ()
     joined: bool = False
     size: float = 5.0
+    stairs: bool = False
+    whiskers: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
-        if len(self.x) != len(self.y) or (self.labels and len(self.labels) != len(self.x)):
-            raise ValueError(f"{self.name}: {len(self.x)} x, {len(self.y)} y, {len(self.labels)} labels")
+        count = len(self.x)
+        if len(self.y) != count or any(each and len(each) != count for each in (self.labels, self.whiskers)):
+            given = f"{len(self.y)} y, {len(self.labels)} labels, {len(self.whiskers)} whiskers"
+            raise ValueError(f"{self.name}: {count} x, {given}")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from edgett.space.dominance import undominated
 from edgett.space.graph import Graph
 from edgett.values import Constraints, Holding, Objective, Picks, Solution, Trial
 
@@ -38,6 +39,12 @@ def spread(costs: NDArray[np.int64] | NDArray[np.float64], limit: int | None) ->
         chosen.append(int(distance.argmax()))
         distance = np.where(distance < 0, -1.0, np.minimum(distance, np.linalg.norm(ranks - ranks[chosen[-1]], axis=1)))
     return chosen
+
+
+def tradeoffs(costs: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The rows of (params, FLOPs, loss) that none beats in both parameters and loss, or in both FLOPs and loss."""
+    ranks = [np.unique(column, return_inverse=True)[1] for column in costs.T]
+    return np.union1d(undominated([ranks[0], ranks[2]]), undominated([ranks[1], ranks[2]]))
 
 
 def holdings(solution: Solution, drop: float | None, limits: Constraints, size: int = 4) -> tuple[Holding, ...]:

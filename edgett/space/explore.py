@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgett.space.choose import file_bytes, spread
+from edgett.space.choose import file_bytes, spread, tradeoffs
 from edgett.space.graph import Graph, arena_bytes, with_shapes
 from edgett.space.tiles import Joint, LayerSpace, joint, layer_space, work_units
 from edgett.values import Candidate, Cost, CostModel, EmptyTiles, Found, Solution
@@ -97,9 +97,19 @@ def dense_solution(graph: Graph, batch: int = 1) -> Solution:
 
 
 def spread_out(candidates: Sequence[Solution], limit: int | None) -> tuple[Solution, ...]:
-    """At most `limit` candidates, spread over parameters, FLOPs and expected loss (see `choose.spread`)."""
+    """At most `limit` candidates, spread over parameters and FLOPs (see `choose.spread`).
+
+    Where a loss is expected, those first that trade it best for parameters alone or for FLOPs alone: one of them holds
+    the lowest memory, the fewest FLOPs or the highest accuracy, whatever the budget turns out to allow.
+    """
     costs = np.array([(item.cost.params, item.cost.flops, item.loss or 0.0) for item in candidates]).reshape(-1, 3)
-    return tuple(candidates[row] for row in spread(costs, limit))
+    if all(item.loss is None for item in candidates):
+        return tuple(candidates[row] for row in spread(costs, limit))
+    best = tradeoffs(costs)
+    chosen = [candidates[best[row]] for row in spread(costs[best], limit)]
+    others = np.setdiff1d(np.arange(len(costs)), best)
+    left = None if limit is None else limit - len(chosen)
+    return (*chosen, *(candidates[others[row]] for row in spread(costs[others], left)))
 
 
 def _solution(number: int, candidate: Candidate, graph: Graph, batch: int) -> Solution:

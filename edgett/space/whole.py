@@ -15,7 +15,7 @@ from edgett.space.states import Search
 from edgett.space.together import Share, Together, together
 from edgett.values import Candidate, Found
 
-MOST_CANDIDATES = 512
+MOST_CANDIDATES = 4096
 """Joint solutions whose whole models are costed; a longer front is thinned to so many."""
 
 

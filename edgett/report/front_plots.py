@@ -1,0 +1,195 @@
+"""The Pareto sets of a whole space as a picture: what parameters and FLOPs buy in each layer, and in all together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgett.report.picture import Axis, Hue, Mark, Panel, Picture, Points, Rules, Scale, plain
+from edgett.report.space_plots import FLOPS, PARAMS
+from edgett.space import cost
+from edgett.space.dominance import thinned_to
+from edgett.space.error import Bracket
+from edgett.space.pareto import ONE, Front
+from edgett.space.whole import Whole
+from edgett.values import Cost, CostModel, Estimate, Layer, TTShape
+
+Ints = NDArray[np.int64]
+Numbers = NDArray[np.float64]
+
+ERROR = "estimated relative error"
+LOSS = {
+    Estimate.KEPT_ENERGY: "expected loss: the sum of -log(1 - cut)",
+    Estimate.LARGEST_CUT: "expected loss: the sum of the largest cuts",
+}
+UNDOMINATED, OF_TWO, CANDIDATES = "undominated", "undominated in the two shown", "candidates to be costed"
+DENSE = "dense"
+WHISKERS = (
+    "An upright line through a point runs from the least error that a TT of its shape can have"
+    " to the most that TT-SVD can make."
+)
+
+MOST_DOTS = 5000
+"""Solutions drawn one by one in a panel; of a longer front, so many that stand for it."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Plane:
+    """Solutions by one cost and by what they lose; `dense` is that cost of the dense layer, where it is known."""
+
+    cost: str
+    costs: Ints
+    losses: Numbers
+    dense: int | None
+
+    @property
+    def stairs(self) -> Ints:
+        """The rows that no other one is as good as in cost and loss, by ascending cost."""
+        order = np.lexsort((self.losses, self.costs))
+        best = np.minimum.accumulate(self.losses[order])
+        lower = np.diff(best, prepend=np.inf) < 0
+        return order[lower]
+
+    def points(self, name: str, rows: Ints, hue: Hue, labels: Mapping[int, str]) -> Points:
+        """Those rows as dots."""
+        shown = tuple(labels[row] for row in rows.tolist()) if labels else ()
+        return Points(name, tuple(self.costs[rows].tolist()), _drawn(self.losses[rows]), Mark.DOT, hue, shown, size=3.5)
+
+    def panel(self, title: str, loss: str, scale: Scale, layers: Sequence[Points]) -> Panel:
+        """The layers over a rule at the dense cost, on axes that hold all solutions."""
+        known = () if self.dense is None else (self.dense,)
+        ends = [end for series in layers for whisker in series.whiskers for end in whisker]
+        return Panel(
+            title,
+            _axis(self.cost, np.append(self.costs, known), Scale.LOG),
+            _axis(loss, np.append(self.losses, ends), scale),
+            (Rules(DENSE, known, (), Hue.GREY, dashed=True), *layers),
+        )
+
+
+def front_picture(whole: Whole) -> Picture:
+    """Two panels for each factorised layer, its parameters and its FLOPs against its error, then all together."""
+    panels = [panel for front in whole.taken for panel in _layer(front)]
+    if len(whole.taken) > 1:
+        panels += _together(whole)
+    search = whole.search
+    ranks = f"ranks in multiples of {search.rank_multiple} up to {search.max_rank}"
+    title = f"TT Pareto sets: {ranks}, {_count(whole.solutions)} solutions"
+    return Picture(title, tuple(panels), columns=2, remarks=tuple(_remarks(whole)) or ("no layer",))
+
+
+def _layer(front: Front) -> Iterator[Panel]:
+    """Parameters and FLOPs of a layer's Pareto set against its error."""
+    layer, dense = front.layer, cost.dense(front.layer)
+    params, flops = np.array([(each.params, each.flops) for each in front.costs], np.int64).T
+    errors = np.array([each.estimate for each in front.errors])
+    dots, _ = thinned_to((params, flops, errors), MOST_DOTS)
+    rows = enumerate(zip(front.shapes, front.costs, front.errors, strict=True))
+    labels = {row: _label(shape, costs, error) for row, (shape, costs, error) in rows}
+    for plane in (
+        _Plane(PARAMS, params, errors, dense.params),
+        _Plane(FLOPS[CostModel.EXACT], flops, errors, dense.flops),
+    ):
+        stairs = plane.stairs
+        shown = _undominated(len(front), len(np.union1d(dots, stairs)))
+        title = f"{_named(layer)}: {shown} of {_count(front.solutions)} solutions"
+        low, high = (_drawn(getattr(front.errors[row], end) for row in stairs) for end in ("low", "high"))
+        whiskers = tuple(zip(low, high, strict=True))
+        best = replace(plane.points(OF_TWO, stairs, Hue.BLUE, labels), joined=True, stairs=True, whiskers=whiskers)
+        rest = plane.points(UNDOMINATED, np.setdiff1d(dots, stairs), Hue.SKY, labels)
+        yield plane.panel(title, ERROR, Scale.LINEAR, (rest, best))
+
+
+def _together(whole: Whole) -> Iterator[Panel]:
+    """Parameters and FLOPs of all factorised layers against the loss expected of them together."""
+    joint = whole.joint
+    losses = joint.loss / ONE
+    dots, _ = thinned_to((joint.params, joint.flops, joint.loss), MOST_DOTS)
+    labels = _candidates(whole)
+    chosen = np.array(sorted(labels), np.int64)
+    # A loss of nothing has no place on a logarithmic axis.
+    scale = Scale.LOG if losses.min() > 0 else Scale.LINEAR
+    shown = _undominated(len(joint), len(np.union1d(dots, chosen)))
+    title = f"together: {shown}, {len(chosen):,} candidates"
+    # How often each layer runs is not known here, and so not the FLOPs of the dense layers.
+    dense = sum(cost.dense(front.layer).params for front in joint.fronts)
+    for plane in (
+        _Plane(PARAMS, joint.params, losses, dense),
+        _Plane(FLOPS[CostModel.EXACT], joint.flops, losses, None),
+    ):
+        stairs = replace(plane.points(OF_TWO, plane.stairs, Hue.BLUE, {}), joined=True, stairs=True, size=0.0)
+        rest = plane.points(UNDOMINATED, np.setdiff1d(dots, chosen), Hue.SKY, {})
+        few = plane.points(CANDIDATES, chosen, Hue.ORANGE, labels)
+        yield plane.panel(title, LOSS[whole.search.estimate], scale, (rest, stairs, few))
+
+
+def _candidates(whole: Whole) -> dict[int, str]:
+    """The rows of the joint set that are candidates, and what each one is."""
+    joint, names = whole.joint, [front.layer.name for front in whole.joint.fronts]
+    rows = {shapes: row for row, shapes in enumerate(joint.shapes)}
+    labels = {}
+    for candidate in whole.candidates:
+        shapes = tuple(map(candidate.shapes.get, names))
+        row = rows[shapes]
+        lines = [f"{plain(name, 28)}: {shape or DENSE}" for name, shape in zip(names, shapes, strict=True)]
+        lines.append(f"{joint.params[row]:,} parameters, {joint.flops[row]:,} FLOPs")
+        labels[row] = "\n".join([*lines, f"expected loss {candidate.loss:.4g}"])
+    return labels
+
+
+def _nearly(epsilon: float) -> str:
+    return f"none more than {epsilon:.1%} above the one it stands for"
+
+
+def _undominated(count: int, drawn: int) -> str:
+    """How many there are and, where not all are drawn, how many of them are."""
+    return f"{count:,} undominated" + (f" ({drawn:,} drawn)" if drawn < count else "")
+
+
+def _label(shape: TTShape, costs: Cost, error: Bracket) -> str:
+    return (
+        f"{shape}\n{costs.params:,} parameters, {costs.flops:,} FLOPs\n"
+        f"error {error.estimate:.3g}, between {error.low:.3g} and {error.high:.3g}"
+    )
+
+
+def _named(layer: Layer) -> str:
+    size = f"{layer.inputs}x{layer.outputs}"
+    return size if layer.name == size else f"{plain(layer.name, 28)} ({size})"
+
+
+def _count(number: int) -> str:
+    """Exact while a person can read it."""
+    return f"{number:,}" if number < 10**12 else f"{Decimal(number):.2e}"
+
+
+def _remarks(whole: Whole) -> Iterator[str]:
+    """What the lines through the points are, what thinning gave away, and which layers are left alone."""
+    if whole.taken:
+        yield WHISKERS
+    for front in whole.taken:
+        if front.epsilon:
+            yield f"{_named(front.layer)}: thinned, {_nearly(front.epsilon)}"
+    if len(whole.taken) > 1 and whole.epsilon:
+        yield f"together: the candidates stand for all, {_nearly(whole.epsilon)}"
+    for found, _ in whole.layers:
+        if found.excluded is not None:
+            yield f"left alone: {_named(found.layer)}: {plain(found.excluded)}"
+
+
+def _drawn(values: Iterable[float]) -> tuple[float, ...]:
+    """With as many digits as can be seen."""
+    return tuple(float(f"{value:.6g}") for value in values)
+
+
+def _axis(title: str, values: Numbers | Ints, scale: Scale) -> Axis:
+    """From the smallest to the largest value, with some room on both sides."""
+    ends = np.array([values.min(), values.max()], np.float64)
+    if scale is Scale.LOG:
+        ends = np.log10(ends)
+    low, high = (ends + max(np.ptp(ends), 0.01) * np.array([-0.05, 0.05])).tolist()
+    return Axis(title, 10**low, 10**high, scale) if scale is Scale.LOG else Axis(title, low, high, scale)
