@@ -1,4 +1,4 @@
-"""Timings, each as a ratio to an alternative in the same run: `python tools/benchmark.py space | training | error`."""
+"""Timings, each beside an alternative in the same run: `python tools/benchmark.py space`, and other commands."""
 
 from __future__ import annotations
 
@@ -143,6 +143,46 @@ def error(
         ranked = "".join(f"{_spearman(guesses[:, k], real):13.3f}" for k in range(len(names)))
         inside = int(((guesses[:, 0] <= real + 2e-6) & (real <= guesses[:, 2] + 2e-6)).sum())
         print(f"{name:26}{ranked}{inside:6}/{shapes}{np.median(guesses[:, 1] / real):16.3f}")
+
+
+@app.command()
+def pareto() -> None:
+    """The Pareto set of whole spaces, ranks 4 to 64 in steps of 4, and of a small one against listing it."""
+    from edgett.space import pareto as ours
+    from edgett.space.error import Spectra, spectra
+    from edgett.space.states import Search
+    from edgett.space.together import together
+    from tests.space import test_pareto
+
+    print(f"{'layer':12} {'spectra':>9} {'search':>9} {'CPU':>7} {'solutions':>12} {'undominated':>12}")
+    fronts = []
+
+    def timed(layer: Layer, search: Search, known: Spectra) -> float:
+        start, processor = time.perf_counter(), time.process_time()
+        fronts.append(ours.front(layer, known, search))
+        seconds, processor = time.perf_counter() - start, time.process_time() - processor
+        print(f"{seconds:8.2f}s {processor:6.2f}s {fronts[-1].solutions:12.3g} {len(fronts[-1]):12,}")
+        return seconds
+
+    for layer in SMALL:
+        random = np.random.default_rng(0)
+        left, right = (np.linalg.qr(random.normal(size=(size, 100)))[0] for size in (layer.inputs, layer.outputs))
+        weight = left / np.arange(1, 101) @ right.T
+        weight += 0.3 * np.linalg.norm(weight) / 4096 * random.normal(size=weight.shape)
+        start = time.perf_counter()
+        known = spectra(weight.astype(np.float32), 64)
+        print(f"{layer.name:12} {time.perf_counter() - start:8.2f}s", end=" ", flush=True)
+        timed(layer, Search(), known)
+    start = time.perf_counter()
+    joint = together(fronts, [1, 1])
+    print(f"{'both':12} {time.perf_counter() - start:18.2f}s {len(joint):33,}")
+    small, search = Layer("64x64", 64, 64), Search(4, 16)
+    known = test_pareto.spectra(small, 16)
+    print(f"{small.name:12} {'':9}", end=" ")
+    seconds, start = timed(small, search, known), time.perf_counter()
+    test_pareto.plain(small, known, search)
+    plain = time.perf_counter() - start
+    print(f"{'listed':12} {plain:18.2f}s   {plain / seconds:.0f} times as long")
 
 
 def _weights(inputs: int, outputs: int) -> dict[str, Floats]:

@@ -127,7 +127,7 @@ def _axes(panel: p.Panel, number: int, frame: tuple[list[float], list[float]]) -
             "anchor": _axis(other, number),
             "exponentformat": "SI",
             "minexponent": 2,
-            "tickformat": "" if log else "~s",
+            "tickformat": "" if log else "~s" if max(map(abs, ends)) >= 10 else "~r",  # SI would have 0.5 as 500m
             "showgrid": False,
             "zeroline": False,
             "showline": True,

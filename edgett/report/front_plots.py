@@ -124,7 +124,7 @@ def _together(whole: Whole) -> Iterator[Panel]:
         stairs = replace(plane.points(OF_TWO, plane.stairs, Hue.BLUE, {}), joined=True, stairs=True, size=0.0)
         rest = plane.points(UNDOMINATED, np.setdiff1d(dots, chosen), Hue.SKY, {})
         few = plane.points(CANDIDATES, chosen, Hue.ORANGE, labels)
-        yield plane.panel(title, LOSS[whole.search.estimate], scale, (rest, stairs, few))
+        yield plane.panel(title, LOSS[whole.search.estimate], scale, (rest, few, stairs))
 
 
 def _candidates(whole: Whole) -> dict[int, str]:

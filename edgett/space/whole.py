@@ -61,14 +61,15 @@ def explore(
 ) -> Whole:
     """The Pareto sets. `advance` hears of `units(layers)` units of work. Raises ModelError for weights not finite."""
     explored = tuple(_explored(layer, search, advance) for layer in layers)
-    taken = {found.layer.name: front for found, front in explored if front is not None and found.excluded is None}
-    uses = [layer.uses for layer in layers if layer.found.layer.name in taken]
-    fronts = tuple(taken.values())
+    # Of the layers that have a share, those with no solution to offer take it dense.
+    sharing = {found.layer.name: front for found, front in explored if front is not None}
+    uses = [layer.uses for layer in layers if layer.found.layer.name in sharing]
+    fronts = tuple(sharing.values())
     # Where nothing fits, the nearest miss is to be told.
     joint = together(fronts, uses, share) or together(fronts, uses)
     few = joint.thinned(MOST_CANDIDATES)
     candidates = tuple(
-        Candidate({name: shape for name, shape in zip(taken, shapes, strict=True) if shape is not None}, loss / ONE)
+        Candidate({name: shape for name, shape in zip(sharing, shapes, strict=True) if shape is not None}, loss / ONE)
         for shapes, loss in zip(few.shapes, few.loss.tolist(), strict=True)
     )
     return Whole(search, explored, joint, candidates, few.epsilon)

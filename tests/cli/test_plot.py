@@ -44,6 +44,24 @@ def test_layers_of_a_model(edgett: Call, tiny: Tiny) -> None:
     assert "wide (64x48)" in text and "left alone: digit (36x10)" in text
 
 
+def test_pareto_sets_of_a_model(edgett: Call, tiny: Tiny) -> None:
+    command = "explore", tiny.model, "--data", tiny.data, "--search", "pareto", "--max-rank", "8", "--json"
+    plain = edgett(*command)
+    answer = edgett(*command, "--plot", "front.svg")
+
+    assert (answer.code, answer.out) == (0, plain.out)
+    assert "The plot is in front.svg." in answer.err and "counting" not in answer.err
+    text = shown(Path("front.svg").read_bytes())
+    layers, totals = answer.document["layers"], answer.document["totals"]
+    taken = [layer for layer in layers if layer["excluded"] is None]
+    assert len(taken) == 2
+    for layer in taken:
+        size = f"{layer['inputs']}x{layer['outputs']}"
+        assert f"{layer['name']} ({size}): {layer['undominated']} undominated of {layer['solutions']:,}" in text
+    assert f"together: {totals['undominated']} undominated, {totals['joint_candidates']} candidates" in text
+    assert "multiples of 4 up to 8" in text and "left alone: digit (36x10)" in text
+
+
 @pytest.mark.parametrize(
     ("name", "told"),
     [("space.pdf", "'.pdf'"), ("space", "no suffix"), ("nowhere/space.svg", "'nowhere/space.svg' cannot be written")],

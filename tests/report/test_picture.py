@@ -10,6 +10,7 @@ import resource
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,35 @@ def test_page(name: str) -> None:
     assert layout["yaxis"]["type"] == "log" and layout["yaxis3"]["range"] == pytest.approx(np.log10([0.5, 2000]))
 
 
+def test_stairs_and_whiskers() -> None:
+    line = Points("line", (1.0, 2.0), (3.0, 1.0), Mark.DOT, Hue.BLUE, joined=True, stairs=True, size=0.0)
+    dots = Points("dots", (1.0, 2.0), (3.0, 1.0), Mark.DOT, Hue.BLUE, whiskers=((2.5, 4.0), (1.0, 1.0)))
+    drawn = one_panel(line, dots)
+
+    found, layout = plotted(draw.drawn(drawn, Format.HTML).decode())
+    traces = {trace["name"]: trace for trace in found if "name" in trace}
+    assert layout["xaxis"]["tickformat"] == "~r"
+    assert (traces["line"]["mode"], traces["line"]["line"]["shape"]) == ("lines", "hv")
+    assert traces["line"]["hoverinfo"] == "skip" and "error_y" not in traces["line"]
+    reach = traces["dots"]["error_y"]
+    assert (reach["array"], reach["arrayminus"], reach["color"]) == ([1.0, 0.0], [0.5, 0.0], "rgba(0, 114, 178, 0.35)")
+    paths = [path.get("d", "").split() for path in ElementTree.fromstring(draw.drawn(drawn, Format.SVG)).iter()]
+    stairs = [path[1::3] + path[2::3] for path in paths if path.count("L") == 2]
+    assert [x1 == x2 and y0 == y1 for x0, x1, x2, y0, y1, y2 in stairs if x0 != x2 and y0 != y2] == [True]
+    assert draw.drawn(drawn, Format.SVG) != draw.drawn(one_panel(line, replace(dots, whiskers=())), Format.SVG)
+
+
+@pytest.mark.parametrize(("count", "images"), [(500, 0), (501, 1)])
+def test_many_points_are_an_image_in_an_svg(count: int, images: int) -> None:
+    places = tuple(np.linspace(0, 4, count).tolist())
+    svg = draw.drawn(one_panel(Points("many", places, places, Mark.DOT, Hue.SKY)), Format.SVG)
+    assert svg.count(b"<image") == images
+
+
+def one_panel(*layers: Points) -> Picture:
+    return Picture("", (Panel("", Axis("x", 0, 5), Axis("y", 0, 5), layers),))
+
+
 def test_picture_of_nothing() -> None:
     for form in Format:
         assert draw.drawn(Picture("nothing", (), remarks=("left alone",)), form)
@@ -178,6 +208,7 @@ def test_values_check_themselves() -> None:
         lambda: Heat(np.arange(3), np.arange(4), np.zeros((3, 2), np.int64), ""),
         lambda: Points("p", (1.0,), (), Mark.DOT, Hue.BLUE),
         lambda: Points("p", (1.0,), (1.0,), Mark.DOT, Hue.BLUE, ("a", "b")),
+        lambda: Points("p", (1.0,), (1.0,), Mark.DOT, Hue.BLUE, whiskers=((0.0, 2.0), (0.0, 2.0))),
     ):
         with pytest.raises(ValueError, match=r"."):
             wrong()

@@ -1,0 +1,218 @@
+"""The pictures of Pareto sets."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edgett.report import draw, front_plots
+from edgett.report.draw import Format
+from edgett.report.front_plots import CANDIDATES, DENSE, OF_TWO, UNDOMINATED, front_picture
+from edgett.report.picture import Panel, Picture, Points, Rules, Scale
+from edgett.space import cost, whole
+from edgett.space.pareto import ONE, Front
+from edgett.space.states import Search
+from edgett.space.together import Share
+from edgett.space.whole import Weighed, Whole
+from edgett.values import Estimate, Found, Layer
+from tests.report.test_picture import NASTY, plotted, shown
+
+SEARCH = Search(2, 8)
+
+
+def explored(*found: Found | Layer, search: Search = SEARCH) -> Whole:
+    """The Pareto sets of layers with arbitrary weights."""
+    random = np.random.default_rng(0)
+    items = [item if isinstance(item, Found) else Found(item) for item in found]
+    layers = [Weighed(item, random.normal(size=(item.layer.inputs, item.layer.outputs))) for item in items]
+    return whole.explore(layers, search, Share())
+
+
+@pytest.fixture(scope="module")
+def two() -> Whole:
+    return explored(Layer("wide", 64, 48), Layer("<b>narrow", 48, 36), Found(Layer("digit", 36, 10), "too small"))
+
+
+def series(panel: Panel, name: str) -> Points:
+    (found,) = (layer for layer in panel.layers if isinstance(layer, Points) and layer.name == name)
+    return found
+
+
+def rules(panel: Panel) -> tuple[float, ...]:
+    return tuple(place for layer in panel.layers if isinstance(layer, Rules) for place in layer.x)
+
+
+def lowest(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Those to which no other one is as good in both, by ascending cost."""
+    kept = {a for a in points if not any(b != a and b[0] <= a[0] and b[1] <= a[1] for b in points)}
+    return sorted(kept)
+
+
+@pytest.mark.parametrize(("column", "cost_name"), [(0, "params"), (1, "flops")])
+def test_panels_of_a_layer(two: Whole, column: int, cost_name: str) -> None:
+    drawn = front_picture(two)
+    for number, front in enumerate(two.taken):
+        panel = drawn.panels[2 * number + column]
+        costs = [getattr(each, cost_name) for each in front.costs]
+        points = list(zip(costs, [error.estimate for error in front.errors], strict=True))
+        best, rest = series(panel, OF_TWO), series(panel, UNDOMINATED)
+
+        assert list(zip(best.x, best.y, strict=True)) == [(x, pytest.approx(y, rel=1e-5)) for x, y in lowest(points)]
+        assert best.joined and best.stairs
+        both = sorted([*zip(best.x, best.y, strict=True), *zip(rest.x, rest.y, strict=True)])
+        assert both == [(x, pytest.approx(y, rel=1e-5)) for x, y in sorted(points)]
+        assert rules(panel) == (getattr(cost.dense(front.layer), cost_name),)
+        assert (panel.x.scale, panel.y.scale) == (Scale.LOG, Scale.LINEAR)
+        size = f"{front.layer.inputs}x{front.layer.outputs}"
+        told = f"{front.layer.name} ({size}): {len(front):,} undominated of {front.solutions:,} solutions"
+        assert panel.title == told
+
+
+def test_labels_and_brackets_are_of_their_point(two: Whole) -> None:
+    front = two.taken[0]
+    rows = {str(shape): row for row, shape in enumerate(front.shapes)}
+    for panel in front_picture(two).panels[:2]:
+        best, rest = series(panel, OF_TWO), series(panel, UNDOMINATED)
+        for points in (best, rest):
+            for y, label in zip(points.y, points.labels, strict=True):
+                shape, costs, error = label.split("\n")
+                each, bracket = front.costs[rows[shape]], front.errors[rows[shape]]
+                assert costs == f"{each.params:,} parameters, {each.flops:,} FLOPs"
+                assert error == f"error {y:.3g}, between {bracket.low:.3g} and {bracket.high:.3g}"
+        for (low, high), y, label in zip(best.whiskers, best.y, best.labels, strict=True):
+            bracket = front.errors[rows[label.split("\n")[0]]]
+            assert (low, high) == (pytest.approx(bracket.low, rel=1e-5), pytest.approx(bracket.high, rel=1e-5))
+            assert low <= y <= high
+
+
+@pytest.mark.parametrize("estimate", Estimate)
+def test_panels_of_the_layers_together(estimate: Estimate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whole, "MOST_CANDIDATES", 20)
+    both = explored(Layer("a", 64, 48), Layer("b", 48, 36), search=replace(SEARCH, estimate=estimate))
+    joint = both.joint
+    assert 0 < len(both.candidates) <= 20 < len(joint) and both.epsilon
+    drawn = front_picture(both)
+    assert len(drawn.panels) == 6
+    for panel, costs in zip(drawn.panels[4:], (joint.params, joint.flops), strict=True):
+        few, rest, best = (series(panel, name) for name in (CANDIDATES, UNDOMINATED, OF_TWO))
+        assert len(few.x) == len(both.candidates) and len(few.x) + len(rest.x) == len(joint)
+        assert sorted((*few.x, *rest.x)) == sorted(costs.tolist())
+        points = list(zip(costs.tolist(), (joint.loss / ONE).tolist(), strict=True))
+        assert list(zip(best.x, best.y, strict=True)) == [(x, pytest.approx(y, rel=1e-5)) for x, y in lowest(points)]
+        assert best.size == 0
+        assert {label.split("\n")[0].split(": ")[1] for label in few.labels} == {
+            str(shapes.get("a", DENSE)) for shapes in (candidate.shapes for candidate in both.candidates)
+        }
+        assert panel.title == f"together: {len(joint)} undominated, {len(both.candidates)} candidates"
+        assert ("log(1 - cut)" if estimate is Estimate.KEPT_ENERGY else "largest") in panel.y.title
+    assert rules(drawn.panels[4]) == (sum(cost.dense(front.layer).params for front in joint.fronts),)
+    assert drawn.remarks[-1] == (
+        f"together: the candidates stand for all, none more than {both.epsilon:.1%} above the one it stands for"
+    )
+
+
+def test_a_candidate_tells_its_layers_costs_and_loss(two: Whole) -> None:
+    joint = two.joint
+    few = series(front_picture(two).panels[4], CANDIDATES)
+    labels = {
+        "\n".join(
+            [f"{front.layer.name}: {shape or 'dense'}" for front, shape in zip(joint.fronts, shapes, strict=True)]
+            + [f"{params:,} parameters, {flops:,} FLOPs", f"expected loss {loss / ONE:.4g}"]
+        )
+        for shapes, params, flops, loss in zip(
+            joint.shapes, joint.params.tolist(), joint.flops.tolist(), joint.loss.tolist(), strict=True
+        )
+    }
+    assert set(few.labels) <= labels and any(": dense\n" in label for label in few.labels)
+
+
+def test_everything_lies_inside_its_panel(two: Whole) -> None:
+    for panel in front_picture(two).panels:
+        assert all(panel.x.low < x < panel.x.high for x in rules(panel))
+        for points in (layer for layer in panel.layers if isinstance(layer, Points)):
+            assert all(panel.x.low < x < panel.x.high for x in points.x)
+            assert all(panel.y.low < y < panel.y.high for y in (*points.y, *itertools.chain(*points.whiskers)))
+
+
+def test_the_title_counts_and_names_are_text(two: Whole) -> None:
+    drawn = front_picture(two)
+    assert drawn.title == f"TT Pareto sets: ranks in multiples of 2 up to 8, {two.solutions:,} solutions"
+    assert drawn.remarks[-1] == "left alone: digit (36x10): too small"
+    assert "<b>narrow (48x36)" in shown(draw.drawn(drawn, Format.SVG))
+    page = draw.drawn(drawn, Format.HTML).decode()
+    assert "&lt;b&gt;narrow" in json.dumps(plotted(page)) and "<b>narrow" not in page
+    assert draw.drawn(drawn, Format.PNG) == draw.drawn(front_picture(two), Format.PNG)
+
+
+def test_a_hostile_name() -> None:
+    drawn = front_picture(explored(Layer(NASTY, 64, 48), Layer(f"{NASTY}2", 48, 36), Found(Layer("x", 8, 8), NASTY)))
+    assert "\x07" not in json.dumps([drawn.title, *(panel.title for panel in drawn.panels), *drawn.remarks])
+    for form in Format:
+        assert draw.drawn(drawn, form)
+
+
+def test_one_layer_has_no_row_of_its_own_for_all() -> None:
+    drawn = front_picture(explored(Layer("64x48", 64, 48), Layer("p", 7, 11)))
+    assert [panel.title.split(":")[0] for panel in drawn.panels] == ["64x48", "64x48"]
+    assert drawn.remarks[1].startswith("left alone: p (7x11): no two factorisations")
+
+
+def test_nothing_to_draw_says_so() -> None:
+    assert front_picture(explored()) == Picture(
+        "TT Pareto sets: ranks in multiples of 2 up to 8, 0 solutions", (), remarks=("no layer",)
+    )
+    assert front_picture(explored(Layer("p", 7, 11))).panels == ()
+
+
+def test_a_long_front_is_thinned_and_a_count_beyond_reading_rounded(
+    two: Whole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(front_plots, "MOST_DOTS", 8)
+    long = replace(two, layers=tuple((found, front and _huge(front)) for found, front in two.layers))
+    drawn = front_picture(long)
+    for panel, front in zip(drawn.panels[::2], long.taken, strict=False):
+        dots = len(series(panel, OF_TWO).x) + len(series(panel, UNDOMINATED).x)
+        assert dots < len(front)
+        assert panel.title.endswith(f": {len(front)} undominated ({dots} drawn) of 1.20e+15 solutions")
+    assert len(series(drawn.panels[4], CANDIDATES).x) == len(two.candidates)
+    assert drawn.title.endswith("1.44e+30 solutions")
+
+
+def _huge(front: Front) -> Front:
+    return replace(front, solutions=12 * 10**14)
+
+
+def test_a_thinned_front_says_so(two: Whole) -> None:
+    thin = two.thinned(8)
+    drawn = front_picture(thin)
+    assert [remark.split(", ")[0] for remark in drawn.remarks[1:3]] == [
+        "wide (64x48): thinned", "<b>narrow (48x36): thinned",
+    ]  # fmt: skip
+    assert f"{thin.taken[0].epsilon:.1%}" in drawn.remarks[1]
+    assert len(series(drawn.panels[0], OF_TWO).x) + len(series(drawn.panels[0], UNDOMINATED).x) == len(thin.taken[0])
+
+
+def test_weights_of_low_rank_leave_a_loss_of_nothing() -> None:
+    layers = [Weighed(Found(Layer(name, 64, 48)), np.ones((64, 48))) for name in "ab"]
+    drawn = front_picture(whole.explore(layers, SEARCH, Share()))
+    assert drawn.panels[4].y.scale is Scale.LINEAR
+    assert draw.drawn(drawn, Format.SVG)
+
+
+def test_thousands_of_points_make_a_small_file() -> None:
+    layer = Layer("fc", 256, 256)
+    found = explored(layer, search=Search(1, 32, epsilon=1e-3))
+    front = found.taken[0]
+    times = 5000 // len(front) + 1
+    many = replace(
+        front,
+        **{name: getattr(front, name) * times for name in ("shapes", "costs", "losses", "errors")},
+    )
+    drawn = front_picture(replace(found, layers=((Found(layer), many),)))
+    assert len(drawn.panels) == 2
+    assert len(draw.drawn(drawn, Format.SVG)) < 500_000
+    assert len(json.dumps(plotted(draw.drawn(drawn, Format.HTML).decode()))) < 2_500_000

@@ -1,0 +1,263 @@
+"""What searching the whole space buys over the paper's grid, after fine-tuning as many candidates of each.
+
+`python tools/compare.py run results.jsonl --network lenet300 --data mnist.npz` trains, a line a trial, and goes on
+where it was stopped; `python tools/compare.py show results.jsonl --plot FILE.svg` makes tables and a picture of it.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from edgett import inputs
+from edgett.project import Job
+from edgett.report import draw
+from edgett.report.picture import Axis, Hue, Mark, Panel, Picture, Points, Rules, Scale
+from edgett.space import choose
+from edgett.space import explore as space
+from edgett.space.error import Spectra, spectra
+from edgett.survey import graphs, survey
+from edgett.targets import Baseline, constraints, load_target
+from edgett.values import Estimate, Silent, Solution, Strategy, TTShape
+
+app = typer.Typer(help=__doc__, no_args_is_help=True)
+
+TARGET = "cortex-a53"
+DROP = 1.5  # percentage points, the paper's
+WORDS = {"grid": "grid (the paper's)", "kept-energy": "whole space", "largest-cut": "whole space, largest cut"}
+SHARES = (0.02, 0.03, 0.05, 0.1, 0.2, 0.4)
+PROXIES = {
+    "params": "fewer parameters",
+    "flops": "fewer FLOPs",
+    "low": "largest cut, summed over layers",
+    "estimate": "1 - product of the energies kept",
+    "loss": "-log of the energies kept",
+    "high": "sum of the cuts",
+    "actual": "actual TT-SVD error",
+    "weighted": "actual error at the layer's inputs, E||x(W - W')||^2",
+}
+
+
+@app.command()
+def run(
+    results: Path,
+    network: Annotated[str, typer.Option(help="lenet300 or lenet5.")],
+    data: Annotated[str, typer.Option(help="mnist.npz")],
+    seeds: Annotated[int, typer.Option(help="Baselines and fine-tunings from so many seeds.")] = 3,
+    limit: Annotated[int, typer.Option(help="Candidates of each search.")] = 16,
+    epochs: Annotated[int, typer.Option(help="Epochs of fine-tuning.")] = 3,
+    searches: Annotated[str, typer.Option(help="grid, kept-energy, largest-cut")] = "grid,kept-energy",
+) -> None:
+    """Fine-tune the candidates of each search."""
+    known = {_key(row) for row in _rows(results)}
+    for seed in range(seeds):
+        for search in searches.split(","):
+            strategy = Strategy.GRID if search == "grid" else Strategy.PARETO
+            estimate = Estimate.KEPT_ENERGY if search == "grid" else Estimate(search)
+            job = Job(
+                TARGET, f"example:{network}", data, search=strategy, estimate=estimate, limit=limit, epochs=epochs,
+                seed=seed,
+            )  # fmt: skip
+            for row in _trials(job, {"network": network, "seed": seed, "search": search}, known):
+                with results.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(row) + "\n")
+                print(
+                    f"{network} seed {seed} {search}: {row['params']:,} parameters, drop {row['drop']:.2f}", flush=True
+                )
+
+
+def _trials(job: Job, about: dict[str, Any], known: set[Any]) -> Iterator[dict[str, Any]]:
+    from edgett.nn import finetune
+    from edgett.nn.layers import Wish, fc_layers, kernels
+
+    finetune.make_deterministic()
+    loaded = inputs.load(job, Silent())
+    graph = graphs(loaded.model, 1)
+    dense = space.dense_solution(graph(frozenset()))
+    target = load_target(job.target)
+    limits = constraints(target, Baseline(dense.file_bytes, dense.cost.peak_elements * 4, dense.cost.flops))
+    explored = survey(loaded.model, fc_layers(loaded.model, Wish(job.share)), job, limits, graph, Silent())
+    candidates = space.solutions(explored.candidates, graph)
+    able = [item for item in candidates if all(h.holds is not False for h in choose.holdings(item, None, limits))]
+    tuner = finetune.Tuner(
+        loaded.model, loaded.data, loaded.judge, loaded.quality, finetune.Schedule(job.epochs, 128, job.seed)
+    )
+    layers = [front.layer.name for front in explored.taken]
+    weights = kernels(loaded.model, layers)
+    measure = _measure(weights, _moments(loaded, layers), {name: spectra(weights[name], 64) for name in layers})
+    for solution in space.spread_out(able, job.limit):
+        row = about | {"solution": solution.number, "epochs": job.epochs}
+        if _key(row) in known:
+            continue
+        trial, _ = tuner.run(solution, lambda units: None)
+        costs = {"params": solution.cost.params, "flops": solution.cost.flops}
+        dense_costs = {"dense_params": dense.cost.params, "dense_flops": dense.cost.flops}
+        shapes = {name: str(shape) for name, shape in solution.shapes.items()}
+        accuracy = {"baseline": loaded.quality.scores[0].value, "drop": trial.drop}
+        yield row | costs | dense_costs | accuracy | measure(solution) | {"shapes": shapes}
+
+
+def _moments(loaded: inputs.Inputs, layers: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+    """E[x x^T] of the inputs of each layer, over some of the training data."""
+    import keras
+
+    x = next(iter(loaded.data.train.x.values()))[:4096]
+    moments = {}
+    for name in layers:
+        into = keras.Model(loaded.model.inputs, loaded.model.get_layer(name).input).predict(x, verbose=0)
+        moments[name] = into.T.astype(np.float64) @ into / len(into)
+    return moments
+
+
+def _measure(
+    weights: dict[str, Any], moments: dict[str, NDArray[np.float64]], known: dict[str, Spectra]
+) -> Callable[[Solution], dict[str, float]]:
+    """What might tell the accuracy of a solution before it is fine-tuned, each summed over the layers."""
+    from edgett.nn.decompose import rebuild, tt_svd
+
+    def of_layer(name: str, shape: TTShape) -> NDArray[np.float64]:
+        weight = weights[name].astype(np.float64)
+        lost, bracket = rebuild(tt_svd(weights[name], shape)) - weight, known[name].bracket(shape)
+        energy, moment = (weight**2).sum(), moments[name]
+        weighted = ((moment @ lost) * lost).sum() / ((moment @ weight) * weight).sum()
+        kept = -np.log1p(-min(bracket.estimate**2, 1 - 1e-12))
+        return np.array(
+            [bracket.low**2, bracket.estimate**2, kept, bracket.high**2, (lost**2).sum() / energy, weighted]
+        )
+
+    def of(solution: Solution) -> dict[str, float]:
+        total = np.sum([of_layer(*item) for item in solution.shapes.items()], axis=0)
+        return dict(zip(("low", "estimate", "loss", "high", "actual", "weighted"), total.tolist(), strict=True))
+
+    return of
+
+
+@app.command()
+def show(
+    results: Path,
+    plot: Annotated[Path | None, typer.Option(help="A .svg, .png or .html file.")] = None,
+) -> None:
+    """The tables, and the picture, of results."""
+    rows = list(_rows(results))
+    panels: list[Panel] = []
+    for network in dict.fromkeys(row["network"] for row in rows):
+        here = [row for row in rows if row["network"] == network]
+        print(f"\n## {network}\n")
+        for axis in ("params", "flops"):
+            _print_budgets(here, axis)
+            panels.append(_panel(here, network, axis))
+        _print_picks(here)
+        _print_proxies(here)
+    if plot:
+        draw.write(Picture(f"Fine-tuned {rows[0]['epochs']} epochs, three seeds", tuple(panels)), plot)
+
+
+def _print_picks(rows: list[dict[str, Any]]) -> None:
+    print(f"| search | candidates | drop <= {DROP} | lowest memory | fewest FLOPs | highest accuracy, drop |")
+    print("|---|---|---|---|---|---|")
+    for search, runs in _runs(rows):
+        able = [[row for row in run if row["drop"] <= DROP] for run in runs]
+        memory = [100 * min(row["params"] for row in run) / run[0]["dense_params"] - 100 for run in able]
+        flops = [100 * min(row["flops"] for row in run) / run[0]["dense_flops"] - 100 for run in able]
+        best = [min(row["drop"] for row in run) for run in runs]
+        print(
+            f"| {WORDS[search]} | {len(runs[0])} | {_spread([len(run) for run in able], '.0f')}"
+            f" | {_spread(memory, '+.1f')} % | {_spread(flops, '+.1f')} % | {_spread(best, '+.2f')} |"
+        )
+    print()
+
+
+def _print_budgets(rows: list[dict[str, Any]], axis: str) -> None:
+    name = {"params": "parameters", "flops": "FLOPs"}[axis]
+    print(f"| lowest drop within ... of the dense {name} | " + " | ".join(f"{share:.0%}" for share in SHARES) + " |")
+    print("|---" * (1 + len(SHARES)) + "|")
+    for search, runs in _runs(rows):
+        cells = []
+        for share in SHARES:
+            best = [
+                min((row["drop"] for row in run if row[axis] <= share * row[f"dense_{axis}"]), default=np.nan)
+                for run in runs
+            ]
+            cells.append("-" if np.isnan(best).any() else _spread(best, ".2f"))
+        print(f"| {WORDS[search]} | {' | '.join(cells)} |")
+    print()
+
+
+def _print_proxies(rows: list[dict[str, Any]]) -> None:
+    print(f"| Spearman with the drop, all trials of a seed | all | drop <= {DROP} |\n|---|---|---|")
+    seeds = [[row for row in rows if row["seed"] == seed] for seed in sorted({row["seed"] for row in rows})]
+    for name, words in PROXIES.items():
+        sign = -1 if name in ("params", "flops") else 1
+        cells = []
+        for most in (np.inf, DROP):
+            some = [[row for row in run if row["drop"] <= most] for run in seeds]
+            cells.append(
+                _spread([sign * _spearman([r[name] for r in run], [r["drop"] for r in run]) for run in some], ".2f")
+            )
+        print(f"| {words} | {' | '.join(cells)} |")
+
+
+def _panel(rows: list[dict[str, Any]], network: str, axis: str) -> Panel:
+    """Accuracy lost against what is left, all seeds; joined, what none of the same search beats."""
+    title = {"params": "parameters", "flops": "FLOPs"}[axis]
+    looks = dict(zip(WORDS, ((Hue.ORANGE, Mark.SQUARE), (Hue.BLUE, Mark.DOT), (Hue.GREEN, Mark.DIAMOND)), strict=True))
+    layers: list[Points | Rules] = [Rules("1.5 points, the paper's limit", (), (DROP,), Hue.GREY, dashed=True)]
+    for search, runs in _runs(rows):
+        hue, mark = looks[search]
+        points = sorted((row[axis], row["drop"]) for run in runs for row in run)
+        best = [point for k, point in enumerate(points) if point[1] < min((p[1] for p in points[:k]), default=np.inf)]
+        x, y = zip(*points, strict=True)
+        layers.append(Points(WORDS[search], x, y, mark, hue, size=4))
+        x, y = zip(*best, strict=True)
+        layers.append(Points("", x, y, mark, hue, joined=True, stairs=True, size=0))
+    costs = [row[axis] for row in rows]
+    return Panel(
+        f"{network}: accuracy against {title}",
+        Axis(title, min(costs) / 1.3, max(costs) * 1.3, Scale.LOG),
+        Axis("drop, percentage points (validation)", -0.6, 8.0),
+        tuple(layers),
+    )
+
+
+def _runs(rows: list[dict[str, Any]]) -> Iterator[tuple[str, list[list[dict[str, Any]]]]]:
+    """The trials of each search, seed by seed."""
+    for search in WORDS:
+        here = [row for row in rows if row["search"] == search]
+        runs = [[row for row in here if row["seed"] == seed] for seed in sorted({row["seed"] for row in here})]
+        if runs:
+            yield search, runs
+
+
+def _spread(values: Sequence[float], form: str) -> str:
+    """The median, and from where to where the seeds lie."""
+    middle = format(statistics.median(values), form)
+    return middle if len(values) == 1 else f"{middle} ({min(values):{form}} .. {max(values):{form}})"
+
+
+def _spearman(one: Sequence[float], other: Sequence[float]) -> float:
+    def ranks(values: Sequence[float]) -> NDArray[np.float64]:
+        _, place, many = np.unique(np.array(values), return_inverse=True, return_counts=True)
+        shared: NDArray[np.float64] = (np.cumsum(many) - (many - 1) / 2)[place]
+        return shared
+
+    return float(np.corrcoef(ranks(one), ranks(other))[0, 1])
+
+
+def _rows(results: Path) -> Iterator[dict[str, Any]]:
+    if results.exists():
+        yield from map(json.loads, results.read_text(encoding="utf-8").splitlines())
+
+
+def _key(row: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in ("network", "seed", "search", "solution", "epochs"))
+
+
+if __name__ == "__main__":
+    app()
