@@ -44,10 +44,10 @@ class Strategy(enum.Enum):
 
 
 class Estimate(enum.Enum):
-    """What stands for the error of a TT shape before it is fine-tuned, both from the energy cut at each bond.
+    """What stands for the error of a TT shape before it is fine-tuned: -log(1 - cut) at each bond, with the energy cut.
 
-    `kept-energy` adds up -log(1 - cut), so that 1 - exp(-loss) estimates the squared relative error; `largest-cut`
-    takes the largest cut, below which the squared relative error cannot be.
+    `kept-energy` adds up over the bonds, so that 1 - exp(-loss) estimates the squared relative error of TT-SVD;
+    `largest-cut` takes the worst bond, below which no TT of the shape can be, fine-tuned or not. Layers add up.
     """
 
     KEPT_ENERGY = "kept-energy"

@@ -223,7 +223,5 @@ class _Sweep:
 def _losses(states: States, spectra: Spectra) -> Ints:
     """What the bond at each state loses, in units of 1 / ONE."""
     row, column = np.searchsorted(spectra.inputs, states.inputs), np.searchsorted(spectra.outputs, states.outputs)
-    cut = spectra.cuts[row, column, states.rank]
-    if states.search.estimate is Estimate.KEPT_ENERGY:
-        cut = -np.log1p(-np.minimum(cut, 1 - 1e-15))
-    return np.rint(cut * ONE).astype(np.int64)
+    cut = np.minimum(spectra.cuts[row, column, states.rank], 1 - 1e-15)
+    return np.rint(-np.log1p(-cut) * ONE).astype(np.int64)

@@ -58,9 +58,8 @@ def loss(shape: TTShape, known: Spectra, estimate: Estimate) -> int:
     for k in range(1, shape.length):
         p, q = math.prod(shape.inputs[:k]), math.prod(shape.outputs[:k])
         cuts.append(float(known.cuts[known.inputs.index(p), known.outputs.index(q), shape.ranks[k]]))
-    if estimate is Estimate.LARGEST_CUT:
-        return max(round(cut * ONE) for cut in cuts)
-    return sum(round(-math.log1p(-min(cut, 1 - 1e-15)) * ONE) for cut in cuts)
+    losses = [round(-math.log1p(-min(cut, 1 - 1e-15)) * ONE) for cut in cuts]
+    return max(losses) if estimate is Estimate.LARGEST_CUT else sum(losses)
 
 
 def plain(layer: Layer, known: Spectra, search: Search) -> tuple[int, set[Point]]:
