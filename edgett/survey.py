@@ -45,7 +45,9 @@ def survey(model: Any, found: Sequence[Found], job: Job, limits: Constraints, gr
     most_peak = int(limits.peak_activation_bytes) // (4 * job.batch)
     explored = over_whole(layers, replace(search, most_peak=most_peak), inside, meter)
     # Where no layer fits, the nearest miss is to be told.
-    return explored if explored.taken else over_whole(layers, search, inside, meter)
+    if explored.taken or not whole.units(layers):
+        return explored
+    return over_whole(layers, search, inside, meter)
 
 
 def over_grid(found: Sequence[Found], grid: Grid, meter: Meter) -> Exploration:

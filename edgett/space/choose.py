@@ -22,23 +22,38 @@ def file_bytes(graph: Graph, size: int = 4) -> int:
     return graph.params() * size + FILE_BYTES + BYTES_PER_STEP * len(graph.steps)
 
 
-def spread(costs: NDArray[np.int64] | NDArray[np.float64], limit: int | None) -> list[int]:
-    """The first `limit` rows in farthest-point order on the ranks of each cost, from the row of the lowest ranks on.
+def spread(places: NDArray[np.float64], limit: int | None) -> list[int]:
+    """The first `limit` rows of `places` (n, k) in farthest-point order, from the one of the smallest sum on.
 
-    `costs` is (n, k). Ties go to the lower row, so that the order is always the same.
+    Ties go to the lower row, so that the order is always the same.
     """
-    count = len(costs) if limit is None else min(limit, len(costs))
+    count = len(places) if limit is None else min(limit, len(places))
     if count == 0:
         return []
-    ranks = np.stack([np.unique(column, return_inverse=True)[1] for column in costs.T], axis=1).astype(np.float64)
-    ranks /= np.maximum(ranks.max(axis=0), 1)
-    chosen = [int(np.lexsort((np.arange(len(ranks)), ranks.sum(axis=1)))[0])]
-    distance = np.linalg.norm(ranks - ranks[chosen[0]], axis=1)
+    chosen = [int(np.lexsort((np.arange(len(places)), places.sum(axis=1)))[0])]
+    distance = np.linalg.norm(places - places[chosen[0]], axis=1)
     while len(chosen) < count:
         distance[chosen[-1]] = -1.0
         chosen.append(int(distance.argmax()))
-        distance = np.where(distance < 0, -1.0, np.minimum(distance, np.linalg.norm(ranks - ranks[chosen[-1]], axis=1)))
+        nearer = np.linalg.norm(places - places[chosen[-1]], axis=1)
+        distance = np.where(distance < 0, -1.0, np.minimum(distance, nearer))
     return chosen
+
+
+def ranked(costs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each column by rank, from 0 to 1."""
+    ranks = np.stack([np.unique(column, return_inverse=True)[1] for column in costs.T], axis=1).astype(np.float64)
+    return _scaled(ranks)
+
+
+def logarithmic(costs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each column, of positive numbers, by its logarithm, from 0 to 1."""
+    return _scaled(np.log(costs))
+
+
+def _scaled(columns: NDArray[np.float64]) -> NDArray[np.float64]:
+    low, high = columns.min(axis=0, initial=np.inf), columns.max(axis=0, initial=-np.inf)
+    return (columns - low) / np.where(high > low, high - low, 1.0)
 
 
 def tradeoffs(costs: NDArray[np.float64]) -> NDArray[np.int64]:

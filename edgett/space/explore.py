@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgett.space.choose import file_bytes, spread, tradeoffs
+from edgett.space.choose import file_bytes, logarithmic, ranked, spread, tradeoffs
 from edgett.space.graph import Graph, arena_bytes, with_shapes
 from edgett.space.tiles import Joint, LayerSpace, joint, layer_space, work_units
 from edgett.values import Candidate, Cost, CostModel, EmptyTiles, Found, Solution
@@ -97,19 +97,20 @@ def dense_solution(graph: Graph, batch: int = 1) -> Solution:
 
 
 def spread_out(candidates: Sequence[Solution], limit: int | None) -> tuple[Solution, ...]:
-    """At most `limit` candidates, spread over parameters and FLOPs (see `choose.spread`).
+    """At most `limit` candidates in farthest-point order from the smallest one on, over parameters and FLOPs.
 
-    Where a loss is expected, those first that trade it best for parameters alone or for FLOPs alone: one of them holds
-    the lowest memory, the fewest FLOPs or the highest accuracy, whatever the budget turns out to allow.
+    Candidates of a grid go by the ranks of their costs. Where a loss is expected, costs go by their logarithms, and
+    those come first that trade it best for parameters alone or for FLOPs alone: one of them holds the lowest memory,
+    the fewest FLOPs or the highest accuracy, whatever the budget turns out to allow.
     """
-    costs = np.array([(item.cost.params, item.cost.flops, item.loss or 0.0) for item in candidates]).reshape(-1, 3)
-    if all(item.loss is None for item in candidates):
-        return tuple(candidates[row] for row in spread(costs, limit))
-    best = tradeoffs(costs)
-    chosen = [candidates[best[row]] for row in spread(costs[best], limit)]
+    costs = np.array([(item.cost.params, item.cost.flops) for item in candidates], np.float64).reshape(-1, 2)
+    losses = [item.loss for item in candidates if item.loss is not None]
+    if not losses:
+        return tuple(candidates[row] for row in spread(ranked(costs), limit))
+    best = tradeoffs(np.column_stack([costs, losses]))
     others = np.setdiff1d(np.arange(len(costs)), best)
-    left = None if limit is None else limit - len(chosen)
-    return (*chosen, *(candidates[others[row]] for row in spread(costs[others], left)))
+    chosen = [rows[row] for rows in (best, others) for row in spread(logarithmic(costs[rows]), limit)]
+    return tuple(candidates[row] for row in chosen[:limit])
 
 
 def _solution(number: int, candidate: Candidate, graph: Graph, batch: int) -> Solution:
