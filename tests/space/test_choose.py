@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from edgett.space.choose import (
     BYTES_PER_STEP,
@@ -17,12 +19,16 @@ from edgett.space.choose import (
     feasible,
     file_bytes,
     holdings,
+    logarithmic,
     nearest_miss,
+    ranked,
     spread,
+    tradeoffs,
 )
 from edgett.space.graph import Constant, Graph, Step
 from edgett.values import Constraints, Cost, Objective, Quality, Solution, Trial
 
+Floats = NDArray[np.float64]
 FREE = Constraints(None, None, None, None, None, Objective.ACCURACY)
 COSTS = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), max_size=12)
 
@@ -56,24 +62,52 @@ def plain_spread(costs: list[tuple[int, int]], limit: int) -> list[int]:
 class TestSpread:
     @given(COSTS.filter(bool), st.integers(1, 14))
     def test_farthest_point_first(self, costs: list[tuple[int, int]], limit: int) -> None:
-        rows = spread(np.array(costs, np.int64), limit)
+        rows = spread(ranked(np.array(costs, np.float64)), limit)
         assert rows == plain_spread(costs, limit)
         assert all(type(row) is int for row in rows)
 
     @given(COSTS)
     def test_without_a_limit_every_row_comes_once(self, costs: list[tuple[int, int]]) -> None:
-        array = np.array(costs, np.int64).reshape(-1, 2)
+        array = np.array(costs, np.float64).reshape(-1, 2)
         rows = spread(array, None)
         assert sorted(rows) == list(range(len(costs)))
         for limit in range(len(costs) + 3):
             assert spread(array, limit) == rows[:limit]
 
     def test_the_smallest_leads_and_the_farthest_follows(self) -> None:
-        costs = np.array([[500, 500], [1, 1], [10**12, 10**12], [2, 2]], np.int64)
+        costs = np.array([[500, 500], [1, 1], [10**12, 10**12], [2, 2]], np.float64)
         assert spread(costs, 2) == [1, 2]
 
     def test_equal_costs_go_by_row(self) -> None:
-        assert spread(np.full((4, 2), 7, np.int64), 3) == [0, 1, 2]
+        assert spread(np.full((4, 2), 7.0), 3) == [0, 1, 2]
+
+
+class TestScales:
+    def test_ranks_ignore_by_how_much_and_share_equal_costs(self) -> None:
+        costs = np.array([[5.0, 9.0], [1.0, 9.0], [5.0, 1e12], [7.0, 10.0]])
+        np.testing.assert_allclose(ranked(costs), [[0.5, 0.0], [0.0, 0.0], [0.5, 1.0], [1.0, 0.5]])
+
+    def test_logarithms_from_0_to_1(self) -> None:
+        costs = np.array([[1.0, 7.0], [10.0, 7.0], [1000.0, 7.0]])
+        np.testing.assert_allclose(logarithmic(costs), [[0, 0], [1 / 3, 0], [1, 0]], atol=1e-15)
+
+    @pytest.mark.parametrize("scale", [ranked, logarithmic])
+    def test_none_at_all(self, scale: Callable[[Floats], Floats]) -> None:
+        assert scale(np.zeros((0, 2))).shape == (0, 2)
+
+
+class TestTradeoffs:
+    @given(st.lists(st.tuples(*[st.integers(1, 9)] * 3), max_size=20))
+    def test_what_none_beats_in_one_cost_and_the_loss(self, rows: list[tuple[int, int, int]]) -> None:
+        found = {rows[row] for row in tradeoffs(np.array(rows, np.float64).reshape(-1, 3))}
+
+        def front(kind: int) -> set[tuple[int, int]]:
+            pairs = {(row[kind], row[2]) for row in rows}
+            return {p for p in pairs if not any(q != p and q[0] <= p[0] and q[1] <= p[1] for q in pairs)}
+
+        assert {(row[0], row[2]) for row in found} >= front(0)
+        assert {(row[1], row[2]) for row in found} >= front(1)
+        assert all((row[0], row[2]) in front(0) or (row[1], row[2]) in front(1) for row in found)
 
 
 class TestHoldings:
