@@ -59,7 +59,9 @@ def explore(
     custom_objects: options.CustomObjects = None,
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Draw the design spaces and the grids: a .png, .svg or .html file."),
+        typer.Option(
+            metavar="FILE", help="Draw the design spaces and grids, or the Pareto sets: a .png, .svg or .html file."
+        ),
     ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgett.report.picture import Axis, Hue, Mark, Panel, Picture, Points, Rules, Scale, plain
 from edgett.report.space_plots import FLOPS, PARAMS
+from edgett.report.words import count, nearly
 from edgett.space import cost
 from edgett.space.dominance import thinned_to
 from edgett.space.error import Bracket
@@ -23,8 +23,8 @@ Numbers = NDArray[np.float64]
 
 ERROR = "estimated relative error"
 LOSS = {
-    Estimate.KEPT_ENERGY: "expected loss: the sum of -log(1 - cut)",
-    Estimate.LARGEST_CUT: "expected loss: the sum of the largest cuts",
+    Estimate.KEPT_ENERGY: "expected loss: -log(1 - cut), all bonds added",
+    Estimate.LARGEST_CUT: "expected loss: -log(1 - cut), worst bonds added",
 }
 UNDOMINATED, OF_TWO, CANDIDATES = "undominated", "undominated in the two shown", "candidates to be costed"
 DENSE = "dense"
@@ -78,7 +78,7 @@ def front_picture(whole: Whole) -> Picture:
         panels += _together(whole)
     search = whole.search
     ranks = f"ranks in multiples of {search.rank_multiple} up to {search.max_rank}"
-    title = f"TT Pareto sets: {ranks}, {_count(whole.solutions)} solutions"
+    title = f"TT Pareto sets: {ranks}, {count(whole.solutions)} solutions"
     return Picture(title, tuple(panels), columns=2, remarks=tuple(_remarks(whole)) or ("no layer",))
 
 
@@ -96,7 +96,7 @@ def _layer(front: Front) -> Iterator[Panel]:
     ):
         stairs = plane.stairs
         shown = _undominated(len(front), len(np.union1d(dots, stairs)))
-        title = f"{_named(layer)}: {shown} of {_count(front.solutions)} solutions"
+        title = f"{_named(layer)}: {shown} of {count(front.solutions)} solutions"
         low, high = (_drawn(getattr(front.errors[row], end) for row in stairs) for end in ("low", "high"))
         whiskers = tuple(zip(low, high, strict=True))
         best = replace(plane.points(OF_TWO, stairs, Hue.BLUE, labels), joined=True, stairs=True, whiskers=whiskers)
@@ -141,10 +141,6 @@ def _candidates(whole: Whole) -> dict[int, str]:
     return labels
 
 
-def _nearly(epsilon: float) -> str:
-    return f"none more than {epsilon:.1%} above the one it stands for"
-
-
 def _undominated(count: int, drawn: int) -> str:
     """How many there are and, where not all are drawn, how many of them are."""
     return f"{count:,} undominated" + (f" ({drawn:,} drawn)" if drawn < count else "")
@@ -162,20 +158,15 @@ def _named(layer: Layer) -> str:
     return size if layer.name == size else f"{plain(layer.name, 28)} ({size})"
 
 
-def _count(number: int) -> str:
-    """Exact while a person can read it."""
-    return f"{number:,}" if number < 10**12 else f"{Decimal(number):.2e}"
-
-
 def _remarks(whole: Whole) -> Iterator[str]:
     """What the lines through the points are, what thinning gave away, and which layers are left alone."""
     if whole.taken:
         yield WHISKERS
     for front in whole.taken:
         if front.epsilon:
-            yield f"{_named(front.layer)}: thinned, {_nearly(front.epsilon)}"
+            yield f"{_named(front.layer)}: thinned, {nearly(front.epsilon)}"
     if len(whole.taken) > 1 and whole.epsilon:
-        yield f"together: the candidates stand for all, {_nearly(whole.epsilon)}"
+        yield f"together: the candidates stand for all, {nearly(whole.epsilon)}"
     for found, _ in whole.layers:
         if found.excluded is not None:
             yield f"left alone: {_named(found.layer)}: {plain(found.excluded)}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
 from typing import Any
 
 from rich import box
@@ -11,6 +10,8 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
+
+from edgett.report.words import count, nearly
 
 _PICKS = (
     ("recommended", "recommended"),
@@ -36,9 +37,9 @@ def explored(document: Mapping[str, Any]) -> RenderableType:
     totals = document["totals"]
     if document["search"] == "pareto":
         words = (
-            f"{_count(totals['solutions'])} solutions, ranks in multiples of {document['rank_multiple']} up to"
+            f"{count(totals['solutions'])} solutions, ranks in multiples of {document['rank_multiple']} up to"
             f" {document['max_rank']}; {totals['undominated']:,} undominated ones of all layers together, for which"
-            f" {totals['joint_candidates']:,} candidates stand{_nearly(totals['epsilon'])}."
+            f" {totals['joint_candidates']:,} candidates stand{_thinned(totals['epsilon'])}."
         )
     else:
         empty = {"skip": "empty ones skipped", "nearest": "empty ones filled by the nearest"}[document["empty_tiles"]]
@@ -69,7 +70,7 @@ def _layers(document: Mapping[str, Any]) -> Iterator[RenderableType]:
                 escape(layer["name"]),
                 f"{layer['inputs']}x{layer['outputs']}",
                 *(f"{number:,}" for number in (layer["params"], layer["flops"], layer["inputs"] * layer["outputs"])),
-                *(_count(layer[name]) for name in last.values()),
+                *(count(layer[name]) for name in last.values()),
             )
     yield table if table.rows else Text("none")
     for layer in document["layers"]:
@@ -97,7 +98,7 @@ def _funnel(document: Mapping[str, Any]) -> Iterator[RenderableType]:
         ("7  within all constraints", "feasible"),
     ):
         if name in funnel:
-            table.add_row(words, _count(funnel[name]))
+            table.add_row(words, count(funnel[name]))
     yield table
     if funnel["fine_tuned"] < funnel["within_budgets"]:
         yield Text(
@@ -237,14 +238,8 @@ def _files(document: Mapping[str, Any]) -> Iterator[RenderableType]:
         yield from (Text(f"  {document['run']}/{path}", overflow="fold", no_wrap=True) for path in paths)
 
 
-def _count(number: int) -> str:
-    """Exact while a person can read it."""
-    return f"{number:,}" if number < 10**12 else f"{Decimal(number):.2e}"
-
-
-def _nearly(epsilon: float) -> str:
-    """What thinning gave away."""
-    return f" (none more than {epsilon:.1%} above the one it stands for)" if epsilon else ""
+def _thinned(epsilon: float) -> str:
+    return f" ({nearly(epsilon)})" if epsilon else ""
 
 
 def _title(text: str) -> Text:
