@@ -108,7 +108,7 @@ def test_panels_of_the_layers_together(estimate: Estimate, monkeypatch: pytest.M
             str(shapes.get("a", DENSE)) for shapes in (candidate.shapes for candidate in both.candidates)
         }
         assert panel.title == f"together: {len(joint)} undominated, {len(both.candidates)} candidates"
-        assert ("log(1 - cut)" if estimate is Estimate.KEPT_ENERGY else "largest") in panel.y.title
+        assert ("all bonds" if estimate is Estimate.KEPT_ENERGY else "worst bonds") in panel.y.title
     assert rules(drawn.panels[4]) == (sum(cost.dense(front.layer).params for front in joint.fronts),)
     assert drawn.remarks[-1] == (
         f"together: the candidates stand for all, none more than {both.epsilon:.1%} above the one it stands for"
