@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ from edgett.space import choose
 from edgett.space import explore as space
 from edgett.survey import Explored, graphs, survey
 from edgett.targets import Baseline, DType, Format, Target, constraints, load_target, override
-from edgett.values import Constraints, Holding, Meter, Picks, Quality, Solution, Trial
+from edgett.values import Constraints, Holding, Meter, Picks, Quality, Solution, Strategy, Trial
+
+SHORTLIST = 8
+"""Candidates that are weighed for each one that is fine-tuned."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
     # 6. Fine-tune the survivors, started from the trained weights.
     schedule = finetune.Schedule(job.epochs, job.batch_size, job.seed, job.patience, job.learning_rate)
     tuner = finetune.Tuner(model, inputs.data, inputs.judge, inputs.quality, schedule)
-    trials = tune(space.spread_out(able, job.limit), tuner, run, meter)
+    trials = tune(promising(able, job, inputs, meter), tuner, run, meter)
     # 7. Select what the target allows; then export, check, and put an artefact that came out too large aside.
     released, picks, trials = release(inputs, trials, Terms(target, limits, job.batch), run, meter)
 
@@ -91,6 +95,19 @@ def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
         run.path, job, target, limits, str(inputs.judge), exploration, dense, inputs.quality, len(able), trials, picks,
         miss, released,
     )  # fmt: skip
+
+
+def promising(able: Sequence[Solution], job: Job, inputs: Inputs, meter: Meter) -> tuple[Solution, ...]:
+    """Whom to fine-tune: spread out; where a loss is expected, by what the layers lose on inputs of theirs."""
+    from edgett.nn import weigh
+
+    if job.limit is None or len(able) <= job.limit or any(item.loss is None for item in able):
+        return space.spread_out(able, job.limit)
+    shortlist = space.spread_out(able, SHORTLIST * job.limit)
+    with meter.stage("weighing the candidates", len(weigh.shapes_of(shortlist))) as advance:
+        losses = weigh.output_losses(inputs.model, inputs.data.train.x, shortlist, advance)
+    weighed = [replace(item, loss=loss) for item, loss in zip(shortlist, losses, strict=True)]
+    return space.spread_out(weighed, job.limit)
 
 
 def tune(chosen: tuple[Solution, ...], tuner: Any, run: Run, meter: Meter) -> tuple[Trial, ...]:
@@ -139,9 +156,10 @@ def infeasible(outcome: Outcome) -> Infeasible:
     solution, drop, holding = outcome.miss
     found = "unknown" if holding.value is None else f"{holding.value:,.6g}"
     lost = "" if drop is None else f", accuracy drop {drop:.2f}"
+    wider = "widen --ranks" if outcome.job.search is Strategy.GRID else "lower --rank-multiple, raise --max-rank"
     return Infeasible(
         f"no solution meets the constraints of {outcome.target.name}: {holding.name} binds. The nearest, solution"
         f" {solution.number} ({solution.cost.params:,} parameters{lost}), has {found} where the limit is"
         f" {holding.limit:,.6g}.",
-        f"Raise {holding.name} in the profile or on the command line, widen --ranks, or train with more --epochs.",
+        f"Raise {holding.name} in the profile or on the command line, {wider}, or train with more --epochs.",
     )

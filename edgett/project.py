@@ -38,7 +38,7 @@ class Job:
     empty_tiles: EmptyTiles = EmptyTiles.SKIP
     rank_multiple: int = 4
     max_rank: int = 64
-    estimate: Estimate = Estimate.KEPT_ENERGY
+    estimate: Estimate = Estimate.LARGEST_CUT
     share: float = 0.10
     only_layer: tuple[str, ...] = ()
     skip_layer: tuple[str, ...] = ()

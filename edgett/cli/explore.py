@@ -102,7 +102,7 @@ def explore(
         _refuse({"--max-peak": max_peak, "--max-moved": max_moved, "--thin": thin}, Strategy.PARETO)
         exploration: Explored = _grid(job, layer, cost or CostModel.EXACT, screen)
     else:
-        _refuse({"--layer, which has no weights,": layer, "--cost": cost}, Strategy.GRID)
+        _refuse({"--layer, which has no weights,": layer or None, "--cost": cost}, Strategy.GRID)
         bounds = replace(job.whole_space, most_peak=max_peak, most_moved=max_moved)
         found = _whole(job, bounds, screen)
         exploration = found if thin is None else found.thinned(thin)
@@ -113,8 +113,10 @@ def explore(
 
 def _refuse(values: dict[str, object], strategy: Strategy) -> None:
     for name, value in values.items():
-        if value:
-            raise UsageError(f"{name} belongs to --search {strategy.value}.", "Leave one of the two out.")
+        if value is not None:
+            raise UsageError(
+                f"{name} belongs to --search {strategy.value}.", f"Leave it out, or search by {strategy.value}."
+            )
 
 
 def _grid(job: Job, layers: list[str] | None, cost: CostModel, screen: Screen) -> Exploration:

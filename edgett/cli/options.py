@@ -58,7 +58,7 @@ RankMultiple = Annotated[
 MaxRank = Annotated[int | None, typer.Option(metavar="R", help="For pareto: the largest rank of a bond. Default 64.")]
 ErrorEstimate = Annotated[
     Estimate | None,
-    typer.Option("--estimate", help="For pareto: what stands for the error. Default kept-energy.", show_default=False),
+    typer.Option("--estimate", help="For pareto: what stands for the error. Default largest-cut.", show_default=False),
 ]
 Share = Annotated[
     float | None,

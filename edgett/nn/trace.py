@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from edgett.errors import ModelError
 from edgett.nn import ports
 
 Tensor = Any  # a keras.KerasTensor; identity is what counts
+Make = Callable[[str, Any, Any, Any], Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,14 +59,27 @@ def trace(model: keras.Model, batch: int | None = None) -> Trace:
     A call's path is its layer's name behind the names of the models around it: "encoder/fc1". Raises ModelError for a
     model that is neither Sequential nor functional.
     """
-    graph = opened(model)
-    names = {id(tensor): name for name, tensor in ports.tensors(model, "input")}
-    inputs = {names[id(tensor)]: keras.KerasTensor((batch, *tensor.shape[1:]), tensor.dtype) for tensor in graph.inputs}
     calls: list[Call] = []
-    results = keras.tree.flatten(_follow(graph, list(inputs.values()), "", calls))
+
+    def call(path: str, layer: Any, args: Any, kwargs: Any) -> Any:
+        outputs = layer.compute_output_spec(*args, **kwargs)
+        outputs = keras.tree.map_structure(lambda spec: keras.KerasTensor(spec.shape, spec.dtype), outputs)
+        calls.append(Call(path, layer, args, kwargs, outputs))
+        return outputs
+
+    graph, names = opened(model), _input_names(model)
+    inputs = {names[id(tensor)]: keras.KerasTensor((batch, *tensor.shape[1:]), tensor.dtype) for tensor in graph.inputs}
+    results = keras.tree.flatten(_follow(graph, list(inputs.values()), "", call))
     made = {id(tensor): result for tensor, result in zip(graph.outputs, results, strict=True)}
     outputs = {name: made[id(tensor)] for name, tensor in ports.tensors(model, "output")}
     return Trace(inputs, outputs, tuple(calls))
+
+
+def run(model: keras.Model, x: Mapping[str, Any], call: Make) -> None:
+    """Follow arrays, by input name, through the model; `call` (path, layer, args, kwargs) makes a layer's outputs."""
+    graph, names = opened(model), _input_names(model)
+    inputs = [keras.ops.convert_to_tensor(x[names[id(tensor)]], tensor.dtype) for tensor in graph.inputs]
+    _follow(graph, inputs, "", call)
 
 
 def opened(model: keras.Model) -> Any:
@@ -87,15 +101,16 @@ def opened(model: keras.Model) -> Any:
     )
 
 
-def _follow(graph: Any, inputs: list[Tensor], prefix: str, calls: list[Call]) -> Any:
+def _input_names(model: keras.Model) -> dict[int, str]:
+    return {id(tensor): name for name, tensor in ports.tensors(model, "input")}
+
+
+def _follow(graph: Any, inputs: list[Tensor], prefix: str, make: Make) -> Any:
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
         path = prefix + layer.name
         if isinstance(layer, (keras.Sequential, keras.Function)):
-            return _follow(opened(layer), keras.tree.flatten(args), path + "/", calls)
-        outputs = layer.compute_output_spec(*args, **kwargs)
-        outputs = keras.tree.map_structure(lambda spec: keras.KerasTensor(spec.shape, spec.dtype), outputs)
-        calls.append(Call(path, layer, args, kwargs, outputs))
-        return outputs
+            return _follow(opened(layer), keras.tree.flatten(args), path + "/", make)
+        return make(path, layer, args, kwargs)
 
     return graph._run_through_graph(inputs, call_fn=call)
 

@@ -38,7 +38,7 @@ def explored(exploration: Explored) -> dict[str, Any]:
     summary = _summary(exploration)
     if isinstance(exploration, Whole):
         for layer, (_, front) in zip(summary["layers"], exploration.layers, strict=True):
-            layer["front"] = _front(front) if front else []
+            layer["front"] = _front(front) if front is not None else []
     return summary
 
 
@@ -135,9 +135,9 @@ def _whole(exploration: Whole) -> dict[str, Any]:
         "layers": [
             _layer(found)
             | {
-                "solutions": front.solutions if front else 0,
-                "undominated": len(front) if front else 0,
-                "epsilon": front.epsilon if front else 0.0,
+                "solutions": front.solutions if front is not None else 0,
+                "undominated": len(front) if front is not None else 0,
+                "epsilon": front.epsilon if front is not None else 0.0,
             }
             for found, front in exploration.layers
         ],
@@ -223,6 +223,7 @@ def _trial(trial: Trial, limits: Constraints) -> dict[str, Any]:
         | {
             "feasible": math.isfinite(trial.drop)
             and all(item.holds is not False for item in holdings(solution, trial.drop, limits)),
+            "expected_loss": solution.loss,
             "epochs": trial.epochs,
             "seed": trial.seed,
             "seconds": round(trial.seconds, 2),

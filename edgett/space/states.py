@@ -31,7 +31,7 @@ class Search:
 
     rank_multiple: int = 4
     max_rank: int = 64
-    estimate: Estimate = Estimate.KEPT_ENERGY
+    estimate: Estimate = Estimate.LARGEST_CUT
     most_peak: int | None = None
     most_moved: int | None = None
     epsilon: float = 0.0

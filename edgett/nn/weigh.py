@@ -1,0 +1,67 @@
+"""What a TT layer loses where it matters: in its outputs, for inputs that the model really sees."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from edgett.nn.decompose import rebuild, tt_svd
+from edgett.nn.layers import kernels
+from edgett.nn.trace import run
+from edgett.values import Solution, TTShape
+
+SAMPLES = 1024
+"""Training samples that the layers are judged on."""
+
+BATCH = 256
+
+WORST = 1 - 1e-6
+"""Share of the outputs' energy from which on a loss is as bad as any."""
+
+
+def output_losses(
+    model: keras.Model, x: Mapping[str, Any], solutions: Sequence[Solution], advance: Callable[[int], None]
+) -> tuple[float, ...]:
+    """For each solution -log(1 - E||x (W - W')||^2 / E||x W||^2), added up over its layers; W' is the TT-SVD of W.
+
+    `x` are training inputs. `advance` hears of every shape of a layer (see `shapes_of`). Weighted by the inputs' second
+    moment, the error tells the accuracy after fine-tuning better than that of the weight alone (tools/compare.py).
+    """
+    wanted = shapes_of(solutions)
+    count = len(next(iter(x.values())))
+    rows = np.unique(np.linspace(0, count - 1, SAMPLES).astype(int))  # spread out: the samples may be sorted
+    seen = inputs_of(model, {name: array[rows] for name, array in x.items()}, {path for path, _ in wanted})
+    weights = kernels(model, seen)
+    losses = {}
+    for path, shape in wanted:
+        lost = seen[path] @ (rebuild(tt_svd(weights[path], shape)) - weights[path]).astype(np.float32)
+        energy = float(np.square(seen[path] @ weights[path]).sum())
+        share = float(np.square(lost).sum()) / energy if energy else 0.0
+        losses[path, shape] = -math.log1p(-min(share, WORST))
+        advance(1)
+    return tuple(sum(losses[item] for item in solution.shapes.items()) for solution in solutions)
+
+
+def shapes_of(solutions: Sequence[Solution]) -> list[tuple[str, TTShape]]:
+    """The distinct shapes of each layer."""
+    return list(dict.fromkeys(item for solution in solutions for item in solution.shapes.items()))
+
+
+def inputs_of(model: keras.Model, x: Mapping[str, Any], paths: Collection[str]) -> dict[str, NDArray[np.float32]]:
+    """What the layers of these paths are given, over all their calls: (n, X)."""
+    seen: dict[str, list[NDArray[np.float32]]] = {path: [] for path in paths}
+
+    def call(path: str, layer: Any, args: Any, kwargs: Any) -> Any:
+        if path in seen:
+            seen[path].append(np.asarray(args[0], np.float32))
+        return layer(*args, **kwargs)
+
+    count = len(next(iter(x.values())))
+    for begin in range(0, count, BATCH):
+        run(model, {name: array[begin : begin + BATCH] for name, array in x.items()}, call)
+    return {path: np.concatenate(parts) for path, parts in seen.items()}
