@@ -160,11 +160,11 @@ def test_what_is_left_out_has_one_nearly_as_good(epsilon: float) -> None:
 
 
 def test_a_front_beyond_memory_is_thinned_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    layer = Layer("fc", 256, 144)
+    layer, search = Layer("fc", 256, 144), Search(4, 16, Estimate.KEPT_ENERGY)
     known = spectra(layer, 16)
-    whole = front(layer, known, Search(4, 16))
+    whole = front(layer, known, search)
     monkeypatch.setattr(pareto, "MOST_PARTIAL", 2000)
-    thin = front(layer, known, Search(4, 16))
+    thin = front(layer, known, search)
     assert whole.epsilon == 0
     assert thin.epsilon > 0
     assert 0 < len(thin) < len(whole)
