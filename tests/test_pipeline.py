@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,15 @@ import numpy as np
 import pytest
 
 import edgett
+from edgett import inputs
 from edgett.errors import CheckFailed, ModelError
-from edgett.pipeline import Outcome
+from edgett.pipeline import Outcome, promising
+from edgett.project import Job
 from edgett.report import document
+from edgett.space import explore as space
+from edgett.survey import graphs, survey
+from edgett.values import Constraints, Objective, Silent, Strategy
+from tests.conftest import Tiny
 
 OPTIONS: dict[str, Any] = {
     "target": "host", "ranks": "2,8", "limit": 1, "epochs": 1, "batch_size": 64, "max_drop": 100.0,
@@ -163,3 +170,25 @@ def test_file_over_the_budget_gives_way_and_is_told_with_its_size(
     assert holding.name == "model_bytes" and holding.limit == 1024
     assert holding.value is not None and holding.value > 1024
     assert [path.name for path in sorted((tmp_path / "run" / "artifacts").glob("*.tflite"))] == ["baseline.tflite"]
+
+
+def test_candidates_of_the_whole_space_are_weighed_before_any_is_fine_tuned(tiny: Tiny) -> None:
+    from edgett.nn.layers import fc_layers
+    from edgett.nn.weigh import output_losses
+
+    job = Job("host", str(tiny.model), str(tiny.data), search=Strategy.PARETO, limit=3)
+    loaded = inputs.load(job, Silent())
+    graph = graphs(loaded.model, 1)
+    limits = Constraints(None, None, None, None, None, Objective.FLOPS)
+    explored = survey(loaded.model, fc_layers(loaded.model), job, limits, graph, Silent())
+    able = space.solutions(explored.candidates, graph)
+    few = promising(able, job, loaded, Silent())
+    assert len(few) == 3 < len(able)
+    weighed = output_losses(loaded.model, loaded.data.train.x, few, lambda units: None)
+    np.testing.assert_allclose([item.loss for item in few], weighed)
+    assert [item.loss for item in few] != [able[item.number].loss for item in few]
+    assert {item.number for item in few} <= {item.number for item in able}
+    # With no limit, or a grid's candidates, there is nothing to choose by.
+    assert len(promising(able, replace(job, limit=None), loaded, Silent())) == len(able)
+    blind = [replace(item, loss=None) for item in able]
+    assert all(item.loss is None for item in promising(blind, job, loaded, Silent()))
