@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgett.errors import CheckFailed, Infeasible, ModelError, ProfileError
+from edgett.errors import CheckFailed, Infeasible, ModelError, ProfileError, UsageError
 from edgett.inputs import Inputs
 from edgett.project import Job
 from edgett.release import Release, Terms, release
@@ -120,6 +120,12 @@ def tune(chosen: tuple[Solution, ...], tuner: Any, run: Run, meter: Meter) -> tu
     with meter.stage(f"fine-tuning {len(chosen)} solutions", work * len(chosen)) as advance:
         for solution in chosen:
             if solution.number in trials:
+                if trials[solution.number].solution.shapes != solution.shapes:
+                    raise UsageError(
+                        f"solution {solution.number} is not the one that {run.path} has fine-tuned: the spectra of the"
+                        " weights came out differently, as on another machine.",
+                        "Start anew with another --out.",
+                    )
                 advance(work)
                 continue
             trial, model = tuner.run(solution, advance)
