@@ -33,7 +33,7 @@ app = typer.Typer(help=__doc__, no_args_is_help=True)
 TARGET = "cortex-a53"
 DROP = 1.5  # percentage points, the paper's
 WORDS = {"grid": "grid (the paper's)", "largest-cut": "whole space", "kept-energy": "whole space, energies kept"}
-SHARES = (0.02, 0.03, 0.05, 0.1, 0.2, 0.4)
+SHARES = {"params": (0.02, 0.03, 0.05, 0.1, 0.2, 0.4), "flops": (0.1, 0.15, 0.2, 0.3, 0.4, 0.6)}
 MEASURED = ("worst", "low", "estimate", "kept", "high", "actual", "weighted", "felt")
 PROXIES = {
     "params": "fewer parameters",
@@ -189,11 +189,13 @@ def _print_picks(rows: list[dict[str, Any]]) -> None:
 
 def _print_budgets(rows: list[dict[str, Any]], axis: str) -> None:
     name = {"params": "parameters", "flops": "FLOPs"}[axis]
-    print(f"| lowest drop within ... of the dense {name} | " + " | ".join(f"{share:.0%}" for share in SHARES) + " |")
-    print("|---" * (1 + len(SHARES)) + "|")
+    print(
+        f"| lowest drop within ... of the dense {name} | " + " | ".join(f"{share:.0%}" for share in SHARES[axis]) + " |"
+    )
+    print("|---" * (1 + len(SHARES[axis])) + "|")
     for search, runs in _runs(rows):
         cells = []
-        for share in SHARES:
+        for share in SHARES[axis]:
             best = [
                 min((row["drop"] for row in run if row[axis] <= share * row[f"dense_{axis}"]), default=np.nan)
                 for run in runs

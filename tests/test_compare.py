@@ -1,0 +1,60 @@
+"""The tool that compares the searches, on results made up here."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def compare() -> ModuleType:
+    path = Path(__file__).parents[1] / "tools" / "compare.py"
+    spec = importlib.util.spec_from_file_location("compare", path)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules["compare"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def row(compare: ModuleType, search: str, seed: int, params: int, flops: int, drop: float) -> dict[str, Any]:
+    about = {"network": "lenet300", "seed": seed, "search": search, "solution": params, "epochs": 3}
+    costs = {"params": params, "flops": flops, "dense_params": 1000, "dense_flops": 2000}
+    return about | costs | {"baseline": 0.98, "drop": drop} | {name: drop + params / 1e6 for name in compare.MEASURED}
+
+
+@pytest.fixture
+def results(compare: ModuleType, tmp_path: Path) -> Path:
+    rows = [
+        row(compare, search, seed, params + seed, flops, drop + better)
+        for search, better in (("grid", 0.5), ("largest-cut", 0.0))
+        for seed in (0, 1, 2)
+        for params, flops, drop in ((20, 900, 3.0), (90, 250, 1.2), (150, 190, 1.4), (400, 1000, 0.0))
+    ]
+    path = tmp_path / "results.jsonl"
+    path.write_text("".join(json.dumps(item) + "\n" for item in rows), encoding="utf-8")
+    return path
+
+
+def test_tables_and_picture(
+    compare: ModuleType, results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = tmp_path / "search.svg"
+    compare.show(results, picture)
+    out = capsys.readouterr().out
+    assert "| whole space | 4 | 3 (3 .. 3) | -90.9 (-91.0 .. -90.8) % | -90.5 (-90.5 .. -90.5) % | +0.00" in out
+    assert "| grid (the paper's) | 4 | 1 (1 .. 1) | -59.9 (-60.0 .. -59.8) % | -50.0" in out
+    assert "| whole space | - | 3.00 (3.00 .. 3.00) | 3.00 (3.00 .. 3.00) | 1.20" in out
+    assert "| -log(1 - that) (what chooses among the candidates) | 1.00 (1.00 .. 1.00) | 1.00" in out
+    assert "accuracy against parameters" in picture.read_text(encoding="utf-8")
+
+
+def test_what_is_known_is_not_trained_again(compare: ModuleType, results: Path) -> None:
+    keys = [compare._key(item) for item in compare._rows(results)]
+    assert len(set(keys)) == len(keys) == 24
+    assert list(compare._rows(results.with_name("none.jsonl"))) == []
