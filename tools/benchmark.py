@@ -185,6 +185,36 @@ def pareto() -> None:
     print(f"{'listed':12} {plain:18.2f}s   {plain / seconds:.0f} times as long")
 
 
+@app.command()
+def decompose(
+    rank: Annotated[int, typer.Option(help="Of every bond.")] = 8,
+    repeats: Annotated[int, typer.Option(help="Runs of ours; the fastest counts.")] = 3,
+) -> None:
+    """TT-SVD of a Gaussian 4096x4096 against `t3f.to_tt_matrix`: wall and CPU time, and error over T3F's."""
+    from edgett.nn.tt_dense import tt_svd  # isort: skip  # silences TensorFlow before it is imported
+    import t3f
+
+    from edgett.nn.decompose import relative_error
+    from edgett.space.shapes import tt_shape
+
+    weight = _weights(4096, 4096)["Gaussian"]
+    print(
+        f"{'rank ' + str(rank):16} {'wall':>8} {'T3F':>8} {'ratio':>6} {'CPU':>8} {'T3F':>8} {'ratio':>6} {'error':>8}"
+    )
+    for factors in ((64, 64), (16,) * 3, (4,) * 6):
+        shape, best = tt_shape(factors, factors, rank), np.full(2, np.inf)
+        for _ in range(repeats):
+            start = np.array([time.perf_counter(), time.process_time()])
+            cores = tt_svd(weight, shape)
+            best = np.minimum(best, np.array([time.perf_counter(), time.process_time()]) - start)
+        start = np.array([time.perf_counter(), time.process_time()])
+        train = t3f.to_tt_matrix(weight, [factors, factors], max_tt_rank=rank)
+        other = np.array([time.perf_counter(), time.process_time()]) - start
+        theirs = relative_error(weight, tuple(np.asarray(core) for core in train.tt_cores))
+        times = "".join(f" {a:7.2f}s {b:7.2f}s {b / a:6.1f}" for a, b in zip(best, other, strict=True))
+        print(f"{f'[{factors[0]}]^{len(factors)}':16}{times} {relative_error(weight, cores) / theirs:8.5f}", flush=True)
+
+
 def _weights(inputs: int, outputs: int) -> dict[str, Floats]:
     """A flat spectrum; one that falls as 1/j, under noise; a train of rank 8 in four cores, under a little noise."""
     from edgett.nn.decompose import rebuild

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edgett.nn import decompose
 from edgett.nn.decompose import rebuild, relative_error, tt_svd
+from edgett.space import spectra
 from edgett.space.shapes import tt_shape
 from edgett.values import TTShape
 
@@ -78,11 +79,100 @@ def test_the_error_is_that_of_t3f_on_wide_and_tall_unfoldings(sizes: tuple[tuple
     np.testing.assert_allclose(relative_error(weight, tt_svd(weight, shape)), theirs, rtol=1e-3)
 
 
-def test_the_direct_decomposition_of_a_large_unfolding_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
-    shape, weight = tt_shape((4, 6), (5, 3), 4), noise(24, 15)
-    through_gram = rebuild(tt_svd(weight, shape))
-    monkeypatch.setattr(decompose, "_GRAM_SIDE", 0)
-    np.testing.assert_allclose(rebuild(tt_svd(weight, shape)), through_gram, atol=1e-5)
+def spectrum(kind: str, size: tuple[int, int]) -> Floats:
+    """Flat; falling as 1/j, j^-1/2 or 0.8^j; three levels; of rank 5 but for noise; all equal but for noise."""
+    random = np.random.default_rng(1)
+    flat = random.normal(size=size)
+    left, _, right = np.linalg.svd(flat, full_matrices=False)
+    j, noise = np.arange(1, min(size) + 1), flat / np.linalg.norm(flat)
+    values = {
+        "1/j": 1 / j,
+        "slow": j**-0.5,
+        "fast": 0.8**j,
+        "levels": np.where(j <= 5, 1, np.where(j <= 30, 0.3, 0.05)),
+        "equal": np.ones(len(j)),
+    }
+    if kind in values:
+        flat = left * values[kind] @ right
+    elif kind != "flat":
+        low = left[:, :5] * 0.5 ** np.arange(5) @ right[:5] if kind.startswith("low") else np.ones(size)
+        flat = low / np.linalg.norm(low) + float(kind.split()[-1]) * noise
+    return flat.astype(np.float32)
+
+
+KINDS = ("flat", "1/j", "slow", "fast", "levels", "equal", "low 1e-2", "low 1e-4", "low 1e-6", "constant 1e-4")
+TALL, WIDE = ((16, 12), (16, 16)), ((12, 16), (12, 16))
+"""Two cores whose unfoldings are 256x192 and 144x256."""
+
+
+@pytest.fixture(params=["float64", "float32"])
+def as_if_large(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small weights take the way of large ones, in several slices, in float32 as those of more than 2^22 numbers."""
+    monkeypatch.setattr(decompose, "EXACT_SIDE", 0)
+    monkeypatch.setattr(decompose, "SLICE", 5000)
+    monkeypatch.setattr(spectra, "DOUBLE_SIZE", 0 if request.param == "float32" else 1 << 22)
+
+
+@pytest.mark.usefixtures("as_if_large")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("sizes", [TALL, WIDE], ids=["tall", "wide"])
+@pytest.mark.parametrize("rank", [1, 4, 16])
+def test_a_large_unfolding_loses_what_its_singular_values_say(
+    kind: str, sizes: tuple[tuple[int, int], tuple[int, int]], rank: int
+) -> None:
+    shape = tt_shape(*sizes, rank)
+    weight = spectrum(kind, shape.matrix)
+    least = np.sqrt(sum(cut_energies(weight, shape)) / (weight.astype(np.float64) ** 2).sum())
+    # A float32 core is rounded by 3e-8 of its norm.
+    assert least * (1 - 1e-6) <= relative_error(weight, tt_svd(weight, shape)) <= 1.001 * least + 1e-7
+
+
+@pytest.mark.usefixtures("as_if_large")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("sizes", [TALL, WIDE, ((4, 6, 8), (6, 4, 8))], ids=["tall", "wide", "three cores"])
+def test_large_unfoldings_lose_no_more_than_with_t3f(kind: str, sizes: tuple[tuple[int, ...], ...]) -> None:
+    shape = tt_shape(*sizes, 3)
+    weight = spectrum(kind, shape.matrix)
+    theirs = float(np.linalg.norm(by_t3f(weight, shape) - weight) / np.linalg.norm(weight))
+    assert relative_error(weight, tt_svd(weight, shape)) <= 1.001 * theirs + 1e-7
+
+
+@pytest.mark.usefixtures("as_if_large")
+@pytest.mark.parametrize("sizes", [TALL, WIDE], ids=["tall", "wide"])
+def test_large_unfoldings_are_decomposed_the_same_again(sizes: tuple[tuple[int, int], tuple[int, int]]) -> None:
+    shape = tt_shape(*sizes, 8)
+    weight = noise(*shape.matrix)
+    before = weight.copy()
+    np.random.seed(1)  # a global state is of no account
+    once = tt_svd(weight, shape)
+    np.random.seed(2)
+    for a, b in zip(once, tt_svd(weight.copy(order="F"), shape), strict=True):
+        np.testing.assert_array_equal(a, b)
+    left = once[0].reshape(-1, 8)
+    np.testing.assert_allclose(left.T @ left, np.eye(8), atol=1e-6)
+    assert (left[np.abs(left).argmax(axis=0), np.arange(8)] > 0).all()
+    np.testing.assert_array_equal(weight, before)
+
+
+@pytest.mark.usefixtures("as_if_large")
+@pytest.mark.parametrize("weight", [np.zeros((24, 12)), np.eye(24, 12), np.ones((24, 12)), noise()])
+@pytest.mark.parametrize("share", [1, 0])
+def test_full_ranks_of_large_unfoldings_give_the_weight_back(
+    weight: Floats, share: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decompose, "EXACT_SHARE", share)  # 0: by the Krylov space even so
+    np.testing.assert_allclose(rebuild(tt_svd(weight.astype(np.float32), FULL)), weight, atol=2e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["flat", "nearly of low rank"])
+def test_the_error_is_that_of_t3f_on_4096x4096(kind: str) -> None:
+    shape = tt_shape((64, 64), (64, 64), 8)
+    weight = noise(4096, 4096)
+    if kind != "flat":
+        weight = of_rank(TTShape((64, 64), (64, 64), (1, 6, 1))) + np.float32(1e-4) * weight
+    theirs = float(np.linalg.norm(by_t3f(weight, shape) - weight) / np.linalg.norm(weight))
+    np.testing.assert_allclose(relative_error(weight, tt_svd(weight, shape)), theirs, rtol=1e-3)
 
 
 def test_a_weight_of_zeros() -> None:
