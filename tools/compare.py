@@ -169,7 +169,8 @@ def show(
         _print_picks(here)
         _print_proxies(here)
     if plot:
-        draw.write(Picture(f"Fine-tuned {rows[0]['epochs']} epochs, three seeds", tuple(panels)), plot)
+        seeds = len({row["seed"] for row in rows})
+        draw.write(Picture(f"After {rows[0]['epochs']} epochs of fine-tuning, {seeds} seeds", tuple(panels)), plot)
 
 
 def _print_picks(rows: list[dict[str, Any]]) -> None:
@@ -232,11 +233,11 @@ def _panel(rows: list[dict[str, Any]], network: str, axis: str) -> Panel:
         layers.append(Points(WORDS[search], x, y, mark, hue, size=4))
         x, y = zip(*best, strict=True)
         layers.append(Points("", x, y, mark, hue, joined=True, stairs=True, size=0))
-    costs = [row[axis] for row in rows]
+    costs, drops = [row[axis] for row in rows], [row["drop"] for row in rows]
     return Panel(
         f"{network}: accuracy against {title}",
         Axis(title, min(costs) / 1.3, max(costs) * 1.3, Scale.LOG),
-        Axis("drop, percentage points (validation)", -0.6, 8.0),
+        Axis("drop, percentage points (validation)", min(drops) - 0.2, min(8.0, max(drops) + 0.2)),
         tuple(layers),
     )
 
