@@ -6,10 +6,12 @@ from typing import Any
 _HOMES = {
     "compress": "edgett.api",
     "explore": "edgett.api",
+    "explore_whole": "edgett.api",
     "load_target": "edgett.targets",
     "TTDense": "edgett.nn.tt_dense",
     "TTShape": "edgett.values",
     "Layer": "edgett.values",
+    "Search": "edgett.space.states",
     "Outcome": "edgett.pipeline",
     "EdgettError": "edgett.errors",
 }

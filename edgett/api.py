@@ -12,6 +12,8 @@ from edgett.project import Job
 from edgett.run import new_path
 from edgett.space.explore import Exploration, Grid
 from edgett.space.shapes import parse_layer, parse_ranks
+from edgett.space.states import Search
+from edgett.space.whole import Whole
 from edgett.values import CostModel, EmptyTiles, Found, Layer, Meter, Silent
 
 if TYPE_CHECKING:
@@ -70,6 +72,16 @@ def explore(
     from edgett.nn.layers import Wish, fc_layers
 
     return survey.over_grid(fc_layers(layers, Wish(share)), space, Silent())
+
+
+def explore_whole(model: keras.Model, search: Search | None = None, *, share: float = 0.10) -> Whole:
+    """The Pareto set of the whole space of a trained model's fully connected layers; nothing is trained.
+
+    `Whole.taken` has a front for each layer: shapes, costs, and brackets of their errors.
+    """
+    from edgett.nn.layers import Wish, fc_layers
+
+    return survey.whole_of(model, fc_layers(model, Wish(share)), search or Search(), Silent())
 
 
 def _loaded(model: Any, data: Any, job: Job, meter: Meter) -> sources.Inputs:

@@ -73,3 +73,13 @@ def test_explore_layers_and_a_model(tiny: Tiny) -> None:
 
 def test_targets_are_loaded_by_name() -> None:
     assert edgett.load_target("cortex-m4").name == "cortex-m4"
+
+
+def test_the_whole_space_of_a_model(tiny: Tiny) -> None:
+    from edgett.nn.models import load_model
+
+    found = edgett.explore_whole(load_model(tiny.model), edgett.Search(rank_multiple=2, max_rank=8), share=0.2)
+    (front,) = [front for front in found.taken if front.layer.name == "wide"]
+    assert len(front) == len(front.costs) == len(front.errors) > 10
+    assert front.solutions > len(front)
+    assert all(max(shape.ranks) <= 8 for shape in front.shapes)
