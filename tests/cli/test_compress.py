@@ -134,6 +134,7 @@ def test_first_lines_say_where_the_run_is_and_for_what(finished: Finished) -> No
     assert finished.remarks.splitlines()[1].startswith("target: cortex-a53, ")
 
 
+@pytest.mark.slow
 def test_another_process_makes_the_same_bytes_and_keeps_the_screen_clean(
     finished: Finished, tiny: Tiny, tmp_path: Path
 ) -> None:

@@ -49,6 +49,7 @@ def trials(path: Path) -> int:
         return int(journal.execute("SELECT count(*) FROM trials").fetchone()[0])
 
 
+@pytest.mark.slow
 def test_kill_then_interrupt_then_resume_equals_the_run_that_was_left_alone(
     edgett: Call, tiny: Tiny, finished: Finished, tmp_path: Path
 ) -> None:

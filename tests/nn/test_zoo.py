@@ -145,6 +145,7 @@ def test_a_cached_baseline_is_the_same_bit_for_bit(digits, short, tmp_path):
     assert [path.suffix for path in (tmp_path / "deep" / "er").iterdir()] == [".npz"]
 
 
+@pytest.mark.slow
 def test_seed_data_and_example_each_have_an_entry(digits, short, tmp_path):
     meter = Record()
     baselines.baseline(short, digits, 0, tmp_path, meter)
