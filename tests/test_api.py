@@ -24,6 +24,7 @@ def test_every_exported_name_is_there_and_lives_where_it_says() -> None:
         _ = edgett.compres
 
 
+@pytest.mark.slow
 def test_compress_with_a_model_and_arrays_equals_the_command_line(
     tiny: Tiny, finished: Finished, tmp_path: Path
 ) -> None:

@@ -39,6 +39,7 @@ def checked(outcome: Outcome) -> dict[str, Any]:
     return written
 
 
+@pytest.mark.slow
 def test_regression_is_judged_by_its_own_metric_and_the_drop_is_relative(tmp_path: Path) -> None:
     import keras
 

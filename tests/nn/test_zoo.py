@@ -109,6 +109,7 @@ def test_only_the_clock_brings_its_data():
     assert [name for name in SIZES if zoo.example(name).draw] == ["clock"]
 
 
+@pytest.mark.slow
 def test_training_improves_and_is_reproducible(digits, short):
     meter = Record()
     model = zoo.train(short, digits, 3, meter)
@@ -121,6 +122,7 @@ def test_training_improves_and_is_reproducible(digits, short):
     assert float(model.optimizer.learning_rate) == float(untrained.optimizer.learning_rate)
 
 
+@pytest.mark.slow
 def test_the_clock_learns_both_outputs():
     arrays = {name: array[:640] for name, array in clock.clock_arrays(0).items()}
     faces = data_from_arrays(arrays, zoo.clock(), 0)
