@@ -129,6 +129,8 @@ def error(
 
     The trained weight is LeNet300's first, from mnist.npz in the folder that EDGETT_TEST_DATA names.
     """
+    from scipy.stats import spearmanr
+
     print(f"{'4096x4096, rank 64':20} {'wall':>8} {'CPU':>8} {'products':>9} {'worst cut':>10}")
     for name, weight in _weights(4096, 4096).items():
         wall, processor, product, worst = _spectra_measured(weight)
@@ -140,7 +142,7 @@ def error(
     print(f"{f'784x300, Spearman of {shapes}':26}{columns}{'inside':>9}{'estimate/error':>16}")
     for name, weight in {**_weights(784, 300), **_lenet300_weight()}.items():
         real, guesses = _guesses(weight, shapes)
-        ranked = "".join(f"{_spearman(guesses[:, k], real):13.3f}" for k in range(len(names)))
+        ranked = "".join(f"{spearmanr(guesses[:, k], real).statistic:13.3f}" for k in range(len(names)))
         inside = int(((guesses[:, 0] <= real + 2e-6) & (real <= guesses[:, 2] + 2e-6)).sum())
         print(f"{name:26}{ranked}{inside:6}/{shapes}{np.median(guesses[:, 1] / real):16.3f}")
 
@@ -301,16 +303,6 @@ def _bonds(shape: TTShape) -> list[TTShape]:
         TTShape(halves(shape.inputs, k), halves(shape.outputs, k), (1, shape.ranks[k], 1))
         for k in range(1, shape.length)
     ]
-
-
-def _spearman(one: Floats, other: Floats) -> float:
-    """The rank correlation, equal values sharing their mean rank."""
-
-    def ranks(values: Floats) -> Floats:
-        _, place, many = np.unique(values, return_inverse=True, return_counts=True)
-        return (np.cumsum(many) - (many - 1) / 2)[place]
-
-    return float(np.corrcoef(ranks(one), ranks(other))[0, 1])
 
 
 def _apart(work: Callable[..., float], *arguments: object) -> tuple[float, float, float]:

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from numpy.typing import NDArray
+from scipy.stats import spearmanr
 
 from edgett import inputs
 from edgett.pipeline import promising
@@ -110,14 +111,10 @@ def _trials(job: Job, about: dict[str, Any], known: set[Any]) -> Iterator[dict[s
 
 def _moments(loaded: inputs.Inputs, layers: Sequence[str]) -> dict[str, NDArray[np.float64]]:
     """E[x x^T] of the inputs of each layer, over some of the training data."""
-    import keras
+    from edgett.nn.weigh import inputs_of
 
-    x = next(iter(loaded.data.train.x.values()))[:4096]
-    moments = {}
-    for name in layers:
-        into = keras.Model(loaded.model.inputs, loaded.model.get_layer(name).input).predict(x, verbose=0)
-        moments[name] = into.T.astype(np.float64) @ into / len(into)
-    return moments
+    seen = inputs_of(loaded.model, {name: array[:4096] for name, array in loaded.data.train.x.items()}, layers)
+    return {name: into.T.astype(np.float64) @ into / len(into) for name, into in seen.items()}
 
 
 def _measure(
@@ -215,7 +212,10 @@ def _print_proxies(rows: list[dict[str, Any]]) -> None:
         for most in (np.inf, DROP):
             some = [[row for row in run if row["drop"] <= most] for run in seeds]
             cells.append(
-                _spread([sign * _spearman([r[name] for r in run], [r["drop"] for r in run]) for run in some], ".2f")
+                _spread(
+                    [sign * spearmanr([r[name] for r in run], [r["drop"] for r in run]).statistic for run in some],
+                    ".2f",
+                )
             )
         print(f"| {words} | {' | '.join(cells)} |")
 
@@ -255,15 +255,6 @@ def _spread(values: Sequence[float], form: str) -> str:
     """The median, and from where to where the seeds lie."""
     middle = format(statistics.median(values), form)
     return middle if len(values) == 1 else f"{middle} ({min(values):{form}} .. {max(values):{form}})"
-
-
-def _spearman(one: Sequence[float], other: Sequence[float]) -> float:
-    def ranks(values: Sequence[float]) -> NDArray[np.float64]:
-        _, place, many = np.unique(np.array(values), return_inverse=True, return_counts=True)
-        shared: NDArray[np.float64] = (np.cumsum(many) - (many - 1) / 2)[place]
-        return shared
-
-    return float(np.corrcoef(ranks(one), ranks(other))[0, 1])
 
 
 def _rows(results: Path) -> Iterator[dict[str, Any]]:

@@ -15,8 +15,7 @@ from edgett.space import cost
 from edgett.space.corners import Axis
 from edgett.space.paths import Ints, Lattice, Partial, Paths, lattice, paths
 from edgett.space.prune import Bounds
-from edgett.space.shapes import check_max_ranks, unfactorable
-from edgett.space.tiles import MOST_WEIGHTS
+from edgett.space.shapes import check_max_ranks, unsearchable
 from edgett.values import CostModel, Layer
 
 ANY_COST = 1 << 60
@@ -72,7 +71,7 @@ def all_solutions(
     None where there is no solution, or the layer has more weights than can be explored. `advance(1)` a max rank.
     """
     check_max_ranks(max_ranks)
-    if unfactorable(layer) or layer.inputs * layer.outputs > MOST_WEIGHTS:
+    if unsearchable(layer):
         return None
     space, bias, dense = lattice(layer, model), layer.outputs * layer.bias, cost.dense(layer)
     span = _span(space, max_ranks).plus(bias)

@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from edgett.space import cost
 from edgett.space.dominance import thinned, thinned_to, undominated
 from edgett.space.error import Bracket, Spectra
-from edgett.space.shapes import count_factorisations, divisors, unfactorable
+from edgett.space.shapes import count_factorisations, divisors, unsearchable
 from edgett.space.states import Search, States
-from edgett.space.tiles import MOST_WEIGHTS
 from edgett.values import Cost, Estimate, Layer, TTShape
 
 Ints = NDArray[np.int64]
@@ -83,10 +82,9 @@ def front(layer: Layer, spectra: Spectra, search: Search, advance: Callable[[int
         epsilon = max(2 * epsilon, 1e-3)
     whole, shapes = sweep.whole()
     if not len(whole):
-        wanted = "smaller and cheaper than dense"
-        if search.most_peak is not None or search.most_moved is not None:
-            wanted += " and inside the bounds"
-        reason = f"{layer.inputs}x{layer.outputs}: none of its {states.solutions} solutions is {wanted}"
+        free = search.most_peak is search.most_moved is None
+        which, bounds = (f"{states.solutions} solutions", "") if free else ("solutions", " and inside the bounds")
+        reason = f"{layer.inputs}x{layer.outputs}: none of its {which} is smaller and cheaper than dense{bounds}"
         return Front(layer, states.solutions, reason=reason)
     found = tuple(shapes)
     longest = min(max(count_factorisations(side)) for side in (layer.inputs, layer.outputs))
@@ -99,13 +97,6 @@ def front(layer: Layer, spectra: Spectra, search: Search, advance: Callable[[int
         tuple(map(spectra.bracket, found)),
         (1 + epsilon) ** longest - 1,
     )
-
-
-def unsearchable(layer: Layer) -> str | None:
-    """Why a layer has no space to search, in the user's words, or None when it has one."""
-    if (weights := layer.inputs * layer.outputs) > MOST_WEIGHTS:
-        return f"{layer.inputs}x{layer.outputs}: {weights} weights, more than the {MOST_WEIGHTS} that can be explored"
-    return unfactorable(layer)
 
 
 def units(layer: Layer) -> int:

@@ -12,6 +12,9 @@ from functools import cache
 from edgett.errors import UsageError
 from edgett.values import Layer, TTShape
 
+MOST_WEIGHTS = 1 << 28
+"""Costs are summed along paths, and multiplied by one another: beyond this many weights they would leave 64 bits."""
+
 MOST_RANKS = 4096
 """How many max ranks can be tried at once."""
 
@@ -90,6 +93,13 @@ def unfactorable(layer: Layer) -> str | None:
     else:
         return None
     return f"{layer.inputs}x{layer.outputs}: no two factorisations of the same length: {why}"
+
+
+def unsearchable(layer: Layer) -> str | None:
+    """Why a layer has no space that can be explored, in the user's words, or None when it has one."""
+    if (weights := layer.inputs * layer.outputs) > MOST_WEIGHTS:
+        return f"{layer.inputs}x{layer.outputs}: {weights} weights, more than the {MOST_WEIGHTS} that can be explored"
+    return unfactorable(layer)
 
 
 def tt_shape(inputs: Sequence[int], outputs: Sequence[int], max_rank: int) -> TTShape:

@@ -125,12 +125,10 @@ class States:
     def solutions(self) -> int:
         """How many solutions there are: shapes with ranks, efficient or not."""
         ways = np.zeros(len(self.rank), object)
-        ways[0] = 1
-        for pair in range(1, len(self.pairs)):
-            source = np.concatenate([self.at(one) for one in self.before(pair)])
-            for target in self.at(pair):
-                ways[target] = ways[source[self.possible(source, self.cells(source, target), target)]].sum()
-        return int(ways[-1])
+        ways[-1] = 1
+        for source, _, target in self.steps_back():
+            ways[source] += ways[target]
+        return int(ways[0])
 
     def _ranks(self, p: int, q: int) -> Ints:
         layer, cells = self.layer, p * q

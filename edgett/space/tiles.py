@@ -9,11 +9,8 @@ from edgett.errors import UsageError
 from edgett.space.corners import Corner, Tile, corners
 from edgett.space.paths import lattice
 from edgett.space.prune import Bounds, efficient
-from edgett.space.shapes import check_max_ranks, count_solutions, unfactorable
+from edgett.space.shapes import check_max_ranks, count_solutions, unsearchable
 from edgett.values import CostModel, EmptyTiles, Layer, TTShape
-
-MOST_WEIGHTS = 1 << 28
-"""Scores are products of two costs, summed along a path: beyond this many weights they would leave 64 bits."""
 
 MOST_TILES = 256
 """Tiles a side of the grid: each may hold four candidates, and all of them are joined."""
@@ -54,10 +51,7 @@ def layer_space(
     check_max_ranks(max_ranks)
     check_grid(grid)
     size, solutions = f"{layer.inputs}x{layer.outputs}", count_solutions(layer, max_ranks)
-    if reason := unfactorable(layer):
-        return LayerSpace(layer, solutions, reason=reason)
-    if layer.inputs * layer.outputs > MOST_WEIGHTS:
-        reason = f"{size}: {layer.inputs * layer.outputs} weights, more than the {MOST_WEIGHTS} that can be explored"
+    if reason := unsearchable(layer):
         return LayerSpace(layer, solutions, reason=reason)
     space = lattice(layer, model)
     count, bounds = efficient(space, max_ranks, advance)

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgett.space import error, pareto
-from edgett.space.pareto import ONE, Front, unsearchable
+from edgett.space.pareto import ONE, Front
+from edgett.space.shapes import unsearchable
 from edgett.space.states import Search
 from edgett.space.together import Share, Together, together
 from edgett.values import Candidate, Found

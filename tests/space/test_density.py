@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from edgett.space import cost
 from edgett.space.corners import Axis
 from edgett.space.density import Density, Quadrants, all_solutions, efficient_solutions
-from edgett.space.tiles import MOST_WEIGHTS, layer_space
+from edgett.space.shapes import MOST_WEIGHTS
+from edgett.space.tiles import layer_space
 from edgett.values import CostModel, Layer
 from tests.space.enumeration import Ints, costs, pairs
 

@@ -143,7 +143,7 @@ def test_a_bound_that_nothing_keeps_is_said() -> None:
     layer = Layer("fc", 48, 64)
     found = front(layer, spectra(layer, 8), Search(2, 8, most_peak=100))
     assert len(found) == 0
-    assert found.reason == "48x64: none of its 0 solutions is smaller and cheaper than dense and inside the bounds"
+    assert found.reason == "48x64: none of its solutions is smaller and cheaper than dense and inside the bounds"
 
 
 @pytest.mark.parametrize("epsilon", [0.05, 0.5])
