@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from edgett.errors import CheckFailed, Infeasible, ModelError, ProfileError, UsageError
+from edgett.errors import CheckFailed, Infeasible, ModelError, ProfileError
 from edgett.inputs import Inputs
 from edgett.project import Job
 from edgett.release import Release, Terms, release
@@ -16,10 +14,8 @@ from edgett.space import choose
 from edgett.space import explore as space
 from edgett.survey import Explored, graphs, survey
 from edgett.targets import Baseline, DType, Format, Target, constraints, load_target, override
+from edgett.tuning import Bench, fine_tuned, promising
 from edgett.values import Constraints, Holding, Meter, Picks, Quality, Solution, Strategy, Trial
-
-SHORTLIST = 8
-"""Candidates that are weighed for each one that is fine-tuned."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +78,8 @@ def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
     candidates = space.solutions(exploration.candidates, graph, job.batch)
     able = [item for item in candidates if all(h.holds is not False for h in choose.holdings(item, None, limits))]
     # 6. Fine-tune the survivors, started from the trained weights.
-    schedule = finetune.Schedule(job.epochs, job.batch_size, job.seed, job.patience, job.learning_rate)
-    tuner = finetune.Tuner(model, inputs.data, inputs.judge, inputs.quality, schedule)
-    trials = tune(promising(able, job, inputs, meter), tuner, run, meter)
+    chosen = promising(able, job, inputs, meter)
+    trials = fine_tuned(chosen, Bench(job, inputs, graph(frozenset()), limits), run, meter)
     # 7. Select what the target allows; then export, check, and put an artefact that came out too large aside.
     released, picks, trials = release(inputs, trials, Terms(target, limits, job.batch), run, meter)
 
@@ -95,43 +90,6 @@ def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
         run.path, job, target, limits, str(inputs.judge), exploration, dense, inputs.quality, len(able), trials, picks,
         miss, released,
     )  # fmt: skip
-
-
-def promising(able: Sequence[Solution], job: Job, inputs: Inputs, meter: Meter) -> tuple[Solution, ...]:
-    """Whom to fine-tune: spread out; where a loss is expected, by what the layers lose on inputs of theirs."""
-    from edgett.nn import weigh
-
-    if job.limit is None or len(able) <= job.limit or any(item.loss is None for item in able):
-        return space.spread_out(able, job.limit)
-    shortlist = space.spread_out(able, SHORTLIST * job.limit)
-    with meter.stage("weighing the candidates", len(weigh.shapes_of(shortlist))) as advance:
-        losses = weigh.output_losses(inputs.model, inputs.data.train.x, shortlist, advance)
-    weighed = [replace(item, loss=loss) for item, loss in zip(shortlist, losses, strict=True)]
-    return space.spread_out(weighed, job.limit)
-
-
-def tune(chosen: tuple[Solution, ...], tuner: Any, run: Run, meter: Meter) -> tuple[Trial, ...]:
-    """Fine-tune the solutions that the run's journal does not have yet, and commit each the moment it ends."""
-    from edgett.nn.finetune import batches
-    from edgett.nn.models import pack_weights
-
-    trials = run.trials()
-    work = batches(tuner.data, tuner.schedule)
-    with meter.stage(f"fine-tuning {len(chosen)} solutions", work * len(chosen)) as advance:
-        for solution in chosen:
-            if solution.number in trials:
-                if trials[solution.number].solution.shapes != solution.shapes:
-                    raise UsageError(
-                        f"solution {solution.number} is not the one that {run.path} has fine-tuned: the spectra of the"
-                        " weights came out differently, as on another machine.",
-                        "Start anew with another --out.",
-                    )
-                advance(work)
-                continue
-            trial, model = tuner.run(solution, advance)
-            run.record(trial, pack_weights(model))
-            trials[solution.number] = trial
-    return tuple(trials[solution.number] for solution in chosen)
 
 
 def nothing_to_do(exploration: Explored) -> ModelError:

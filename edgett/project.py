@@ -14,7 +14,7 @@ from edgett.space.shapes import check_max_ranks, parse_ranks
 from edgett.space.states import Search
 from edgett.space.tiles import check_grid
 from edgett.tables import Table, read
-from edgett.values import EmptyTiles, Estimate, Objective, Strategy
+from edgett.values import EmptyTiles, Estimate, Objective, Recover, Schedule, Strategy, Trunk
 
 FILE = Path("edgett.toml")
 EXAMPLE = "example:clock"
@@ -24,7 +24,8 @@ EXAMPLE = "example:clock"
 class Job:
     """A model, its data and a target, and how to go about it; checks itself.
 
-    `limit` None fine-tunes every joint candidate. `max_drop`, `objective`, `model_bytes` and `flops` stand over the
+    `limit` None fine-tunes every joint candidate. `jobs` None trains in as many processes as there are processors, 0 in
+    this one; `cluster` on a Ray cluster. `max_drop`, `objective`, `model_bytes` and `flops` stand over the
     target's budget where they are not None.
     """
 
@@ -43,12 +44,17 @@ class Job:
     only_layer: tuple[str, ...] = ()
     skip_layer: tuple[str, ...] = ()
     limit: int | None = 24
+    schedule: Schedule = Schedule.FULL
+    trunk: Trunk = Trunk.AUTO
+    recover: Recover = Recover.PLAIN
     epochs: int = 3
     batch_size: int = 128
     patience: int | None = None
     learning_rate: float | None = None
     seed: int = 0
     batch: int = 1
+    jobs: int | None = None
+    cluster: str | None = None
     max_drop: float | None = None
     objective: Objective | None = None
     model_bytes: str | None = None
@@ -59,6 +65,12 @@ class Job:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"--{name.replace('_', '-')} {value} is below 1.", "Give at least 1.")
+        if self.jobs is not None and self.jobs < 0:
+            raise UsageError(f"--jobs {self.jobs} is below 0.", "Give the number of processes, or 0 for none.")
+        if self.patience is not None and self.schedule is Schedule.HALVING:
+            raise UsageError(
+                "--patience has no place in --schedule halving, which stops early itself.", "Leave one of them out."
+            )
         if not 0 <= self.share < 1:
             raise UsageError(f"--share {self.share:g} is not from 0 to below 1.", "The paper's is 0.1.")
         if self.learning_rate is not None and not 0 < self.learning_rate < 10:
@@ -136,6 +148,11 @@ class Project(Table):
     limit: Annotated[int | str, PlainValidator(_limit)] | None = Field(
         default=None, description='joint candidates to fine-tune, or "all"'
     )
+    schedule: Annotated[Schedule, Field(strict=False)] | None = Field(default=None, description="full or halving")
+    trunk: Annotated[Trunk, Field(strict=False)] | None = Field(default=None, description="auto, frozen or trained")
+    recover: Annotated[Recover, Field(strict=False)] | None = Field(default=None, description="plain or distill")
+    jobs: Annotated[int, Field(ge=0)] | None = Field(default=None, description="processes that fine-tune; 0: none")
+    cluster: str | None = Field(default=None, description="address of a Ray cluster that fine-tunes")
     epochs: Whole | None = Field(default=None, description="epochs of fine-tuning")
     batch_size: Whole | None = Field(default=None, description="samples a step of fine-tuning")
     patience: Whole | None = Field(default=None, description="epochs without progress that end a fine-tuning early")

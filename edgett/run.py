@@ -1,7 +1,7 @@
 """The run directory: what a run was asked, every trial the moment it ends, the artefacts; locked, resumable.
 
 run.json        what was asked and, at the end, what came of it
-journal.sqlite  a row a trial, with its weights
+journal.sqlite  a row a trial and the epoch it was put away after, with its weights
 artifacts/      the exported models
 check.json      the cross-check
 """
@@ -105,26 +105,38 @@ class Run:
             raise UsageError(f"{self.path / _MARK} cannot be read: {error}.", "Start a new run.") from error
         return content
 
-    def record(self, trial: Trial, weights: bytes) -> None:
-        """Commit a trial and its weights together."""
-        row = trial.solution.number, json.dumps(_codec().dump_python(trial, mode="json")), weights
+    def record(self, trial: Trial, weights: bytes, state: bytes | None = None) -> None:
+        """Commit a trial and its weights together; with the state from which it can go on, if epochs are left."""
+        number, epochs = trial.solution.number, trial.epochs
+        row = number, epochs, json.dumps(_codec().dump_python(trial, mode="json")), weights, state
         with _told(self.path), self._journal:
-            self._journal.execute("INSERT OR REPLACE INTO trials VALUES (?, ?, ?)", row)
+            self._journal.execute("INSERT OR REPLACE INTO trials VALUES (?, ?, ?, ?, ?)", row)
+            earlier = "UPDATE trials SET weights = x'', state = NULL WHERE number = ? AND epochs < ?"
+            self._journal.execute(earlier, (number, epochs))
 
-    def trials(self) -> dict[int, Trial]:
-        """Every trial committed, by the number of its solution."""
+    def trials(self, epochs: int | None = None) -> dict[int, Trial]:
+        """Every trial committed, by the number of its solution; as it was after so many epochs at most, if given."""
         with _told(self.path):
-            rows = self._journal.execute("SELECT number, trial FROM trials ORDER BY number").fetchall()
-        return {number: _codec().validate_json(text) for number, text in rows}
+            rows = self._journal.execute("SELECT number, epochs, trial FROM trials ORDER BY number, epochs").fetchall()
+        return {number: _codec().validate_json(text) for number, ran, text in rows if epochs is None or ran <= epochs}
 
     def weights(self, number: int) -> bytes:
         """The weights of a trial. Raises UsageError when there is no such trial."""
+        return bytes(self._latest(number, "weights"))
+
+    def state(self, number: int) -> bytes | None:
+        """What a trial goes on from, None when it is over. Raises UsageError when there is no such trial."""
+        state: bytes | None = self._latest(number, "state")
+        return state
+
+    def _latest(self, number: int, column: str) -> Any:
+        query = f"SELECT {column} FROM trials WHERE number = ? ORDER BY epochs DESC LIMIT 1"
         with _told(self.path):
-            row = self._journal.execute("SELECT weights FROM trials WHERE number = ?", (number,)).fetchone()
+            row = self._journal.execute(query, (number,)).fetchone()
         if row is None:
             known = ", ".join(map(str, self.trials())) or "none"
             raise UsageError(f"the run has no solution {number}.", f"It has: {known}.")
-        return bytes(row[0])
+        return row[0]
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a document whole or not at all."""
@@ -164,7 +176,8 @@ class Run:
                 journal.execute("PRAGMA journal_mode=WAL")
                 journal.execute(
                     "CREATE TABLE IF NOT EXISTS trials"
-                    " (number INTEGER PRIMARY KEY, trial TEXT NOT NULL, weights BLOB NOT NULL)"
+                    " (number INTEGER, epochs INTEGER, trial TEXT NOT NULL, weights BLOB NOT NULL, state BLOB,"
+                    " PRIMARY KEY (number, epochs))"
                 )
                 journal.commit()
             except BaseException:

@@ -20,6 +20,9 @@ from edgett.project import Job, settled
 from edgett.report import document
 from edgett.run import Run
 
+_WHERE = ("jobs", "cluster")
+"""Where a run is carried out may change while it goes on: the results do not."""
+
 _LIBRARIES = ("edgett", "tensorflow", "keras", "numpy", "t3f", "onnx", "tf2onnx", "onnxruntime", "ai-edge-litert")
 
 
@@ -70,14 +73,16 @@ def _asked_job(path: Path, asked: Mapping[str, Any], given: Mapping[str, Any]) -
     now = replace(job, **settled(given))
     pairs = {field.name: (getattr(job, field.name), getattr(now, field.name)) for field in fields(Job)}
     changed = [
-        f"{name} was {_text(name, old)}, now {_text(name, new)}" for name, (old, new) in pairs.items() if old != new
+        f"{name} was {_text(name, old)}, now {_text(name, new)}"
+        for name, (old, new) in pairs.items()
+        if old != new and name not in _WHERE
     ]
     if changed:
         raise UsageError(
             f"the run in {path} was asked for something else: {'; '.join(changed)}.",
             "Start a new run with another --out.",
         )
-    return job
+    return now
 
 
 def _text(name: str, value: object) -> str:

@@ -54,6 +54,28 @@ class Estimate(enum.Enum):
     LARGEST_CUT = "largest-cut"
 
 
+class Schedule(enum.Enum):
+    """`full` trains every candidate for all epochs, as the paper does; `halving` only those that may be picked."""
+
+    FULL = "full"
+    HALVING = "halving"
+
+
+class Trunk(enum.Enum):
+    """What becomes of the part of a network before the first replaced layer: `frozen`, it runs only once."""
+
+    AUTO = "auto"
+    FROZEN = "frozen"
+    TRAINED = "trained"
+
+
+class Recover(enum.Enum):
+    """How accuracy comes back: `plain` learns from labels; `distill` fits each layer, then learns from the baseline."""
+
+    PLAIN = "plain"
+    DISTILL = "distill"
+
+
 class Objective(enum.Enum):
     """Which of the feasible solutions is recommended."""
 
@@ -208,7 +230,11 @@ class Solution:
 
 @dataclass(frozen=True)
 class Trial:
-    """A solution after fine-tuning. `quality` and `drop` are of the validation data; a drop of inf never holds."""
+    """A solution after fine-tuning. `quality` and `drop` are of the validation data; a drop of inf never holds.
+
+    `losses`: the mean training loss of each epoch. A trial is not `complete` while epochs are left that it was not
+    thought worth. `failure` says why there is no quality.
+    """
 
     solution: Solution
     quality: Quality
@@ -216,6 +242,9 @@ class Trial:
     epochs: int
     seed: int
     seconds: float
+    losses: tuple[float, ...] = ()
+    complete: bool = True
+    failure: str | None = None
 
 
 @dataclass(frozen=True)

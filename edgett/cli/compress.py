@@ -12,7 +12,7 @@ import typer
 from edgett.cli import options
 from edgett.cli.console import Screen
 from edgett.errors import EdgettError, Interrupted, UsageError
-from edgett.values import EmptyTiles, Objective
+from edgett.values import EmptyTiles, Objective, Recover, Schedule, Trunk
 
 
 def compress(
@@ -66,6 +66,36 @@ def compress(
         float | None,
         typer.Option(help="Rate that fine-tuning starts from and falls to zero. Default: from the model's optimiser."),
     ] = None,
+    schedule: Annotated[
+        Schedule | None,
+        typer.Option(
+            help="full: every candidate for all epochs (the paper's). halving: after early epochs only those that may"
+            " be picked. Default full.",
+            show_default=False,
+        ),
+    ] = None,
+    trunk: Annotated[
+        Trunk | None,
+        typer.Option(
+            help="What comes before the first replaced layer: trained, or frozen and run once. Default auto: frozen"
+            " where it is a third of the FLOPs or more.",
+            show_default=False,
+        ),
+    ] = None,
+    recover: Annotated[
+        Recover | None,
+        typer.Option(
+            help="plain: fine-tune on the labels. distill: fit each layer to the dense one, then learn from the"
+            " baseline's outputs beside the labels.",
+            show_default=False,
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs", "-j", min=0, help="Processes that fine-tune, a thread each. Default: one a processor. 0: none."
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random. Default 0.")] = None,
     custom_objects: options.CustomObjects = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
@@ -93,6 +123,7 @@ def compress(
         "empty_tiles": empty_tiles, "rank_multiple": rank_multiple, "max_rank": max_rank, "estimate": estimate,
         "limit": _limit(limit), "share": share, "only_layer": only_layer or None, "skip_layer": skip_layer or None,
         "batch": batch, "batch_size": batch_size, "patience": patience, "learning_rate": learning_rate, "seed": seed,
+        "schedule": schedule, "trunk": trunk, "recover": recover, "jobs": jobs,
         "custom_objects": custom_objects,
     }  # fmt: skip
     screen = Screen(json=json, silent=quiet)

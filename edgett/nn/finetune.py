@@ -5,24 +5,26 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
-from edgett.nn.data import Data, Split
-from edgett.nn.layers import compilation, replace
-from edgett.nn.ports import by_output, feed, wanted
+from edgett.nn.data import Split
+from edgett.nn.layers import compilation, replace, tt_layers
+from edgett.nn.models import pack_weights
+from edgett.nn.ports import by_output, feed
 from edgett.nn.quality import Judge
-from edgett.nn.tt_dense import TTDense
-from edgett.values import Quality, Solution, Trial
+from edgett.nn.training import Training
+from edgett.values import Quality, Solution
 
-_PREDICT_BATCH = 256
+PREDICTED = 256
+"""Samples that are predicted at once."""
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Recipe:
     """How every solution is fine-tuned.
 
     `patience`: stop after so many epochs without a lower validation loss. `learning_rate`: where the rate starts; None
@@ -36,6 +38,31 @@ class Schedule:
     learning_rate: float | None = None
 
 
+@dataclass(frozen=True)
+class Task:
+    """Train a solution up to `until` epochs; `state` and `epochs` are what an earlier task left it with."""
+
+    solution: Solution
+    until: int
+    epochs: int = 0
+    state: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What came of a task. `losses`: the mean training loss of each epoch of this task; `failure` says why it stopped.
+
+    `weights` are those of the layers that were trained, by path; `state` goes on from here, None when all is done.
+    """
+
+    quality: Quality
+    losses: tuple[float, ...]
+    seconds: float
+    weights: bytes = b""
+    state: bytes | None = None
+    failure: str | None = None
+
+
 def make_deterministic() -> None:
     """The same seeds give the same weights from here on, in this process and in another like it."""
     tf.config.experimental.enable_op_determinism()
@@ -46,56 +73,88 @@ def compressed(model: keras.Model, solution: Solution, judge: Judge) -> keras.Mo
     twin = replace(model, solution.shapes)
     if not twin.compiled:
         judge.compile(twin)
-    for layer in twin._flatten_layers(include_self=False):
-        if isinstance(layer, TTDense):
-            layer.trainable = True
+    for layer in tt_layers(twin).values():
+        layer.trainable = True
     return twin
 
 
 @dataclass(frozen=True)
 class Tuner:
-    """Fine-tunes solutions of one model on the same data, and judges them against the baseline's `quality`."""
+    """Fine-tunes solutions of one model on the same data."""
 
     model: keras.Model
-    data: Data
+    train: Split
+    validation: Split
     judge: Judge
-    quality: Quality
-    schedule: Schedule
+    recipe: Recipe
 
-    def run(self, solution: Solution, advance: Callable[[int], None]) -> tuple[Trial, keras.Model]:
-        """The solution fine-tuned, and what came of it. `advance` hears of every batch."""
+    def run(self, task: Task, advance: Callable[[int], None]) -> Tuned:
+        """Do a task. `advance` hears of batches."""
         started = time.monotonic()
+        keras.utils.set_random_seed(self.recipe.seed)
+        model = self._begun(task.solution)
+        training = Training(model, self.train, self.recipe.seed)
+        if task.state is not None:
+            training.resume(task.state)
+        patience = _Patience(self.recipe.patience)
+        losses: list[float] = []
+        for epoch in range(task.epochs, task.until):
+            losses.append(training.epoch(epoch, self.recipe.batch_size, self._rates(model, epoch), advance))
+            if not np.isfinite(losses[-1]):
+                failure = f"its loss became {losses[-1]} in epoch {epoch + 1}"
+                return Tuned(Quality(()), tuple(losses), time.monotonic() - started, failure=failure)
+            if self.recipe.patience is not None and patience.over(model, self._quality(model).loss):
+                break
+        state = training.state() if task.until < self.recipe.epochs else None
+        if state is None and model.optimizer.use_ema:
+            model.optimizer.finalize_variable_values(model.trainable_variables)
+        quality, weights = self._quality(model), pack_weights(model)
+        return Tuned(quality, tuple(losses), time.monotonic() - started, weights, state)
+
+    def _begun(self, solution: Solution) -> keras.Model:
         model = compressed(self.model, solution, self.judge)
         # Nobody reads the metrics of training, and XLA takes longer to compile than a few epochs win.
         model.compile(**compilation(model) | {"metrics": None, "weighted_metrics": None, "jit_compile": False})
-        epochs = train(model, self.data, self.schedule, advance)
-        quality = assess(model, self.data.validation, self.judge)
-        drop = quality.drop_from(self.quality)
-        return Trial(solution, quality, drop, epochs, self.schedule.seed, time.monotonic() - started), model
+        for layer in tt_layers(model).values():
+            layer.training_rows = self.recipe.batch_size
+        return model
+
+    def _rates(self, model: keras.Model, epoch: int) -> NDArray[np.float32] | None:
+        """The learning rate falls linearly to zero over all batches of all epochs.
+
+        A few epochs at the full rate end wherever the last batches push: falling, the same epochs end several points of
+        accuracy higher. An optimiser that has a schedule of its own keeps it.
+        """
+        rate = starting_rate(model.optimizer, self.recipe)
+        if rate is None:
+            return None
+        every = batches(len(self.train), self.recipe.batch_size)
+        done = np.arange(epoch * every, (epoch + 1) * every)
+        return np.float32(rate) * (1 - done / (every * self.recipe.epochs)).astype(np.float32)
+
+    def _quality(self, model: keras.Model) -> Quality:
+        return assess(model, self.validation, self.judge)
 
 
-def train(model: keras.Model, data: Data, schedule: Schedule, advance: Callable[[int], None]) -> int:
-    """Train the model in place; the number of epochs that ran. `advance` hears of every batch."""
-    keras.utils.set_random_seed(schedule.seed)
-    steps = batches(data, schedule)
-    rate = starting_rate(model.optimizer, schedule)
-    callbacks: list[Any] = [_Batches(rate, steps, advance)]
-    watched: dict[str, Any] = {}
-    if schedule.patience is not None:
-        callbacks.append(keras.callbacks.EarlyStopping(patience=schedule.patience, restore_best_weights=True))
-        watched = {"validation_data": _pair(model, data.validation)}
-    history = model.fit(
-        *_pair(model, data.train),
-        batch_size=schedule.batch_size,
-        epochs=schedule.epochs,
-        callbacks=callbacks,
-        verbose=0,
-        **watched,
-    )
-    return len(history.epoch)
+class _Patience:
+    """Ends a training that has not found a lower loss for so many epochs, and gives the best weights back."""
+
+    def __init__(self, epochs: int | None) -> None:
+        self._epochs, self._waited, self._best, self._weights = epochs, 0, np.inf, None
+
+    def over(self, model: keras.Model, loss: float | None) -> bool:
+        if loss is not None and loss < self._best:
+            self._best, self._weights, self._waited = loss, model.get_weights(), 0
+            return False
+        self._waited += 1
+        if self._epochs is None or self._waited < self._epochs:
+            return False
+        if self._weights is not None:
+            model.set_weights(self._weights)
+        return True
 
 
-def starting_rate(optimizer: keras.optimizers.Optimizer, schedule: Schedule) -> float | None:
+def starting_rate(optimizer: keras.optimizers.Optimizer, recipe: Recipe) -> float | None:
     """The rate that fine-tuning starts from and falls to zero from; None for an optimiser with a schedule of its own.
 
     Cores bear, and need, larger steps than the dense weight that they stand for: an adaptive optimiser starts at four
@@ -103,8 +162,8 @@ def starting_rate(optimizer: keras.optimizers.Optimizer, schedule: Schedule) -> 
     leaves a third of the drop after 3 epochs (1.5 to 0.5 percentage points). Other optimisers may be at their limit
     already and keep their rate.
     """
-    if schedule.learning_rate is not None:
-        return schedule.learning_rate
+    if recipe.learning_rate is not None:
+        return recipe.learning_rate
     rate = optimizer.get_config()["learning_rate"]
     if not isinstance(rate, float):
         return None
@@ -127,33 +186,16 @@ def assess(model: keras.Model, split: Split, judge: Judge) -> Quality:
 
 def outputs(model: keras.Model, x: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The model's outputs for (n, ...) inputs, by name."""
-    return by_output(model, model.predict(feed(model, x), batch_size=_PREDICT_BATCH, verbose=0))
+    given = feed(model, x)
+    signature = keras.tree.map_structure(lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), given)
+    serve = tf.function(lambda part: model(part, training=False), [signature], autograph=False)
+    parts = []
+    for begin in range(0, len(keras.tree.flatten(given)[0]), PREDICTED):
+        part = keras.tree.map_structure(lambda array, begin=begin: array[begin : begin + PREDICTED], given)
+        parts.append(keras.tree.map_structure(np.asarray, serve(part)))
+    return by_output(model, keras.tree.map_structure(lambda *rows: np.concatenate(rows), *parts))
 
 
-def batches(data: Data, schedule: Schedule) -> int:
-    """How many batches one solution takes at most."""
-    return schedule.epochs * -(-len(data.train) // schedule.batch_size)
-
-
-def _pair(model: keras.Model, split: Split) -> tuple[Any, Any]:
-    return feed(model, split.x), wanted(model, split.y)
-
-
-class _Batches(keras.callbacks.Callback):
-    """Tells `advance` of every batch, and lets the learning rate fall to zero over all of them.
-
-    A few epochs at the full rate end wherever the last batches push: falling, the same epochs end several points of
-    accuracy higher. An optimiser that has a schedule of its own keeps it.
-    """
-
-    def __init__(self, rate: float | None, steps: int, advance: Callable[[int], None]) -> None:
-        super().__init__()
-        self._rate, self._steps, self._advance, self._done = rate, steps, advance, 0
-
-    def on_train_batch_begin(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
-        if self._rate is not None:
-            self.model.optimizer.learning_rate = self._rate * (1 - self._done / self._steps)
-        self._done += 1
-
-    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
-        self._advance(1)
+def batches(samples: int, size: int) -> int:
+    """The batches of an epoch."""
+    return -(-samples // size)

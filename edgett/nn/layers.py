@@ -71,7 +71,7 @@ def replace(model: keras.Model, shapes: Mapping[str, TTShape], cores: Mapping[st
 
     once = _once(copy)
     try:
-        with _uncompiled(model):
+        with uncompiled(model):
             clone = _cloned(model, once)
         for layer, twin in copies:
             _copy_state(layer, twin)
@@ -192,7 +192,7 @@ def _copy_state(layer: Any, twin: Any) -> None:
 
 
 @contextmanager
-def _uncompiled(model: keras.Model) -> Iterator[None]:
+def uncompiled(model: keras.Model) -> Iterator[None]:
     """While it lasts Keras takes the model, and models inside it, for uncompiled, and so leaves compiling to us."""
     compiled = [item for item in model._flatten_layers() if isinstance(item, keras.Model) and item.compiled]
     for item in compiled:

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 
 from edgett.errors import ModelError, UsageError
-from edgett.nn.trace import opened
+from edgett.nn.trace import opened, trace
 
 _CONVERT = {
     ".tflite": "A .tflite cannot be trained on: give the Keras model it was converted from.",
@@ -88,16 +88,24 @@ def _undated(metadata: bytes) -> bytes:
 
 
 def pack_weights(model: keras.Model) -> bytes:
-    """All weights, in the order of `get_weights`, as the bytes of an .npz."""
+    """The weights of every layer by its path, as the bytes of an .npz."""
     content = io.BytesIO()
-    np.savez(content, *model.get_weights())
+    arrays: dict[str, Any] = {name: np.asarray(weight) for name, weight in _weights(model).items()}
+    np.savez(content, **arrays)
     return content.getvalue()
 
 
 def unpack_weights(model: keras.Model, content: bytes) -> None:
-    """Set the weights that `pack_weights` packed for a model of the same layers."""
+    """Set the weights that were packed from a model with layers of these paths, perhaps only the last part of it."""
+    weights = _weights(model)
     with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-        model.set_weights([stored[f"arr_{index}"] for index in range(len(stored.files))])
+        for name, array in stored.items():
+            weights[name].assign(array)
+
+
+def _weights(model: keras.Model) -> dict[str, Any]:
+    layers = {call.path: call.layer for call in trace(model).calls if isinstance(call.layer, keras.layers.Layer)}
+    return {f"{path}:{index}": item for path, layer in layers.items() for index, item in enumerate(layer.weights)}
 
 
 def _read(path: Path, objects: dict[str, Any]) -> Any:

@@ -26,8 +26,10 @@ class TTDense(keras.layers.Layer):
 
     A batch meets the cores one after the other when the layer infers, which is what is exported. A training batch may
     meet the dense weight rebuilt from the cores instead, where that costs less for its size; the result is the same to
-    float32 rounding.
+    float32 rounding. `training_rows` is the size that a training batch is taken for while its shape does not tell.
     """
+
+    training_rows = 128
 
     def __init__(
         self,
@@ -101,15 +103,16 @@ class TTDense(keras.layers.Layer):
         return self.activation(outputs)
 
     def kernel(self) -> Any:
-        """The dense weight (X, Y), rebuilt from the cores."""
-        first, *rest = map(tf.convert_to_tensor, self.cores)
-        weight = first[0]
-        for core in rest:
-            rows, columns, _ = weight.shape
-            _, x, y, after = core.shape
-            weight = tf.reshape(tf.tensordot(weight, core, 1), (rows, columns, x, y, after))
-            weight = tf.reshape(tf.transpose(weight, (0, 2, 1, 3, 4)), (rows * x, columns * y, after))
-        return weight[:, :, 0]
+        """The dense weight (X, Y), rebuilt from the last core on: so the copies move the longest runs."""
+        *others, last = map(tf.convert_to_tensor, self.cores)
+        weight = tf.reshape(last, last.shape[:-1])
+        for core in reversed(others):
+            before, x, y, after = core.shape
+            _, rows, columns = weight.shape
+            weight = tf.matmul(tf.reshape(core, (-1, after)), tf.reshape(weight, (after, -1)))
+            weight = tf.transpose(tf.reshape(weight, (before, x, y, rows, columns)), (0, 1, 3, 2, 4))
+            weight = tf.reshape(weight, (before, x * rows, y * columns))
+        return tf.reshape(weight, self.shape.matrix)
 
     def contract(self, inputs: Any) -> Any:
         """The product with the weight, core by core, as `space.contraction` plans it."""
@@ -125,16 +128,10 @@ class TTDense(keras.layers.Layer):
         return tensor
 
     def _product(self, inputs: Any, training: bool | None) -> Any:
-        threshold = rebuild_from(self.shape)
-        if not training or math.isinf(threshold):
-            return self.contract(inputs)
-        if inputs.shape[0] is not None:
-            return self._rebuilt(inputs) if inputs.shape[0] >= threshold else self.contract(inputs)
-        large = tf.cast(tf.shape(inputs)[0], tf.float32) >= threshold
-        return tf.cond(large, lambda: self._rebuilt(inputs), lambda: self.contract(inputs))
-
-    def _rebuilt(self, inputs: Any) -> Any:
-        return tf.matmul(inputs, self.kernel())
+        rows = inputs.shape[0] or self.training_rows
+        if training and rows >= rebuild_from(self.shape):
+            return tf.matmul(inputs, self.kernel())
+        return self.contract(inputs)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         return (*input_shape[:-1], self.shape.matrix[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -99,6 +100,56 @@ def choose(trials: Sequence[Trial], limits: Constraints) -> Picks | None:
     flops = min(able, key=lambda trial: (trial.solution.cost.flops, trial.drop, trial.solution.number))
     recommended = {Objective.ACCURACY: accuracy, Objective.MEMORY: memory, Objective.FLOPS: flops}[limits.objective]
     return Picks(recommended, accuracy, memory, flops)
+
+
+RUNG = 3
+"""Of so many candidates one goes on, for so many times the epochs."""
+
+PICKS = 3
+"""What a selection looks for: the highest accuracy, the lowest memory, the lowest FLOPs."""
+
+LEFT = 0.5
+"""The share of an early drop that may be left when all epochs are over."""
+
+
+def rungs(epochs: int) -> tuple[int, ...]:
+    """After which epochs successive halving looks at the candidates (Jamieson and Talwalkar 2016); the last is all."""
+    early = [1]
+    while early[-1] * RUNG < epochs:
+        early.append(early[-1] * RUNG)
+    return (*(rung for rung in early if rung < epochs), epochs)
+
+
+def survivors(count: int) -> int:
+    """How many of so many candidates go on."""
+    return min(count, max(PICKS, -(-count // RUNG)))
+
+
+def epochs_of(count: int, rungs: Sequence[int]) -> int:
+    """The epochs that all candidates together are trained."""
+    total, before = 0, 0
+    for rung in rungs:
+        total += count * (rung - before)
+        count, before = survivors(count), rung
+    return total
+
+
+def promoted(trials: Sequence[Trial], limits: Constraints, count: int) -> list[Solution]:
+    """The solutions that go on: in turn the next most accurate, the next smallest and the next cheapest.
+
+    Small and cheap only count where the drop may yet come within its limit, and the other constraints hold.
+    """
+    most = math.inf if limits.accuracy_drop_pp is None else limits.accuracy_drop_pp
+    going = [trial for trial in trials if math.isfinite(trial.drop)]
+    hopeful = [trial for trial in going if min(trial.drop, LEFT * trial.drop) <= most]
+    orders = [
+        sorted(going, key=lambda trial: (trial.drop, trial.solution.number)),
+        sorted(hopeful, key=lambda trial: (trial.solution.cost.params, trial.solution.number)),
+        sorted(hopeful, key=lambda trial: (trial.solution.cost.flops, trial.solution.number)),
+    ]
+    turns = itertools.chain.from_iterable(itertools.zip_longest(*orders))
+    chosen = {trial.solution.number: trial.solution for trial in turns if trial is not None}
+    return list(chosen.values())[:count]
 
 
 def nearest_miss(

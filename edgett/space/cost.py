@@ -65,22 +65,22 @@ def paper_flops(shape: TTShape) -> int:
 
 
 def rebuild_flops(shape: TTShape) -> int:
-    """FLOPs of multiplying the cores out to the dense weight: what stands of the first ones with each further one."""
-    _, rows, columns, _ = shape.cores[0]
+    """FLOPs of multiplying the cores out to the dense weight: each one with what stands of those after it."""
+    *others, (_, rows, columns, _) = shape.cores
     total = 0
-    for before, x, y, after in shape.cores[1:]:
-        total += 2 * rows * columns * before * x * y * after
-        rows, columns = rows * x, columns * y
+    for before, x, y, after in reversed(others):
+        total += 2 * before * x * y * after * rows * columns
+        rows, columns = x * rows, y * columns
     return total
 
 
 def rebuild_moved(shape: TTShape) -> int:
     """Elements that transposes copy while the cores are multiplied out."""
-    _, rows, columns, _ = shape.cores[0]
+    *others, (_, rows, columns, _) = shape.cores
     total = 0
-    for _, x, y, after in shape.cores[1:]:
-        rows, columns = rows * x, columns * y
-        total += rows * columns * after
+    for before, x, y, _ in reversed(others):
+        rows, columns = x * rows, y * columns
+        total += before * rows * columns
     return total
 
 

@@ -64,16 +64,16 @@ def test_a_bias_is_a_number_and_a_flop_an_output(shape: TTShape, bias: bool, mod
 @given(shapes())
 def test_rebuilding_costs_what_multiplying_the_cores_out_takes(shape: TTShape) -> None:
     cores = random_cores(shape)
-    _, x, y, after = cores[0].shape
-    weight, multiplications, moved = cores[0].reshape(x, y, after), 0, 0
-    for core in cores[1:]:
-        rows, columns, before = weight.shape
-        _, x, y, after = core.shape
-        product = weight.reshape(-1, before) @ core.reshape(before, -1)
-        multiplications += rows * columns * before * (x * y * after)
+    weight, multiplications, moved = cores[-1][..., 0], 0, 0
+    for core in reversed(cores[:-1]):
+        before, x, y, after = core.shape
+        _, rows, columns = weight.shape
+        product = core.reshape(-1, after) @ weight.reshape(after, -1)
+        multiplications += before * x * y * after * rows * columns
         moved += product.size
-        weight = product.reshape(rows, columns, x, y, after).transpose(0, 2, 1, 3, 4).reshape(rows * x, columns * y, -1)
-    np.testing.assert_array_equal(weight[:, :, 0], dense_weight(shape, cores))
+        weight = product.reshape(before, x, y, rows, columns).transpose(0, 1, 3, 2, 4)
+        weight = weight.reshape(before, x * rows, y * columns)
+    np.testing.assert_array_equal(weight[0], dense_weight(shape, cores))
     assert (cost.rebuild_flops(shape), cost.rebuild_moved(shape)) == (2 * multiplications, moved)
 
 

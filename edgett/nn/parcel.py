@@ -1,0 +1,134 @@
+"""A model and its data on their way to another process, which trains there as it would here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import cloudpickle
+import keras
+import numpy as np
+
+from edgett.errors import ModelError
+from edgett.nn.data import Split
+from edgett.nn.finetune import Tuner, outputs
+from edgett.nn.layers import compilation, uncompiled
+from edgett.nn.quality import judge
+
+_FILE = "tuner.pickle"
+Arrays = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """What a `Tuner` is made of, without TensorFlow in it: `content` is pickled, `arrays` are kept apart.
+
+    `edgett` is the version that packed it.
+    """
+
+    content: bytes
+    arrays: Arrays
+    edgett: str
+
+    def save(self, folder: Path) -> None:
+        """Write it where other processes of this machine can map the arrays instead of copying them."""
+        for index, array in enumerate(self.arrays.values()):
+            if not isinstance(array, np.memmap):
+                np.save(folder / f"{index}.npy", array, allow_pickle=False)
+        places = {
+            name: Path(str(array.filename)) if isinstance(array, np.memmap) else folder / f"{index}.npy"
+            for index, (name, array) in enumerate(self.arrays.items())
+        }
+        (folder / _FILE).write_bytes(cloudpickle.dumps((self.content, places, self.edgett)))
+
+    @classmethod
+    def load(cls, folder: Path) -> Parcel:
+        """What was saved there."""
+        content, places, edgett = cloudpickle.loads((folder / _FILE).read_bytes())
+        return cls(content, {name: np.load(place, mmap_mode="r") for name, place in places.items()}, edgett)
+
+
+def pack(tuner: Tuner) -> Parcel:
+    """The tuner for another process. Raises ModelError when the model would not be the same there."""
+    arrays = {
+        f"{part}.{side}.{name}": array
+        for part, split in (("train", tuner.train), ("validation", tuner.validation))
+        for side, of in (("x", split.x), ("y", split.y))
+        for name, array in of.items()
+    }
+    model, packed_by = tuner.model, version("edgett")
+    try:
+        with uncompiled(model):
+            config = keras.saving.serialize_keras_object(model)
+        compiled = _still(compilation(model)) if model.compiled else None
+        content = cloudpickle.dumps((config, _own(model), model.get_weights(), compiled, tuner.recipe))
+        few = Parcel(content, {name: array[:2] for name, array in arrays.items()}, packed_by)
+        _check_twin(tuner, unpack(few))
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(
+            f"model {model.name!r} cannot be sent to other processes: {type(error).__name__}: {reason}.",
+            "Train in this one with --jobs 0, or give every layer of yours a complete get_config().",
+        ) from error
+    return Parcel(content, arrays, packed_by)
+
+
+def unpack(parcel: Parcel) -> Tuner:
+    """The tuner that was packed."""
+    config, own, weights, compiled, recipe = cloudpickle.loads(parcel.content)
+    with keras.saving.custom_object_scope(own):
+        model = keras.saving.deserialize_keras_object(config, safe_mode=False)
+        model.set_weights(weights)
+        if compiled is not None:
+            model.compile(**_alive(compiled))
+    sides: dict[tuple[str, str], dict[str, np.ndarray]] = {}
+    for key, array in parcel.arrays.items():
+        part, side, name = key.split(".", 2)
+        sides.setdefault((part, side), {})[name] = array
+    train, validation = (Split(sides[part, "x"], sides[part, "y"]) for part in ("train", "validation"))
+    return Tuner(model, train, validation, judge(model, train.y), recipe)
+
+
+def _check_twin(tuner: Tuner, twin: Tuner) -> None:
+    few = tuner.train.take(slice(2)).x
+    mine, theirs = outputs(tuner.model, few), outputs(twin.model, few)
+    for name in mine:
+        np.testing.assert_allclose(theirs[name], mine[name], rtol=1e-5, atol=1e-6)
+
+
+def _own(model: keras.Model) -> dict[str, Any]:
+    """The classes and functions of the user's that the model is made of, by the names that configurations give them."""
+    parts = [item for layer in model._flatten_layers() for item in (layer, *vars(layer).values())]
+    if model.compiled:
+        parts += [model.optimizer, *vars(model.optimizer).values()]
+    named = [part if isinstance(part, FunctionType) else type(part) for part in parts]
+    return {
+        item.__name__: item for item in named if not item.__module__.startswith(("keras.", "tensorflow.", "builtins"))
+    }
+
+
+@dataclass(frozen=True)
+class _Still:
+    """An optimiser or a metric, which holds TensorFlow's variables, by what makes one like it."""
+
+    kind: Any
+    settings: dict[str, Any]
+
+
+def _still(compiled: Any) -> Any:
+    def still(item: Any) -> Any:
+        stateful = isinstance(item, (keras.Optimizer, keras.Metric))
+        return _Still(type(item), item.get_config()) if stateful else item
+
+    return keras.tree.map_structure(still, compiled)
+
+
+def _alive(compiled: Any) -> Any:
+    def alive(item: Any) -> Any:
+        return item.kind.from_config(item.settings) if isinstance(item, _Still) else item
+
+    return keras.tree.map_structure(alive, compiled)
