@@ -222,11 +222,13 @@ class _Desk:
 
     def _trial(self, task: Task, tuned: Tuned, known: Mapping[int, Trial]) -> Trial:
         before = known.get(task.solution.number)
+        # A worker that died tells no losses; the trial's end must not take the place of what the journal has.
+        ran = len(tuned.losses) or min(task.epochs, 1)
         return Trial(
             task.solution,
             tuned.quality,
             tuned.quality.drop_from(self.course.baseline) if tuned.failure is None else math.inf,
-            task.epochs + len(tuned.losses),
+            task.epochs + ran,
             self.course.seed,
             tuned.seconds + (before.seconds if before else 0.0),
             (before.losses if before else ()) + tuned.losses,

@@ -15,7 +15,7 @@ import pytest
 
 from edgett.cli import run
 
-QUICK = ("--ranks", "2:6", "--limit", "2", "--epochs", "1", "--batch-size", "64")
+QUICK = ("--ranks", "2:6", "--limit", "2", "--epochs", "1", "--batch-size", "64", "--jobs", "0")
 """As little work as makes two solutions."""
 EASY = ("--max-drop", "100", "--model-bytes", "100 %")
 """Budgets that every solution holds."""

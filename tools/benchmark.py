@@ -192,7 +192,7 @@ def decompose(
     rank: Annotated[int, typer.Option(help="Of every bond.")] = 8,
     repeats: Annotated[int, typer.Option(help="Runs of ours; the fastest counts.")] = 3,
 ) -> None:
-    """TT-SVD of a Gaussian 4096x4096 against `t3f.to_tt_matrix`: wall and CPU time, and error over T3F's."""
+    """TT-SVD of Gaussian weights against `t3f.to_tt_matrix`, wall and CPU time: one shape; many of a layer at once."""
     from edgett.nn.tt_dense import tt_svd  # isort: skip  # silences TensorFlow before it is imported
     import t3f
 
@@ -204,17 +204,64 @@ def decompose(
         f"{'rank ' + str(rank):16} {'wall':>8} {'T3F':>8} {'ratio':>6} {'CPU':>8} {'T3F':>8} {'ratio':>6} {'error':>8}"
     )
     for factors in ((64, 64), (16,) * 3, (4,) * 6):
-        shape, best = tt_shape(factors, factors, rank), np.full(2, np.inf)
-        for _ in range(repeats):
-            start = np.array([time.perf_counter(), time.process_time()])
-            cores = tt_svd(weight, shape)
-            best = np.minimum(best, np.array([time.perf_counter(), time.process_time()]) - start)
-        start = np.array([time.perf_counter(), time.process_time()])
+        shape = tt_shape(factors, factors, rank)
+        best = np.min([_took(lambda shape=shape: tt_svd(weight, shape)) for _ in range(repeats)], axis=0)
+        start = _clocks()
         train = t3f.to_tt_matrix(weight, [factors, factors], max_tt_rank=rank)
-        other = np.array([time.perf_counter(), time.process_time()]) - start
+        other = _clocks() - start
         theirs = relative_error(weight, tuple(np.asarray(core) for core in train.tt_cores))
         times = "".join(f" {a:7.2f}s {b:7.2f}s {b / a:6.1f}" for a, b in zip(best, other, strict=True))
-        print(f"{f'[{factors[0]}]^{len(factors)}':16}{times} {relative_error(weight, cores) / theirs:8.5f}", flush=True)
+        error = relative_error(weight, tt_svd(weight, shape)) / theirs
+        print(f"{f'[{factors[0]}]^{len(factors)}':16}{times} {error:8.5f}", flush=True)
+    print("error: ours over T3F's")
+    print()
+    print(f"{'many at once':34}{'clock':5} {'together':>9} {'one by one':>11} {'ratio':>6} {'T3F*':>9} {'ratio':>6}")
+    _many_at_once("candidates of 784x300", _candidates(Layer("", 784, 300), 200), 10, repeats)
+    _many_at_once("candidates of 4096x4096", _candidates(Layer("", 4096, 4096), 24), 4, repeats)
+    _many_at_once("ranks, 2 to 12, of [16]^3", [tt_shape((16,) * 3, (16,) * 3, r) for r in RANKS], 2, repeats)
+    print("T3F*: extrapolated from 10 of the first, 4 of the second and 2 of the third; candidates: ranks 2:12, grid 8")
+
+
+def _candidates(layer: Layer, count: int) -> list[TTShape]:
+    """What step 5 leaves of a layer, or so many of it, evenly spread."""
+    corners = layer_space(layer, RANKS, CostModel.EXACT, GRID).corners.values()
+    return _spread(list(dict.fromkeys(corner.shape for tile in corners for corner in tile)), count)
+
+
+def _spread(shapes: list[TTShape], count: int) -> list[TTShape]:
+    return [shapes[k] for k in np.unique(np.linspace(0, len(shapes) - 1, count).astype(int))]
+
+
+def _many_at_once(name: str, shapes: list[TTShape], few: int, repeats: int) -> None:
+    """A line for each clock: the shapes together, one by one, and by T3F, of which `few` are timed."""
+    import t3f
+
+    from edgett.nn.decompose import tt_svd, tt_svds
+
+    weight = _weights(*shapes[0].matrix)["Gaussian"]
+
+    def theirs() -> None:
+        for shape in _spread(shapes, few):
+            t3f.to_tt_matrix(weight, [shape.inputs, shape.outputs], max_tt_rank=max(shape.ranks))
+
+    together = np.min([_took(lambda: sum(1 for _ in tt_svds(weight, shapes))) for _ in range(repeats)], axis=0)
+    single = np.min([_took(lambda: [tt_svd(weight, shape) for shape in shapes]) for _ in range(repeats)], axis=0)
+    other = _took(theirs) * len(shapes) / few
+    for clock, a, b, c in zip(("wall", "CPU"), together, single, other, strict=True):
+        times = f"{a:8.2f}s {b:10.2f}s {b / a:6.1f} {c:8.1f}s {c / a:6.1f}"
+        print(f"{f'{len(shapes)} {name}':34}{clock:5} {times}", flush=True)
+
+
+def _clocks() -> Floats:
+    """Wall and CPU seconds."""
+    return np.array([time.perf_counter(), time.process_time()])
+
+
+def _took(work: Callable[[], object]) -> Floats:
+    """How far the clocks move."""
+    start = _clocks()
+    work()
+    return _clocks() - start
 
 
 def _weights(inputs: int, outputs: int) -> dict[str, Floats]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +14,7 @@ from edgett.values import TTShape
 Floats = NDArray[np.float64]
 Matrix = NDArray[np.floating]
 Cores = tuple[NDArray[np.float32], ...]
+Eigen = tuple[Floats, Floats]
 
 EXACT_SIDE = 1024
 """Up to this smaller side an unfolding is decomposed through all eigenvalues of its Gram matrix."""
@@ -24,11 +28,17 @@ TOLERANCE = 1e-3
 SINGLE_CUT = 0.01
 """Products in float32 move energies by up to 4e-6 of the whole: they are trusted where this share or more is cut."""
 
+SINGLE_VALUE = 1e-5
+"""And a Gram matrix in float32 only where every wanted squared singular value is a larger share than this."""
+
 DOUBLE_CUT = 1e-13
 """Below this share of the energy there is only the rounding of products in float64."""
 
-SLICE = 1 << 21
-"""A large weight is multiplied by slices of this many numbers: in float64 no whole copy is made of it."""
+SLICE = 1 << 22
+"""Gram matrices and products are made in slices of this many numbers: of more, float64 makes no whole copy."""
+
+CACHED = 1 << 21
+"""So many are still in the cache when the transpose of the slice multiplies what the slice has given."""
 
 
 def tt_svd(weight: Matrix, shape: TTShape) -> Cores:
@@ -38,22 +48,66 @@ def tt_svd(weight: Matrix, shape: TTShape) -> Cores:
     of the squared singular values cut there (Oseledets 2011, algorithm 1), and the layout is that of
     `t3f.to_tt_matrix`. Raises ValueError when the weight is of another size or a rank exceeds what its bond can hold.
     """
+    ((_, cores),) = tt_svds(weight, [shape])
+    return cores
+
+
+def tt_svds(weight: Matrix, shapes: Iterable[TTShape]) -> Iterator[tuple[TTShape, Cores]]:
+    """Every shape with its cores, which are those of `tt_svd` to the bit, whatever the other shapes are.
+
+    The shapes come in the order of a depth-first walk over the tree of their first factors and ranks: what several have
+    in common is computed once, and beside the weight only what one branch needs is held. Raises as `tt_svd` does.
+    """
+    wanted = list(shapes)
+    for shape in wanted:
+        _check(weight, shape)
+    yield from _walk(weight[np.newaxis], wanted, ())
+
+
+def _walk(rest: Matrix, shapes: Sequence[TTShape], cores: tuple[Matrix, ...]) -> Iterator[tuple[TTShape, Cores]]:
+    """The shapes, all of which begin with these cores; `rest` (r, X', Y') is what they leave of the weight."""
+    place = len(cores)
+    for shape in shapes:
+        if shape.length == place + 1:
+            sizes = zip((*cores, rest), shape.cores, strict=True)
+            yield shape, tuple(np.array(core, np.float32, order="C").reshape(size) for core, size in sizes)
+    longer = [shape for shape in shapes if shape.length > place + 1]
+    for alike in _grouped(longer, lambda shape: (shape.inputs[place], shape.outputs[place])):
+        yield from _walk_on(rest, alike, cores)
+
+
+def _walk_on(rest: Matrix, shapes: Sequence[TTShape], cores: tuple[Matrix, ...]) -> Iterator[tuple[TTShape, Cores]]:
+    """The same where all have their next factors in common, too."""
+    place = len(cores)
+    x, y = shapes[0].inputs[place], shapes[0].outputs[place]
+    before, rows, columns = len(rest), rest.shape[1] // x, rest.shape[2] // y
+    unfolding = _Unfolding(
+        rest.reshape(before, x, rows, y, columns).transpose(0, 1, 3, 2, 4).reshape(before * x * y, rows * columns)
+    )
+    for equal in _grouped(shapes, lambda shape: shape.ranks[place + 1]):
+        core, image = unfolding.split(equal[0].ranks[place + 1])
+        yield from _walk(image.reshape(-1, rows, columns), equal, (*cores, core))
+        del image
+
+
+def _grouped(shapes: Sequence[TTShape], key: Callable[[TTShape], Hashable]) -> Iterable[list[TTShape]]:
+    """The shapes by what they have in common, in the order of the first of each group."""
+    groups: dict[Hashable, list[TTShape]] = {}
+    for shape in shapes:
+        groups.setdefault(key(shape), []).append(shape)
+    return groups.values()
+
+
+def _check(weight: Matrix, shape: TTShape) -> None:
+    """Raises ValueError unless the weight can take the shape."""
     if weight.shape != shape.matrix:
         raise ValueError(f"a weight of {weight.shape} cannot take {shape}, which is {shape.matrix}")
-    length = shape.length
-    pairs = [axis for k in range(length) for axis in (k, length + k)]
-    rest: Matrix = weight.reshape(shape.inputs + shape.outputs).transpose(pairs)
-    cores: list[Matrix] = []
+    columns = weight.size
     for before, x, y, after in shape.cores[:-1]:
-        unfolding = rest.reshape(before * x * y, -1)
-        side = min(unfolding.shape)
+        columns //= x * y
+        side = min(before * x * y, columns)
         if after > side:
             raise ValueError(f"{shape}: rank {after} exceeds {side}, all that its bond can hold")
-        split = _exact_split if side <= max(EXACT_SIDE, EXACT_SHARE * after) else _krylov_split
-        left, rest = split(unfolding, after)
-        cores.append(left.reshape(before, x, y, after))
-    cores.append(rest.reshape(shape.cores[-1]))
-    return tuple(np.ascontiguousarray(core, np.float32) for core in cores)
 
 
 def rebuild(cores: Cores) -> Floats:
@@ -72,24 +126,85 @@ def relative_error(weight: Matrix, cores: Cores) -> float:
     return float(np.linalg.norm(rebuild(cores) - weight)) / whole if whole else 0.0
 
 
-def _exact_split(matrix: Matrix, rank: int) -> tuple[Floats, Floats]:
-    """The first `rank` left singular vectors L, as columns, and L^T times the matrix.
+class _Unfolding:
+    """A matrix to be split at several ranks: the eigenvectors of its Gram matrix, if needed, are computed once."""
 
-    In float64 a Gram matrix still gives them to the precision of a float32 weight.
-    """
-    matrix = np.asarray(matrix, np.float64)
-    rows, columns = matrix.shape
-    if rows <= columns:
-        left = np.linalg.eigh(matrix @ matrix.T)[1][:, ::-1][:, :rank]
+    def __init__(self, matrix: Matrix) -> None:
+        self._matrix = matrix
+
+    def split(self, rank: int) -> tuple[Matrix, Matrix]:
+        """Orthonormal columns L and a matrix R of as many rows: L R is the matrix on its leading singular vectors."""
+        if min(self._matrix.shape) > max(EXACT_SIDE, EXACT_SHARE * rank):
+            return _krylov_split(self._matrix, rank)
+        if working_type(self._matrix.size) is np.float32:
+            if rank == len(self._matrix):  # nothing is cut
+                return np.eye(rank), self._matrix
+            values, vectors = self._single
+            if values[:-rank].sum() > SINGLE_CUT * values.sum() and values[-rank] > SINGLE_VALUE * values.sum():
+                return self._single_split(vectors[:, ::-1][:, :rank])
+        return self._double_split(self._double[1][:, ::-1][:, :rank])
+
+    @cached_property
+    def _single(self) -> Eigen:
+        return np.linalg.eigh(_gram(self._matrix, np.float32))
+
+    @cached_property
+    def _double(self) -> Eigen:
+        """In float64 a Gram matrix gives singular vectors to the precision of a float32 weight."""
+        return np.linalg.eigh(_gram(self._matrix, np.float64))
+
+    def _single_split(self, vectors: Floats) -> tuple[Matrix, Matrix]:
+        """By the leading eigenvectors of the Gram matrix, of the rows or of the columns."""
+        if len(vectors) == len(self._matrix):
+            left: Matrix = vectors * _signs(vectors)
+            return left, _product(left.T, self._matrix, np.float32)
+        image = _product(self._matrix, vectors, np.float32)
+        # Cholesky's condition is at most 1 / SINGLE_VALUE here; QR of a tall matrix is far slower.
+        triangle = np.linalg.cholesky(_gram(image, np.float64)).T
+        left = image @ np.linalg.inv(triangle)
+        signs = _signs(left)
+        return left * signs, triangle @ vectors.T * signs[:, np.newaxis]
+
+    def _double_split(self, vectors: Floats) -> tuple[Matrix, Matrix]:
+        """The same without losing a digit, however little is cut."""
+        left: Matrix = vectors
+        if len(vectors) != len(self._matrix):
+            left = np.linalg.qr(_product(self._matrix, vectors, np.float64))[0]
+        left = left * _signs(left)
+        return left, _product(left.T, self._matrix, np.float64)
+
+
+def _gram(matrix: Matrix, precision: type[np.floating]) -> Floats:
+    """The inner products of the rows or, when these are fewer, of the columns; slices are added up in float64."""
+    wide = matrix if len(matrix) <= matrix.shape[1] else matrix.T
+    gram = np.zeros((len(wide), len(wide)))
+    for part in _slices(wide.shape[1], SLICE // len(wide)):
+        columns = wide[:, part].astype(precision, copy=False)
+        gram += columns @ columns.T
+    return gram
+
+
+def _product(left: Matrix, right: Matrix, precision: type[np.floating]) -> Matrix:
+    """Left times right, sliced along the longer side of the product."""
+    product: Matrix = np.empty((len(left), right.shape[1]), precision)
+    if len(left) > right.shape[1]:
+        right = right.astype(precision, copy=False)
+        for part in _slices(len(left), SLICE // left.shape[1]):
+            product[part] = left[part].astype(precision, copy=False) @ right
     else:
-        right = np.linalg.eigh(matrix.T @ matrix)[1][:, ::-1][:, :rank]
-        left = np.linalg.qr(matrix @ right)[0]
-    left = left * _signs(left)
-    return left, left.T @ matrix
+        left = left.astype(precision, copy=False)
+        for part in _slices(right.shape[1], SLICE // len(right)):
+            product[:, part] = left @ right[:, part].astype(precision, copy=False)
+    return product
+
+
+def _slices(length: int, step: int) -> list[slice]:
+    """`length` in steps, of 1 at least."""
+    return [slice(start, start + max(1, step)) for start in range(0, length, max(1, step))]
 
 
 def _krylov_split(matrix: Matrix, rank: int) -> tuple[Floats, Floats]:
-    """Nearly the same: orthonormal columns L and a matrix R; L R is the matrix on its leading singular vectors."""
+    """Nearly the same, through a Krylov space."""
     rows, columns = matrix.shape
     tall = matrix if rows >= columns else matrix.T
     energy = norm(matrix) ** 2
@@ -134,11 +249,9 @@ def _leading(
 def _there_and_back(tall: Matrix, block: Floats, precision: type[np.floating]) -> tuple[Floats, Floats]:
     """The matrix times a block, and its transpose times that, reading it once."""
     ahead, back = np.empty((len(tall), block.shape[1])), np.zeros(block.shape)
-    step = max(1, SLICE // tall.shape[1])
-    for start in range(0, len(tall), step):
-        rows = tall[start : start + step].astype(precision, copy=False)
-        there = rows @ block.astype(precision, copy=False)
-        ahead[start : start + step] = there
+    for part in _slices(len(tall), CACHED // tall.shape[1]):
+        rows = tall[part].astype(precision, copy=False)
+        ahead[part] = there = rows @ block.astype(precision, copy=False)
         back += rows.T @ there
     return ahead, back
 
@@ -150,7 +263,7 @@ def _orthonormal(block: Floats, basis: Floats) -> Floats:
     return block
 
 
-def _signs(vectors: Floats) -> Floats:
+def _signs(vectors: Matrix) -> Floats:
     """For each column 1, or -1 where its largest entry is negative."""
     signs = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(vectors.shape[1])])
     return np.where(signs == 0, 1.0, signs)

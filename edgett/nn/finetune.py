@@ -101,15 +101,16 @@ class Tuner:
         for epoch in range(task.epochs, task.until):
             losses.append(training.epoch(epoch, self.recipe.batch_size, self._rates(model, epoch), advance))
             if not np.isfinite(losses[-1]):
-                failure = f"its loss became {losses[-1]} in epoch {epoch + 1}"
-                return Tuned(Quality(()), tuple(losses), time.monotonic() - started, failure=failure)
+                return _lost(losses, started, f"its loss became {losses[-1]} in epoch {epoch + 1}")
             if self.recipe.patience is not None and patience.over(model, self._quality(model).loss):
                 break
         state = training.state() if task.until < self.recipe.epochs else None
         if state is None and model.optimizer.use_ema:
             model.optimizer.finalize_variable_values(model.trainable_variables)
-        quality, weights = self._quality(model), pack_weights(model)
-        return Tuned(quality, tuple(losses), time.monotonic() - started, weights, state)
+        quality = self._quality(model)
+        if quality.loss is not None and not np.isfinite(quality.loss):
+            return _lost(losses, started, f"its loss on the validation data became {quality.loss}")
+        return Tuned(quality, tuple(losses), time.monotonic() - started, pack_weights(model), state)
 
     def _begun(self, solution: Solution) -> keras.Model:
         model = compressed(self.model, solution, self.judge)
@@ -134,6 +135,10 @@ class Tuner:
 
     def _quality(self, model: keras.Model) -> Quality:
         return assess(model, self.validation, self.judge)
+
+
+def _lost(losses: list[float], started: float, failure: str) -> Tuned:
+    return Tuned(Quality(()), tuple(losses), time.monotonic() - started, failure=failure)
 
 
 class _Patience:

@@ -18,6 +18,8 @@ from edgett.nn.ports import feed, wanted
 BATCHES = 16
 """Batches of a call into the compiled loop: calls cost little then, and nobody waits long for a sign of life."""
 
+NO_RATES: NDArray[np.float32] = np.zeros(0, np.float32)
+
 
 @dataclass(frozen=True)
 class Teacher:
@@ -58,10 +60,10 @@ class Training:
         total = 0.0
         for batches in _slices(-(-len(order) // size), BATCHES):
             part = self._part(order[batches.start * size : batches.stop * size])
-            given = np.zeros(0) if rates is None else rates[batches]
+            given = NO_RATES if rates is None else rates[batches]
             if self._compiled is None:
-                self._compiled = tf.function(self._loop, _signature(part), autograph=False)
-            loss = float(self._compiled(*part, tf.constant(given, tf.float32), size))
+                self._compiled = tf.function(self._loop, _signature(part, given), autograph=False)
+            loss = float(self._compiled(*part, given, size))
             if not np.isfinite(loss):
                 return loss
             total += loss
@@ -96,7 +98,7 @@ class Training:
         def step(batch: Any, total: Any) -> tuple[Any, Any]:
             begin, end = batch * size, tf.minimum((batch + 1) * size, count)
             part = keras.tree.map_structure(lambda array: array[begin:end], (x, y, soft))
-            if rates.shape[0] != 0:
+            if rates.shape != NO_RATES.shape:
                 self.model.optimizer.learning_rate.assign(rates[batch])
             return batch + 1, total + self._step(*part) * tf.cast(end - begin, tf.float32)
 
@@ -118,13 +120,14 @@ class Training:
         return tf.cast(loss, tf.float32)
 
 
-def _signature(part: tuple[Any, Any, Any]) -> Any:
+def _signature(part: tuple[Any, Any, Any], rates: NDArray[np.float32]) -> Any:
     """Any number of rows, so that the last batch needs no code of its own."""
 
     def some(array: Any) -> tf.TensorSpec:
         return tf.TensorSpec((None, *array.shape[1:]), array.dtype)
 
-    return *keras.tree.map_structure(some, part), some(tf.zeros(0)), tf.TensorSpec((), tf.int32)
+    every = tf.TensorSpec((0,), tf.float32) if rates is NO_RATES else some(rates)
+    return *keras.tree.map_structure(some, part), every, tf.TensorSpec((), tf.int32)
 
 
 def _slices(count: int, size: int) -> Iterator[slice]:

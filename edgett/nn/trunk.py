@@ -52,7 +52,7 @@ class Parts:
 
     @property
     def bytes(self) -> int:
-        """What the features of one sample take, at most."""
+        """What the features of one sample take, sizes that are not known counted as 1."""
         return sum(
             np.dtype(_stored(port.dtype)).itemsize * math.prod(size or 1 for size in port.shape)
             for port in ports.output_ports(self.trunk)

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from edgett.nn.decompose import rebuild, tt_svd
+from edgett.nn.decompose import rebuild, tt_svds
 from edgett.nn.layers import kernels
 from edgett.nn.trace import run
 from edgett.values import Solution, TTShape
@@ -38,12 +38,13 @@ def output_losses(
     seen = inputs_of(model, {name: array[rows] for name, array in x.items()}, {path for path, _ in wanted})
     weights = kernels(model, seen)
     losses = {}
-    for path, shape in wanted:
-        lost = seen[path] @ (rebuild(tt_svd(weights[path], shape)) - weights[path]).astype(np.float32)
-        energy = float(np.square(seen[path] @ weights[path]).sum())
-        share = float(np.square(lost).sum()) / energy if energy else 0.0
-        losses[path, shape] = -math.log1p(-min(share, WORST))
-        advance(1)
+    for path, weight in weights.items():
+        energy = float(np.square(seen[path] @ weight).sum())
+        for shape, cores in tt_svds(weight, [shape for name, shape in wanted if name == path]):
+            lost = seen[path] @ (rebuild(cores) - weight).astype(np.float32)
+            share = float(np.square(lost).sum()) / energy if energy else 0.0
+            losses[path, shape] = -math.log1p(-min(share, WORST))
+            advance(1)
     return tuple(sum(losses[item] for item in solution.shapes.items()) for solution in solutions)
 
 

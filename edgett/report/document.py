@@ -225,6 +225,9 @@ def _trial(trial: Trial, limits: Constraints) -> dict[str, Any]:
             and all(item.holds is not False for item in holdings(solution, trial.drop, limits)),
             "expected_loss": solution.loss,
             "epochs": trial.epochs,
+            "complete": trial.complete,
+            "losses": [_number(loss) for loss in trial.losses],
+            "failure": trial.failure,
             "seed": trial.seed,
             "seconds": round(trial.seconds, 2),
         }

@@ -105,6 +105,11 @@ def _funnel(document: Mapping[str, Any]) -> Iterator[RenderableType]:
             f"{funnel['fine_tuned']} of {funnel['within_budgets']} candidates were fine-tuned, spread out;"
             " --limit all takes every one."
         )
+    if halfway := [trial["solution"] for trial in document["trials"] if not trial["complete"]]:
+        yield Text(f"{len(halfway)} of them were put away before their last epoch.")
+    for trial in document["trials"]:
+        if trial["failure"]:
+            yield Text(f"solution {trial['solution']} failed: {trial['failure']}")
 
 
 def _models(document: Mapping[str, Any]) -> Iterator[RenderableType]:

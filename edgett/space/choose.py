@@ -108,7 +108,7 @@ RUNG = 3
 PICKS = 3
 """What a selection looks for: the highest accuracy, the lowest memory, the lowest FLOPs."""
 
-LEFT = 0.5
+LEFT = 0.4
 """The share of an early drop that may be left when all epochs are over."""
 
 

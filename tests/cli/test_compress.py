@@ -212,7 +212,9 @@ def test_resume_trains_only_what_is_missing_and_comes_to_the_same(
     trained = []
     train = finetune.Tuner.run
     monkeypatch.setattr(
-        finetune.Tuner, "run", lambda self, item, advance: trained.append(item.number) or train(self, item, advance)
+        finetune.Tuner,
+        "run",
+        lambda self, task, advance: trained.append(task.solution.number) or train(self, task, advance),
     )
 
     answer = edgett("compress", "--out", place, "--resume", "--json")

@@ -1,0 +1,150 @@
+"""The benchmark of fine-tuning: `python tools/benchmark.py finetune`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from edgett import inputs
+from edgett.project import Job
+from edgett.run import Run
+from edgett.space import choose
+from edgett.space import explore as space
+from edgett.survey import graphs, over_grid
+from edgett.targets import Baseline, constraints, load_target, override
+from edgett.tuning import Bench, fine_tuned
+from edgett.values import Schedule, Silent, Solution, Strategy, Trial
+
+ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+
+
+def finetune(
+    data: Annotated[str, typer.Option(help="mnist.npz")],
+    limit: Annotated[int, typer.Option(help="Candidates.")] = 24,
+    epochs: Annotated[int, typer.Option(help="Epochs.")] = 3,
+    check: Annotated[int, typer.Option(help="Candidates whose results are compared digit by digit.")] = 3,
+    plain_threads: Annotated[int, typer.Option(hidden=True)] = 0,
+) -> None:
+    """LeNet300's candidates, fine-tuned by edgett and by a plain loop: build, `fit`, `evaluate`, one after the other.
+
+    The plain loop has all processors. Its sums come in another order than those of one thread: so the results are
+    compared with those of the same loop on one thread.
+    """
+    job = Job("host", "example:lenet300", data, search=Strategy.GRID, limit=limit, epochs=epochs, max_drop=1.5)
+    bench, chosen = _bench(job)
+    if plain_threads:
+        _plain(bench, chosen[:check])
+        return
+    seconds = {"plain loop": _timed(lambda: _plain(bench, chosen))}
+    trials: dict[Schedule, tuple[Trial, ...]] = {}
+    for schedule in Schedule:
+        with tempfile.TemporaryDirectory() as folder:
+            run = Run.start(Path(folder) / "run", {})
+            begun = replace(bench, job=replace(job, schedule=schedule))
+            seconds[schedule.value] = _timed(
+                lambda begun=begun, run=run, schedule=schedule: trials.update(
+                    {schedule: fine_tuned(chosen, begun, run, Silent())}
+                )
+            )
+            run.close()
+    print(f"{'':12}{'wall':>8}{'ratio':>7}")
+    for name, wall in seconds.items():
+        print(f"{name:12}{wall:7.1f}s{seconds['plain loop'] / wall:7.2f}")
+    picks = {schedule: choose.choose(trials[schedule], bench.limits) for schedule in Schedule}
+    for name in ("highest_accuracy", "lowest_memory", "lowest_flops"):
+        full, halving = (getattr(picks[schedule], name) for schedule in Schedule)
+        print(
+            f"{name}: solution {full.solution.number}, drop {full.drop:.2f}; by halving solution"
+            f" {halving.solution.number}, drop {halving.drop:.2f}"
+        )
+    count = len(bench.inputs.data.validation)
+    print(f"validation images that the plain loop on one thread gets right, and edgett does, of {count}:")
+    answer = subprocess.run(
+        [sys.executable, __file__, "--data", data, "--limit", str(limit), "--epochs", str(epochs),
+         "--check", str(check), "--plain-threads", "1"],
+        env=os.environ | ONE_THREAD, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    for line, trial in zip(answer.stdout.splitlines(), trials[Schedule.FULL], strict=False):
+        print(f"{line}  {round(trial.quality.scores[0].value * count)}")
+
+
+def _bench(job: Job) -> tuple[Bench, tuple[Solution, ...]]:
+    from edgett.nn import finetune
+    from edgett.nn.layers import Wish, fc_layers
+    from edgett.space.explore import Grid
+    from edgett.values import CostModel
+
+    finetune.make_deterministic()
+    loaded = inputs.load(job, Silent())
+    graph = graphs(loaded.model, 1)
+    dense = space.dense_solution(graph(frozenset()))
+    target = override(load_target(job.target), **job.budget)
+    limits = constraints(target, Baseline(dense.file_bytes, dense.cost.peak_elements * 4, dense.cost.flops))
+    grid = Grid(job.max_ranks, job.grid, job.empty_tiles, CostModel.EXACT)
+    explored = over_grid(fc_layers(loaded.model, Wish(job.share)), grid, Silent())
+    candidates = space.solutions(explored.candidates, graph)
+    return Bench(job, loaded, graph(frozenset()), limits), space.spread_out(candidates, job.limit)
+
+
+def _plain(bench: Bench, chosen: Sequence[Solution]) -> None:
+    """What everybody writes, with the same seeds, order of samples and learning rates."""
+    import keras
+
+    from edgett.nn.finetune import Recipe, batches, compressed, starting_rate
+    from edgett.nn.layers import compilation
+    from edgett.nn.ports import feed, wanted
+
+    data, job = bench.inputs.data, bench.job
+    every = batches(len(data.train), job.batch_size)
+    for solution in chosen:
+        keras.utils.set_random_seed(job.seed)
+        model = compressed(bench.inputs.model, solution, bench.inputs.judge)
+        rate = starting_rate(model.optimizer, Recipe())
+        falling = _falling(float(rate or 0.0), every * job.epochs)
+        model.compile(**compilation(model) | {"optimizer": keras.optimizers.Adam(falling), "jit_compile": False})
+        for epoch in range(job.epochs):
+            part = data.train.take(np.random.default_rng([job.seed, epoch]).permutation(len(data.train)))
+            x, y = feed(model, part.x), wanted(model, part.y)
+            model.fit(x, y, batch_size=job.batch_size, shuffle=False, verbose=0)
+        held = data.validation
+        results = model.evaluate(feed(model, held.x), wanted(model, held.y), verbose=0, return_dict=True)
+        accuracy = next(value for name, value in results.items() if name.endswith("accuracy"))
+        print(f"solution {solution.number}: {round(accuracy * len(held))}", flush=True)
+
+
+def _falling(rate: float, steps: int) -> Any:
+    """Down to zero in a line, in the digits of edgett's own."""
+    import keras
+
+    class Falling(keras.optimizers.schedules.LearningRateSchedule):
+        def __init__(self) -> None:
+            done = np.arange(steps)
+            self.rates = np.float32(rate) * (1 - done / steps).astype(np.float32)
+
+        def __call__(self, step: Any) -> Any:
+            return keras.ops.take(keras.ops.convert_to_tensor(self.rates), keras.ops.cast(step, "int32"))
+
+        def get_config(self) -> dict[str, Any]:
+            return {}
+
+    return Falling()
+
+
+def _timed(work: Any) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    typer.run(finetune)
