@@ -1,4 +1,4 @@
-"""Puts the paper's tables beside what edgett computes: `python tools/reproduce.py table1`.
+"""Puts the paper's tables beside what edgett computes: `python tools/reproduce.py table1`, or `table2`.
 
 Source: Kokhazadeh, Keramidas, Kelefouras, Stamoulis, SAMOS 2022, doi:10.1007/978-3-031-15074-6_11.
 """
@@ -6,17 +6,23 @@ Source: Kokhazadeh, Keramidas, Kelefouras, Stamoulis, SAMOS 2022, doi:10.1007/97
 from __future__ import annotations
 
 import argparse
+import functools
 import math
 import sys
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from edgett.space.cost import dense
 from edgett.space.shapes import count_solutions, parse_layer
 from edgett.space.tiles import LayerSpace, joint, layer_space
 from edgett.values import CostModel, EmptyTiles, Found
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from table2 import TABLE2, table2
 
 RANKS = range(2, 13)
 GRID = 8
@@ -211,9 +217,17 @@ def table1() -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code, 1 when a number differs."""
     parser = argparse.ArgumentParser(description="Put the paper's tables beside what edgett computes.")
-    parser.add_argument("table", choices=["table1"])
-    parser.parse_args(arguments)
-    return 1 if table1() else 0
+    parser.add_argument("table", choices=["table1", "table2"])
+    known = [row.example for row in TABLE2]
+    parser.add_argument("--model", nargs="+", choices=known, default=known, help="table2: the networks")
+    parser.add_argument("--mnist", help="table2: an .npz of MNIST")
+    parser.add_argument("--cifar10", help="table2: an .npz of CIFAR-10")
+    parser.add_argument("--work", type=Path, default=Path("table2"), help="table2: the folder it goes on from")
+    asked = parser.parse_args(arguments)
+    if asked.table == "table1":
+        return 1 if table1() else 0
+    files = {name: getattr(asked, name) for name in ("mnist", "cifar10") if getattr(asked, name)}
+    return 1 if table2(asked.model, files, asked.work, functools.partial(print, flush=True)) else 0
 
 
 if __name__ == "__main__":

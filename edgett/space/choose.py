@@ -137,7 +137,7 @@ def epochs_of(count: int, rungs: Sequence[int]) -> int:
 def promoted(trials: Sequence[Trial], limits: Constraints, count: int) -> list[Solution]:
     """The solutions that go on: in turn the next most accurate, the next smallest and the next cheapest.
 
-    Small and cheap only count where the drop may yet come within its limit, and the other constraints hold.
+    Small and cheap only count where the drop may yet come within its limit.
     """
     most = math.inf if limits.accuracy_drop_pp is None else limits.accuracy_drop_pp
     going = [trial for trial in trials if math.isfinite(trial.drop)]

@@ -15,14 +15,19 @@ from numpy.typing import NDArray
 from edgett.space.choose import (
     BYTES_PER_STEP,
     FILE_BYTES,
+    LEFT,
     choose,
+    epochs_of,
     feasible,
     file_bytes,
     holdings,
     logarithmic,
     nearest_miss,
+    promoted,
     ranked,
+    rungs,
     spread,
+    survivors,
     tradeoffs,
 )
 from edgett.space.graph import Constant, Graph, Step
@@ -222,3 +227,49 @@ def test_a_file_is_predicted_with_its_overhead() -> None:
     )
     assert file_bytes(graph) == 24 + FILE_BYTES + 2 * BYTES_PER_STEP
     assert file_bytes(graph, size=1) == 6 + FILE_BYTES + 2 * BYTES_PER_STEP
+
+
+class TestHalving:
+    @pytest.mark.parametrize(
+        ("epochs", "expected"),
+        [(1, (1,)), (2, (1, 2)), (3, (1, 3)), (4, (1, 3, 4)), (9, (1, 3, 9)), (10, (1, 3, 9, 10))],
+    )
+    def test_rungs(self, epochs: int, expected: tuple[int, ...]) -> None:
+        assert rungs(epochs) == expected
+
+    @pytest.mark.parametrize(("count", "left"), [(1, 1), (2, 2), (3, 3), (8, 3), (9, 3), (10, 4), (24, 8), (156, 52)])
+    def test_a_third_goes_on_though_never_fewer_than_there_are_picks(self, count: int, left: int) -> None:
+        assert survivors(count) == left
+
+    def test_the_epochs_add_up(self) -> None:
+        assert epochs_of(24, rungs(3)) == 24 + 8 * 2
+        assert epochs_of(24, (3,)) == 72
+
+    @given(
+        st.lists(st.tuples(st.integers(1, 50), st.integers(1, 50), st.floats(-1, 12)), min_size=3, max_size=40),
+        st.floats(0.1, 5),
+    )
+    def test_whoever_may_be_picked_first_goes_on(self, rows: list[tuple[int, int, float]], most: float) -> None:
+        trials = [trial(n, drop, params=params, flops=flops) for n, (params, flops, drop) in enumerate(rows)]
+        limits = replace(FREE, accuracy_drop_pp=most)
+        going = promoted(trials, limits, 3)
+        assert len({item.number for item in going}) == len(going) <= 3
+        assert min(trials, key=lambda one: (one.drop, one.solution.number)).solution in going
+        hopeful = [one.solution for one in trials if one.drop <= most / LEFT]
+        if hopeful:
+            smallest = min(item.cost.params for item in hopeful)
+            assert any(item.cost.params == smallest for item in going if item in hopeful)
+
+    def test_in_turn_by_accuracy_memory_and_flops(self) -> None:
+        trials = [
+            trial(0, 0.1, params=90, flops=90),
+            trial(1, 0.2, params=80, flops=80),
+            trial(2, 3.0, params=10, flops=70),
+            trial(3, 3.1, params=20, flops=5),
+            trial(4, 9.9, params=1, flops=1),
+            trial(5, math.inf, params=2, flops=2),
+        ]
+        limits = replace(FREE, accuracy_drop_pp=1.5)
+        assert [item.number for item in promoted(trials, limits, 3)] == [0, 2, 3]
+        assert [item.number for item in promoted(trials, limits, 6)] == [0, 2, 3, 1, 4]
+        assert [item.number for item in promoted(trials, FREE, 3)] == [0, 4, 1]
