@@ -41,8 +41,8 @@ def load(job: Job, meter: Meter) -> Inputs:
 
 def inputs(model: Any, data: Data, meter: Meter) -> Inputs:
     """A model and data that are at hand. Raises ModelError for a model that could not be exported in the end."""
+    from edgett.nn.assess import assess
     from edgett.nn.data import scaling_warning
-    from edgett.nn.finetune import assess
     from edgett.nn.quality import judge
     from edgett.nn.servable import refuse_unspeakable
     from edgett.nn.trace import trace

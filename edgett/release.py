@@ -74,7 +74,7 @@ def release(
 
     Also the trials again, with the size of such a file in place of the predicted one.
     """
-    from edgett.nn.finetune import assess
+    from edgett.nn.assess import assess
 
     limits, batch = terms.limits, terms.batch
     able = {trial.solution.number: trial for trial in trials}
@@ -139,7 +139,7 @@ def check(model: Any, samples: Arrays, artifacts: Sequence[Path], root: Path, ba
     `samples` are inputs by name, (n, ...) each; the paths are relative to `root`.
     """
     from edgett.export import onnx, tflite
-    from edgett.nn.finetune import outputs
+    from edgett.nn.assess import outputs
     from edgett.nn.layers import tt_layers
     from edgett.nn.predict import predict
 

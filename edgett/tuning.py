@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgett.errors import UsageError
+from edgett.errors import ToolError, UsageError
 from edgett.inputs import Inputs
 from edgett.project import Job
 from edgett.run import Run
@@ -88,7 +88,13 @@ def fine_tuned(chosen: Sequence[Solution], bench: Bench, run: Run, meter: Meter)
         batches = finetune.batches(len(tuner.train), job.batch_size)
         course = Course(job.schedule, job.epochs, batches, job.seed, quality, bench.limits)
         with workers.crew(tuner, min(_jobs(job), len(chosen)), folder) as crew:
-            return tune(chosen, course, crew, run, meter)
+            trials = tune(chosen, course, crew, run, meter)
+    if trials and all(trial.failure for trial in trials):
+        raise ToolError(
+            f"all {len(trials)} trials failed; the first: {trials[0].failure}.",
+            "Look for what they have in common: memory (--jobs 1), the learning rate (--learning-rate), the data.",
+        )
+    return trials
 
 
 def _tuner(chosen: Sequence[Solution], bench: Bench, folder: Path, meter: Meter) -> Tuner:
@@ -98,7 +104,7 @@ def _tuner(chosen: Sequence[Solution], bench: Bench, folder: Path, meter: Meter)
     from edgett.nn.finetune import Recipe, Tuner
 
     job, inputs = bench.job, bench.inputs
-    recipe = Recipe(job.epochs, job.batch_size, job.seed, job.patience, job.learning_rate)
+    recipe = Recipe(job.epochs, job.batch_size, job.seed, job.patience, job.learning_rate, job.recover)
     model, splits = inputs.model, [inputs.data.train, inputs.data.validation]
     if parts := _frozen(chosen, bench, meter):
         model = parts.head
@@ -131,30 +137,24 @@ def _jobs(job: Job) -> int:
 
 def tune(chosen: Sequence[Solution], course: Course, crew: Crew, run: Run, meter: Meter) -> tuple[Trial, ...]:
     """Have a crew train what the run's journal does not have yet; the solutions' trials, in their order."""
-    rungs = choose.rungs(course.epochs) if course.schedule is Schedule.HALVING else (course.epochs,)
-    work = choose.epochs_of(len(chosen), rungs) * course.batches
+    epochs, limits = course.epochs, course.limits
+    halving = course.schedule is Schedule.HALVING
+    work = len(chosen) * course.batches * (1 if halving else epochs)
     with meter.stage(f"fine-tuning {len(chosen)} solutions", work) as advance:
         desk = _Desk(course, crew, run, advance)
-        going: Sequence[Solution] = chosen
-        for rung in rungs:
-            trials = desk.train(going, rung)
-            if rung < course.epochs:
-                going = choose.promoted(trials, course.limits, choose.survivors(len(trials)))
-        while halfway := _halfway(chosen, run, course.limits):  # what is picked is trained to the end
-            desk.train(halfway, course.epochs)
+        early = desk.train(chosen, 1 if halving else epochs)
+    if halving and epochs > 1:
+        going = choose.promoted(early, limits)
+        while going:
+            with meter.stage(f"fine-tuning {len(going)} on", len(going) * course.batches * (epochs - 1)) as advance:
+                _Desk(course, crew, run, advance).train(going, epochs)
+            going = choose.contenders(early, _trials(chosen, run), limits)
     return _trials(chosen, run)
 
 
 def _trials(chosen: Sequence[Solution], run: Run, epochs: int | None = None) -> tuple[Trial, ...]:
     trials = run.trials(epochs)
     return tuple(trials[solution.number] for solution in chosen)
-
-
-def _halfway(chosen: Sequence[Solution], run: Run, limits: Constraints) -> list[Solution]:
-    """The solutions that would be picked though epochs are left."""
-    picks = choose.choose(_trials(chosen, run), limits)
-    picked = {trial.solution.number: trial for trial in (picks.named().values() if picks else ())}
-    return [trial.solution for trial in picked.values() if not trial.complete]
 
 
 def _refuse_others(chosen: Sequence[Solution], run: Run) -> None:
@@ -189,7 +189,7 @@ class _Desk:
                 state = self.run.state(solution.number) if trial else None
                 tasks.append(Task(solution, until, trial.epochs if trial else 0, state))
             else:
-                self.advance(until * self.course.batches)
+                self.advance((until - (trial.epochs if until > 1 else 0)) * self.course.batches)
         for task, tuned in self._done(tasks):
             self.run.record(self._trial(task, tuned, known), tuned.weights, tuned.state)
         return _trials(solutions, self.run, until)

@@ -104,12 +104,12 @@ def test_the_most_promising_are_begun_first(run: Run) -> None:
     assert [task.solution.number for task in crew.done] == list(range(COUNT))
 
 
-def test_halving_trains_a_third_on_and_every_pick_to_the_end(run: Run) -> None:
+def test_halving_trains_every_pick_to_the_end_and_not_all(run: Run) -> None:
     crew = Scripted()
     trials = tune(SOLUTIONS, course(Schedule.HALVING), crew, run, Silent())
     assert sum(task.until == 1 for task in crew.done) == COUNT
     complete = [trial for trial in trials if trial.complete]
-    assert 4 <= len(complete) < COUNT
+    assert 3 <= len(complete) < COUNT
     assert {trial.epochs for trial in trials if not trial.complete} == {1}
     # Full training: number 11 drops 1.47, inside the limit of 2, and is the smallest; 0 is the most accurate.
     assert {trial.solution.number for trial in complete} >= {0, 11}

@@ -194,7 +194,8 @@ def _line(say: Callable[[str], None], name: str, reached: Reached, paper: float 
 
 def _tested(loaded: inputs.Inputs, out: Path, trial: Trial | None) -> float:
     """The mean accuracy over the outputs on the test data: of the dense model, or of a trial."""
-    from edgett.nn.finetune import assess, compressed
+    from edgett.nn.assess import assess
+    from edgett.nn.finetune import compressed
     from edgett.nn.models import unpack_weights
 
     model = loaded.model

@@ -5,22 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from edgett.nn.assess import assess
 from edgett.nn.data import Split
+from edgett.nn.decompose import Cores
 from edgett.nn.layers import compilation, replace, tt_layers
 from edgett.nn.models import pack_weights
-from edgett.nn.ports import by_output, feed
 from edgett.nn.quality import Judge
+from edgett.nn.recover import Guide
 from edgett.nn.training import Training
-from edgett.values import Quality, Solution
-
-PREDICTED = 256
-"""Samples that are predicted at once."""
+from edgett.values import Quality, Recover, Solution
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Recipe:
     seed: int = 0
     patience: int | None = None
     learning_rate: float | None = None
+    recover: Recover = Recover.PLAIN
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,14 @@ def make_deterministic() -> None:
     tf.config.experimental.enable_op_determinism()
 
 
-def compressed(model: keras.Model, solution: Solution, judge: Judge) -> keras.Model:
-    """The model with the solution's TT layers, compiled as the model is, or as its outputs suggest."""
-    twin = replace(model, solution.shapes)
+def compressed(
+    model: keras.Model, solution: Solution, judge: Judge, cores: Mapping[str, Cores] | None = None
+) -> keras.Model:
+    """The model with the solution's TT layers, compiled as the model is, or as its outputs suggest.
+
+    The layers start from `cores` where they are given, else from the TT-SVD of their weights.
+    """
+    twin = replace(model, solution.shapes, cores)
     if not twin.compiled:
         judge.compile(twin)
     for layer in tt_layers(twin).values():
@@ -92,8 +98,9 @@ class Tuner:
         """Do a task. `advance` hears of batches."""
         started = time.monotonic()
         keras.utils.set_random_seed(self.recipe.seed)
-        model = self._begun(task.solution)
-        training = Training(model, self.train, self.recipe.seed)
+        guide = self._guide if self.recipe.recover is Recover.DISTILL else None
+        model = self._begun(task.solution, guide.cores(task.solution.shapes) if guide and not task.state else None)
+        training = Training(model, self.train, self.recipe.seed, guide.teacher if guide else None)
         if task.state is not None:
             training.resume(task.state)
         patience = _Patience(self.recipe.patience)
@@ -112,8 +119,12 @@ class Tuner:
             return _lost(losses, started, f"its loss on the validation data became {quality.loss}")
         return Tuned(quality, tuple(losses), time.monotonic() - started, pack_weights(model), state)
 
-    def _begun(self, solution: Solution) -> keras.Model:
-        model = compressed(self.model, solution, self.judge)
+    @cached_property
+    def _guide(self) -> Guide:
+        return Guide(self.model, self.judge, self.train.x)
+
+    def _begun(self, solution: Solution, cores: Mapping[str, Cores] | None) -> keras.Model:
+        model = compressed(self.model, solution, self.judge, cores)
         # Nobody reads the metrics of training, and XLA takes longer to compile than a few epochs win.
         model.compile(**compilation(model) | {"metrics": None, "weighted_metrics": None, "jit_compile": False})
         for layer in tt_layers(model).values():
@@ -182,23 +193,6 @@ _ADAPTIVE = (
     keras.optimizers.Nadam,
     keras.optimizers.RMSprop,
 )
-
-
-def assess(model: keras.Model, split: Split, judge: Judge) -> Quality:
-    """The model's quality on a split."""
-    return judge.quality(outputs(model, split.x), split.y)
-
-
-def outputs(model: keras.Model, x: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The model's outputs for (n, ...) inputs, by name."""
-    given = feed(model, x)
-    signature = keras.tree.map_structure(lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), given)
-    serve = tf.function(lambda part: model(part, training=False), [signature], autograph=False)
-    parts = []
-    for begin in range(0, len(keras.tree.flatten(given)[0]), PREDICTED):
-        part = keras.tree.map_structure(lambda array, begin=begin: array[begin : begin + PREDICTED], given)
-        parts.append(keras.tree.map_structure(np.asarray, serve(part)))
-    return by_output(model, keras.tree.map_structure(lambda *rows: np.concatenate(rows), *parts))
 
 
 def batches(samples: int, size: int) -> int:

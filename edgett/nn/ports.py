@@ -56,12 +56,12 @@ def wanted(model: keras.Model, y: Mapping[str, Any]) -> Any:
     return _pack(model, "output", [y[port.name] for port in output_ports(model)])
 
 
-def by_output(model: keras.Model, predicted: Any) -> dict[str, np.ndarray]:
-    """What `predict` gives (one array, a list or a dict) by output name."""
+def by_output(model: keras.Model, predicted: Any) -> dict[str, Any]:
+    """What a model gives (one array or tensor, a list or a dict) by output name."""
     if isinstance(predicted, Mapping):
-        return {name: np.asarray(array) for name, array in predicted.items()}
+        return dict(predicted)
     arrays = predicted if isinstance(predicted, (list, tuple)) else [predicted]
-    return {port.name: np.asarray(array) for port, array in zip(output_ports(model), arrays, strict=True)}
+    return {port.name: array for port, array in zip(output_ports(model), arrays, strict=True)}
 
 
 def _structure(model: keras.Model, side: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from edgett.nn.data import Split
-from edgett.nn.ports import feed, wanted
+from edgett.nn.ports import by_output, feed, wanted
 
 BATCHES = 16
 """Batches of a call into the compiled loop: calls cost little then, and nobody waits long for a sign of life."""
@@ -25,12 +25,12 @@ NO_RATES: NDArray[np.float32] = np.zeros(0, np.float32)
 class Teacher:
     """Outputs to learn beside the labels.
 
-    `outputs`: an array a model output, a row a training sample. `loss(outputs, wanted)`: lists of them, in the model's
-    order, to a scalar. `share`: its part in the whole loss, the labels have the rest.
+    `outputs`, by output name, have a row a training sample. `loss(outputs, wanted)` makes a scalar of a batch of the
+    model's and of these. `share`: its part in the whole loss, the labels have the rest.
     """
 
-    outputs: tuple[NDArray[np.float32], ...]
-    loss: Callable[[list[Any], list[Any]], Any]
+    outputs: Mapping[str, NDArray[np.float32]]
+    loss: Callable[[Mapping[str, Any], Mapping[str, Any]], Any]
     share: float
 
 
@@ -87,7 +87,7 @@ class Training:
 
     def _part(self, rows: NDArray[np.int64]) -> tuple[Any, Any, Any]:
         part = self.samples.take(rows)
-        soft = [outputs[rows] for outputs in self.teacher.outputs] if self.teacher else []
+        soft = {name: outputs[rows] for name, outputs in self.teacher.outputs.items()} if self.teacher else {}
         arrays = feed(self.model, part.x), wanted(self.model, part.y), soft
         return keras.tree.map_structure(tf.convert_to_tensor, arrays)
 
@@ -112,7 +112,7 @@ class Training:
             outputs = model(x, training=True)
             loss = model.compute_loss(x=x, y=y, y_pred=outputs, training=True)
             if self.teacher is not None:
-                guided = self.teacher.loss(keras.tree.flatten(outputs), soft)
+                guided = self.teacher.loss(by_output(model, outputs), soft)
                 loss = (1 - self.teacher.share) * loss + self.teacher.share * guided
             scaled = optimizer.scale_loss(loss)
         weights = model.trainable_weights

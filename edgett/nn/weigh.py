@@ -33,9 +33,7 @@ def output_losses(
     moment, the error tells the accuracy after fine-tuning better than that of the weight alone (tools/compare.py).
     """
     wanted = shapes_of(solutions)
-    count = len(next(iter(x.values())))
-    rows = np.unique(np.linspace(0, count - 1, SAMPLES).astype(int))  # spread out: the samples may be sorted
-    seen = inputs_of(model, {name: array[rows] for name, array in x.items()}, {path for path, _ in wanted})
+    seen = some_inputs(model, x, {path for path, _ in wanted})
     weights = kernels(model, seen)
     losses = {}
     for path, weight in weights.items():
@@ -51,6 +49,13 @@ def output_losses(
 def shapes_of(solutions: Sequence[Solution]) -> list[tuple[str, TTShape]]:
     """The distinct shapes of each layer."""
     return list(dict.fromkeys(item for solution in solutions for item in solution.shapes.items()))
+
+
+def some_inputs(model: keras.Model, x: Mapping[str, Any], paths: Collection[str]) -> dict[str, NDArray[np.float32]]:
+    """What the layers of these paths are given for some of the samples, spread out: they may be sorted."""
+    count = len(next(iter(x.values())))
+    rows = np.unique(np.linspace(0, count - 1, SAMPLES).astype(int))
+    return inputs_of(model, {name: array[rows] for name, array in x.items()}, paths)
 
 
 def inputs_of(model: keras.Model, x: Mapping[str, Any], paths: Collection[str]) -> dict[str, NDArray[np.float32]]:

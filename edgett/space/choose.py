@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,46 +103,20 @@ def choose(trials: Sequence[Trial], limits: Constraints) -> Picks | None:
     return Picks(recommended, accuracy, memory, flops)
 
 
-RUNG = 3
-"""Of so many candidates one goes on, for so many times the epochs."""
-
-PICKS = 3
-"""What a selection looks for: the highest accuracy, the lowest memory, the lowest FLOPs."""
+GOING_ON = 1 / 4
+"""The share of the candidates that halving trains on after the first epoch, for a start."""
 
 LEFT = 0.4
-"""The share of an early drop that may be left when all epochs are over."""
+"""The share of a drop after the first epoch that may be left in the end, as long as none near the limit is known."""
 
 
-def rungs(epochs: int) -> tuple[int, ...]:
-    """After which epochs successive halving looks at the candidates (Jamieson and Talwalkar 2016); the last is all."""
-    early = [1]
-    while early[-1] * RUNG < epochs:
-        early.append(early[-1] * RUNG)
-    return (*(rung for rung in early if rung < epochs), epochs)
-
-
-def survivors(count: int) -> int:
-    """How many of so many candidates go on."""
-    return min(count, max(PICKS, -(-count // RUNG)))
-
-
-def epochs_of(count: int, rungs: Sequence[int]) -> int:
-    """The epochs that all candidates together are trained."""
-    total, before = 0, 0
-    for rung in rungs:
-        total += count * (rung - before)
-        count, before = survivors(count), rung
-    return total
-
-
-def promoted(trials: Sequence[Trial], limits: Constraints, count: int) -> list[Solution]:
-    """The solutions that go on: in turn the next most accurate, the next smallest and the next cheapest.
+def promoted(trials: Sequence[Trial], limits: Constraints) -> list[Solution]:
+    """Who goes on after the first epoch: in turn the next most accurate, the next smallest and the next cheapest.
 
     Small and cheap only count where the drop may yet come within its limit.
     """
-    most = math.inf if limits.accuracy_drop_pp is None else limits.accuracy_drop_pp
     going = [trial for trial in trials if math.isfinite(trial.drop)]
-    hopeful = [trial for trial in going if min(trial.drop, LEFT * trial.drop) <= most]
+    hopeful = [trial for trial in going if _expected(trial, LEFT).drop <= _most(limits)]
     orders = [
         sorted(going, key=lambda trial: (trial.drop, trial.solution.number)),
         sorted(hopeful, key=lambda trial: (trial.solution.cost.params, trial.solution.number)),
@@ -149,7 +124,33 @@ def promoted(trials: Sequence[Trial], limits: Constraints, count: int) -> list[S
     ]
     turns = itertools.chain.from_iterable(itertools.zip_longest(*orders))
     chosen = {trial.solution.number: trial.solution for trial in turns if trial is not None}
-    return list(chosen.values())[:count]
+    return list(chosen.values())[: max(len(orders), math.ceil(GOING_ON * len(trials)))]
+
+
+def contenders(early: Sequence[Trial], now: Sequence[Trial], limits: Constraints) -> list[Solution]:
+    """Who would be picked if their drops fell as those of finished trials have: the solutions to train on next.
+
+    `early` are the trials after their first epoch, `now` the same as they are. What counts are trials that were above
+    the limit at first: of what is left of their drops, the lower quartile.
+    """
+    shares = [
+        trial.drop / first.drop
+        for first, trial in zip(early, now, strict=True)
+        if trial.complete and math.isfinite(trial.drop) and first.drop > max(0.0, min(_most(limits), 100.0))
+    ]
+    left = float(np.clip(np.quantile(shares, 0.25), 0, 1)) if shares else LEFT
+    picks = choose([trial if trial.complete else _expected(trial, left) for trial in now], limits)
+    picked = {trial.solution.number: trial for trial in (picks.named().values() if picks else ())}
+    return [trial.solution for trial in picked.values() if not trial.complete]
+
+
+def _most(limits: Constraints) -> float:
+    return math.inf if limits.accuracy_drop_pp is None else limits.accuracy_drop_pp
+
+
+def _expected(trial: Trial, left: float) -> Trial:
+    """The trial as it may end, when that share of its drop is left."""
+    return replace(trial, drop=min(trial.drop, left * trial.drop))
 
 
 def nearest_miss(

@@ -10,8 +10,9 @@ import keras
 import numpy as np
 import pytest
 
+from edgett.nn.assess import assess, outputs
 from edgett.nn.data import Split
-from edgett.nn.finetune import Recipe, Task, Tuner, assess, make_deterministic, outputs, starting_rate
+from edgett.nn.finetune import Recipe, Task, Tuner, make_deterministic, starting_rate
 from edgett.nn.models import unpack_weights
 from edgett.nn.quality import judge
 from edgett.values import Cost, Solution, TTShape

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -132,16 +133,16 @@ def test_ends_at_once_where_the_loss_is_lost() -> None:
 
 def test_a_teacher_has_its_share_of_the_loss() -> None:
     data = samples()
-    outputs = tuple(np.zeros((COUNT, width), np.float32) for width in (3, 1))
+    outputs = {"height": np.zeros((COUNT, 1), np.float32), "side": np.zeros((COUNT, 3), np.float32)}
 
-    def squares(made: list[Any], wanted: list[Any]) -> Any:
-        return tf.add_n([tf.reduce_mean(tf.square(a - b)) for a, b in zip(made, wanted, strict=True)])
+    def squares(made: Mapping[str, Any], wanted: Mapping[str, Any]) -> Any:
+        return tf.add_n([tf.reduce_mean(tf.square(made[name] - wanted[name])) for name in ("side", "height")])
 
     def loss(teacher: Teacher | None) -> float:
         return Training(network(), data, 5, teacher).epoch(0, COUNT, None, ignore)
 
     model = network()
     plain, taught = loss(None), loss(Teacher(outputs, squares, 0.25))
-    made = keras.tree.flatten(model(data.x["signal"], training=True))
-    wanted = 0.75 * plain + 0.25 * float(squares(made, list(outputs)))
+    made = model(data.x["signal"], training=True)
+    wanted = 0.75 * plain + 0.25 * float(squares(made, outputs))
     np.testing.assert_allclose(taught, wanted, rtol=1e-5)

@@ -17,7 +17,7 @@ from edgett.space.choose import (
     FILE_BYTES,
     LEFT,
     choose,
-    epochs_of,
+    contenders,
     feasible,
     file_bytes,
     holdings,
@@ -25,9 +25,7 @@ from edgett.space.choose import (
     nearest_miss,
     promoted,
     ranked,
-    rungs,
     spread,
-    survivors,
     tradeoffs,
 )
 from edgett.space.graph import Constant, Graph, Step
@@ -230,35 +228,19 @@ def test_a_file_is_predicted_with_its_overhead() -> None:
 
 
 class TestHalving:
-    @pytest.mark.parametrize(
-        ("epochs", "expected"),
-        [(1, (1,)), (2, (1, 2)), (3, (1, 3)), (4, (1, 3, 4)), (9, (1, 3, 9)), (10, (1, 3, 9, 10))],
-    )
-    def test_rungs(self, epochs: int, expected: tuple[int, ...]) -> None:
-        assert rungs(epochs) == expected
-
-    @pytest.mark.parametrize(("count", "left"), [(1, 1), (2, 2), (3, 3), (8, 3), (9, 3), (10, 4), (24, 8), (156, 52)])
-    def test_a_third_goes_on_though_never_fewer_than_there_are_picks(self, count: int, left: int) -> None:
-        assert survivors(count) == left
-
-    def test_the_epochs_add_up(self) -> None:
-        assert epochs_of(24, rungs(3)) == 24 + 8 * 2
-        assert epochs_of(24, (3,)) == 72
-
     @given(
         st.lists(st.tuples(st.integers(1, 50), st.integers(1, 50), st.floats(-1, 12)), min_size=3, max_size=40),
         st.floats(0.1, 5),
     )
-    def test_whoever_may_be_picked_first_goes_on(self, rows: list[tuple[int, int, float]], most: float) -> None:
+    def test_the_first_in_every_order_goes_on(self, rows: list[tuple[int, int, float]], most: float) -> None:
         trials = [trial(n, drop, params=params, flops=flops) for n, (params, flops, drop) in enumerate(rows)]
-        limits = replace(FREE, accuracy_drop_pp=most)
-        going = promoted(trials, limits, 3)
-        assert len({item.number for item in going}) == len(going) <= 3
+        going = promoted(trials, replace(FREE, accuracy_drop_pp=most))
+        assert len({item.number for item in going}) == len(going) <= max(3, math.ceil(len(rows) / 4))
         assert min(trials, key=lambda one: (one.drop, one.solution.number)).solution in going
-        hopeful = [one.solution for one in trials if one.drop <= most / LEFT]
-        if hopeful:
-            smallest = min(item.cost.params for item in hopeful)
-            assert any(item.cost.params == smallest for item in going if item in hopeful)
+        hopeful = [one.solution for one in trials if LEFT * one.drop <= most]
+        for axis in ("params", "flops"):
+            least = min((getattr(item.cost, axis) for item in hopeful), default=None)
+            assert least is None or any(getattr(item.cost, axis) == least for item in going)
 
     def test_in_turn_by_accuracy_memory_and_flops(self) -> None:
         trials = [
@@ -270,6 +252,40 @@ class TestHalving:
             trial(5, math.inf, params=2, flops=2),
         ]
         limits = replace(FREE, accuracy_drop_pp=1.5)
-        assert [item.number for item in promoted(trials, limits, 3)] == [0, 2, 3]
-        assert [item.number for item in promoted(trials, limits, 6)] == [0, 2, 3, 1, 4]
-        assert [item.number for item in promoted(trials, FREE, 3)] == [0, 4, 1]
+        assert [item.number for item in promoted(trials, limits)] == [0, 2, 3]
+        assert [item.number for item in promoted(trials * 3, limits)] == [0, 2, 3, 1, 4]
+        assert [item.number for item in promoted(trials, FREE)] == [0, 4, 1]
+
+    def after(self, drops: list[tuple[float, float | None]]) -> tuple[list[Trial], list[Trial]]:
+        """Trials after the first epoch, and now (None: not trained on); the later, the smaller and cheaper."""
+        costs = [{"params": 90 - 10 * n, "flops": 90 - 10 * n} for n in range(len(drops))]
+        early = [replace(trial(n, first, **costs[n]), complete=False) for n, (first, _) in enumerate(drops)]
+        now = [
+            one if last is None else trial(n, last, **costs[n])
+            for n, (one, (_, last)) in enumerate(zip(early, drops, strict=True))
+        ]
+        return early, now
+
+    @pytest.mark.parametrize(
+        ("drops", "next_ones"),
+        [
+            ([(0.5, 0.1), (2.0, 1.0), (2.8, None), (3.2, None)], [2]),  # half is left: 2.8 may become 1.4, 3.2 not
+            ([(0.5, 0.1), (2.0, 0.4), (2.8, None), (3.2, None)], [3]),  # a fifth is left: 3.2 may become 0.6
+            ([(0.5, 0.1), (2.0, 1.9), (2.8, None), (1.4, None)], [3]),  # inside the limit, and smaller
+            ([(0.5, 0.1), (2.0, 1.0), (2.8, 1.3), (3.2, None)], []),
+            ([(0.5, 0.3), (3.0, None)], [1]),  # nothing is known but LEFT
+            ([(0.5, 0.3), (4.0, None)], []),
+            ([(0.5, None), (4.0, None)], [0]),  # the only one that may hold
+            ([(9.0, math.inf), (9.0, 8.0)], []),
+        ],
+    )
+    def test_contenders_gain_what_others_have_gained(
+        self, drops: list[tuple[float, float | None]], next_ones: list[int]
+    ) -> None:
+        early, now = self.after(drops)
+        limits = replace(FREE, accuracy_drop_pp=1.5)
+        assert [item.number for item in contenders(early, now, limits)] == next_ones
+
+    def test_without_a_limit_the_smallest_of_all_is_trained_on(self) -> None:
+        early, now = self.after([(0.5, 0.2), (50.0, None)])
+        assert [item.number for item in contenders(early, now, FREE)] == [1]
