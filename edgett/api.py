@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from edgett import inputs as sources
 from edgett import pipeline, session, survey
+from edgett.errors import UsageError
 from edgett.project import Job
-from edgett.run import new_path
+from edgett.run import Run, new_path, refuse_occupied
 from edgett.space.explore import Exploration, Grid
 from edgett.space.shapes import parse_layer, parse_ranks
 from edgett.space.states import Search
@@ -30,29 +31,35 @@ def compress(
     target: str,
     out: str | Path | None = None,
     meter: Meter | None = None,
+    resume: bool = False,
+    fresh: bool = False,
     **options: Any,
 ) -> pipeline.Outcome:
     """Compress a trained model for a target: explore, fine-tune, select, export, cross-check.
 
     `model` is a Keras model or what the command line takes; `data` likewise, or a mapping of `x_train`, `y_train`,
     `x_test`, `y_test`. `target` names a profile or its file. `out` is the run directory, by default
-    runs/<model>-<target>-<n>. `options` are the fields of `project.Job`: `limit`, `epochs`, `ranks`, `max_drop`, ...
+    runs/<model>-<target>-<n>; `resume` goes on with the run that is there, `fresh` starts anew in its place. `options`
+    are the fields of `project.Job`: `limit`, `epochs`, `ranks`, `max_drop`, ...
 
     The outcome's `picks` are None when nothing meets the target's constraints; `release` has the artefacts. Raises
     EdgettError for unusable input, and CheckFailed when an artefact is not what was predicted.
     """
     meter = meter or Silent()
     name = model if isinstance(model, (str, Path)) else f"{model.name or 'model'}"
-    job = Job(target=target, model=str(name), data=data if isinstance(data, str) else None, **options)
+    given = {"target": target, "model": str(name), "data": data if isinstance(data, str) else None, **options}
+    if resume:
+        if fresh or out is None:
+            raise UsageError("resume goes on with the run in out; fresh does not.", "Give out=DIR, and one of the two.")
+        with session.resumed(Path(out), given) as (run, job, _):
+            session.refuse_other_ground(run, job)
+            return _carried_out(job, _loaded(model, data, job, meter), run, meter)
+    job = Job(**given)
     path = Path(out) if out else new_path(job.title, Path(target).stem)
-    with session.started(path, job, {}) as run:
-        loaded = _loaded(model, data, job, meter)
-        session.identify(run, loaded)
-        outcome = pipeline.compress(job, loaded, run, meter)
-        session.finish(run, outcome)
-    if not outcome.release.ok:
-        raise pipeline.unchecked(outcome.release)
-    return outcome
+    refuse_occupied(path, fresh=fresh)
+    loaded = _loaded(model, data, job, meter)  # before an old run goes, in whose place this one is to be
+    with session.started(path, job, {}, fresh=fresh) as run:
+        return _carried_out(job, loaded, run, meter)
 
 
 def explore(
@@ -82,6 +89,15 @@ def explore_whole(model: keras.Model, search: Search | None = None, *, share: fl
     from edgett.nn.layers import Wish, fc_layers
 
     return survey.whole_of(model, fc_layers(model, Wish(share)), search or Search(), Silent())
+
+
+def _carried_out(job: Job, loaded: sources.Inputs, run: Run, meter: Meter) -> pipeline.Outcome:
+    session.identify(run, loaded)
+    outcome = pipeline.compress(job, loaded, run, meter)
+    session.finish(run, outcome)
+    if not outcome.release.ok:
+        raise pipeline.unchecked(outcome.release)
+    return outcome
 
 
 def _loaded(model: Any, data: Any, job: Job, meter: Meter) -> sources.Inputs:

@@ -67,6 +67,8 @@ class Job:
                 raise UsageError(f"--{name.replace('_', '-')} {value} is below 1.", "Give at least 1.")
         if self.jobs is not None and self.jobs < 0:
             raise UsageError(f"--jobs {self.jobs} is below 0.", "Give the number of processes, or 0 for none.")
+        if self.cluster is not None and self.jobs is not None:
+            raise UsageError("--jobs is for this machine, --cluster for others.", "Leave one of them out.")
         if self.patience is not None and self.schedule is Schedule.HALVING:
             raise UsageError(
                 "--patience has no place in --schedule halving, which stops early itself.", "Leave one of them out."

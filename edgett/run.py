@@ -1,142 +1,145 @@
 """The run directory: what a run was asked, every trial the moment it ends, the artefacts; locked, resumable.
 
 run.json        what was asked and, at the end, what came of it
-journal.sqlite  a row a trial and the epoch it was put away after, with its weights
+journal.sqlite  every trial with its weights (see `journal`)
 artifacts/      the exported models
 check.json      the cross-check
+exports/        what `edgett export` adds
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
-import functools
 import hashlib
 import json
 import os
 import shutil
-import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-
+from edgett import journal
 from edgett.errors import ToolError, UsageError
 from edgett.values import Trial
 
+SCHEMA = 1
 _MARK = "run.json"
 _LOCK, _JOURNAL, _PART = ".lock", "journal.sqlite", ".part-"
+_WRITTEN = (
+    *(f"{_JOURNAL}{end}" for end in ("", "-wal", "-shm", "-journal")),
+    "check.json",
+    "report.html",
+    *(f"artifacts/*{end}" for end in (".keras", ".tflite", ".onnx", ".npz")),
+    *(f"exports/solution-*{end}" for end in (".keras", ".tflite", ".onnx")),
+)
+"""Files of a run, the journal first: without it the rest is of no use to anybody."""
 
 
 class Run:
     """An open run directory; nobody else can open it until it is closed or its process ends."""
 
     def __init__(self, path: Path) -> None:
+        """Lock a directory; `start` and `resume` make a run of it."""
         self.path = path
+        self._journal: journal.Journal | None = None
         with _told(path):
             self._lock = (path / _LOCK).open("w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._journal = self._open_journal()
         except BlockingIOError as error:
             self._lock.close()
             raise UsageError(
                 f"the run in {path} is under way in another process.", "Wait for it, or choose another --out."
             ) from error
-        except BaseException:
-            self._lock.close()
-            raise
         for leftover in path.glob(f"{_PART}*"):  # of a process that was killed
-            shutil.rmtree(leftover, ignore_errors=True)
+            shutil.rmtree(leftover, ignore_errors=True)  # a worker of its that is dying may still write there
 
     @classmethod
-    def start(cls, path: Path, asked: Mapping[str, Any]) -> Run:
-        """Make a run directory. Raises UsageError when there is something in the way."""
-        if path.exists() and not path.is_dir():
-            raise UsageError(f"--out {path} is a file.", "Name a directory that does not exist yet.")
-        if path.is_dir() and not all(item.name.startswith((_LOCK, _JOURNAL, _PART)) for item in path.iterdir()):
-            if (path / _MARK).is_file():
-                raise UsageError(f"there is a run in {path} already.", "Add --resume to go on with it.")
-            raise UsageError(
-                f"--out {path} is not empty and no run of edgett's.", "Name a directory that does not exist yet."
-            )
+    def start(cls, path: Path, asked: Mapping[str, Any], *, fresh: bool = False) -> Run:
+        """Make a run directory; a `fresh` one in the place of the run that is there.
+
+        Raises UsageError when there is anything else in the way.
+        """
+        refuse_occupied(path, fresh=fresh)
         with _told(path):
             path.mkdir(parents=True, exist_ok=True)
         run = cls(path)
         try:
-            run.write_json(_MARK, {"schema": 1, **asked})
+            refuse_occupied(path, fresh=fresh)  # somebody else's run may have come and gone
+            if fresh:
+                run._clear()
+            run.write_json(_MARK, {"schema": SCHEMA, **asked})
+            run._open_journal(new=True)
         except BaseException:
-            run.discard()
+            run.close() if fresh else run.discard()
             raise
         return run
 
     @classmethod
     def resume(cls, path: Path) -> Run:
-        """Open an existing run. Raises UsageError when there is none."""
+        """Open an existing run. Raises UsageError when there is none, and for a journal that cannot be gone on with."""
         if not (path / _MARK).is_file():
             raise UsageError(f"there is no run in {path}.", "Leave out --resume to start one there.")
-        return cls(path)
+        run = cls(path)
+        try:
+            # Before the inputs are known nothing is trained, and a kill may have come before the journal.
+            run._open_journal(new="model" not in run.asked.get("digests", {}))
+        except BaseException:
+            run.close()
+            raise
+        return run
 
     def close(self) -> None:
         """Let others open the directory."""
-        self._journal.close()
+        if self._journal is not None:
+            self._journal.close()
         self._lock.close()
 
     def discard(self) -> None:
         """Take away everything that was written, and close."""
+        self._clear()
+        with _told(self.path):
+            (self.path / _MARK).unlink(missing_ok=True)
+            (self.path / _LOCK).unlink()
         self.close()
-        for item in self.path.iterdir():
-            if item.is_dir():
-                shutil.rmtree(item)
-            else:
-                item.unlink()
-        with suppress(OSError):  # it is the working directory, or a mount point
+        with suppress(OSError):  # it is the working directory, a mount point, or not empty
             self.path.rmdir()
 
     @property
     def asked(self) -> dict[str, Any]:
-        """The content of run.json. Raises UsageError when it is damaged."""
+        """The content of run.json. Raises UsageError when it is damaged, or of another schema."""
+        place = self.path / _MARK
         try:
-            content: dict[str, Any] = json.loads((self.path / _MARK).read_text())
+            content = json.loads(place.read_text())
         except (OSError, ValueError) as error:
-            raise UsageError(f"{self.path / _MARK} cannot be read: {error}.", "Start a new run.") from error
-        return content
+            raise UsageError(f"{place} cannot be read: {error}.", "Start anew with --fresh.") from error
+        schema = content.get("schema") if isinstance(content, dict) else None
+        if schema != SCHEMA:
+            raise UsageError(
+                f"{place} has schema {schema}; this edgett reads schema {SCHEMA}.",
+                "Go on with the version of edgett that wrote it, or start anew with --fresh.",
+            )
+        return dict(content)
 
     def record(self, trial: Trial, weights: bytes, state: bytes | None = None) -> None:
         """Commit a trial and its weights together; with the state from which it can go on, if epochs are left."""
-        number, epochs = trial.solution.number, trial.epochs
-        row = number, epochs, json.dumps(_codec().dump_python(trial, mode="json")), weights, state
-        with _told(self.path), self._journal:
-            self._journal.execute("INSERT OR REPLACE INTO trials VALUES (?, ?, ?, ?, ?)", row)
-            earlier = "UPDATE trials SET weights = x'', state = NULL WHERE number = ? AND epochs < ?"
-            self._journal.execute(earlier, (number, epochs))
+        self._open.record(trial, weights, state)
 
     def trials(self, epochs: int | None = None) -> dict[int, Trial]:
         """Every trial committed, by the number of its solution; as it was after so many epochs at most, if given."""
-        with _told(self.path):
-            rows = self._journal.execute("SELECT number, epochs, trial FROM trials ORDER BY number, epochs").fetchall()
-        return {number: _codec().validate_json(text) for number, ran, text in rows if epochs is None or ran <= epochs}
+        return self._open.trials(epochs)
 
     def weights(self, number: int) -> bytes:
         """The weights of a trial. Raises UsageError when there is no such trial."""
-        return bytes(self._latest(number, "weights"))
+        return bytes(self._open.latest(number, "weights"))
 
     def state(self, number: int) -> bytes | None:
         """What a trial goes on from, None when it is over. Raises UsageError when there is no such trial."""
-        state: bytes | None = self._latest(number, "state")
+        state: bytes | None = self._open.latest(number, "state")
         return state
-
-    def _latest(self, number: int, column: str) -> Any:
-        query = f"SELECT {column} FROM trials WHERE number = ? ORDER BY epochs DESC LIMIT 1"
-        with _told(self.path):
-            row = self._journal.execute(query, (number,)).fetchone()
-        if row is None:
-            known = ", ".join(map(str, self.trials())) or "none"
-            raise UsageError(f"the run has no solution {number}.", f"It has: {known}.")
-        return row[0]
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a document whole or not at all."""
@@ -146,15 +149,10 @@ class Run:
     @contextmanager
     def writing(self, name: str) -> Iterator[Path]:
         """A path to write to, which takes its name in the run only when all is written."""
-        target = self.path / name
-        with _told(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with self.staging() as folder:
-                part = folder / target.name
-                yield part
-                with part.open("rb") as file:
-                    os.fsync(file.fileno())
-                part.replace(target)
+        with _told(self.path / name), self.staging() as folder:
+            part = folder / Path(name).name
+            yield part
+            self.adopt(part, Path(name))
 
     @contextmanager
     def staging(self) -> Iterator[Path]:
@@ -163,27 +161,56 @@ class Run:
             yield Path(folder)
 
     def adopt(self, part: Path, name: Path) -> None:
-        """Move a file that is written whole to its place in the run."""
+        """Move a file that is written whole to its place in the run; a power cut does not take it away again."""
         target = self.path / name
         with _told(target):
             target.parent.mkdir(parents=True, exist_ok=True)
+            _sync(part)
             part.replace(target)
+            _sync(target.parent)
+            _sync(self.path)
 
-    def _open_journal(self) -> sqlite3.Connection:
+    @property
+    def _open(self) -> journal.Journal:
+        assert self._journal is not None, "a run is opened by start or resume"
+        return self._journal
+
+    def _open_journal(self, *, new: bool) -> None:
+        self._journal = journal.Journal(self.path / _JOURNAL, new=new)
         with _told(self.path):
-            journal = sqlite3.connect(self.path / _JOURNAL)
-            try:
-                journal.execute("PRAGMA journal_mode=WAL")
-                journal.execute(
-                    "CREATE TABLE IF NOT EXISTS trials"
-                    " (number INTEGER, epochs INTEGER, trial TEXT NOT NULL, weights BLOB NOT NULL, state BLOB,"
-                    " PRIMARY KEY (number, epochs))"
-                )
-                journal.commit()
-            except BaseException:
-                journal.close()
-                raise
-        return journal
+            _sync(self.path)
+            _sync(self.path.parent)
+
+    def _clear(self) -> None:
+        """Take away what a run has written but for run.json, by which --fresh knows it after a kill in the middle."""
+        if self._journal is not None:
+            self._journal.close()
+        with _told(self.path):
+            for pattern in _WRITTEN:
+                for file in self.path.glob(pattern):
+                    file.unlink()
+            for name in ("artifacts", "exports"):
+                with suppress(OSError):  # it is not there, or has something of somebody else's
+                    (self.path / name).rmdir()
+
+
+def refuse_occupied(path: Path, *, fresh: bool) -> None:
+    """Raise UsageError where no run can be started, because of what is there already."""
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"--out {path} is a file.", "Name a directory that does not exist yet.")
+    if not path.is_dir() or all(item.name.startswith((_LOCK, _PART)) for item in path.iterdir()):
+        return
+    if fresh:
+        _refuse_no_run(path)
+    elif (path / _MARK).is_file():
+        raise UsageError(
+            f"there is a run in {path} already.",
+            "Add --resume to go on with it, --fresh to start anew, or name another --out.",
+        )
+    else:
+        raise UsageError(
+            f"--out {path} is not empty and no run of edgett's.", "Name a directory that does not exist yet."
+        )
 
 
 def new_path(model: str, target: str, parent: Path = Path("runs")) -> Path:
@@ -200,23 +227,44 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-@functools.cache
-def _codec() -> TypeAdapter[Trial]:
-    return TypeAdapter(Trial)
+def _refuse_no_run(path: Path) -> None:
+    """What --fresh must not take away."""
+    if not journal.ours(path / _JOURNAL):
+        try:
+            mine = "edgett" in json.loads((path / _MARK).read_text())["versions"]
+        except (OSError, ValueError, KeyError, TypeError):
+            mine = False
+        if not mine:
+            raise UsageError(
+                f"--out {path} is no run of edgett's: --fresh leaves it alone.",
+                "Name a run, or a directory that does not exist yet.",
+            )
+    if what := journal.foreign(path / _JOURNAL):
+        raise UsageError(f"{path / _JOURNAL} is {what}: --fresh leaves it alone.", "Move it elsewhere.")
+
+
+def _sync(path: Path) -> None:
+    """Have a file, or the names in a directory, on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL or not path.is_dir():  # some file systems cannot for directories
+            raise
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
 def _told(path: Path) -> Iterator[None]:
-    """Failures of the file system and of SQLite in the user's words."""
+    """Failures of the file system in the user's words."""
     try:
         yield
-    except sqlite3.DatabaseError as error:
-        raise ToolError(
-            f"the journal in {path} cannot be used: {error}.", "Free some disk space, or start a new run elsewhere."
-        ) from error
     except OSError as error:
         cure = {
             errno.ENOSPC: "Free some disk space and go on with --resume.",
+            errno.EDQUOT: "Free some disk space and go on with --resume.",
+            errno.EFBIG: "Allow larger files and go on with --resume.",
             errno.EACCES: "Choose a directory you may write to with --out.",
             errno.EROFS: "Choose a directory you may write to with --out.",
         }.get(error.errno or 0, "Choose another directory with --out.")

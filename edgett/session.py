@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
+import hashlib
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from importlib.metadata import version
@@ -15,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from edgett.errors import InputError, UsageError
 from edgett.inputs import Inputs
-from edgett.pipeline import Outcome
+from edgett.pipeline import Outcome, target_of
 from edgett.project import Job, settled
 from edgett.report import document
 from edgett.run import Run
@@ -24,22 +25,26 @@ _WHERE = ("jobs", "cluster")
 """Where a run is carried out may change while it goes on: the results do not."""
 
 _LIBRARIES = ("edgett", "tensorflow", "keras", "numpy", "t3f", "onnx", "tf2onnx", "onnxruntime", "ai-edge-litert")
+_DECISIVE = ("edgett", "tensorflow", "keras", "numpy")
+"""Whose versions change what fine-tuning comes to."""
+_DIGESTS = {"code": "edgett's code", "target": "the target's profile", "model": "the model", "data": "the data"}
+
+_ANEW = "Start anew there with --fresh, or keep both with another --out."
 
 
 @contextmanager
-def started(path: Path, job: Job, origins: Mapping[str, str]) -> Iterator[Run]:
-    """A new run, in which is written down what is asked and where each value came from.
+def started(path: Path, job: Job, origins: Mapping[str, str], *, fresh: bool = False) -> Iterator[Run]:
+    """A new run, in which is written down what is asked and where each value came from; `fresh` in an old one's place.
 
     Nothing of it is left when its input turns out unusable before the first trial.
     """
     values = TypeAdapter(Job).dump_python(job, mode="json")
-    run = Run.start(
-        path,
-        {
-            "options": {name: {"value": value, "from": origins.get(name, "caller")} for name, value in values.items()},
-            "versions": {name: version(name) for name in _LIBRARIES} | {"python": platform.python_version()},
-        },
-    )
+    asked = {
+        "options": {name: {"value": value, "from": origins.get(name, "caller")} for name, value in values.items()},
+        "versions": _versions(),
+        "digests": _ground(job),
+    }
+    run = Run.start(path, asked, fresh=fresh)
     try:
         yield run
     except (InputError, UsageError):
@@ -69,7 +74,7 @@ def _asked_job(path: Path, asked: Mapping[str, Any], given: Mapping[str, Any]) -
         values = {name: entry["value"] for name, entry in asked["options"].items()}
         job = TypeAdapter(Job).validate_python(values)
     except (KeyError, TypeError, ValidationError) as error:
-        raise UsageError(f"{path / 'run.json'} is not of this version of edgett.", "Start a new run.") from error
+        raise UsageError(f"{path / 'run.json'} is not of this version of edgett.", _ANEW) from error
     now = replace(job, **settled(given))
     pairs = {field.name: (getattr(job, field.name), getattr(now, field.name)) for field in fields(Job)}
     changed = [
@@ -78,10 +83,7 @@ def _asked_job(path: Path, asked: Mapping[str, Any], given: Mapping[str, Any]) -
         if old != new and name not in _WHERE
     ]
     if changed:
-        raise UsageError(
-            f"the run in {path} was asked for something else: {'; '.join(changed)}.",
-            "Start a new run with another --out.",
-        )
+        raise UsageError(f"the run in {path} was asked for something else: {'; '.join(changed)}.", _ANEW)
     return now
 
 
@@ -91,23 +93,42 @@ def _text(name: str, value: object) -> str:
     return str(value.value if isinstance(value, enum.Enum) else value)
 
 
-def identify(run: Run, inputs: Inputs) -> None:
-    """Write down which model, data and code a run is about; on a resumed run, refuse others.
-
-    Raises UsageError that names what changed.
-    """
+def refuse_other_ground(run: Run, job: Job) -> None:
+    """Raise UsageError where a run began with other code, other libraries or another profile; it says which."""
     asked = run.asked
-    now = dict(inputs.digests)
-    before = asked.get("digests", now)
-    changed = [name for name in now if before.get(name) != now[name]]
-    if asked.get("versions", {}).get("edgett") != version("edgett"):
-        changed.append("edgett's version")
+    before, now = asked.get("versions", {}), _versions()
+    changed = [f"{name} was {before.get(name)}, is {now[name]}" for name in _DECISIVE if before.get(name) != now[name]]
+    _refuse(run, changed + _others(asked.get("digests", {}), _ground(job)))
+
+
+def identify(run: Run, inputs: Inputs) -> None:
+    """Write down which model and data a run is about; on a resumed run, raise UsageError for others."""
+    asked = run.asked
+    known = asked.get("digests", {})
+    _refuse(run, _others(known, {name: value for name, value in inputs.digests.items() if name in known}))
+    run.write_json("run.json", asked | {"digests": {**known, **inputs.digests}})
+
+
+def _refuse(run: Run, changed: Sequence[str]) -> None:
     if changed:
-        raise UsageError(
-            f"the run in {run.path} cannot go on: {', '.join(changed)} changed since it began.",
-            "Start a new run with another --out.",
-        )
-    run.write_json("run.json", asked | {"digests": now})
+        raise UsageError(f"the run in {run.path} cannot go on: {'; '.join(changed)}.", _ANEW)
+
+
+def _others(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    return [f"{_DIGESTS[name]} changed since it began" for name in now if before.get(name) != now[name]]
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in _LIBRARIES} | {"python": platform.python_version()}
+
+
+def _ground(job: Job) -> dict[str, str]:
+    """Digests of what a run stands on before its model and data are loaded."""
+    code, root = hashlib.sha256(), Path(__file__).parent
+    for file in sorted(root.rglob("*.py")):
+        code.update(f"{file.relative_to(root).as_posix()}\0".encode() + file.read_bytes() + b"\0")
+    target = target_of(job).model_copy(update={"title": "", "sources": {}})  # which nothing is computed from
+    return {"code": code.hexdigest(), "target": hashlib.sha256(repr(target).encode()).hexdigest()}
 
 
 def finish(run: Run, outcome: Outcome) -> dict[str, Any]:

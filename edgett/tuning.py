@@ -7,6 +7,7 @@ import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,7 +77,7 @@ def promising(able: Sequence[Solution], job: Job, inputs: Inputs, meter: Meter) 
 
 def fine_tuned(chosen: Sequence[Solution], bench: Bench, run: Run, meter: Meter) -> tuple[Trial, ...]:
     """Step 6: the solutions' trials, in their order; those that the run's journal has are not trained again."""
-    from edgett.nn import finetune, workers
+    from edgett.nn import finetune
 
     _refuse_others(chosen, run)
     known = run.trials()
@@ -87,7 +88,7 @@ def fine_tuned(chosen: Sequence[Solution], bench: Bench, run: Run, meter: Meter)
         tuner = _tuner(chosen, bench, folder, meter)
         batches = finetune.batches(len(tuner.train), job.batch_size)
         course = Course(job.schedule, job.epochs, batches, job.seed, quality, bench.limits)
-        with workers.crew(tuner, min(_jobs(job), len(chosen)), folder) as crew:
+        with _crew(tuner, job, len(chosen), folder) as crew:
             trials = tune(chosen, course, crew, run, meter)
     if trials and all(trial.failure for trial in trials):
         raise ToolError(
@@ -130,9 +131,14 @@ def _frozen(chosen: Sequence[Solution], bench: Bench, meter: Meter) -> Parts | N
     return None if parts is not None and parts.random and wish is Trunk.AUTO else parts
 
 
-def _jobs(job: Job) -> int:
-    """How many processes train: as asked, or one a processor."""
-    return len(os.sched_getaffinity(0)) if job.jobs is None else job.jobs
+def _crew(tuner: Tuner, job: Job, most: int, folder: Path) -> AbstractContextManager[Crew]:
+    """Who trains: a cluster, or as many processes as asked, left to ourselves one a processor; `most` are of use."""
+    from edgett.nn import cluster, workers
+
+    if job.cluster is not None:
+        return cluster.crew(tuner, job.cluster)
+    jobs = len(os.sched_getaffinity(0)) if job.jobs is None else job.jobs
+    return workers.crew(tuner, min(jobs, most), folder)
 
 
 def tune(chosen: Sequence[Solution], course: Course, crew: Crew, run: Run, meter: Meter) -> tuple[Trial, ...]:

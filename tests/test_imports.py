@@ -15,9 +15,9 @@ import edgett
 ROOT = Path(edgett.__file__).parent
 LEVELS = (
     {"errors", "values", "quiet"},
-    {"space", "targets", "project", "run", "units", "tables"},
+    {"space", "targets", "project", "run", "journal", "units", "tables"},
     {"nn", "export", "firmware", "device", "report"},
-    {"pipeline", "survey", "release", "inputs", "session", "again", "api"},
+    {"pipeline", "survey", "tuning", "release", "inputs", "session", "again", "api"},
     {"cli"},
 )
 PACKAGES = {"nn", "export", "firmware", "device", "report", "space"}
@@ -30,6 +30,9 @@ WRAPPED = {
     "tf2onnx": {"export"},
     "onnxruntime": {"export", "device"},
     "ai_edge_litert": {"export", "device"},
+    "loky": {"nn"},
+    "cloudpickle": {"nn"},
+    "ray": {"nn"},
     "plotly": {"report"},
     "matplotlib": {"report"},
     "subprocess": {"device", "firmware"},
@@ -42,6 +45,9 @@ HEAVY = (
     "tf2onnx",
     "onnxruntime",
     "ai_edge_litert",
+    "loky",
+    "cloudpickle",
+    "ray",
     "plotly",
     "matplotlib",
     "jinja2",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -55,14 +56,39 @@ def test_leftovers_of_a_kill_are_no_obstacle(tmp_path: Path) -> None:
     (place / ".lock").write_text("")
     (place / ".part-x").mkdir()
     (place / ".part-x" / "half").write_text("half")
-    (place / "journal.sqlite").write_bytes(b"")
 
     with closing(Run.start(place, {})):
         assert not list(place.glob(".part-*"))
 
 
+def test_kill_before_the_journal_is_no_obstacle(tmp_path: Path) -> None:
+    Run.start(tmp_path / "run", {"digests": {"code": "1"}}).close()
+    (tmp_path / "run" / "journal.sqlite").unlink()
+
+    with closing(Run.resume(tmp_path / "run")) as run:
+        assert run.trials() == {}
+
+
+def test_journal_that_is_gone_is_not_made_anew_once_something_may_be_trained(tmp_path: Path) -> None:
+    with closing(Run.start(tmp_path / "run", {"digests": {"model": "1"}})) as run:
+        run.record(trial(1), b"one")
+    (tmp_path / "run" / "journal.sqlite").rename(tmp_path / "aside")
+
+    for _ in range(2):
+        with pytest.raises(ToolError, match=r"journal\.sqlite is missing\. Put a copy .* --fresh"):
+            Run.resume(tmp_path / "run")
+    (tmp_path / "aside").rename(tmp_path / "run" / "journal.sqlite")
+    with closing(Run.resume(tmp_path / "run")) as run:
+        assert run.weights(1) == b"one"
+
+
 @pytest.mark.parametrize(
-    ("names", "told"), [(["run.json"], "there is a run in .* already"), (["notes.txt"], "not empty and no run")]
+    ("names", "told"),
+    [
+        (["run.json"], "there is a run in .* already.*--resume.*--fresh"),
+        (["notes.txt"], "not empty and no run"),
+        (["journal.sqlite"], "not empty and no run"),
+    ],
 )
 def test_start_leaves_alone_what_is_there(tmp_path: Path, names: list[str], told: str) -> None:
     for name in names:
@@ -96,17 +122,99 @@ def test_resume_refuses_where_there_is_no_run(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_damage_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{", r"run\.json cannot be read: .*--fresh"),
+        ("[]", r"run\.json has schema None; this edgett reads schema 1\. .*--fresh"),
+        ('{"schema": 2}', r"run\.json has schema 2; this edgett reads schema 1\. .*version.*--fresh"),
+    ],
+)
+def test_damage_is_told(tmp_path: Path, text: str, told: str) -> None:
     Run.start(tmp_path / "run", {}).close()
-    (tmp_path / "run" / "run.json").write_text("{")
-    with closing(Run.resume(tmp_path / "run")) as run, pytest.raises(UsageError, match=r"run\.json cannot be read"):
-        _ = run.asked
-
-    for path in (tmp_path / "run").glob("journal*"):
-        path.write_bytes(b"no database " * 100)
+    (tmp_path / "run" / "run.json").write_text(text)
     for _ in range(2):  # the lock is let go
-        with pytest.raises(ToolError, match="not a database"):
+        with pytest.raises(UsageError, match=told):
             Run.resume(tmp_path / "run")
+
+
+def an_old_run(path: Path) -> None:
+    with closing(Run.start(path, {"versions": {"edgett": "0"}, "digests": {"model": "m"}, "outcome": {}})) as run:
+        run.record(trial(1), b"one")
+        for name in ("artifacts/recommended.tflite", "artifacts/samples.npz", "exports/solution-1.onnx", "check.json"):
+            run.write_json(name, {})
+
+
+def fresh(path: Path) -> Run:
+    return Run.start(path, {"versions": {"edgett": "1"}}, fresh=True)
+
+
+def test_fresh_one_takes_the_place_of_a_run_and_leaves_what_is_not_edgetts(tmp_path: Path) -> None:
+    an_old_run(tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "exports" / "board.bin").write_text("mine")
+
+    with closing(fresh(tmp_path)) as run:
+        assert run.trials() == {}
+        assert run.asked == {"schema": 1, "versions": {"edgett": "1"}}
+        names = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert names - {"journal.sqlite-wal", "journal.sqlite-shm"} == {
+        ".lock", "run.json", "journal.sqlite", "notes.txt", "exports/board.bin",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", ["run.json", "journal.sqlite"])
+def test_fresh_one_takes_the_place_of_a_damaged_run(tmp_path: Path, damage: str) -> None:
+    an_old_run(tmp_path)
+    (tmp_path / damage).write_text("{")
+    fresh(tmp_path).close()
+    Run.resume(tmp_path).close()
+
+
+def test_fresh_one_where_nothing_is(tmp_path: Path) -> None:
+    for path in (tmp_path / "none", tmp_path / "empty"):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        fresh(path).close()
+        assert (path / "run.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("notes.txt", "mine"),
+        ("run.json", "{}"),
+        ("run.json", '{"versions": {"other": "1"}}'),
+        ("run.json", '{"versions": null}'),
+        ("run.json", "[]"),
+        ("run.json", "{"),
+        ("journal.sqlite", "mine"),
+    ],
+)
+def test_fresh_one_refuses_a_directory_that_is_no_run(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UsageError, match="no run of edgett's: --fresh leaves it alone"):
+        fresh(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == text
+
+
+def test_fresh_one_refuses_a_file_a_foreign_database_and_a_run_under_way(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UsageError, match="is a file"):
+        fresh(tmp_path / "file")
+
+    an_old_run(tmp_path / "run")
+    with closing(Run.resume(tmp_path / "run")) as run:
+        with pytest.raises(UsageError, match="under way"):
+            fresh(tmp_path / "run")
+        assert run.weights(1) == b"one"
+
+    (tmp_path / "run" / "journal.sqlite").unlink()
+    with closing(sqlite3.connect(tmp_path / "run" / "journal.sqlite")) as sql:
+        sql.execute("CREATE TABLE songs (a)")
+    with pytest.raises(UsageError, match=r"songs.*--fresh leaves it alone"):
+        fresh(tmp_path / "run")
+    assert (tmp_path / "run" / "check.json").exists()
 
 
 def test_file_takes_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
@@ -152,7 +260,7 @@ def test_adopted_file_is_moved(tmp_path: Path) -> None:
 
 def test_discarded_run_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run.start(tmp_path / "run", {})
-    run.write_json("artifacts/x.json", {})
+    run.write_json("artifacts/x.keras", {})
     run.discard()
     assert not (tmp_path / "run").exists()
 

@@ -3,17 +3,41 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edgett.errors import EdgettError
 
+IMPATIENCE = 5.0
+"""Seconds in which a second Ctrl-C is no other one."""
+
 
 def main() -> None:
     """The console script."""
-    sys.exit(run(sys.argv[1:]))
+    signal.signal(signal.SIGINT, _CtrlC())
+    try:
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:  # outside of any command
+        code = 130
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said, and libraries that take leave would complain
+    sys.exit(code)
+
+
+class _CtrlC:
+    """Ctrl-C; more of them at once are the same wish, and must not break off the tidying up."""
+
+    def __init__(self) -> None:
+        self._heard = -IMPATIENCE
+
+    def __call__(self, *_: object) -> None:
+        now = time.monotonic()
+        if now - self._heard > IMPATIENCE:
+            self._heard = now
+            raise KeyboardInterrupt
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -96,9 +96,20 @@ def compress(
             "--jobs", "-j", min=0, help="Processes that fine-tune, a thread each. Default: one a processor. 0: none."
         ),
     ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Fine-tune on a Ray cluster: HOST:PORT or ray://HOST:PORT. Needs edgett[ray].",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random. Default 0.")] = None,
     custom_objects: options.CustomObjects = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start anew in --out, in the place of the run that is there.")
+    ] = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -116,6 +127,8 @@ def compress(
     edgett compress model.keras --data data.npz --target my-board.toml --out runs/first
 
     edgett compress --out runs/first --resume
+
+    edgett compress model.keras --data data.npz --target my-board.toml --out runs/first --fresh
     """
     given = {
         "model": model, "target": target, "data": data, "epochs": epochs, "max_drop": max_drop, "objective": objective,
@@ -123,17 +136,19 @@ def compress(
         "empty_tiles": empty_tiles, "rank_multiple": rank_multiple, "max_rank": max_rank, "estimate": estimate,
         "limit": _limit(limit), "share": share, "only_layer": only_layer or None, "skip_layer": skip_layer or None,
         "batch": batch, "batch_size": batch_size, "patience": patience, "learning_rate": learning_rate, "seed": seed,
-        "schedule": schedule, "trunk": trunk, "recover": recover, "jobs": jobs,
+        "schedule": schedule, "trunk": trunk, "recover": recover, "jobs": jobs, "cluster": cluster,
         "custom_objects": custom_objects,
     }  # fmt: skip
     screen = Screen(json=json, silent=quiet)
-    return _resumed(given, out, screen) if resume else _started(given, out, screen)
+    if fresh and resume:
+        raise UsageError("--fresh starts anew, --resume goes on: a run cannot do both.", "Leave one of them out.")
+    return _resumed(given, out, screen) if resume else _started(given, out, screen, fresh)
 
 
-def _started(given: dict[str, Any], out: Path | None, screen: Screen) -> int:
+def _started(given: dict[str, Any], out: Path | None, screen: Screen, fresh: bool) -> int:
     from edgett import pipeline, session
     from edgett.project import load_project, resolve
-    from edgett.run import new_path
+    from edgett.run import new_path, refuse_occupied
 
     project = load_project()
     job, origins = resolve(given, project)
@@ -141,9 +156,12 @@ def _started(given: dict[str, Any], out: Path | None, screen: Screen) -> int:
         screen.say(f"No model is named: this is the built-in {job.model}.")
     target = pipeline.target_of(job)
     path = out or new_path(job.title, target.name)
-    with session.started(path, job, origins) as run:
+    refuse_occupied(path, fresh=fresh)
+    # What is there goes only when its successor's input has turned out usable.
+    loaded = _loaded(job, screen) if fresh and path.exists() else None
+    with session.started(path, job, origins, fresh=fresh) as run:
         screen.say(f"run: {path}\ntarget: {target.name}, {target.title}")
-        return _carried_out(job, run, screen)
+        return _carried_out(job, run, screen, loaded)
 
 
 def _resumed(given: dict[str, Any], out: Path | None, screen: Screen) -> int:
@@ -155,19 +173,26 @@ def _resumed(given: dict[str, Any], out: Path | None, screen: Screen) -> int:
     with session.resumed(out, given) as (run, job, outcome):
         screen.say(f"run: {out}")
         if outcome is None:
+            session.refuse_other_ground(run, job)
             return _carried_out(job, run, screen)
     screen.show(outcome, terminal.compressed)
     return 0
 
 
-def _carried_out(job: Any, run: Any, screen: Screen) -> int:
-    from edgett import inputs, pipeline, session
+def _loaded(job: Any, screen: Screen) -> Any:
+    from edgett import inputs
+
+    with screen.stage("loading TensorFlow"):
+        import_module("edgett.nn")
+    return inputs.load(job, screen)
+
+
+def _carried_out(job: Any, run: Any, screen: Screen, loaded: Any = None) -> int:
+    from edgett import pipeline, session
     from edgett.report import terminal
 
     try:
-        with screen.stage("loading TensorFlow"):
-            import_module("edgett.nn")
-        loaded = inputs.load(job, screen)
+        loaded = loaded or _loaded(job, screen)
         session.identify(run, loaded)
         outcome = pipeline.compress(job, loaded, run, screen)
         document = session.finish(run, outcome)

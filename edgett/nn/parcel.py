@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -14,8 +17,9 @@ import keras
 import numpy as np
 
 from edgett.errors import ModelError
+from edgett.nn.assess import outputs
 from edgett.nn.data import Split
-from edgett.nn.finetune import Tuner, outputs
+from edgett.nn.finetune import Tuner
 from edgett.nn.layers import compilation, uncompiled
 from edgett.nn.quality import judge
 
@@ -52,8 +56,11 @@ class Parcel:
         return cls(content, {name: np.load(place, mmap_mode="r") for name, place in places.items()}, edgett)
 
 
-def pack(tuner: Tuner) -> Parcel:
-    """The tuner for another process. Raises ModelError when the model would not be the same there."""
+def pack(tuner: Tuner, code: bool = False) -> Parcel:
+    """The tuner for another process. Raises ModelError when the model would not be the same there.
+
+    `code` sends the user's own modules along, to a machine that does not have them.
+    """
     arrays = {
         f"{part}.{side}.{name}": array
         for part, split in (("train", tuner.train), ("validation", tuner.validation))
@@ -62,10 +69,13 @@ def pack(tuner: Tuner) -> Parcel:
     }
     model, packed_by = tuner.model, version("edgett")
     try:
-        with uncompiled(model):
+        with uncompiled(model), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of lambdas, which nobody unpacks but ourselves
             config = keras.saving.serialize_keras_object(model)
         compiled = _still(compilation(model)) if model.compiled else None
-        content = cloudpickle.dumps((config, _own(model), model.get_weights(), compiled, tuner.recipe))
+        own = _own(model)
+        with _sent_along([*own.values(), *keras.tree.flatten(compiled)] if code else []):
+            content = cloudpickle.dumps((config, own, model.get_weights(), compiled, tuner.recipe))
         few = Parcel(content, {name: array[:2] for name, array in arrays.items()}, packed_by)
         _check_twin(tuner, unpack(few))
     except Exception as error:
@@ -106,9 +116,25 @@ def _own(model: keras.Model) -> dict[str, Any]:
     if model.compiled:
         parts += [model.optimizer, *vars(model.optimizer).values()]
     named = [part if isinstance(part, FunctionType) else type(part) for part in parts]
-    return {
-        item.__name__: item for item in named if not item.__module__.startswith(("keras.", "tensorflow.", "builtins"))
-    }
+    mine = [item for item in named if not item.__module__.startswith(("keras.", "tensorflow.", "builtins"))]
+    return {name: item for item in mine for name in (item.__name__, keras.saving.get_registered_name(item))}
+
+
+@contextmanager
+def _sent_along(items: Iterable[Any]) -> Iterator[None]:
+    """While it lasts classes and functions are pickled with their code, unless they come from an installed package."""
+    kinds = [item.kind if isinstance(item, _Still) else item for item in items]
+    kinds = [item if isinstance(item, (type, FunctionType)) else type(item) for item in kinds]
+    roots = {kind.__module__.split(".")[0] for kind in kinds}
+    roots -= {"edgett", "__main__", *sys.stdlib_module_names, *packages_distributions()}
+    registered = [sys.modules[root] for root in sorted(roots & set(sys.modules))]
+    for module in registered:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        for module in registered:
+            cloudpickle.unregister_pickle_by_value(module)
 
 
 @dataclass(frozen=True)
@@ -118,9 +144,24 @@ class _Still:
     kind: Any
     settings: dict[str, Any]
 
+    def alive(self) -> Any:
+        return self.kind.from_config(self.settings)
+
+
+@dataclass(frozen=True)
+class _StillLoss(_Still):
+    """A loss by its attributes: left to itself it is pickled as its configuration, in which Huber has no delta."""
+
+    def alive(self) -> Any:
+        loss = self.kind.__new__(self.kind)
+        vars(loss).update(self.settings)
+        return loss
+
 
 def _still(compiled: Any) -> Any:
     def still(item: Any) -> Any:
+        if isinstance(item, keras.Loss):
+            return _StillLoss(type(item), dict(vars(item)))
         stateful = isinstance(item, (keras.Optimizer, keras.Metric))
         return _Still(type(item), item.get_config()) if stateful else item
 
@@ -128,7 +169,4 @@ def _still(compiled: Any) -> Any:
 
 
 def _alive(compiled: Any) -> Any:
-    def alive(item: Any) -> Any:
-        return item.kind.from_config(item.settings) if isinstance(item, _Still) else item
-
-    return keras.tree.map_structure(alive, compiled)
+    return keras.tree.map_structure(lambda item: item.alive() if isinstance(item, _Still) else item, compiled)

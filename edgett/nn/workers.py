@@ -7,15 +7,17 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, Protocol
 
 import loky
 import numpy as np
+import tensorflow as tf
 from loky.process_executor import BrokenProcessPool
 
 from edgett.errors import ToolError
@@ -37,7 +39,9 @@ class WorkerDied(ToolError):
 class Crew(Protocol):
     """Does `size` tasks at once. A future raises WorkerDied when its worker is gone, and another takes its place."""
 
-    size: int
+    @property
+    def size(self) -> int:
+        """How many tasks it does at once now."""
 
     def submit(self, task: Task) -> Future[Tuned]:
         """Have a task done; there must be fewer than `size` under way."""
@@ -56,7 +60,10 @@ class Here:
 
     def submit(self, task: Task) -> Future[Tuned]:
         done: Future[Tuned] = Future()
-        done.set_result(self._tuner.run(task, self._count))
+        try:
+            done.set_result(attempt(self._tuner, task, self._count))
+        except Exception as error:  # noqa: BLE001 - raised where the result is asked for, as with every crew
+            done.set_exception(error)
         return done
 
     def heard(self) -> int:
@@ -75,14 +82,18 @@ class Processes:
         self._counts = np.lib.format.open_memmap(folder / _COUNTS, "w+", np.int64, (size,))
         self._workers: list[Any] = [None] * size
         self._idle = list(range(size))
+        resource_tracker.ensure_running()  # else the first worker's start would, which makes it hear Ctrl-C again
 
     def submit(self, task: Task) -> Future[Tuned]:
         index = self._idle.pop()
         if self._workers[index] is None:
             log = self._folder / f"worker-{index}.log"
-            self._workers[index] = loky.ProcessPoolExecutor(1, None, env=THREADS, initializer=_begin, initargs=(log,))
+            self._workers[index] = loky.ProcessPoolExecutor(
+                1, None, env=THREADS, initializer=_begin, initargs=(log, os.getpid())
+            )
         given: Future[Tuned] = Future()
-        done = self._workers[index].submit(_work, self._folder, index, task)
+        with _deaf():
+            done = self._workers[index].submit(_work, self._folder, index, task)
         done.add_done_callback(lambda done: self._hand_over(index, done, given))
         return given
 
@@ -93,18 +104,34 @@ class Processes:
     def close(self) -> None:
         """Send everybody home, in the middle of their work if need be."""
         for worker in filter(None, self._workers):
+            # By our own hand: loky asks pgrep for children, which not every machine has and which Ctrl-C ends.
+            processes = list(worker._processes.values())
+            worker._processes.clear()
+            for process in processes:
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL)
+                process.join()
             worker.shutdown(wait=True, kill_workers=True)
 
     def _hand_over(self, index: int, done: Any, given: Future[Tuned]) -> None:
         error = done.exception()
         if isinstance(error, BrokenProcessPool):
             self._workers[index] = None
-            error = WorkerDied("its process died" + _last_words(self._folder / f"worker-{index}.log"))
+            killed = " (SIGKILL: by a user, or by the system for want of memory)" if "SIGKILL" in str(error) else ""
+            error = WorkerDied("its process died" + (killed or _last_words(self._folder / f"worker-{index}.log")))
         self._idle.append(index)
         if error is None:
             given.set_result(done.result())
         else:
             given.set_exception(error)
+
+
+def attempt(tuner: Tuner, task: Task, advance: Callable[[int], None]) -> Tuned:
+    """Do a task, wherever the tuner is. Raises WorkerDied when memory runs out: elsewhere there may be more."""
+    try:
+        return tuner.run(task, advance)
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+        raise WorkerDied("it ran out of memory") from error
 
 
 @contextmanager
@@ -121,10 +148,22 @@ def crew(tuner: Tuner, jobs: int, folder: Path) -> Iterator[Crew]:
         processes.close()
 
 
-def _begin(log: Path) -> None:
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """A process started inside does not hear Ctrl-C, of which it would die with a traceback; we hear it afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin(log: Path, parent: int) -> None:
     """In a worker, before its first task."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who started us
-    threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
+    if os.getppid() != parent:  # killed while we were loading
+        os._exit(1)
+    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
     sys.stdout.flush()
     with log.open("w") as file:
         for number in (1, 2):
@@ -145,7 +184,7 @@ def _work(folder: Path, index: int, task: Task) -> Tuned:
     def advance(batches: int) -> None:
         counts[index] += batches
 
-    return _tuner(folder).run(task, advance)
+    return attempt(_tuner(folder), task, advance)
 
 
 @cache

@@ -126,7 +126,7 @@ def test_run_records_options_with_their_origin_versions_and_digests(finished: Fi
     assert asked["options"]["grid"] == {"value": 8, "from": "default"}
     assert asked["options"]["flops"] == {"value": None, "from": "profile"}
     assert {"edgett", "tensorflow", "keras", "python"} <= set(asked["versions"])
-    assert set(asked["digests"]) == {"model", "data"}
+    assert set(asked["digests"]) == {"code", "target", "model", "data"}
 
 
 def test_first_lines_say_where_the_run_is_and_for_what(finished: Finished) -> None:

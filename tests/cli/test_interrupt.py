@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -15,11 +16,10 @@ from pathlib import Path
 import pytest
 
 from edgett.run import Run
+from tests.cli.living import PATIENCE, living, written
 from tests.conftest import EASY, Answer, Finished, Tiny
 
 Call = Callable[..., Answer]
-PATIENCE = 240
-"""Seconds; a loaded machine is slow, not wrong."""
 
 
 @contextmanager
@@ -84,6 +84,51 @@ def test_kill_then_interrupt_then_resume_equals_the_run_that_was_left_alone(
     assert done.document["picks"] == finished.document["picks"]
     for path in (finished.path / "artifacts").iterdir():
         assert path.read_bytes() == (run / "artifacts" / path.name).read_bytes(), path.name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("word", "rows", "seconds", "times"),
+    [
+        ("loading", 0, 0.7, 1),  # TensorFlow is being imported
+        ("fine-tuning", 0, 0.5, 1),  # the workers are loading it
+        ("fine-tuning", 0, 2.5, 2),
+        ("fine-tuning", 1, 0.2, 1),
+        ("fine-tuning", 1, 0.0, 3),
+        ("exporting", 0, 0.3, 2),
+    ],
+)
+def test_ctrl_c_ends_all_processes_without_noise(
+    tiny: Tiny, tmp_path: Path, word: str, rows: int, seconds: float, times: int
+) -> None:
+    """As a terminal sends it: to all processes of the group at once, however often and whatever they do."""
+    arguments = (*tiny.arguments, *EASY, "--jobs", "2", "--limit", "4", "--epochs", "9", "--out", "run")
+    if word == "exporting":
+        arguments += ("--limit", "1", "--epochs", "1")
+    with living(tmp_path, *arguments) as process:
+        assert process.wait_for(lambda: process.said(word) and len(written(process.run)) >= rows)
+        time.sleep(seconds)
+        for _ in range(times):
+            os.killpg(process.process.pid, signal.SIGINT)
+            time.sleep(0.1)
+        assert process.process.wait(PATIENCE) == 130
+        kept = len(written(process.run))
+        deadline = time.monotonic() + 10
+        while others := process.others():
+            assert time.monotonic() < deadline, others
+            time.sleep(0.1)
+    lines = process.log.read_text().splitlines()
+    told = ["error: interrupted; every finished trial is kept.", "Go on with: edgett compress --out run --resume"]
+    assert lines[-2:] == told
+    assert {line.split()[0] for line in lines[:-2]} <= {"run:", "target:", "loading", "exploring", "fine-tuning", word}
+    assert (tmp_path / "out").read_text() == ""
+    assert kept >= rows and not list(process.run.glob(".part-*"))
+
+
+def test_ctrl_c_before_any_command_says_nothing() -> None:
+    code = "import signal; from edgett import cli; cli.run = lambda _: signal.raise_signal(2); cli.main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 def test_interrupt_in_json_is_a_document(edgett: Call, monkeypatch: pytest.MonkeyPatch) -> None:
