@@ -180,6 +180,7 @@ def starting_rate(optimizer: keras.optimizers.Optimizer, recipe: Recipe) -> floa
     """
     if recipe.learning_rate is not None:
         return recipe.learning_rate
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of one that scales the loss
     rate = optimizer.get_config()["learning_rate"]
     if not isinstance(rate, float):
         return None

@@ -48,6 +48,9 @@ STEPS = 12
 SHARE = 0.5
 """The soft outputs' part of the loss."""
 
+LONGEST = 1 << 14
+"""Layers of more inputs keep their TT-SVD: the second moment of the inputs would take more than a gigabyte."""
+
 SMALLEST = 1e-6
 """Probabilities nearer to 0 or 1, and variances, count as this."""
 
@@ -261,7 +264,8 @@ class Guide:
         self._targets: dict[str, Target] = {}
 
     def cores(self, shapes: Mapping[str, TTShape]) -> dict[str, Cores]:
-        """For the layers of these paths, the TT-SVD of their weights fitted to their outputs."""
+        """For the layers of these paths, the TT-SVD of their weights fitted to their outputs, if not too large."""
+        shapes = {path: shape for path, shape in shapes.items() if shape.matrix[0] <= LONGEST}
         missing = [path for path in shapes if path not in self._targets]
         weights = kernels(self._model, missing)
         for path, seen in some_inputs(self._model, self._x, missing).items():

@@ -47,8 +47,7 @@ def workers():
     return dict(min_worker_port=first, max_worker_port=first + 99)
 
 
-head = dict(node_ip_address="127.0.0.2", ray_client_server_port=int(sys.argv[1]))
-cluster = Cluster(True, head_node_args=common | head | workers())
+cluster = Cluster(True, head_node_args=common | workers() | dict(node_ip_address="127.0.0.2"))
 print(cluster.address, flush=True)
 nodes = {}
 for line in sys.stdin:
@@ -69,9 +68,9 @@ SECOND, STRANGE = "127.0.0.3", "127.0.0.4"
 class Nodes:
     """A cluster in a process of its own; `tell("add IP")`, `tell("kill IP")`."""
 
-    def __init__(self, process: subprocess.Popen[str], client: int) -> None:
+    def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
-        self.address, self.client = self._answer(), f"ray://127.0.0.2:{client}"
+        self.address = self._answer()
 
     def tell(self, command: str) -> None:
         assert self._process.stdin
@@ -87,15 +86,14 @@ class Nodes:
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[Nodes]:
     folder = tempfile.mkdtemp(prefix="ray-")  # sockets lie in it, whose paths must be short
-    client = free_port()
     settings = {"RAY_TMPDIR": folder, "RAY_USAGE_STATS_ENABLED": "0"}
     settings |= {"RAY_health_check_period_ms": "500", "RAY_health_check_failure_threshold": "3"}
-    command = [sys.executable, "-c", NODES, str(client)]
+    command = [sys.executable, "-c", NODES]
     pipe = subprocess.PIPE
     with subprocess.Popen(
         command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True, env=os.environ | settings
     ) as process:
-        nodes = Nodes(process, client)
+        nodes = Nodes(process)
         nodes.tell(f"add {SECOND}")
         yield nodes
         process.communicate(timeout=SOON)
@@ -220,16 +218,6 @@ def test_a_node_with_another_edgett_is_refused_by_name(nodes: Nodes, tmp_path: P
             assert STRANGE in error.message and "99.5" in error.message and "pip install" in error.cure
     finally:
         nodes.tell(f"kill {STRANGE}")
-
-
-@needs_ray
-@pytest.mark.slow
-def test_a_client_from_outside_gets_the_same_and_nothing_is_printed(
-    nodes: Nodes, tmp_path: Path, reference: dict[int, Tuned], capfd: pytest.CaptureFixture[str]
-) -> None:
-    with cluster.crew(fragile_tuner(tmp_path / "fates"), nodes.client) as crew:
-        assert crew.submit(task(1)).result(SOON).weights == reference[1].weights
-    assert capfd.readouterr() == ("", "")
 
 
 @needs_ray

@@ -131,6 +131,7 @@ def test_the_average_of_the_weights_is_what_counts_where_the_optimiser_keeps_one
         (keras.optimizers.Adam(1e-2), 1e-2),
         (keras.optimizers.RMSprop(1e-4), 4e-4),
         (keras.optimizers.SGD(0.1), 0.1),
+        (keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(1e-3)), 4e-3),
         (keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, 10)), None),
     ],
 )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edgett.nn import recover
 from edgett.nn.decompose import Cores, rebuild, tt_svd
 from edgett.nn.quality import judge
-from edgett.nn.recover import Target, fitted, soft_loss, target
+from edgett.nn.recover import Guide, Target, fitted, soft_loss, target
 from edgett.space.shapes import tt_shape
 from edgett.values import TTShape
 
@@ -280,3 +280,31 @@ def test_half_precision_outputs_are_compared_in_single() -> None:
     found = pull("softmax", LOGITS, "classes")({"out": tf.constant(p, tf.float16)}, {"out": t})
     assert found.dtype == tf.float32
     assert float(found) == pytest.approx(divergence(p, t), rel=2e-2)
+
+
+class TestGuide:
+    def guide(self) -> tuple[keras.Model, Guide, Floats]:
+        keras.utils.set_random_seed(0)
+        x = keras.Input((24,), name="x")
+        hidden = keras.layers.Dense(12, name="fc")(keras.layers.Rescaling(0.5)(x))
+        model = keras.Model(x, keras.layers.Dense(3, activation="softmax", name="y")(hidden))
+        model.compile("adam", "sparse_categorical_crossentropy")
+        inputs = drawn(count=90)[1]
+        return model, Guide(model, judge(model, {"y": np.arange(90) % 3}), {"x": inputs}), inputs
+
+    def test_fits_each_layer_on_what_it_is_given(self) -> None:
+        model, guide, inputs = self.guide()
+        weight = np.asarray(model.get_layer("fc").kernel)
+        found = guide.cores({"fc": TWO})["fc"]
+        for core, other in zip(found, fitted(target(weight, inputs / 2), tt_svd(weight, TWO)), strict=True):
+            np.testing.assert_array_equal(core, other)
+
+    def test_a_layer_too_large_keeps_its_start(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(recover, "LONGEST", 23)
+        assert self.guide()[1].cores({"fc": TWO}) == {}
+
+    def test_teaches_the_outputs_of_the_dense_model(self) -> None:
+        model, guide, inputs = self.guide()
+        wanted = model.predict(inputs, verbose=0)
+        np.testing.assert_allclose(guide.teacher.outputs["y"], wanted, atol=1e-6)
+        assert float(guide.teacher.loss({"y": wanted}, {"y": wanted})) == pytest.approx(0, abs=1e-6)
