@@ -46,7 +46,7 @@ class Job:
     limit: int | None = 24
     schedule: Schedule = Schedule.FULL
     trunk: Trunk = Trunk.AUTO
-    recover: Recover = Recover.PLAIN
+    recover: Recover = Recover.DISTILL
     epochs: int = 3
     batch_size: int = 128
     patience: int | None = None

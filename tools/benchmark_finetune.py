@@ -23,7 +23,7 @@ from edgett.space import explore as space
 from edgett.survey import graphs, over_grid
 from edgett.targets import Baseline, constraints, load_target, override
 from edgett.tuning import Bench, fine_tuned
-from edgett.values import Schedule, Silent, Solution, Strategy, Trial
+from edgett.values import Recover, Schedule, Silent, Solution, Strategy, Trial
 
 ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 
@@ -40,7 +40,10 @@ def finetune(
     The plain loop has all processors. Its sums come in another order than those of one thread: so the results are
     compared with those of the same loop on one thread.
     """
-    job = Job("host", "example:lenet300", data, search=Strategy.GRID, limit=limit, epochs=epochs, max_drop=1.5)
+    job = Job(
+        "host", "example:lenet300", data, search=Strategy.GRID, limit=limit, epochs=epochs, max_drop=1.5,
+        recover=Recover.PLAIN,
+    )  # fmt: skip
     bench, chosen = _bench(job)
     if plain_threads:
         _plain(bench, chosen[:check])

@@ -85,8 +85,8 @@ def compress(
     recover: Annotated[
         Recover | None,
         typer.Option(
-            help="plain: fine-tune on the labels. distill: fit each layer to the dense one, then learn from the"
-            " baseline's outputs beside the labels.",
+            help="plain: fine-tune on the labels. distill: fit each layer to the dense one's outputs, then learn from"
+            " the baseline's outputs beside the labels. Default distill.",
             show_default=False,
         ),
     ] = None,

@@ -96,9 +96,14 @@ def pack_weights(model: keras.Model) -> bytes:
 
 
 def unpack_weights(model: keras.Model, content: bytes) -> None:
-    """Set the weights that were packed from a model with layers of these paths, perhaps only the last part of it."""
+    """Set the weights that were packed from a model with layers of these paths, perhaps only the last part of it.
+
+    Raises ValueError for weights of other layers.
+    """
     weights = _weights(model)
     with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+        if others := sorted(set(stored) - set(weights)):
+            raise ValueError(f"model {model.name!r} has no weights {', '.join(others)}")
         for name, array in stored.items():
             weights[name].assign(array)
 

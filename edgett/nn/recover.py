@@ -51,6 +51,9 @@ SHARE = 0.5
 LONGEST = 1 << 14
 """Layers of more inputs keep their TT-SVD: the second moment of the inputs would take more than a gigabyte."""
 
+LEAST_WORK = 64
+"""Products with the moment by a number of it, however low the ranks: moving it takes as long."""
+
 SMALLEST = 1e-6
 """Probabilities nearer to 0 or 1, and variances, count as this."""
 
@@ -264,8 +267,9 @@ class Guide:
         self._targets: dict[str, Target] = {}
 
     def cores(self, shapes: Mapping[str, TTShape]) -> dict[str, Cores]:
-        """For the layers of these paths, the TT-SVD of their weights fitted to their outputs, if not too large."""
-        shapes = {path: shape for path, shape in shapes.items() if shape.matrix[0] <= LONGEST}
+        """For the layers of these paths, the TT-SVD of their weights fitted to their outputs, where that pays."""
+        count = len(next(iter(self._x.values())))
+        shapes = {path: shape for path, shape in shapes.items() if _pays(shape, count)}
         missing = [path for path in shapes if path not in self._targets]
         weights = kernels(self._model, missing)
         for path, seen in some_inputs(self._model, self._x, missing).items():
@@ -279,6 +283,13 @@ class Guide:
 
     def _fitted(self, wanted: Target, shape: TTShape) -> Cores:
         return fitted(wanted, tt_svd(wanted.weight, shape))
+
+
+def _pays(shape: TTShape, count: int) -> bool:
+    """Whether a fit fits into memory, and takes less work than an epoch of training the layer on so many samples."""
+    inputs, outputs = shape.matrix
+    work = 2 * SWEEPS * shape.length * inputs**2 * max(max(shape.ranks) ** 2, LEAST_WORK)
+    return inputs <= LONGEST and work <= 6 * count * inputs * outputs
 
 
 def soft_loss(judge: Judge) -> Callable[[Mapping[str, Any], Mapping[str, Any]], Any]:

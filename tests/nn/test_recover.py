@@ -289,8 +289,8 @@ class TestGuide:
         hidden = keras.layers.Dense(12, name="fc")(keras.layers.Rescaling(0.5)(x))
         model = keras.Model(x, keras.layers.Dense(3, activation="softmax", name="y")(hidden))
         model.compile("adam", "sparse_categorical_crossentropy")
-        inputs = drawn(count=90)[1]
-        return model, Guide(model, judge(model, {"y": np.arange(90) % 3}), {"x": inputs}), inputs
+        inputs = drawn(count=600)[1]
+        return model, Guide(model, judge(model, {"y": np.arange(600) % 3}), {"x": inputs}), inputs
 
     def test_fits_each_layer_on_what_it_is_given(self) -> None:
         model, guide, inputs = self.guide()
@@ -299,8 +299,11 @@ class TestGuide:
         for core, other in zip(found, fitted(target(weight, inputs / 2), tt_svd(weight, TWO)), strict=True):
             np.testing.assert_array_equal(core, other)
 
-    def test_a_layer_too_large_keeps_its_start(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(recover, "LONGEST", 23)
+    @pytest.mark.parametrize(("constant", "value"), [("LONGEST", 23), ("LEAST_WORK", 1000)])
+    def test_where_it_does_not_pay_a_layer_keeps_its_start(
+        self, constant: str, value: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(recover, constant, value)
         assert self.guide()[1].cores({"fc": TWO}) == {}
 
     def test_teaches_the_outputs_of_the_dense_model(self) -> None:

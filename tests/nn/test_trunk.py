@@ -145,7 +145,8 @@ def samples(model: keras.Model, count: int = 7) -> dict[str, np.ndarray]:
 
 
 def outputs(model: keras.Model, x: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return by_output(model, model(feed(model, x), training=False))
+    made = by_output(model, model(feed(model, x), training=False))
+    return {name: np.asarray(tensor) for name, tensor in made.items()}
 
 
 def weighted(model: keras.Model) -> set[str]:
