@@ -15,6 +15,7 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from benchmark_finetune import finetune
 from numpy.typing import NDArray
 
 from edgett.space.shapes import count_solutions
@@ -24,6 +25,7 @@ from edgett.values import CostModel, Layer, TTShape
 sys.path.insert(0, str(Path(__file__).parent.parent))  # for the alternative, which lives in the tests
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
+app.command()(finetune)
 
 Floats = NDArray[np.floating]
 
