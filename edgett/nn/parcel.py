@@ -40,13 +40,11 @@ class Parcel:
 
     def save(self, folder: Path) -> None:
         """Write it where other processes of this machine can map the arrays instead of copying them."""
-        for index, array in enumerate(self.arrays.values()):
-            if not isinstance(array, np.memmap):
-                np.save(folder / f"{index}.npy", array, allow_pickle=False)
-        places = {
-            name: Path(str(array.filename)) if isinstance(array, np.memmap) else folder / f"{index}.npy"
-            for index, (name, array) in enumerate(self.arrays.items())
-        }
+        arrays = list(self.arrays.items())
+        places = {name: _mapped(array) or folder / f"{index}.npy" for index, (name, array) in enumerate(arrays)}
+        for name, array in arrays:
+            if _mapped(array) is None:
+                np.save(places[name], array, allow_pickle=False)
         (folder / _FILE).write_bytes(cloudpickle.dumps((self.content, places, self.edgett)))
 
     @classmethod
@@ -54,6 +52,14 @@ class Parcel:
         """What was saved there."""
         content, places, edgett = cloudpickle.loads((folder / _FILE).read_bytes())
         return cls(content, {name: np.load(place, mmap_mode="r") for name, place in places.items()}, edgett)
+
+
+def _mapped(array: np.ndarray) -> Path | None:
+    """The .npy file that an array is a map of, whole."""
+    if not isinstance(array, np.memmap) or array.filename is None:
+        return None
+    path = Path(str(array.filename))
+    return path if array.offset + array.nbytes == path.stat().st_size else None
 
 
 def pack(tuner: Tuner, code: bool = False) -> Parcel:

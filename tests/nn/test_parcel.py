@@ -238,6 +238,16 @@ def test_what_is_mapped_already_is_not_copied(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again, tuner.train.x["x"])
 
 
+def test_a_part_of_a_mapped_array_is_written(tmp_path: Path) -> None:
+    whole = np.lib.format.open_memmap(tmp_path / "whole.npy", "w+", np.float32, (6, 2))
+    whole[:] = np.arange(12).reshape(6, 2)
+    (tmp_path / "parcel").mkdir()
+    Parcel(b"", {"all": whole, "end": whole[4:], "every": whole[::2]}, "1").save(tmp_path / "parcel")
+    again = Parcel.load(tmp_path / "parcel").arrays
+    for name, array in {"all": whole, "end": whole[4:], "every": whole[::2]}.items():
+        np.testing.assert_array_equal(again[name], array)
+
+
 @pytest.mark.parametrize("layer", [Forgetful(3.0), Silent(3.0), L.Activation(lambda x: x / 2)])
 def test_a_model_that_would_be_another_is_refused_with_the_cure(layer: L.Layer) -> None:
     with pytest.raises(ModelError, match="'chain' cannot be sent to other processes") as caught:
