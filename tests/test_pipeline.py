@@ -12,11 +12,12 @@ import pytest
 import edgett
 from edgett import inputs
 from edgett.errors import CheckFailed, ModelError
-from edgett.pipeline import Outcome, promising
+from edgett.pipeline import Outcome
 from edgett.project import Job
 from edgett.report import document
 from edgett.space import explore as space
 from edgett.survey import graphs, survey
+from edgett.tuning import promising
 from edgett.values import Constraints, Objective, Silent, Strategy
 from tests.conftest import Tiny
 

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from edgett import inputs
-from edgett.pipeline import promising
 from edgett.project import Job
 from edgett.report import draw
 from edgett.report.picture import Axis, Hue, Mark, Panel, Picture, Points, Rules, Scale
@@ -27,6 +26,7 @@ from edgett.space import explore as space
 from edgett.space.error import Spectra, spectra
 from edgett.survey import graphs, survey
 from edgett.targets import Baseline, constraints, load_target
+from edgett.tuning import promising
 from edgett.values import Estimate, Silent, Solution, Strategy, TTShape
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
@@ -91,9 +91,8 @@ def _trials(job: Job, about: dict[str, Any], known: set[Any]) -> Iterator[dict[s
     explored = survey(loaded.model, fc_layers(loaded.model, Wish(job.share)), job, limits, graph, Silent())
     candidates = space.solutions(explored.candidates, graph)
     able = [item for item in candidates if all(h.holds is not False for h in choose.holdings(item, None, limits))]
-    tuner = finetune.Tuner(
-        loaded.model, loaded.data, loaded.judge, loaded.quality, finetune.Schedule(job.epochs, 128, job.seed)
-    )
+    recipe = finetune.Recipe(job.epochs, job.batch_size, job.seed, recover=job.recover)
+    tuner = finetune.Tuner(loaded.model, loaded.data.train, loaded.data.validation, loaded.judge, recipe)
     layers = [front.layer.name for front in explored.taken]
     weights = kernels(loaded.model, layers)
     measure = _measure(weights, _moments(loaded, layers), {name: spectra(weights[name], 64) for name in layers})
@@ -101,11 +100,14 @@ def _trials(job: Job, about: dict[str, Any], known: set[Any]) -> Iterator[dict[s
         row = about | {"solution": solution.number, "epochs": job.epochs}
         if _key(row) in known:
             continue
-        trial, _ = tuner.run(solution, lambda units: None)
+        tuned = tuner.run(finetune.Task(solution, job.epochs), lambda units: None)
         costs = {"params": solution.cost.params, "flops": solution.cost.flops}
         dense_costs = {"dense_params": dense.cost.params, "dense_flops": dense.cost.flops}
         shapes = {name: str(shape) for name, shape in solution.shapes.items()}
-        accuracy = {"baseline": loaded.quality.scores[0].value, "drop": trial.drop}
+        accuracy = {
+            "baseline": loaded.quality.scores[0].value,
+            "drop": np.inf if tuned.failure else tuned.quality.drop_from(loaded.quality),
+        }
         yield row | costs | dense_costs | accuracy | measure(solution) | {"shapes": shapes}
 
 
