@@ -40,6 +40,7 @@ class Shortened:
 
     epochs: int
     batch_size: int
+    images: int
 
 
 TABLE2 = (
@@ -82,7 +83,7 @@ TABLE2 = (
         {"highest accuracy": Reached(62.5, 25.0, 3.33), "lowest memory and FLOPs": Reached(99.9, 99.1, -0.55)},
     ),
 )  # fmt: skip
-SHORTENED = {"alexnet": Shortened(12, 128), "vgg16": Shortened(4, 64)}
+SHORTENED = {"alexnet": Shortened(12, 128, 45_000), "vgg16": Shortened(4, 64, 20_000)}
 LIMIT, EPOCHS = 24, 3
 
 
@@ -122,8 +123,8 @@ def _measured(row: Row, files: dict[str, str], work: Path, say: Callable[[str], 
         assert data is not None
         model = _baseline(row.example, data, short, work)
         say(
-            f"  shortened: {short.epochs} epochs of training (the paper: 100) in batches of {short.batch_size}, then"
-            f" the trunk frozen, {LIMIT} candidates by successive halving"
+            f"  shortened: {short.epochs} epochs of training on {short.images:,} images (the paper: 100 on all), then the"
+            f" trunk frozen, {LIMIT} candidates by successive halving"
         )
     out = work / row.example
     options = {
@@ -223,7 +224,7 @@ def _baseline(name: str, data: str, short: Shortened, work: Path) -> Path:
     keras.utils.set_random_seed(0)
     example = zoo.example(name)
     model = example.build()
-    train = load_data(data, model, 0).train
+    train = load_data(data, model, 0).train.take(slice(short.images))
     steps = short.epochs * math.ceil(len(train) / short.batch_size)
     rate = keras.optimizers.schedules.CosineDecay(float(model.optimizer.learning_rate), steps)
     model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
