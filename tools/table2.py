@@ -123,8 +123,8 @@ def _measured(row: Row, files: dict[str, str], work: Path, say: Callable[[str], 
         assert data is not None
         model = _baseline(row.example, data, short, work)
         say(
-            f"  shortened: {short.epochs} epochs of training on {short.images:,} images (the paper: 100 on all), then the"
-            f" trunk frozen, {LIMIT} candidates by successive halving"
+            f"  shortened: {short.epochs} epochs of training on {short.images:,} images (the paper: 100 on all), then"
+            f" the trunk frozen, {LIMIT} candidates by successive halving"
         )
     out = work / row.example
     options = {
