@@ -153,7 +153,7 @@ def tune(chosen: Sequence[Solution], course: Course, crew: Crew, run: Run, meter
         going = choose.promoted(early, limits)
         while going:
             with meter.stage(f"fine-tuning {len(going)} on", len(going) * course.batches * (epochs - 1)) as advance:
-                _Desk(course, crew, run, advance).train(going, epochs)
+                _Desk(course, crew, run, advance).train(going, epochs, since=1)
             going = choose.contenders(early, _trials(chosen, run), limits)
     return _trials(chosen, run)
 
@@ -184,8 +184,8 @@ class _Desk:
     run: Run
     advance: Callable[[int], None]
 
-    def train(self, solutions: Sequence[Solution], until: int) -> tuple[Trial, ...]:
-        """The solutions' trials after `until` epochs, or fewer where no more were of use."""
+    def train(self, solutions: Sequence[Solution], until: int, since: int = 0) -> tuple[Trial, ...]:
+        """The solutions' trials after `until` epochs (`since` of them are over), or fewer if no more were of use."""
         from edgett.nn.finetune import Task
 
         known, tasks = self.run.trials(until), []
@@ -195,7 +195,7 @@ class _Desk:
                 state = self.run.state(solution.number) if trial else None
                 tasks.append(Task(solution, until, trial.epochs if trial else 0, state))
             else:
-                self.advance((until - (trial.epochs if until > 1 else 0)) * self.course.batches)
+                self.advance((until - since) * self.course.batches)
         for task, tuned in self._done(tasks):
             self.run.record(self._trial(task, tuned, known), tuned.weights, tuned.state)
         return _trials(solutions, self.run, until)

@@ -200,6 +200,7 @@ def test_progress_ends_at_the_work_there_was(run: Run) -> None:
         def advance(self, units: int) -> None:
             self.done += units
 
+    tune(SOLUTIONS[:5], course(), Scripted(), run, Silent())
     meter = Watched()
     tune(SOLUTIONS, course(), Counting(size=20), run, meter)
     assert meter.total == COUNT * EPOCHS * BATCHES
