@@ -69,7 +69,7 @@ def compress(
     schedule: Annotated[
         Schedule | None,
         typer.Option(
-            help="full: every candidate for all epochs (the paper's). halving: after early epochs only those that may"
+            help="full: every candidate for all epochs (the paper's). halving: after the first epoch only those that may"
             " be picked. Default full.",
             show_default=False,
         ),
@@ -93,7 +93,10 @@ def compress(
     jobs: Annotated[
         int | None,
         typer.Option(
-            "--jobs", "-j", min=0, help="Processes that fine-tune, a thread each. Default: one a processor. 0: none."
+            "--jobs",
+            "-j",
+            min=0,
+            help="Processes that fine-tune, a thread each. Default: one a processor. 0: this one only.",
         ),
     ] = None,
     cluster: Annotated[
