@@ -69,8 +69,8 @@ def compress(
     schedule: Annotated[
         Schedule | None,
         typer.Option(
-            help="full: every candidate for all epochs (the paper's). halving: after the first epoch only those that may"
-            " be picked. Default full.",
+            help="full: every candidate for all epochs (the paper's). halving: after the first epoch only those that"
+            " may be picked. Default full.",
             show_default=False,
         ),
     ] = None,
@@ -96,7 +96,7 @@ def compress(
             "--jobs",
             "-j",
             min=0,
-            help="Processes that fine-tune, a thread each. Default: one a processor. 0: this one only.",
+            help="Processes that fine-tune, a thread each. Default: one a processor. 0: this one.",
         ),
     ] = None,
     cluster: Annotated[

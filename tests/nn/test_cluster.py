@@ -247,6 +247,7 @@ def refused(address: str, folder: Path) -> ToolError:
 
 
 @needs_ray
+@pytest.mark.slow
 def test_nobody_listens_there(tmp_path: Path) -> None:
     assert "refused" in refused(f"127.0.0.2:{free_port()}", tmp_path).message
 
@@ -265,6 +266,7 @@ def test_somebody_listens_and_never_answers(tmp_path: Path, monkeypatch: pytest.
 
 
 @needs_ray
+@pytest.mark.slow
 @pytest.mark.parametrize("address", ["here", "http://127.0.0.2:80", "127.0.0.2", "ray://", ""])
 def test_what_is_no_address(tmp_path: Path, address: str) -> None:
     with pytest.raises(UsageError, match="is no address"), cluster.crew(fragile_tuner(tmp_path), address):
