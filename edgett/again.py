@@ -31,8 +31,13 @@ def export(path: Path, number: int | None, suffixes: Sequence[str], folder: Path
     with _finished(path) as (run, job, outcome):
         if number is None:
             number = _recommended(path, outcome)
-        weights = run.weights(number)
-        model = replace(_model(run, job, BASELINE), run.trials()[number].solution.shapes)
+        weights, trial = run.weights(number), run.trials()[number]
+        if trial.failure is not None:
+            raise UsageError(
+                f"solution {number} has no weights, for its trial failed: {trial.failure}.",
+                "Name another one with --solution.",
+            )
+        model = replace(_model(run, job, BASELINE), trial.solution.shapes)
         unpack_weights(model, weights)
         folder.mkdir(parents=True, exist_ok=True)
         paths = write(model, batch, folder / f"solution-{number}", suffixes)

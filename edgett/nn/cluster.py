@@ -235,8 +235,7 @@ def _probe(address: str) -> None:
 def _unreachable(address: str, reason: object) -> EdgettError:
     return ToolError(
         f"the Ray cluster at {address} cannot be reached: {_line(reason)}.",
-        "See that it runs (ray status); 'ray start --head' prints its address. From a machine that is not one of its"
-        " nodes give ray://HOST:10001.",
+        "See that it runs (ray status); 'ray start --head' prints its address.",
     )
 
 

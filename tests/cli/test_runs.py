@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from edgett.run import Run
 from tests.conftest import Answer, Finished
 
 Call = Callable[..., Answer]
@@ -61,6 +65,19 @@ def test_export_refuses(edgett: Call, copy: Path, arguments: tuple[str, ...], to
 
     assert answer.code == 2
     assert told in answer.document["error"]["message"]
+
+
+def test_export_of_a_trial_that_failed_says_why(edgett: Call, copy: Path, finished: Finished) -> None:
+    number = finished.document["trials"][0]["solution"]
+    with closing(Run.resume(copy)) as run:
+        failed = replace(run.trials()[number], drop=math.inf, failure="its loss became nan in epoch 1")
+        run.record(failed, b"")
+
+    answer = edgett("export", copy, "--solution", number)
+
+    assert answer.code == 2
+    assert f"solution {number} has no weights, for its trial failed: its loss became nan in epoch 1." in answer.err
+    assert "--solution" in answer.err
 
 
 def test_a_run_that_is_not_finished_is_refused_with_the_way_on(edgett: Call, copy: Path) -> None:
