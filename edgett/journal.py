@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from edgett.errors import ToolError, UsageError
 from edgett.values import Trial
 
-SCHEMA = 2
+SCHEMA = 3
 _OURS = 0x65646774
 """The application id: "edgt"."""
 _COLUMNS = ("number", "epochs", "trial", "weights", "state")
@@ -28,7 +28,7 @@ BEGIN IMMEDIATE;
 PRAGMA application_id = {_OURS};
 PRAGMA user_version = {SCHEMA};
 CREATE TABLE trials (
-    number INTEGER, epochs INTEGER, trial TEXT NOT NULL, weights BLOB NOT NULL, state BLOB,
+    number INTEGER, epochs REAL, trial TEXT NOT NULL, weights BLOB NOT NULL, state BLOB,
     PRIMARY KEY (number, epochs)
 );
 COMMIT;
@@ -83,7 +83,7 @@ class Journal:
             earlier = "UPDATE trials SET weights = x'', state = NULL WHERE number = ? AND epochs < ?"
             self._sql.execute(earlier, (number, epochs))
 
-    def trials(self, epochs: int | None = None) -> dict[int, Trial]:
+    def trials(self, epochs: float | None = None) -> dict[int, Trial]:
         """Every trial committed, by the number of its solution; as it was after so many epochs at most, if given."""
         with _told(self._path):
             rows = self._sql.execute("SELECT number, epochs, trial FROM trials ORDER BY number, epochs").fetchall()

@@ -128,7 +128,7 @@ class Run:
         """Commit a trial and its weights together; with the state from which it can go on, if epochs are left."""
         self._open.record(trial, weights, state)
 
-    def trials(self, epochs: int | None = None) -> dict[int, Trial]:
+    def trials(self, epochs: float | None = None) -> dict[int, Trial]:
         """Every trial committed, by the number of its solution; as it was after so many epochs at most, if given."""
         return self._open.trials(epochs)
 

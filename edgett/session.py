@@ -22,7 +22,7 @@ from edgett.report import document
 from edgett.run import Run
 
 _WHERE = ("jobs", "cluster")
-"""Where a run is carried out may change while it goes on: the results do not."""
+"""Where a run is carried out may change while it goes on: the results do not, but for those of `jobs` 0."""
 
 _LIBRARIES = ("edgett", "tensorflow", "keras", "numpy", "t3f", "onnx", "tf2onnx", "onnxruntime", "ai-edge-litert")
 _DECISIVE = ("edgett", "tensorflow", "keras", "numpy")
@@ -77,10 +77,11 @@ def _asked_job(path: Path, asked: Mapping[str, Any], given: Mapping[str, Any]) -
         raise UsageError(f"{path / 'run.json'} is not of this version of edgett.", _ANEW) from error
     now = replace(job, **settled(given))
     pairs = {field.name: (getattr(job, field.name), getattr(now, field.name)) for field in fields(Job)}
+    same = _WHERE if (job.jobs == 0) == (now.jobs == 0) else ()
     changed = [
         f"{name} was {_text(name, old)}, now {_text(name, new)}"
         for name, (old, new) in pairs.items()
-        if old != new and name not in _WHERE
+        if old != new and name not in same
     ]
     if changed:
         raise UsageError(f"the run in {path} was asked for something else: {'; '.join(changed)}.", _ANEW)
@@ -88,6 +89,8 @@ def _asked_job(path: Path, asked: Mapping[str, Any], given: Mapping[str, Any]) -
 
 
 def _text(name: str, value: object) -> str:
+    if name == "jobs" and value == 0:
+        return "0 (all threads of one process, whose digits are others)"
     if value is None:
         return "all" if name == "limit" else "not set"
     return str(value.value if isinstance(value, enum.Enum) else value)

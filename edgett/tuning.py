@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -32,9 +32,11 @@ SHORTLIST = 8
 ATTEMPTS = 2
 """Workers that a task may outlive."""
 
+FIRST_LOOK, SHORTEST_LOOK = 0.3, 128
+"""The part of an epoch after which halving judges for the first time; the batches that it takes at least."""
+
 MOMENT = 0.2
 """Seconds between two looks at how far the workers have come."""
-
 
 WORTH_FREEZING = 1 / 3
 """The share of the FLOPs from which on `auto` freezes a trunk: training it is most of the time then."""
@@ -61,6 +63,21 @@ class Course:
     baseline: Quality
     limits: Constraints
 
+    @property
+    def rungs(self) -> tuple[float, ...]:
+        """The epochs after which trials are judged, and after the last of which they end.
+
+        For halving thirds of thirds, the shortest a part of an epoch, or one where it is short.
+        """
+        if self.schedule is Schedule.FULL:
+            return (self.epochs,)
+        look = min(self.batches, max(SHORTEST_LOOK, round(FIRST_LOOK * self.batches))) / self.batches
+        rungs, epochs = {1, look}, self.epochs
+        while epochs > 1:
+            rungs.add(epochs)
+            epochs = round(epochs / 3)
+        return tuple(sorted(rungs))
+
 
 def promising(able: Sequence[Solution], job: Job, inputs: Inputs, meter: Meter) -> tuple[Solution, ...]:
     """Whom to fine-tune: spread out; where a loss is expected, by what the layers lose on inputs of theirs."""
@@ -82,7 +99,7 @@ def fine_tuned(chosen: Sequence[Solution], bench: Bench, run: Run, meter: Meter)
     _refuse_others(chosen, run)
     known = run.trials()
     if all(solution.number in known and known[solution.number].complete for solution in chosen):
-        return _trials(chosen, run)
+        return tuple(known[solution.number] for solution in chosen)
     job, quality = bench.job, bench.inputs.quality
     with run.staging() as folder:
         tuner = _tuner(chosen, bench, folder, meter)
@@ -142,25 +159,18 @@ def _crew(tuner: Tuner, job: Job, most: int, folder: Path) -> AbstractContextMan
 
 
 def tune(chosen: Sequence[Solution], course: Course, crew: Crew, run: Run, meter: Meter) -> tuple[Trial, ...]:
-    """Have a crew train what the run's journal does not have yet; the solutions' trials, in their order."""
-    epochs, limits = course.epochs, course.limits
-    halving = course.schedule is Schedule.HALVING
-    work = len(chosen) * course.batches * (1 if halving else epochs)
-    with meter.stage(f"fine-tuning {len(chosen)} solutions", work) as advance:
-        desk = _Desk(course, crew, run, advance)
-        early = desk.train(chosen, 1 if halving else epochs)
-    if halving and epochs > 1:
-        going = choose.promoted(early, limits)
-        while going:
-            with meter.stage(f"fine-tuning {len(going)} on", len(going) * course.batches * (epochs - 1)) as advance:
-                _Desk(course, crew, run, advance).train(going, epochs, since=1)
-            going = choose.contenders(early, _trials(chosen, run), limits)
-    return _trials(chosen, run)
+    """Have a crew train what the run's journal does not have yet; the solutions' trials, in their order.
 
-
-def _trials(chosen: Sequence[Solution], run: Run, epochs: int | None = None) -> tuple[Trial, ...]:
-    trials = run.trials(epochs)
-    return tuple(trials[solution.number] for solution in chosen)
+    Who goes on is decided by what was known when it was first decided, whatever else the journal has by now.
+    """
+    desk, rungs = _Desk(course, crew, run, meter), course.rungs
+    paths = {trial.solution.number: [trial] for trial in desk.train([(solution, 0) for solution in chosen])}
+    going = choose.promoted([path[0] for path in paths.values()], course.limits) if len(rungs) > 1 else []
+    while going:
+        for trial in desk.train([(solution, len(paths[solution.number])) for solution in going]):
+            paths[trial.solution.number].append(trial)
+        going = choose.contenders(list(paths.values()), course.limits)
+    return tuple(paths[solution.number][-1] for solution in chosen)
 
 
 def _refuse_others(chosen: Sequence[Solution], run: Run) -> None:
@@ -177,43 +187,55 @@ def _refuse_others(chosen: Sequence[Solution], run: Run) -> None:
 
 @dataclass(frozen=True)
 class _Desk:
-    """Hands out the work and writes down what comes back. `advance` hears of batches."""
+    """Hands out the work and writes down what comes back."""
 
     course: Course
     crew: Crew
     run: Run
-    advance: Callable[[int], None]
+    meter: Meter
 
-    def train(self, solutions: Sequence[Solution], until: int, since: int = 0) -> tuple[Trial, ...]:
-        """The solutions' trials after `until` epochs (`since` of them are over), or fewer if no more were of use."""
+    def train(self, goals: Sequence[tuple[Solution, int]]) -> list[Trial]:
+        """The trials of solutions after the rungs of these numbers, or earlier if no more was of use."""
         from edgett.nn.finetune import Task
 
-        known, tasks = self.run.trials(until), []
-        for solution in solutions:
-            trial = known.get(solution.number)
+        rungs = self.course.rungs
+        known = {rung: self.run.trials(rungs[rung]) for _, rung in goals}
+        tasks, before, over, total = [], dict[int, Trial](), 0, 0
+        for solution, rung in goals:
+            trial, until = known[rung].get(solution.number), rungs[rung]
+            batches = round((until - (rungs[rung - 1] if rung else 0)) * self.course.batches)
+            total += batches
             if trial is None or not (trial.complete or trial.epochs == until):
+                if trial is not None:
+                    before[solution.number] = trial
                 state = self.run.state(solution.number) if trial else None
                 tasks.append(Task(solution, until, trial.epochs if trial else 0, state))
             else:
-                self.advance((until - since) * self.course.batches)
-        for task, tuned in self._done(tasks):
-            self.run.record(self._trial(task, tuned, known), tuned.weights, tuned.state)
-        return _trials(solutions, self.run, until)
+                over += batches
+        going_on = any(rung for _, rung in goals)
+        with self.meter.stage(f"fine-tuning {len(goals)} {'on' if going_on else 'solutions'}", total) as advance:
+            advance(over)
+            for task, tuned in self._done(tasks, advance):
+                trial = self._trial(task, tuned, before.get(task.solution.number))
+                self.run.record(trial, tuned.weights, tuned.state)
+        after = {rung: self.run.trials(rungs[rung]) for rung in known}
+        return [after[rung][solution.number] for solution, rung in goals]
 
-    def _done(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, Tuned]]:
+    def _done(self, tasks: Sequence[Task], advance: Callable[[int], None]) -> Iterator[tuple[Task, Tuned]]:
         """The tasks as they are done, the most promising begun first."""
         from edgett.nn.finetune import Tuned
         from edgett.nn.workers import WorkerDied
 
-        waiting = deque(sorted(tasks, key=lambda task: task.solution.loss or 0.0))
+        waiting = sorted(tasks, key=lambda task: task.solution.loss or 0.0)
         deaths: Counter[int] = Counter()
         underway: dict[Future[Tuned], Task] = {}
         while waiting or underway:
             while waiting and len(underway) < self.crew.size:
-                task = waiting.popleft()
+                task = self.crew.first(waiting)
+                waiting.remove(task)
                 underway[self.crew.submit(task)] = task
             done = wait(underway, MOMENT, FIRST_COMPLETED).done
-            self.advance(self.crew.heard())
+            advance(self.crew.heard())
             for future in done:
                 task = underway.pop(future)
                 try:
@@ -226,18 +248,20 @@ class _Desk:
                     else:
                         yield task, Tuned(Quality(()), (), 0.0, failure=f"{death.message} ({ATTEMPTS} times)")
 
-    def _trial(self, task: Task, tuned: Tuned, known: Mapping[int, Trial]) -> Trial:
-        before = known.get(task.solution.number)
+    def _trial(self, task: Task, tuned: Tuned, before: Trial | None) -> Trial:
+        losses, told = (before.losses if before else ()), tuned.losses
+        if losses and told and not float(task.epochs).is_integer():
+            losses, told = losses[:-1], (losses[-1] + told[0], *told[1:])
         # A worker that died tells no losses; the trial's end must not take the place of what the journal has.
-        ran = len(tuned.losses) or min(task.epochs, 1)
+        ran = len(tuned.losses) or min(math.ceil(task.epochs), 1)
         return Trial(
             task.solution,
             tuned.quality,
             tuned.quality.drop_from(self.course.baseline) if tuned.failure is None else math.inf,
-            task.epochs + ran,
+            min(math.floor(task.epochs) + ran, task.until),
             self.course.seed,
             tuned.seconds + (before.seconds if before else 0.0),
-            (before.losses if before else ()) + tuned.losses,
+            losses + told,
             tuned.state is None,
             tuned.failure,
         )

@@ -239,7 +239,7 @@ class Trial:
     solution: Solution
     quality: Quality
     drop: float
-    epochs: int
+    epochs: int | float
     seed: int
     seconds: float
     losses: tuple[float, ...] = ()

@@ -32,7 +32,7 @@ def test_compress_with_a_model_and_arrays_equals_the_command_line(
 
     outcome = edgett.compress(
         keras.models.load_model(tiny.model), tiny.arrays(), target="cortex-a53", out=tmp_path / "run",
-        ranks="2:6", limit=2, epochs=1, batch_size=64, max_drop=100.0, model_bytes="100 %",
+        ranks="2:6", limit=2, epochs=1, batch_size=64, max_drop=100.0, model_bytes="100 %", jobs=0,
     )  # fmt: skip
 
     assert isinstance(outcome, edgett.Outcome)

@@ -132,7 +132,7 @@ def of_an_older_edgett(path: Path) -> None:
 def of_a_newer_edgett(path: Path) -> None:
     committed(path)
     with closing(sqlite3.connect(path)) as sql:
-        sql.executescript("PRAGMA user_version = 3")
+        sql.executescript(f"PRAGMA user_version = {SCHEMA + 1}")
 
 
 def with_other_columns(path: Path) -> None:
@@ -153,8 +153,18 @@ def with_other_columns(path: Path) -> None:
         (garbage_inside, ToolError, "is damaged|malformed", "left as it is.*--fresh"),
         (of_another_program, UsageError, "another program .application id 0x47504b47", "Move it elsewhere"),
         (of_an_unmarked_program, UsageError, r"another program .tables: bands, songs", "Move it elsewhere"),
-        (of_an_older_edgett, UsageError, "schema 0, of an older edgett; this one reads schema 2", "version.*--fresh"),
-        (of_a_newer_edgett, UsageError, "schema 3, of a newer edgett; this one reads schema 2", "version.*--fresh"),
+        (
+            of_an_older_edgett,
+            UsageError,
+            f"schema 0, of an older edgett; this one reads schema {SCHEMA}",
+            "version.*--fresh",
+        ),
+        (
+            of_a_newer_edgett,
+            UsageError,
+            f"schema {SCHEMA + 1}, of a newer edgett; this one reads schema {SCHEMA}",
+            "version.*--fresh",
+        ),
         (with_other_columns, UsageError, "columns number, epochs, trial, weights, not", "--fresh"),
     ],
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import replace
@@ -40,10 +40,15 @@ SOLUTIONS = tuple(map(solution, range(COUNT)))
 class Scripted:
     """Answers from a formula, in an order of its own; `dies` counts how often each number's worker still dies."""
 
-    def __init__(self, size: int = 3, seed: int = 0, dies: Mapping[int, int] | None = None) -> None:
-        self.size, self.done = size, list[Task]()
+    def __init__(
+        self, size: int = 3, seed: int = 0, dies: Mapping[int, int] | None = None, epochs: int = EPOCHS
+    ) -> None:
+        self.size, self.done, self._epochs = size, list[Task](), epochs
         self._random, self._dies = np.random.default_rng(seed), dict(dies or {})
         self._held: list[tuple[Task, Future[Tuned]]] = []
+
+    def first(self, waiting: Sequence[Task]) -> Task:
+        return waiting[0]
 
     def submit(self, task: Task) -> Future[Tuned]:
         future: Future[Tuned] = Future()
@@ -65,21 +70,22 @@ class Scripted:
             future.set_exception(WorkerDied("its process died (killed)"))
             return
         assert (task.state is None) == (task.epochs == 0)
-        assert task.state in (None, f"{number} after {task.epochs}".encode())
+        assert task.state in (None, f"{number} after {float(task.epochs)}".encode())
         self.done.append(task)
-        future.set_result(tuned(task))
+        future.set_result(tuned(task, self._epochs))
 
 
-def tuned(task: Task) -> Tuned:
+def tuned(task: Task, epochs: int) -> Tuned:
     number = task.solution.number
     drop = 0.4 * number / task.until
     quality = Quality((Score("y", "accuracy", 0.9 - drop / 100),), 0.2)
-    state = f"{number} after {task.until}".encode() if task.until < EPOCHS else None
-    return Tuned(quality, (0.5,) * (task.until - task.epochs), 1.0, f"weights {number}".encode(), state)
+    state = f"{number} after {float(task.until)}".encode() if task.until < epochs else None
+    losses = tuple(0.5 * (min(epoch + 1, task.until) - max(epoch, task.epochs)) for epoch in range(EPOCHS))
+    return Tuned(quality, tuple(loss for loss in losses if loss > 0), 1.0, f"weights {number}".encode(), state)
 
 
-def course(schedule: Schedule = Schedule.FULL, limits: Constraints = LIMITS) -> Course:
-    return Course(schedule, EPOCHS, BATCHES, 7, BASELINE, limits)
+def course(schedule: Schedule = Schedule.FULL, limits: Constraints = LIMITS, batches: int = BATCHES) -> Course:
+    return Course(schedule, EPOCHS, batches, 7, BASELINE, limits)
 
 
 @pytest.fixture
@@ -104,33 +110,66 @@ def test_the_most_promising_are_begun_first(run: Run) -> None:
     assert [task.solution.number for task in crew.done] == list(range(COUNT))
 
 
-def test_halving_trains_every_pick_to_the_end_and_not_all(run: Run) -> None:
-    crew = Scripted()
-    trials = tune(SOLUTIONS, course(Schedule.HALVING), crew, run, Silent())
-    assert sum(task.until == 1 for task in crew.done) == COUNT
-    complete = [trial for trial in trials if trial.complete]
-    assert 3 <= len(complete) < COUNT
-    assert {trial.epochs for trial in trials if not trial.complete} == {1}
+@pytest.mark.parametrize(
+    ("batches", "epochs", "rungs"),
+    [
+        (10, 1, (1,)),
+        (10, 3, (1, 3)),
+        (128, 3, (1, 3)),
+        (200, 3, (0.64, 1, 3)),
+        (1000, 3, (0.3, 1, 3)),
+        (1000, 1, (0.3, 1)),
+        (1000, 10, (0.3, 1, 3, 10)),
+    ],
+)
+def test_halving_climbs_in_thirds_from_a_part_of_an_epoch(batches: int, epochs: int, rungs: tuple[float, ...]) -> None:
+    assert replace(course(Schedule.HALVING, batches=batches), epochs=epochs).rungs == rungs
+    assert replace(course(batches=batches), epochs=epochs).rungs == (epochs,)
+
+
+@pytest.mark.parametrize("batches", [10, 1000])
+def test_halving_trains_every_pick_to_the_end_and_not_all(run: Run, batches: int) -> None:
+    crew, halving = Scripted(), course(Schedule.HALVING, batches=batches)
+    trials = tune(SOLUTIONS, halving, crew, run, Silent())
+    for rung, fewest, most in ((halving.rungs[0], COUNT, COUNT), (halving.rungs[-1], 2, COUNT - 1)):
+        assert fewest <= sum(task.until == rung for task in crew.done) <= most
+    assert {trial.epochs for trial in trials if not trial.complete} <= set(halving.rungs[:-1])
+    assert all(len(trial.losses) == math.ceil(trial.epochs) for trial in trials)
     # Full training: number 11 drops 1.47, inside the limit of 2, and is the smallest; 0 is the most accurate.
-    assert {trial.solution.number for trial in complete} >= {0, 11}
+    assert {trial.solution.number for trial in trials if trial.complete} >= {0, 11}
 
 
-def test_what_halving_left_goes_on_with_the_full_schedule(run: Run) -> None:
-    tune(SOLUTIONS, course(Schedule.HALVING), Scripted(), run, Silent())
+@pytest.mark.parametrize("batches", [10, 1000])
+def test_what_halving_left_goes_on_with_the_full_schedule(run: Run, batches: int) -> None:
+    halving = course(Schedule.HALVING, batches=batches)
+    tune(SOLUTIONS, halving, Scripted(), run, Silent())
     crew = Scripted()
-    trials = tune(SOLUTIONS, course(), crew, run, Silent())
-    assert all(task.epochs == 1 for task in crew.done) and len(crew.done) < COUNT
-    assert all(trial.complete and trial.epochs == 3 and len(trial.losses) == 3 for trial in trials)
+    trials = tune(SOLUTIONS, course(batches=batches), crew, run, Silent())
+    assert all(task.epochs in halving.rungs[:-1] for task in crew.done) and len(crew.done) < COUNT
+    for trial in trials:
+        assert (trial.complete, trial.epochs) == (True, 3)
+        assert trial.losses == pytest.approx((0.5, 0.5, 0.5))
+
+
+@pytest.mark.parametrize("batches", [10, 1000])
+def test_with_one_epoch_those_that_may_be_picked_get_it_whole(run: Run, batches: int) -> None:
+    halving = replace(course(Schedule.HALVING, batches=batches), epochs=1)
+    trials = tune(SOLUTIONS, halving, Scripted(epochs=1), run, Silent())
+    whole = [trial for trial in trials if trial.epochs == 1]
+    assert all(trial.complete for trial in whole) and len(whole) >= 2 and (len(whole) == COUNT) == (batches == 10)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.sampled_from(Schedule), st.integers(0, 2**32 - 1), st.integers(1, 5), st.integers(0, 2 * COUNT))
+@given(
+    st.sampled_from(Schedule), st.sampled_from([10, 1000]), st.integers(0, 2**32 - 1), st.integers(1, 5),
+    st.integers(0, 2 * COUNT),
+)  # fmt: skip
 def test_neither_order_nor_interruption_matters(
-    tmp_path_factory: pytest.TempPathFactory, schedule: Schedule, seed: int, size: int, rows: int
+    tmp_path_factory: pytest.TempPathFactory, schedule: Schedule, batches: int, seed: int, size: int, rows: int
 ) -> None:
     folder = tmp_path_factory.mktemp("runs")
     with closing(Run.start(folder / "whole", {})) as run:
-        whole = tune(SOLUTIONS, course(schedule), Scripted(), run, Silent())
+        whole = tune(SOLUTIONS, course(schedule, batches=batches), Scripted(), run, Silent())
     with closing(Run.start(folder / "cut", {})) as run:
         record, left = run.record, rows
 
@@ -143,14 +182,14 @@ def test_neither_order_nor_interruption_matters(
 
         run.record = interrupted  # type: ignore[method-assign]
         try:
-            tune(SOLUTIONS, course(schedule), Scripted(size, seed), run, Silent())
+            tune(SOLUTIONS, course(schedule, batches=batches), Scripted(size, seed), run, Silent())
         except KeyboardInterrupt:
             before = len(run.trials())
         else:
             before = COUNT
         run.record = record  # type: ignore[method-assign]
         crew = Scripted(size, seed + 1)
-        assert tune(SOLUTIONS, course(schedule), crew, run, Silent()) == whole
+        assert tune(SOLUTIONS, course(schedule, batches=batches), crew, run, Silent()) == whole
         assert sum(task.epochs == 0 for task in crew.done) == COUNT - before
 
 
@@ -186,7 +225,7 @@ def test_progress_ends_at_the_work_there_was(run: Run) -> None:
         def heard(self) -> int:
             before = len(self.done)
             super().heard()
-            return BATCHES * sum(task.until - task.epochs for task in self.done[before:])
+            return BATCHES * sum(round(task.until - task.epochs) for task in self.done[before:])
 
     class Watched(Silent):
         total, done = 0, 0

@@ -69,8 +69,8 @@ def compress(
     schedule: Annotated[
         Schedule | None,
         typer.Option(
-            help="full: every candidate for all epochs (the paper's). halving: after the first epoch only those that"
-            " may be picked. Default full.",
+            help="full: every candidate for all epochs (the paper's). halving: after 0.3 epochs only those that may be"
+            " picked, again and again. Default full.",
             show_default=False,
         ),
     ] = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from edgett.nn.assess import assess
+from edgett.nn.assess import PREDICTED, assess
 from edgett.nn.data import Split
 from edgett.nn.decompose import Cores
 from edgett.nn.layers import compilation, replace, tt_layers
@@ -41,17 +41,20 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Task:
-    """Train a solution up to `until` epochs; `state` and `epochs` are what an earlier task left it with."""
+    """Train a solution up to `until` epochs; `state` and `epochs` are what an earlier task left it with.
+
+    Parts of an epoch are whole batches.
+    """
 
     solution: Solution
-    until: int
-    epochs: int = 0
+    until: float
+    epochs: float = 0
     state: bytes | None = None
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """What came of a task. `losses`: the mean training loss of each epoch of this task; `failure` says why it stopped.
+    """What came of a task. `losses`: what it adds to each epoch's mean training loss; `failure` says why it stopped.
 
     `weights` are those of the layers that were trained, by path; `state` goes on from here, None when all is done.
     """
@@ -84,6 +87,10 @@ def compressed(
     return twin
 
 
+LIVE = 1 << 28
+"""Bytes that the trainings that wait for their next task may take."""
+
+
 @dataclass(frozen=True)
 class Tuner:
     """Fine-tunes solutions of one model on the same data."""
@@ -97,27 +104,45 @@ class Tuner:
     def run(self, task: Task, advance: Callable[[int], None]) -> Tuned:
         """Do a task. `advance` hears of batches."""
         started = time.monotonic()
+        training = self._live.pop((task.solution.number, task.epochs), (None, 0))[0] or self._training(task)
+        model, size = training.model, self.recipe.batch_size
+        patience = _Patience(self.recipe.patience)
+        losses: list[float] = []
+        for epoch, part in _parts(task, batches(len(self.train), size)):
+            losses.append(training.epoch(epoch, size, self._rates(model, epoch), advance, part))
+            if not np.isfinite(losses[-1]):
+                return _lost(losses, started, f"its loss became {losses[-1]} in epoch {epoch + 1}")
+            if self.recipe.patience is not None and patience.over(model, self._quality(model).loss):
+                break
+        state = training.state() if task.until < self.recipe.epochs else None
+        if state is not None:
+            self._keep(task, training, len(state))
+        else:
+            _finish(model)
+        quality = self._quality(model)
+        if quality.loss is not None and not np.isfinite(quality.loss):
+            return _lost(losses, started, f"its loss on the validation data became {quality.loss}")
+        return Tuned(quality, tuple(losses), time.monotonic() - started, pack_weights(model), state)
+
+    def _training(self, task: Task) -> Training:
+        """As the task finds it."""
         keras.utils.set_random_seed(self.recipe.seed)
         guide = self._guide if self.recipe.recover is Recover.DISTILL else None
         model = self._begun(task.solution, guide.cores(task.solution.shapes) if guide and not task.state else None)
         training = Training(model, self.train, self.recipe.seed, guide.teacher if guide else None)
         if task.state is not None:
             training.resume(task.state)
-        patience = _Patience(self.recipe.patience)
-        losses: list[float] = []
-        for epoch in range(task.epochs, task.until):
-            losses.append(training.epoch(epoch, self.recipe.batch_size, self._rates(model, epoch), advance))
-            if not np.isfinite(losses[-1]):
-                return _lost(losses, started, f"its loss became {losses[-1]} in epoch {epoch + 1}")
-            if self.recipe.patience is not None and patience.over(model, self._quality(model).loss):
-                break
-        state = training.state() if task.until < self.recipe.epochs else None
-        if state is None and model.optimizer.use_ema:
-            model.optimizer.finalize_variable_values(model.trainable_variables)
-        quality = self._quality(model)
-        if quality.loss is not None and not np.isfinite(quality.loss):
-            return _lost(losses, started, f"its loss on the validation data became {quality.loss}")
-        return Tuned(quality, tuple(losses), time.monotonic() - started, pack_weights(model), state)
+        return training
+
+    @cached_property
+    def _live(self) -> dict[tuple[int, float], tuple[Training, int]]:
+        """Trainings that may go on, by solution and epochs, with their bytes: tracing them again takes a while."""
+        return {}
+
+    def _keep(self, task: Task, training: Training, size: int) -> None:
+        self._live[task.solution.number, task.until] = training, size
+        while sum(size for _, size in self._live.values()) > LIVE:
+            del self._live[next(iter(self._live))]
 
     @cached_property
     def _guide(self) -> Guide:
@@ -128,7 +153,7 @@ class Tuner:
         # Nobody reads the metrics of training, and XLA takes longer to compile than a few epochs win.
         model.compile(**compilation(model) | {"metrics": None, "weighted_metrics": None, "jit_compile": False})
         for layer in tt_layers(model).values():
-            layer.training_rows = self.recipe.batch_size
+            layer.training_rows, layer.inference_rows = self.recipe.batch_size, PREDICTED
         return model
 
     def _rates(self, model: keras.Model, epoch: int) -> NDArray[np.float32] | None:
@@ -146,6 +171,21 @@ class Tuner:
 
     def _quality(self, model: keras.Model) -> Quality:
         return assess(model, self.validation, self.judge)
+
+
+def _finish(model: keras.Model) -> None:
+    """What is left to do after training. The final quality is that of what is exported, to the last digit."""
+    if model.optimizer.use_ema:
+        model.optimizer.finalize_variable_values(model.trainable_variables)
+    for layer in tt_layers(model).values():
+        layer.inference_rows = None
+
+
+def _parts(task: Task, every: int) -> Iterator[tuple[int, range]]:
+    """The epochs of a task, and which of their `every` batches."""
+    begin, end = round(task.epochs * every), round(task.until * every)
+    for epoch in range(begin // every, -(-end // every)):
+        yield epoch, range(max(begin - epoch * every, 0), min(end - epoch * every, every))
 
 
 def _lost(losses: list[float], started: float, failure: str) -> Tuned:

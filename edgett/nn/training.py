@@ -50,20 +50,27 @@ class Training:
         model.optimizer.build(model.trainable_variables)
         self._compiled: Any = None
 
-    def epoch(self, number: int, size: int, rates: NDArray[np.float32] | None, advance: Callable[[int], None]) -> float:
-        """Train one epoch (counted from 0) in batches of `size`; the mean loss.
+    def epoch(
+        self,
+        number: int,
+        size: int,
+        rates: NDArray[np.float32] | None,
+        advance: Callable[[int], None],
+        part: range | None = None,
+    ) -> float:
+        """Train one epoch (counted from 0) in batches of `size`, or a `part` of them; what that adds to the mean loss.
 
         `rates` has the learning rate of each batch; None leaves it to the optimiser's own schedule. `advance` hears of
         batches. Where the loss is not finite any more the epoch ends at once.
         """
         order = np.random.default_rng([self.seed, number]).permutation(len(self.samples))
         total = 0.0
-        for batches in _slices(-(-len(order) // size), BATCHES):
-            part = self._part(order[batches.start * size : batches.stop * size])
+        for batches in _slices(part or range(-(-len(order) // size)), BATCHES):
+            rows = self._rows(order[batches.start * size : batches.stop * size])
             given = NO_RATES if rates is None else rates[batches]
             if self._compiled is None:
-                self._compiled = tf.function(self._loop, _signature(part, given), autograph=False)
-            loss = float(self._compiled(*part, given, size))
+                self._compiled = tf.function(self._loop, _signature(rows, given), autograph=False)
+            loss = float(self._compiled(*rows, given, size))
             if not np.isfinite(loss):
                 return loss
             total += loss
@@ -85,10 +92,10 @@ class Training:
     def _variables(self) -> list[Any]:
         return [*self.model.variables, *self.model.optimizer.variables]
 
-    def _part(self, rows: NDArray[np.int64]) -> tuple[Any, Any, Any]:
-        part = self.samples.take(rows)
-        soft = {name: outputs[rows] for name, outputs in self.teacher.outputs.items()} if self.teacher else {}
-        arrays = feed(self.model, part.x), wanted(self.model, part.y), soft
+    def _rows(self, indices: NDArray[np.int64]) -> tuple[Any, Any, Any]:
+        rows = self.samples.take(indices)
+        soft = {name: outputs[indices] for name, outputs in self.teacher.outputs.items()} if self.teacher else {}
+        arrays = feed(self.model, rows.x), wanted(self.model, rows.y), soft
         return keras.tree.map_structure(tf.convert_to_tensor, arrays)
 
     def _loop(self, x: Any, y: Any, soft: Any, rates: Any, size: Any) -> Any:
@@ -120,18 +127,18 @@ class Training:
         return tf.cast(loss, tf.float32)
 
 
-def _signature(part: tuple[Any, Any, Any], rates: NDArray[np.float32]) -> Any:
+def _signature(rows: tuple[Any, Any, Any], rates: NDArray[np.float32]) -> Any:
     """Any number of rows, so that the last batch needs no code of its own."""
 
     def some(array: Any) -> tf.TensorSpec:
         return tf.TensorSpec((None, *array.shape[1:]), array.dtype)
 
     every = tf.TensorSpec((0,), tf.float32) if rates is NO_RATES else some(rates)
-    return *keras.tree.map_structure(some, part), every, tf.TensorSpec((), tf.int32)
+    return *keras.tree.map_structure(some, rows), every, tf.TensorSpec((), tf.int32)
 
 
-def _slices(count: int, size: int) -> Iterator[slice]:
-    return (slice(begin, min(begin + size, count)) for begin in range(0, count, size))
+def _slices(whole: range, size: int) -> Iterator[slice]:
+    return (slice(begin, min(begin + size, whole.stop)) for begin in range(whole.start, whole.stop, size))
 
 
 def _seed_random_layers(model: keras.Model, seed: int) -> None:

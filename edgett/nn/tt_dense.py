@@ -27,9 +27,11 @@ class TTDense(keras.layers.Layer):
     A batch meets the cores one after the other when the layer infers, which is what is exported. A training batch may
     meet the dense weight rebuilt from the cores instead, where that costs less for its size; the result is the same to
     float32 rounding. `training_rows` is the size that a training batch is taken for while its shape does not tell.
+    With `inference_rows`, such a size, inference may do so too.
     """
 
     training_rows = 128
+    inference_rows: int | None = None
 
     def __init__(
         self,
@@ -128,8 +130,8 @@ class TTDense(keras.layers.Layer):
         return tensor
 
     def _product(self, inputs: Any, training: bool | None) -> Any:
-        rows = inputs.shape[0] or self.training_rows
-        if training and rows >= rebuild_from(self.shape):
+        rows = self.training_rows if training else self.inference_rows
+        if rows is not None and (inputs.shape[0] or rows) >= rebuild_from(self.shape):
             return tf.matmul(inputs, self.kernel())
         return self.contract(inputs)
 

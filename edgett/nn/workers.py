@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -43,6 +43,9 @@ class Crew(Protocol):
     def size(self) -> int:
         """How many tasks it does at once now."""
 
+    def first(self, waiting: Sequence[Task]) -> Task:
+        """Which of the tasks to submit next; they wait in the order of their promise."""
+
     def submit(self, task: Task) -> Future[Tuned]:
         """Have a task done; there must be fewer than `size` under way."""
 
@@ -57,6 +60,9 @@ class Here:
 
     def __init__(self, tuner: Tuner) -> None:
         self._tuner, self._batches = tuner, 0
+
+    def first(self, waiting: Sequence[Task]) -> Task:
+        return waiting[0]
 
     def submit(self, task: Task) -> Future[Tuned]:
         done: Future[Tuned] = Future()
@@ -82,10 +88,20 @@ class Processes:
         self._counts = np.lib.format.open_memmap(folder / _COUNTS, "w+", np.int64, (size,))
         self._workers: list[Any] = [None] * size
         self._idle = list(range(size))
+        self._begun: dict[int, int] = {}
         resource_tracker.ensure_running()  # else the first worker's start would, which makes it hear Ctrl-C again
 
+    def first(self, waiting: Sequence[Task]) -> Task:
+        """What an idle worker has begun goes on there at once; what a busy one has comes last."""
+        places = [self._begun.get(task.solution.number) for task in waiting]
+        ranks = [1 if place is None else 0 if place in self._idle else 2 for place in places]
+        return waiting[ranks.index(min(ranks))]
+
     def submit(self, task: Task) -> Future[Tuned]:
-        index = self._idle.pop()
+        number = task.solution.number
+        index = self._begun[number] if self._begun.get(number) in self._idle else self._idle[-1]
+        self._idle.remove(index)
+        self._begun[number] = index
         if self._workers[index] is None:
             log = self._folder / f"worker-{index}.log"
             self._workers[index] = loky.ProcessPoolExecutor(

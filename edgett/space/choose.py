@@ -104,18 +104,18 @@ def choose(trials: Sequence[Trial], limits: Constraints) -> Picks | None:
 
 
 GOING_ON = 1 / 4
-"""The share of the candidates that halving trains on after the first epoch, for a start."""
+"""The share of the candidates that halving trains on after the first rung, for a start."""
 
-LEFT = 0.4
-"""The share of a drop after the first epoch that may be left in the end, as long as none near the limit is known."""
+LEFT = 0.3
+"""The share of a drop that may be left in the end, as long as none near the limit is known."""
 
 
 def promoted(trials: Sequence[Trial], limits: Constraints) -> list[Solution]:
-    """Who goes on after the first epoch: in turn the next most accurate, the next smallest and the next cheapest.
+    """Who goes on after the first rung: in turn the next most accurate, the next smallest and the next cheapest.
 
     Small and cheap only count where the drop may yet come within its limit.
     """
-    going = [trial for trial in trials if math.isfinite(trial.drop)]
+    going = [trial for trial in trials if math.isfinite(trial.drop) and not trial.complete]
     hopeful = [trial for trial in going if _expected(trial, LEFT).drop <= _most(limits)]
     orders = [
         sorted(going, key=lambda trial: (trial.drop, trial.solution.number)),
@@ -127,20 +127,26 @@ def promoted(trials: Sequence[Trial], limits: Constraints) -> list[Solution]:
     return list(chosen.values())[: max(len(orders), math.ceil(GOING_ON * len(trials)))]
 
 
-def contenders(early: Sequence[Trial], now: Sequence[Trial], limits: Constraints) -> list[Solution]:
+def contenders(paths: Sequence[Sequence[Trial]], limits: Constraints) -> list[Solution]:
     """Who would be picked if their drops fell as those of finished trials have: the solutions to train on next.
 
-    `early` are the trials after their first epoch, `now` the same as they are. What counts are trials that were above
-    the limit at first: of what is left of their drops, the lower quartile.
+    `paths` has, for every solution, its trials after each rung that it has reached. What counts are finished trials
+    that were above the limit at the same rung: of what is left of their drops, the lower quartile. Where nobody would
+    be picked the most accurate go on, so that only full training may come to nothing.
     """
-    shares = [
-        trial.drop / first.drop
-        for first, trial in zip(early, now, strict=True)
-        if trial.complete and math.isfinite(trial.drop) and first.drop > max(0.0, min(_most(limits), 100.0))
-    ]
-    left = float(np.clip(np.quantile(shares, 0.25), 0, 1)) if shares else LEFT
-    picks = choose([trial if trial.complete else _expected(trial, left) for trial in now], limits)
-    picked = {trial.solution.number: trial for trial in (picks.named().values() if picks else ())}
+    finished = [path for path in paths if path[-1].complete and math.isfinite(path[-1].drop)]
+    least = max(0.0, min(_most(limits), 100.0))
+
+    def expected(path: Sequence[Trial]) -> Trial:
+        rung = len(path) - 1
+        shares = [other[-1].drop / other[rung].drop for other in finished if other[rung].drop > least]
+        return _expected(path[-1], float(np.clip(np.quantile(shares, 0.25), 0, 1)) if shares else LEFT)
+
+    hoped = [path[-1] if path[-1].complete else expected(path) for path in paths]
+    if (picks := choose(hoped, limits)) is None:
+        going = [trial for trial in hoped if not trial.complete]
+        return [trial.solution for trial in sorted(going, key=lambda trial: (trial.drop, trial.solution.number))[:3]]
+    picked = {trial.solution.number: trial for trial in picks.named().values()}
     return [trial.solution for trial in picked.values() if not trial.complete]
 
 

@@ -35,12 +35,6 @@ class Written:
         return self.state is None and self.weights == hashlib.sha256(b"").hexdigest()
 
 
-ONE_THREAD = dict.fromkeys(
-    ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"
-)
-"""As a worker has: so `--jobs 0` comes to the same digits as any other number."""
-
-
 @dataclass(frozen=True)
 class Living:
     """A process, what it says on standard error, and the run it works on."""
@@ -90,7 +84,6 @@ def living(folder: Path, *arguments: str) -> Iterator[Living]:
     with log.open("w") as errors, (folder / "out").open("w") as out:
         process = subprocess.Popen(
             command, cwd=folder, stdout=out, stderr=errors, text=True, start_new_session=True,
-            env=os.environ | ONE_THREAD,
         )  # fmt: skip
     with process:
         try:

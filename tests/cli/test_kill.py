@@ -45,7 +45,7 @@ class Kill:
     phase: Phase
     share: float
     rows: int = 0
-    jobs: int = 0
+    jobs: int = 1
 
 
 def kills() -> list[Kill]:
@@ -62,7 +62,7 @@ def kills() -> list[Kill]:
 
 def left_alone(folder: Path, tiny: Tiny) -> Whole:
     started, times = time.monotonic(), []
-    with living(folder, *tiny.arguments, *WORK, "--out", "whole", "--json") as process:
+    with living(folder, *tiny.arguments, *WORK, "--jobs", "1", "--out", "whole", "--json") as process:
         for phase in (Phase.TRAINING, Phase.EXPORTING):
             assert process.wait_for(lambda phase=phase: process.said(phase.value)), process.log.read_text()
             times.append(time.monotonic())

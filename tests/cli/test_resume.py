@@ -16,6 +16,7 @@ import pytest
 
 import edgett
 from edgett.errors import DataError, UsageError
+from edgett.journal import SCHEMA
 from edgett.run import Run
 from tests.cli.test_compress import unfinished
 from tests.conftest import EASY, Answer, Finished, Tiny
@@ -100,8 +101,22 @@ def test_finished_run_is_shown_whatever_has_changed(edgett: Call, finished: Fini
     assert edgett("compress", "--out", "run", "--resume", "--json").document == finished.document
 
 
-def test_number_of_processes_may_change(edgett: Call, finished: Finished) -> None:
-    assert edgett("compress", "--out", finished.path, "--resume", "--jobs", "7").code == 0
+def test_number_of_processes_may_change(edgett: Call, finished: Finished, tmp_path: Path) -> None:
+    place = tmp_path / "run"
+    shutil.copytree(finished.path, place)
+    changed(place, "options", jobs={"value": 3, "from": "command line"})
+    assert edgett("compress", "--out", place, "--resume", "--jobs", "7").code == 0
+
+
+@pytest.mark.parametrize(("before", "now"), [(0, 7), (7, 0), (None, 0)])
+def test_none_at_all_is_another_run(
+    edgett: Call, finished: Finished, tmp_path: Path, before: int | None, now: int
+) -> None:
+    place = tmp_path / "run"
+    shutil.copytree(finished.path, place)
+    changed(place, "options", jobs={"value": before, "from": "command line"})
+    answer = edgett("compress", "--out", place, "--resume", "--jobs", now)
+    assert answer.code == 2 and "jobs was" in answer.err and "0 (all threads of one process" in answer.err
 
 
 def cut_journal(place: Path) -> None:
@@ -110,7 +125,7 @@ def cut_journal(place: Path) -> None:
 
 def journal_of_a_newer_edgett(place: Path) -> None:
     with closing(sqlite3.connect(place / "journal.sqlite")) as sql:
-        sql.execute("PRAGMA user_version = 3")
+        sql.execute(f"PRAGMA user_version = {SCHEMA + 1}")
 
 
 def trial_of_another_shape(place: Path) -> None:
@@ -130,7 +145,7 @@ def run_json_of_another_shape(place: Path) -> None:
     ("damage", "code", "told"),
     [
         (cut_journal, 6, "journal.sqlite"),
-        (journal_of_a_newer_edgett, 2, "journal.sqlite has schema 3, of a newer edgett; this one reads schema 2"),
+        (journal_of_a_newer_edgett, 2, f"schema {SCHEMA + 1}, of a newer edgett; this one reads schema {SCHEMA}"),
         (trial_of_another_shape, 2, "journal.sqlite: trial "),
         (damaged_run_json, 2, "run.json cannot be read"),
         (run_json_of_another_shape, 2, "run.json is not of this version of edgett"),

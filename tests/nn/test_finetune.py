@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 
+from edgett.nn import finetune
 from edgett.nn.assess import assess, outputs
 from edgett.nn.data import Split
 from edgett.nn.finetune import Recipe, Task, Tuner, make_deterministic, starting_rate
@@ -65,14 +66,29 @@ def test_the_weights_give_the_quality_again() -> None:
         assert sorted(stored) == ["fc:0", "fc:1", "fc:2", "y:0", "y:1"]
 
 
-def test_in_two_tasks_as_in_one() -> None:
+@pytest.mark.parametrize("cut", [1, 2 / 7, 12 / 7])
+@pytest.mark.parametrize("live", [True, False])
+def test_in_two_tasks_as_in_one(cut: float, live: bool) -> None:
+    """Whether the training still lives in the tuner that began it or is taken up from its state by another."""
     tune = tuner(split(200), Recipe(epochs=3, batch_size=32))
     whole = tune.run(Task(solution(), 3), ignore)
-    first = tune.run(Task(solution(), 1), ignore)
+    first = tune.run(Task(solution(), cut), ignore)
     assert first.state is not None
-    second = tune.run(Task(solution(), 3, 1, first.state), ignore)
-    assert second.weights == whole.weights
-    assert (first.losses + second.losses, second.quality) == (whole.losses, whole.quality)
+    other = tune if live else tuner(split(200), Recipe(epochs=3, batch_size=32))
+    second = other.run(Task(solution(), 3, cut, first.state if not live else b"not looked at"), ignore)
+    assert (second.weights, second.quality) == (whole.weights, whole.quality)
+    assert len(first.losses) + len(second.losses) == 3 + (cut != 1)
+    assert sum(first.losses) + sum(second.losses) == pytest.approx(sum(whole.losses), rel=1e-6)
+
+
+def test_trainings_that_wait_have_their_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finetune, "LIVE", 3 * 17_000)
+    tune = tuner(split(64), Recipe(epochs=2, batch_size=32))
+    firsts = [tune.run(Task(solution(number), 1), ignore) for number in range(8)]
+    sizes = [len(first.state or b"") for first in firsts]
+    kept = list(tune._live)
+    assert kept == [(number, 1) for number in range(8 - len(kept), 8)]
+    assert 1 < len(kept) < 8 and sum(sizes[-len(kept) :]) <= finetune.LIVE < sum(sizes[-len(kept) - 1 :])
 
 
 @pytest.mark.parametrize("count", [1, 5, 33])
@@ -112,7 +128,11 @@ def test_patience_ends_it_and_gives_the_best_weights_back() -> None:
     best = len(tuned.losses) - 2
     assert tune.run(Task(solution(), 20), ignore).weights == tuned.weights
     impatient = replace(tune, recipe=replace(recipe, patience=None))
-    assert impatient.run(Task(solution(), best), ignore).quality == tuned.quality
+    # In between the weight is judged as it was trained, rebuilt; in the end as it is exported.
+    after_best = impatient.run(Task(solution(), best), ignore)
+    assert after_best.weights == tuned.weights
+    assert after_best.quality.scores == tuned.quality.scores
+    assert after_best.quality.loss == pytest.approx(tuned.quality.loss, rel=1e-5)
 
 
 def test_the_average_of_the_weights_is_what_counts_where_the_optimiser_keeps_one() -> None:

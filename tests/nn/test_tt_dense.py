@@ -172,6 +172,19 @@ class TestBranches:
             np.testing.assert_allclose(serve(x), x @ weight, atol=1e-4)
             assert layer.branches() == (True, False)
 
+    @pytest.mark.parametrize(("rows", "way"), [(1, (True, False)), (200, (False, True))])
+    def test_inference_rebuilds_where_it_may_and_that_pays(self, rows: int, way: tuple[bool, bool]) -> None:
+        layer, weight = self.watched()
+        layer.inference_rows = rows
+
+        @tf.function(input_signature=[tf.TensorSpec((None, 64), tf.float32)])
+        def judge(x: Any) -> Any:
+            return layer(x, training=False)
+
+        x = samples(20, layer)
+        np.testing.assert_allclose(judge(x), x @ weight, atol=1e-4)
+        assert layer.branches() == way
+
     def test_predict_with_a_last_batch_of_another_size(self) -> None:
         layer = of(SWITCHING, Order.FIRST_LAST)
         x = samples(131, layer)

@@ -107,11 +107,16 @@ def plainly(folder: Path, numbers: Sequence[int]) -> dict[int, Tuned]:
 
 def done_by(crew: Crew, numbers: Sequence[int]) -> dict[int, Tuned]:
     """Solutions trained by a crew that always has as much to do as it can."""
-    waiting, underway, done = list(numbers), dict[Future[Tuned], int](), dict[int, Tuned]()
+    return all_done(crew, [task(number) for number in reversed(numbers)])
+
+
+def all_done(crew: Crew, waiting: list[Task]) -> dict[int, Tuned]:
+    underway, done = dict[Future[Tuned], int](), dict[int, Tuned]()
     while waiting or underway:
         while waiting and len(underway) < crew.size:
-            number = waiting.pop()
-            underway[crew.submit(task(number))] = number
+            following = crew.first(waiting)
+            waiting.remove(following)
+            underway[crew.submit(following)] = following.solution.number
         ended = wait(underway, SOON, FIRST_COMPLETED).done
         assert ended, "nothing comes back"
         done |= {underway.pop(future): future.result() for future in ended}
@@ -148,6 +153,15 @@ class CrewContract:
                 assert tuned.weights == expected.weights
         assert crew.heard() == WORK * len(reference)
         assert crew.heard() == 0
+
+    def test_what_waits_in_between_ends_as_what_never_stopped(self, crew: Crew, reference: dict[int, Tuned]) -> None:
+        firsts = all_done(crew, [Task(solution(number), 1) for number in reference])
+        rest = [Task(solution(number), EPOCHS, 1, firsts[number].state) for number in reference]
+        for number, tuned in all_done(crew, rest).items():
+            self.same(tuned.losses, reference[number].losses[1:])
+            if self.same is np.testing.assert_equal:
+                assert tuned.weights == reference[number].weights
+        crew.heard()
 
     @pytest.mark.parametrize(
         ("fate", "kind", "says"),
@@ -207,6 +221,19 @@ class TestProcesses(ElsewhereContract):
     @pytest.fixture
     def died(self) -> str:
         return "its process died.*SIGKILL"
+
+
+def test_what_a_worker_has_begun_goes_on_there(tmp_path: Path) -> None:
+    """Else it would have to be built and traced again."""
+    crew = workers.Processes(2, tmp_path)
+    crew._begun, crew._idle = {0: 0, 1: 1, 2: 1}, [1]
+    waiting = [task(number) for number in (0, 3, 2, 1)]
+    picked = []
+    while waiting:
+        picked.append(crew.first(waiting))
+        waiting.remove(picked[-1])
+    assert [each.solution.number for each in picked] == [2, 1, 3, 0]
+    crew.close()
 
 
 def test_nobody_is_left_when_the_crew_goes_home_in_the_middle_of_its_work(tmp_path: Path) -> None:

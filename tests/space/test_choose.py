@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -227,13 +228,17 @@ def test_a_file_is_predicted_with_its_overhead() -> None:
     assert file_bytes(graph, size=1) == 6 + FILE_BYTES + 2 * BYTES_PER_STEP
 
 
+def begun(*arguments: Any, **costs: int) -> Trial:
+    return replace(trial(*arguments, **costs), complete=False)
+
+
 class TestHalving:
     @given(
         st.lists(st.tuples(st.integers(1, 50), st.integers(1, 50), st.floats(-1, 12)), min_size=3, max_size=40),
         st.floats(0.1, 5),
     )
     def test_the_first_in_every_order_goes_on(self, rows: list[tuple[int, int, float]], most: float) -> None:
-        trials = [trial(n, drop, params=params, flops=flops) for n, (params, flops, drop) in enumerate(rows)]
+        trials = [begun(n, drop, params=params, flops=flops) for n, (params, flops, drop) in enumerate(rows)]
         going = promoted(trials, replace(FREE, accuracy_drop_pp=most))
         assert len({item.number for item in going}) == len(going) <= max(3, math.ceil(len(rows) / 4))
         assert min(trials, key=lambda one: (one.drop, one.solution.number)).solution in going
@@ -244,48 +249,63 @@ class TestHalving:
 
     def test_in_turn_by_accuracy_memory_and_flops(self) -> None:
         trials = [
-            trial(0, 0.1, params=90, flops=90),
-            trial(1, 0.2, params=80, flops=80),
-            trial(2, 3.0, params=10, flops=70),
-            trial(3, 3.1, params=20, flops=5),
-            trial(4, 9.9, params=1, flops=1),
-            trial(5, math.inf, params=2, flops=2),
+            begun(0, 0.1, params=90, flops=90),
+            begun(1, 0.2, params=80, flops=80),
+            begun(2, 3.0, params=10, flops=70),
+            begun(3, 3.1, params=20, flops=5),
+            begun(4, 9.9, params=1, flops=1),
+            begun(5, math.inf, params=2, flops=2),
         ]
         limits = replace(FREE, accuracy_drop_pp=1.5)
         assert [item.number for item in promoted(trials, limits)] == [0, 2, 3]
         assert [item.number for item in promoted(trials * 3, limits)] == [0, 2, 3, 1, 4]
         assert [item.number for item in promoted(trials, FREE)] == [0, 4, 1]
 
-    def after(self, drops: list[tuple[float, float | None]]) -> tuple[list[Trial], list[Trial]]:
-        """Trials after the first epoch, and now (None: not trained on); the later, the smaller and cheaper."""
+    def paths(self, drops: list[tuple[float, ...]], rungs: int = 2) -> list[list[Trial]]:
+        """Drops after the rungs that were reached, of so many; the later in the list, the smaller and cheaper."""
         costs = [{"params": 90 - 10 * n, "flops": 90 - 10 * n} for n in range(len(drops))]
-        early = [replace(trial(n, first, **costs[n]), complete=False) for n, (first, _) in enumerate(drops)]
-        now = [
-            one if last is None else trial(n, last, **costs[n])
-            for n, (one, (_, last)) in enumerate(zip(early, drops, strict=True))
+        return [
+            [
+                replace(trial(n, drop, **costs[n]), complete=math.isinf(drop) or rung == rungs)
+                for rung, drop in enumerate(path, start=1)
+            ]
+            for n, path in enumerate(drops)
         ]
-        return early, now
 
     @pytest.mark.parametrize(
         ("drops", "next_ones"),
         [
-            ([(0.5, 0.1), (2.0, 1.0), (2.8, None), (3.2, None)], [2]),  # half is left: 2.8 may become 1.4, 3.2 not
-            ([(0.5, 0.1), (2.0, 0.4), (2.8, None), (3.2, None)], [3]),  # a fifth is left: 3.2 may become 0.6
-            ([(0.5, 0.1), (2.0, 1.9), (2.8, None), (1.4, None)], [3]),  # inside the limit, and smaller
-            ([(0.5, 0.1), (2.0, 1.0), (2.8, 1.3), (3.2, None)], []),
-            ([(0.5, 0.3), (3.0, None)], [1]),  # nothing is known but LEFT
-            ([(0.5, 0.3), (4.0, None)], []),
-            ([(0.5, None), (4.0, None)], [0]),  # the only one that may hold
+            ([(0.5, 0.1), (2.0, 1.0), (2.8,), (3.2,)], [2]),  # half is left: 2.8 may become 1.4, 3.2 not
+            ([(0.5, 0.1), (2.0, 0.4), (2.8,), (3.2,)], [3]),  # a fifth is left: 3.2 may become 0.6
+            ([(0.5, 0.1), (2.0, 1.9), (2.8,), (1.4,)], [3]),  # inside the limit, and smaller
+            ([(0.5, 0.1), (2.0, 1.0), (2.8, 1.3), (3.2,)], []),
+            ([(0.5, 0.3), (3.0,)], [1]),  # nothing is known but LEFT
+            ([(0.5, 0.3), (6.0,)], []),
+            ([(0.5,), (6.0,)], [0]),  # the only one that may hold
             ([(9.0, math.inf), (9.0, 8.0)], []),
+            ([(9.0,), (9.0, 8.0), (8.5,), (7.0,), (8.0,)], [3, 4, 2]),  # who knows, before none is found
+            ([(9.0, math.inf), (9.0,)], [1]),
         ],
     )
     def test_contenders_gain_what_others_have_gained(
-        self, drops: list[tuple[float, float | None]], next_ones: list[int]
+        self, drops: list[tuple[float, ...]], next_ones: list[int]
     ) -> None:
-        early, now = self.after(drops)
         limits = replace(FREE, accuracy_drop_pp=1.5)
-        assert [item.number for item in contenders(early, now, limits)] == next_ones
+        assert [item.number for item in contenders(self.paths(drops), limits)] == next_ones
+
+    @pytest.mark.parametrize(
+        ("drops", "next_ones"),
+        [
+            ([(0.5, 0.3, 0.1), (8.0, 4.0, 1.0), (9.0, 5.0)], [2]),  # a quarter is left after the second rung
+            ([(0.5, 0.3, 0.1), (8.0, 4.0, 1.0), (9.0, 7.0)], []),
+            ([(0.5, 0.3, 0.1), (8.0, 4.0, 1.0), (11.0,)], [2]),  # an eighth after the first
+            ([(0.5, 0.3, 0.1), (8.0, 4.0, 1.0), (13.0,)], []),
+            ([(0.5, 0.3, 0.1), (8.0, math.inf), (4.0,)], [2]),
+        ],
+    )
+    def test_each_rung_has_its_own_gain(self, drops: list[tuple[float, ...]], next_ones: list[int]) -> None:
+        limits = replace(FREE, accuracy_drop_pp=1.5)
+        assert [item.number for item in contenders(self.paths(drops, rungs=3), limits)] == next_ones
 
     def test_without_a_limit_the_smallest_of_all_is_trained_on(self) -> None:
-        early, now = self.after([(0.5, 0.2), (50.0, None)])
-        assert [item.number for item in contenders(early, now, FREE)] == [1]
+        assert [item.number for item in contenders(self.paths([(0.5, 0.2), (50.0,)]), FREE)] == [1]
