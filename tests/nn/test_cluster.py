@@ -111,7 +111,7 @@ class Counted:
 
     def __init__(self, crew: Crew) -> None:
         self._crew, self.submitted = crew, 0
-        self.heard = crew.heard
+        self.heard, self.first = crew.heard, crew.first
 
     @property
     def size(self) -> int:
