@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +84,7 @@ TABLE2 = (
         {"highest accuracy": Reached(62.5, 25.0, 3.33), "lowest memory and FLOPs": Reached(99.9, 99.1, -0.55)},
     ),
 )  # fmt: skip
-SHORTENED = {"alexnet": Shortened(6, 128, 45_000), "vgg16": Shortened(2, 32, 30_000)}
+SHORTENED = {"alexnet": Shortened(8, 128, 45_000), "vgg16": Shortened(3, 32, 30_000)}
 LIMIT, EPOCHS = 24, 3
 
 
@@ -101,6 +102,8 @@ def table2(models: Sequence[str], files: dict[str, str], work: Path, say: Callab
 
     Baselines, trials and artefacts are kept in `work`, from where a run that was interrupted goes on.
     """
+    # Off by default on AMD's processors, where it makes a convolutional network's step 2.5 times faster.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     behind = 0
     for row in TABLE2:
         if row.example in models:
@@ -227,7 +230,8 @@ def _baseline(name: str, data: str, short: Shortened, work: Path) -> Path:
     train = load_data(data, model, 0).train.take(slice(short.images))
     steps = short.epochs * math.ceil(len(train) / short.batch_size)
     rate = keras.optimizers.schedules.CosineDecay(float(model.optimizer.learning_rate), steps)
-    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    # XLA makes these networks slower on a CPU.
+    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", ["accuracy"], jit_compile=False)
     model.fit(
         feed(model, train.x), wanted(model, train.y), batch_size=short.batch_size, epochs=short.epochs, verbose=2,
         callbacks=[keras.callbacks.BackupAndRestore(str(work / f"{name}-backup"))],
