@@ -231,7 +231,7 @@ def _baseline(name: str, data: str, short: Shortened, work: Path) -> Path:
     steps = short.epochs * math.ceil(len(train) / short.batch_size)
     rate = keras.optimizers.schedules.CosineDecay(float(model.optimizer.learning_rate), steps)
     # XLA makes these networks slower on a CPU.
-    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", ["accuracy"], jit_compile=False)
+    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", jit_compile=False)
     model.fit(
         feed(model, train.x), wanted(model, train.y), batch_size=short.batch_size, epochs=short.epochs, verbose=2,
         callbacks=[keras.callbacks.BackupAndRestore(str(work / f"{name}-backup"))],
