@@ -110,8 +110,8 @@ class Tuner:
         losses: list[float] = []
         for epoch, part in _parts(task, batches(len(self.train), size)):
             losses.append(training.epoch(epoch, size, self._rates(model, epoch), advance, part))
-            if not np.isfinite(losses[-1]):
-                return _lost(losses, started, f"its loss became {losses[-1]} in epoch {epoch + 1}")
+            if trouble := _trouble(model, losses[-1]):
+                return _lost(losses, started, f"{trouble} in epoch {epoch + 1}")
             if self.recipe.patience is not None and patience.over(model, self._quality(model).loss):
                 break
         state = training.state() if task.until < self.recipe.epochs else None
@@ -171,6 +171,15 @@ class Tuner:
 
     def _quality(self, model: keras.Model) -> Quality:
         return assess(model, self.validation, self.judge)
+
+
+def _trouble(model: keras.Model, loss: float) -> str | None:
+    """What has become of a training that diverged. Kernels that fuse ReLU may hide it from the loss."""
+    if not np.isfinite(loss):
+        return f"its loss became {loss}"
+    if not all(bool(tf.reduce_all(tf.math.is_finite(weight.value))) for weight in model.trainable_weights):
+        return "its weights became infinite or nan"
+    return None
 
 
 def _finish(model: keras.Model) -> None:
