@@ -53,10 +53,11 @@ class Numerics:
         return self.l2_relative < TOLERANCE
 
 
-def compare(predicted: Graph, found: Graph, where: str) -> GraphCheck:
+def compare(predicted: Graph, found: Graph, where: str, size: int = 4) -> GraphCheck:
     """Every layer and the totals must be equal, and the predicted peak must not be exceeded.
 
-    A layer that has an operator without a rule on either side is listed and counts in neither total.
+    `size` is the bytes of a predicted element. A layer that has an operator without a rule on either side is listed
+    and counts in neither total.
     """
     open_layers = {step.layer for graph in (predicted, found) for step in graph.steps if step.flops is None}
     layers = [name for name in dict.fromkeys((*predicted.layers, *found.layers)) if name not in open_layers]
@@ -66,7 +67,7 @@ def compare(predicted: Graph, found: Graph, where: str) -> GraphCheck:
     )
     params = sum(row.params[0] for row in rows), sum(row.params[1] for row in rows)
     flops = sum(row.flops[0] for row in rows), sum(row.flops[1] for row in rows)
-    peak = arena_bytes(predicted), live_bytes(found)
+    peak = arena_bytes(predicted, size), live_bytes(found, size)
     mismatches = [
         Mismatch(f"{where}, {_titled(row.layer)}, {what}", *pair)
         for row in rows

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from edgett.errors import ToolError
+from edgett.export.calibration import Calibration
 from edgett.export.owners import ACTIVATION, UNKNOWN, Owners
+from edgett.export.qdq import quantised, seen_through
 from edgett.quiet import quiet
 from edgett.space.graph import Constant, Graph, Step
 
@@ -28,10 +30,14 @@ _ELEMENTWISE = frozenset({"Add", "Sub", "Mul", "Div"})
 # What tf2onnx ends the names of nodes of its own making with.
 _COUNTER = re.compile(r"__\d+")
 _PRODUCTS = frozenset({"MatMul", "Gemm", "Conv", "ConvTranspose"})
+_FLOATS = frozenset({1, 10, 11})  # TensorProto's numbers for float32, float16 and float64
 
 
-def write(servable: Any, owners: Owners, path: Path) -> None:
-    """Convert a `nn.servable.Servable` to ONNX, checked, with names of its own. Raises ToolError when that fails."""
+def write(servable: Any, owners: Owners, path: Path, calibration: Calibration | None = None) -> None:
+    """Convert a `nn.servable.Servable` to ONNX, checked, with names of its own; by `calibration` to int8.
+
+    Raises ToolError when that fails.
+    """
     try:
         with quiet():
             import onnx
@@ -42,6 +48,8 @@ def write(servable: Any, owners: Owners, path: Path) -> None:
             )
             _rename(model.graph, owners)
             model.graph.name, model.graph.doc_string, model.doc_string = "edgett", "", ""
+            if calibration is not None:
+                model = quantised(model, calibration)
             onnx.checker.check_model(model, full_check=True)
     except OSError:
         raise
@@ -67,25 +75,27 @@ def read(path: Path, owners: Owners) -> Graph:
     constants = {tensor.name: tensor for tensor in graph.initializer}
     shapes = {value.name: _dims(value) for value in (*graph.input, *graph.value_info, *graph.output)}
     shapes |= {name: tuple(tensor.dims) for name, tensor in constants.items()}
-    steps = []
-    for node in graph.node:
+    steps, seen = [], seen_through(graph)
+    for node in seen.nodes:
         names = [name for name in node.input if name]
         reads = tuple(name for name in names if name not in constants)
         stored = {name: constants[name] for name in names if name in constants}
         told = [node.name, *node.output]
         idle = node.op_type in _UNCOUNTED or (node.op_type not in _PRODUCTS and owners.activates(told))
-        kept, flops = ((), 0) if idle else _count(node, shapes, stored)
+        numbers = {n: tensor for n, tensor in stored.items() if tensor.data_type in _FLOATS or n in seen.narrow}
+        kept, flops = ((), 0) if idle else _count(node, shapes, numbers)
         steps.append(Step(owners.layer(told), node.op_type, reads, tuple(node.output), kept, flops))
     used = {name for step in steps for name in (*step.reads, *step.writes)}
     sizes = {name: math.prod(shapes[name]) for name in used}
     inputs = tuple(value.name for value in graph.input if value.name in used)
-    return Graph(tuple(steps), sizes, inputs, tuple(value.name for value in graph.output if value.name in used))
+    outputs = tuple(name for name in seen.outputs if name in used)
+    return Graph(tuple(steps), sizes, inputs, outputs, dict.fromkeys(seen.narrow & used, 1))
 
 
 def _count(node: Any, shapes: dict[str, Any], stored: dict[str, Any]) -> tuple[tuple[Constant, ...], int | None]:
     """The constants that a node stores and its FLOPs; None for a node without a rule."""
     kind = node.op_type
-    kept = tuple(_constant(tensor) for tensor in stored.values() if tensor.data_type in (1, 10, 11))
+    kept = tuple(_constant(tensor, node.output[0]) for tensor in stored.values())
     made, first = math.prod(shapes[node.output[0]]), math.prod(shapes[node.input[0]])
     if kind in _ELEMENTWISE:
         return kept, made
@@ -206,11 +216,13 @@ def _bodies(node: Any) -> list[Any]:
     return [attribute.g for attribute in node.attribute if attribute.HasField("g")]
 
 
-def _constant(tensor: Any) -> Constant:
+def _constant(tensor: Any, product: str) -> Constant:
+    """By content; but a quantised bias belongs to one product, by whose scales it is stored."""
     from onnx import numpy_helper
 
     array = numpy_helper.to_array(tensor)
-    return Constant(hashlib.sha256(array.tobytes()).hexdigest(), array.size)
+    apart = f"/{product}" if array.dtype == np.int32 else ""
+    return Constant(hashlib.sha256(array.tobytes()).hexdigest() + apart, array.size)
 
 
 def _attribute(node: Any, name: str) -> int:

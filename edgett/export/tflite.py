@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 import tempfile
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgett.errors import ToolError
+from edgett.export.calibration import Calibration
 from edgett.export.owners import Owners
 from edgett.quiet import quiet
 from edgett.space.graph import Constant, Graph, Step
@@ -26,14 +28,24 @@ _ELEMENTWISE = frozenset({"ADD", "SUB", "MUL", "DIV"})
 _PRODUCTS = frozenset({"FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"})
 
 
-def write(servable: Any, path: Path) -> None:
-    """Convert a `nn.servable.Servable` to float32 TFLite. Raises ToolError with the converter's own words."""
+def write(servable: Any, path: Path, calibration: Calibration | None = None) -> None:
+    """Convert a `nn.servable.Servable` to float32 TFLite, or by `calibration` to int8 throughout, its ends included.
+
+    Weights of products have a scale for each output, where the runtime allows it. Raises ToolError with the converter's
+    own words.
+    """
     import tensorflow as tf
 
     try:
         with quiet(), tempfile.TemporaryDirectory(prefix="edgett-") as folder:
             tf.saved_model.save(servable, folder, signatures={"serving_default": servable.serve})
-            content = tf.lite.TFLiteConverter.from_saved_model(folder).convert()
+            converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+            if calibration is not None:
+                converter.optimizations = [tf.lite.Optimize.DEFAULT]
+                converter.representative_dataset = lambda: iter(calibration)
+                converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+                converter.inference_input_type = converter.inference_output_type = tf.int8
+            content = converter.convert()
     except OSError:
         raise
     except Exception as error:
@@ -61,6 +73,7 @@ def read(path: Path, owners: Owners) -> Graph:
         inputs = [index for index in operator.inputs if index >= 0]
         stored = {index: _values(model, body.tensors[index]) for index in inputs}
         constants = {index: values for index, values in stored.items() if values is not None}
+        numbers = {index: values for index, values in constants.items() if _computed_with(body.tensors[index], values)}
         made = list(operator.outputs)
         hints = [owners.producers.get(outputs[index], "") for index in made if index in outputs]
         told = [names[index] for index in made] + hints
@@ -68,17 +81,16 @@ def read(path: Path, owners: Owners) -> Graph:
         writes = tuple(str(index) for index in made)
         used.update(map(int, reads + writes))
         idle = kind in _UNCOUNTED or (kind not in _PRODUCTS and owners.activates(told))
-        kept, flops = ((), 0) if idle else _count(kind, body.tensors, operator, constants)
+        kept, flops = ((), 0) if idle else _count(kind, body.tensors, operator, numbers)
         steps.append(Step(owners.layer(told), kind, reads, writes, kept, flops))
     sizes = {str(index): math.prod(_shape(body.tensors[index])) for index in used}
-    return Graph(tuple(steps), sizes, _known(body.inputs, sizes), _known(body.outputs, sizes))
+    widths = {str(index): _kinds().get(body.tensors[index].type, np.float32)(0).itemsize for index in used}
+    return Graph(tuple(steps), sizes, _known(body.inputs, sizes), _known(body.outputs, sizes), widths)
 
 
-def _count(
-    kind: str, tensors: Any, operator: Any, constants: dict[int, Any]
-) -> tuple[tuple[Constant, ...], int | None]:
+def _count(kind: str, tensors: Any, operator: Any, numbers: dict[int, Any]) -> tuple[tuple[Constant, ...], int | None]:
     """The constants that an operator stores and its FLOPs; None for an operator without a rule."""
-    kept = {index: values for index, values in constants.items() if values.dtype.kind == "f"}
+    kept = dict(numbers)
     first, made = _shape(tensors[operator.inputs[0]]), math.prod(_shape(tensors[operator.outputs[0]]))
     if kind in _ELEMENTWISE:
         return _constants(kept), made
@@ -99,24 +111,38 @@ def _count(
         flops = 2 * made * math.prod(weight[1:3])
     else:
         flops = 2 * math.prod(_shape(tensors[operator.inputs[2]])) * math.prod(weight[:3])
-    return _constants(kept), flops + made * biased
+    return _constants(kept, f"/{operator.outputs[0]}"), flops + made * biased
 
 
-def _constants(values: dict[int, Any]) -> tuple[Constant, ...]:
-    return tuple(Constant(hashlib.sha256(array.tobytes()).hexdigest(), array.size) for array in values.values())
+def _constants(values: dict[int, Any], product: str = "") -> tuple[Constant, ...]:
+    """By content; but a quantised bias belongs to one product, by whose scales it is stored."""
+    return tuple(
+        Constant(hashlib.sha256(array.tobytes()).hexdigest() + product * (array.dtype == np.int32), array.size)
+        for array in values.values()
+    )
 
 
 def _values(model: Any, tensor: Any) -> Any:
     """The numbers of a constant tensor; None for one that is computed."""
-    from ai_edge_litert import schema_py_generated as schema
-
     data = model.buffers[tensor.buffer].data
     if data is None or len(data) == 0:
         return None
-    kinds = {schema.TensorType.FLOAT32: np.float32, schema.TensorType.FLOAT16: np.float16,
-             schema.TensorType.INT32: np.int32, schema.TensorType.INT64: np.int64, schema.TensorType.INT8: np.int8,
-             schema.TensorType.UINT8: np.uint8, schema.TensorType.BOOL: np.bool_}  # fmt: skip
-    return np.frombuffer(bytes(data), kinds.get(tensor.type, np.uint8))
+    return np.frombuffer(bytes(data), _kinds().get(tensor.type, np.uint8))
+
+
+def _computed_with(tensor: Any, values: Any) -> bool:
+    """Whether constants are floating or quantised numbers; shapes and axes are not."""
+    scale = tensor.quantization.scale if tensor.quantization is not None else None
+    return values.dtype.kind == "f" or (scale is not None and len(scale) > 0)
+
+
+@functools.cache
+def _kinds() -> dict[int, Any]:
+    from ai_edge_litert import schema_py_generated as schema
+
+    of = schema.TensorType
+    return {of.FLOAT32: np.float32, of.FLOAT16: np.float16, of.INT64: np.int64, of.INT32: np.int32, of.INT16: np.int16,
+            of.INT8: np.int8, of.UINT8: np.uint8, of.BOOL: np.bool_}  # fmt: skip
 
 
 def _kind(model: Any, operator: Any) -> str:

@@ -55,6 +55,7 @@ class _Writer:
     form: Trace
     batch: int
     fused: bool
+    quantised: bool
     names: dict[int, str]
     steps: list[Step] = field(default_factory=list)
     sizes: dict[str, int] = field(default_factory=dict)
@@ -76,9 +77,12 @@ class _Writer:
         return (target,)
 
 
-def predict(form: Trace, batch: int = 1, *, fused: bool = True) -> Graph:
-    """The steps of an inference form. `fused`: bias and ReLU are part of their product, as in TFLite, not in ONNX."""
-    writer = _Writer(form, batch, fused, {id(tensor): name for name, tensor in form.inputs.items()})
+def predict(form: Trace, batch: int = 1, *, fused: bool = True, quantised: bool = False) -> Graph:
+    """The steps of an inference form. `fused`: bias and ReLU are part of their product, as in TFLite, not in ONNX.
+
+    `quantised`: a bias that rides on its product is stored once for each call, as its scale is that of the input.
+    """
+    writer = _Writer(form, batch, fused, quantised, {id(tensor): name for name, tensor in form.inputs.items()})
     writer.sizes.update({name: math.prod(tensor.shape) for name, tensor in form.inputs.items()})
     for call in form.calls:
         results = _rule(call)(call, writer)
@@ -161,6 +165,7 @@ def _biased(call: Call, writer: _Writer, source: tuple[str, ...], kernel: Consta
     stored: tuple[Constant, ...] = (kernel,)
     bias = (Constant("bias", math.prod(call.layer.bias.shape)),) if call.layer.use_bias else ()
     if bias and (writer.fused or (name == "Dense" and flat)):
+        bias = (replace(bias[0], key=f"bias/{len(writer.steps)}"),) if writer.quantised else bias
         result = writer.add(call, name, source, made, constants=stored + bias, flops=flops + made, macs=flops // 2)
         return _activated(call, writer, _laid_out(call, writer, result, made))
     result = writer.add(call, name, source, made, constants=stored, flops=flops, macs=flops // 2)

@@ -7,7 +7,7 @@ and comparing them compares nothing else.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from edgett.space.contraction import Product, plan
 from edgett.values import TTShape
@@ -42,12 +42,20 @@ class Step:
 
 @dataclass(frozen=True)
 class Graph:
-    """Steps in the order they run; `sizes` gives every tensor's elements, outputs live to the last step."""
+    """Steps in the order they run; `sizes` gives every tensor's elements, outputs live to the last step.
+
+    `widths` gives the bytes of an element of each tensor that is known to have others than most.
+    """
 
     steps: tuple[Step, ...]
     sizes: Mapping[str, int]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    widths: Mapping[str, int] = field(default_factory=dict)
+
+    def bytes(self, name: str, size: int) -> int:
+        """What a tensor takes, `size` bytes an element unless it is known better."""
+        return self.sizes[name] * self.widths.get(name, size)
 
     def params(self, layer: str | None = None) -> int:
         """Numbers stored, of one layer or of all."""
@@ -82,7 +90,7 @@ def live_bytes(graph: Graph, size: int = 4) -> int:
     spans = _spans(graph)
     return max(
         (
-            sum(graph.sizes[name] * size for name, (first, last) in spans.items() if first <= step <= last)
+            sum(graph.bytes(name, size) for name, (first, last) in spans.items() if first <= step <= last)
             for step in range(len(graph.steps))
         ),
         default=0,
@@ -96,9 +104,9 @@ def arena_bytes(graph: Graph, size: int = 4) -> int:
     """
     spans = _spans(graph)
     placed: list[tuple[int, int, int, int]] = []
-    for name in sorted(spans, key=lambda name: -graph.sizes[name]):
+    for name in sorted(spans, key=lambda name: -graph.bytes(name, size)):
         first, last = spans[name]
-        wide = -(-graph.sizes[name] * size // ALIGNMENT) * ALIGNMENT
+        wide = -(-graph.bytes(name, size) // ALIGNMENT) * ALIGNMENT
         offset = 0
         for start, end, other_first, other_last in sorted(placed):
             if other_first <= last and first <= other_last:

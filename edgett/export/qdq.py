@@ -1,0 +1,63 @@
+"""int8 in ONNX: tensors go through pairs of QuantizeLinear and DequantizeLinear, which runtimes fuse with the rest."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgett.export.calibration import Calibration
+
+_PAIR = frozenset({"QuantizeLinear", "DequantizeLinear"})
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A graph as it was before it was quantised: its nodes and outputs without the pairs; what int8 stands for."""
+
+    nodes: tuple[Any, ...]
+    outputs: tuple[str, ...]
+    narrow: frozenset[str]
+
+
+def quantised(model: Any, calibration: Calibration) -> Any:
+    """The float32 model with int8 weights, a scale for each output of a product, and int8 between its nodes."""
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):
+        def __init__(self) -> None:
+            self.batches = iter(calibration)
+
+        def get_next(self) -> Any:
+            return next(self.batches, None)
+
+    with tempfile.TemporaryDirectory(prefix="edgett-") as folder:
+        path = Path(folder) / "int8.onnx"
+        quantize_static(
+            model, path, Reader(), quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QInt8,
+            weight_type=QuantType.QInt8,
+        )  # fmt: skip
+        return onnx.load(path)
+
+
+def seen_through(graph: Any) -> Seen:
+    """A graph that never was quantised comes back as it is."""
+    pairs = [node for node in graph.node if node.op_type in _PAIR]
+    before = {node.output[0]: node.input[0] for node in pairs}
+
+    def origin(name: str) -> str:
+        while name in before:
+            name = before[name]
+        return name
+
+    nodes = []
+    for node in graph.node:
+        if node.op_type not in _PAIR:
+            plain = copy.deepcopy(node)
+            plain.input[:] = map(origin, node.input)
+            nodes.append(plain)
+    narrow = frozenset(origin(node.input[0]) for node in pairs)
+    return Seen(tuple(nodes), tuple(origin(value.name) for value in graph.output), narrow)
