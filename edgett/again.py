@@ -12,7 +12,7 @@ import numpy as np
 
 from edgett.errors import CheckFailed, UsageError
 from edgett.project import Job
-from edgett.release import BASELINE, FOLDER, SAMPLES_FILE, FileCheck, Release, write
+from edgett.release import BASELINE, CALIBRATION_FILE, FOLDER, SAMPLES_FILE, FileCheck, Release, Style, batches, write
 from edgett.release import check as check_files
 from edgett.report import document
 from edgett.run import Run, file_digest
@@ -40,8 +40,9 @@ def export(path: Path, number: int | None, suffixes: Sequence[str], folder: Path
         model = replace(_model(run, job, BASELINE), trial.solution.shapes)
         unpack_weights(model, weights)
         folder.mkdir(parents=True, exist_ok=True)
-        paths = write(model, batch, folder / f"solution-{number}", suffixes)
-        checks = check_files(model, _samples(run), [Path(item.name) for item in paths], folder, batch)
+        style = _style(run, batch)
+        paths = write(model, style, folder / f"solution-{number}", suffixes)
+        checks = check_files(model, _samples(run), [Path(item.name) for item in paths], folder, style)
     files = tuple(Artifact(Path(item.name), item.stat().st_size, file_digest(item)) for item in paths)
     written = Release({f"solution-{number}": files}, checks, {})
     return document.checked(written) | {"written": [str(item.path) for item in files]}
@@ -54,11 +55,11 @@ def check(path: Path) -> dict[str, Any]:
     """
     with _finished(path) as (run, job, outcome):
         _refuse_changed(path, outcome)
-        samples = _samples(run)
+        samples, style = _samples(run), _style(run, job.batch)
         checks: dict[str, FileCheck] = {}
         for name in dict.fromkeys(Path(paths[0]).stem for paths in outcome["artifacts"].values()):
             files = [FOLDER / f"{name}{suffix}" for suffix in (".tflite", ".onnx")]
-            checks |= check_files(_model(run, job, name), samples, files, run.path, job.batch)
+            checks |= check_files(_model(run, job, name), samples, files, run.path, style)
         content = document.checked(Release({}, checks, {}))
         run.write_json("check.json", content)
     return content
@@ -100,8 +101,15 @@ def _model(run: Run, job: Job, name: str) -> Any:
     return load_model(run.path / FOLDER / f"{name}.keras", job.custom_objects)
 
 
-def _samples(run: Run) -> dict[str, Any]:
-    path = run.path / FOLDER / SAMPLES_FILE
+def _style(run: Run, batch: int) -> Style:
+    """How the run's files are written: in int8 where it has what that was calibrated on."""
+    if not (run.path / FOLDER / CALIBRATION_FILE).exists():
+        return Style(batch)
+    return Style(batch, batches(_samples(run, CALIBRATION_FILE), batch))
+
+
+def _samples(run: Run, name: str = SAMPLES_FILE) -> dict[str, Any]:
+    path = run.path / FOLDER / name
     try:
         with np.load(path, allow_pickle=False) as stored:
             return dict(stored)

@@ -13,7 +13,7 @@ from edgett.run import Run
 from edgett.space import choose
 from edgett.space import explore as space
 from edgett.survey import Explored, graphs, survey
-from edgett.targets import Baseline, DType, Format, Target, constraints, load_target, override
+from edgett.targets import Baseline, Format, Target, constraints, load_target, override, with_dtype
 from edgett.tuning import Bench, fine_tuned, promising
 from edgett.values import Constraints, Holding, Meter, Picks, Quality, Solution, Strategy, Trial
 
@@ -47,12 +47,11 @@ class Outcome:
 
 def target_of(job: Job) -> Target:
     """The job's target with its own budget. Raises ProfileError for a target whose files edgett cannot write yet."""
-    target = override(load_target(job.target), **job.budget)
-    runtime = target.runtime
-    if runtime.format is Format.C or runtime.dtype is not DType.FLOAT32:
+    target = override(with_dtype(load_target(job.target), job.dtype), **job.budget)
+    if target.runtime.format is Format.C:
         raise ProfileError(
-            f"{target.name} runs {runtime.format.value} in {runtime.dtype.value}, which edgett does not write yet.",
-            'Set format = "tflite" or "onnx" and dtype = "float32" in a copy of the profile.',
+            f"{target.name} runs {target.runtime.format.value}, which edgett does not write yet.",
+            'Set format = "tflite" or "onnx" in a copy of the profile.',
         )
     return target
 
@@ -69,13 +68,14 @@ def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
     # 1. Which layers are worth it.
     found = fc_layers(model, Wish(job.share, job.only_layer, job.skip_layer))
     graph = graphs(model, job.batch)
-    dense = space.dense_solution(graph(frozenset()), job.batch)
-    limits = constraints(target, Baseline(dense.file_bytes, dense.cost.peak_elements * 4, dense.cost.flops))
+    width = target.runtime.dtype.size
+    dense = space.dense_solution(graph(frozenset()), job.batch, width)
+    limits = constraints(target, Baseline(dense.file_bytes, dense.peak_bytes, dense.cost.flops))
     # 2 to 5. Every TT solution, costed; the inefficient discarded; the rest pruned, joined over the layers.
     exploration = survey(model, found, job, limits, graph, meter)
     if not exploration.taken:
         raise nothing_to_do(exploration)
-    candidates = space.solutions(exploration.candidates, graph, job.batch)
+    candidates = space.solutions(exploration.candidates, graph, job.batch, width)
     able = [item for item in candidates if all(h.holds is not False for h in choose.holdings(item, None, limits))]
     # 6. Fine-tune the survivors, started from the trained weights.
     chosen = promising(able, job, inputs, meter)

@@ -14,7 +14,7 @@ from edgett.space.shapes import check_max_ranks, parse_ranks
 from edgett.space.states import Search
 from edgett.space.tiles import check_grid
 from edgett.tables import Table, read
-from edgett.values import EmptyTiles, Estimate, Objective, Recover, Schedule, Strategy, Trunk
+from edgett.values import DType, EmptyTiles, Estimate, Objective, Recover, Schedule, Strategy, Trunk
 
 FILE = Path("edgett.toml")
 EXAMPLE = "example:clock"
@@ -25,8 +25,8 @@ class Job:
     """A model, its data and a target, and how to go about it; checks itself.
 
     `limit` None fine-tunes every joint candidate. `jobs` None trains in as many processes as there are processors, 0 in
-    this one; `cluster` on a Ray cluster. `max_drop`, `objective`, `model_bytes` and `flops` stand over the
-    target's budget where they are not None.
+    this one; `cluster` on a Ray cluster. `dtype` stands over the target's, `max_drop`, `objective`, `model_bytes` and
+    `flops` stand over its budget where they are not None.
     """
 
     target: str
@@ -53,6 +53,7 @@ class Job:
     learning_rate: float | None = None
     seed: int = 0
     batch: int = 1
+    dtype: DType | None = None
     jobs: int | None = None
     cluster: str | None = None
     max_drop: float | None = None
@@ -115,7 +116,7 @@ _ONLY = {
     Strategy.GRID: ("ranks", "grid", "empty_tiles"),
     Strategy.PARETO: ("rank_multiple", "max_rank", "estimate"),
 }
-_BUDGET = ("max_drop", "objective", "model_bytes", "flops")
+_PROFILE = ("max_drop", "objective", "model_bytes", "flops", "dtype")
 
 Whole = Annotated[int, Field(ge=1)]
 
@@ -161,6 +162,7 @@ class Project(Table):
     learning_rate: float | None = Field(default=None, description="rate that fine-tuning starts from")
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None = Field(default=None, description="seed of everything random")
     batch: Whole | None = Field(default=None, description="samples that an exported model takes at once")
+    dtype: Annotated[DType, Field(strict=False)] | None = Field(default=None, description="float32 or int8")
     max_drop: Annotated[float, Field(ge=0, le=100)] | None = Field(
         default=None, description="largest loss of accuracy, in percentage points"
     )
@@ -202,7 +204,7 @@ def resolve(given: Mapping[str, Any], project: Project) -> tuple[Job, dict[str, 
                 values[name], origins[name] = named[name], origin
                 break
         else:
-            origins[name] = "profile" if name in _BUDGET else "default"
+            origins[name] = "profile" if name in _PROFILE else "default"
     if "target" not in values:
         raise UsageError(
             "no target is named.", "Add --target NAME; 'edgett targets list' lists them. The first to try: cortex-a53."

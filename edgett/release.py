@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgett.device import local
-from edgett.export.check import GraphCheck, Numerics, compare, compare_outputs
+from edgett.export.calibration import Calibration
+from edgett.export.check import INT8_TOLERANCE, TOLERANCE, GraphCheck, Numerics, compare, compare_outputs
 from edgett.inputs import Inputs
 from edgett.run import Run, file_digest
 from edgett.space import cost
 from edgett.space.choose import choose, feasible
 from edgett.targets import Target
-from edgett.values import Artifact, Constraints, Meter, Picks, Quality, Trial
+from edgett.values import Artifact, Constraints, DType, Meter, Picks, Quality, Trial
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -28,6 +29,27 @@ BASELINE = "baseline"
 FOLDER = Path("artifacts")
 SUFFIXES = (".keras", ".tflite", ".onnx")
 SAMPLES_FILE = "samples.npz"
+CALIBRATION = 256
+"""Training samples that the ranges of int8 are taken from."""
+CALIBRATION_FILE = "calibration.npz"
+
+
+@dataclass(frozen=True)
+class Style:
+    """How files are written: samples at once, and what int8 is calibrated on, None for float32."""
+
+    batch: int = 1
+    calibration: Calibration | None = None
+
+    @property
+    def width(self) -> int:
+        """Bytes of a number."""
+        return 4 if self.calibration is None else 1
+
+    @property
+    def tolerance(self) -> float:
+        """The relative error from which on outputs are wrong."""
+        return TOLERANCE if self.calibration is None else INT8_TOLERANCE
 
 
 @dataclass(frozen=True)
@@ -66,74 +88,98 @@ class Terms:
     limits: Constraints
     batch: int
 
+    @property
+    def suffix(self) -> str:
+        """What the file for the target ends with."""
+        return f".{self.target.runtime.format.value}"
+
 
 def release(
     inputs: Inputs, trials: Sequence[Trial], terms: Terms, run: Run, meter: Meter
 ) -> tuple[Release, Picks | None, tuple[Trial, ...]]:
     """Export and check the baseline and the picks. A pick whose file is over the budget gives way to the next one.
 
-    Also the trials again, with the size of such a file in place of the predicted one.
+    Also the trials again, those that gave way with what their file for the target takes and, in int8, loses.
     """
     from edgett.nn.assess import assess
 
-    limits, batch = terms.limits, terms.batch
+    limits, target = terms.limits, terms.target
     able = {trial.solution.number: trial for trial in trials}
+    style = Style(terms.batch, calibration(inputs, terms.batch) if target.runtime.dtype is DType.INT8 else None)
+    models, staged = {-1: inputs.model}, dict[int, tuple[Path, ...]]()
     with run.staging() as staging, meter.stage("exporting") as advance:
-        models = {-1: inputs.model}
-        staged = {-1: write(inputs.model, batch, staging / BASELINE)}
+        staged[-1] = write(inputs.model, style, staging / BASELINE)
         advance(1)
         while (picks := choose(tuple(able.values()), limits)) is not None:
-            picked = {trial.solution.number: trial for trial in picks.named().values()}
-            for number, trial in picked.items():
-                if number not in staged:
-                    models[number] = _rebuilt(inputs, trial, run)
-                    staged[number] = write(models[number], batch, staging / str(number))
-                    advance(1)
-            measured = {number: _measured(trial, staged[number], terms.target) for number, trial in picked.items()}
-            over = {number: trial for number, trial in measured.items() if not feasible(trial, limits)}
-            if not over:
+            fresh = {trial.solution.number: trial for trial in picks.named().values()}
+            fresh = {number: trial for number, trial in fresh.items() if number not in staged}
+            if not fresh:
                 break
-            able |= over
+            for number, trial in fresh.items():
+                models[number] = _rebuilt(inputs, trial, run)
+                staged[number] = write(models[number], style, staging / str(number))
+                able[number] = _measured(trial, staged[number], terms, style, inputs)
+                advance(1)
         names = _names(picks)
         files = {number: _settled(staged[number], name, run) for number, name in names.items()}
+    _keep_samples(run, inputs, style)
     samples = inputs.data.validation.take(slice(SAMPLES)).x
-    with run.writing(str(FOLDER / SAMPLES_FILE)) as part:
-        np.savez(part, allow_pickle=False, **samples)
     checks: dict[str, FileCheck] = {}
     with meter.stage("checking the artefacts", len(names)) as advance:
         for number in names:
-            checks |= check(models[number], samples, [item.path for item in files[number]], run.path, batch)
+            checks |= check(models[number], samples, [item.path for item in files[number]], run.path, style)
             advance(1)
-    test = {number: assess(models[number], inputs.data.test, inputs.judge) for number in names}
+    test = {-1: assess(inputs.model, inputs.data.test, inputs.judge)}
+    for number in names.keys() - test.keys():
+        test[number] = _tested(models[number], files[number], terms, style, inputs, run)
     numbers = {BASELINE: -1} | {name: t.solution.number for name, t in (picks.named() if picks else {}).items()}
     released = Release(
         {name: files[number] for name, number in numbers.items()},
         checks,
         {name: test[number] for name, number in numbers.items()},
     )
-    return released, picks, tuple(able.values())
+    after = [able[trial.solution.number] for trial in trials]
+    kept = tuple(old if feasible(new, limits) else new for old, new in zip(trials, after, strict=True))
+    return released, picks, kept
 
 
-def write(model: Any, batch: int, stem: Path, suffixes: Sequence[str] = SUFFIXES) -> tuple[Path, ...]:
-    """Write a model as stem.keras, stem.tflite, stem.onnx, or those of them that are wanted."""
+def calibration(inputs: Inputs, batch: int) -> Calibration:
+    """Batches of training samples, the same each time, evenly taken from all."""
+    train = inputs.data.train
+    rows = np.linspace(0, len(train) - 1, min(CALIBRATION, len(train))).astype(np.int64)
+    return batches(train.take(rows).x, batch)
+
+
+def batches(arrays: Arrays, batch: int) -> Calibration:
+    """Samples by name, (n, ...) each, in batches of one size; the first ones fill the last batch up."""
+    count = len(next(iter(arrays.values())))
+    starts = range(0, count, batch)
+    return [
+        {name: array[np.arange(start, start + batch) % count] for name, array in arrays.items()} for start in starts
+    ]
+
+
+def write(model: Any, style: Style, stem: Path, suffixes: Sequence[str] = SUFFIXES) -> tuple[Path, ...]:
+    """Write a model as stem.keras, stem.tflite, stem.onnx, or those of them that are wanted; Keras's is float32."""
     from edgett.export import onnx, tflite
     from edgett.nn.models import save_model
 
-    servable, owners, _ = _prepared(model, batch)
+    servable, owners, _ = _prepared(model, style.batch)
+    fed = style.calibration and [servable.cast(part) for part in style.calibration]
     paths = []
     for suffix in suffixes:
         path = stem.with_name(stem.name + suffix)
         if suffix == ".keras":
             save_model(model, path)
         elif suffix == ".tflite":
-            tflite.write(servable, path)
+            tflite.write(servable, path, fed)
         else:
-            onnx.write(servable, owners, path)
+            onnx.write(servable, owners, path, fed)
         paths.append(path)
     return tuple(paths)
 
 
-def check(model: Any, samples: Arrays, artifacts: Sequence[Path], root: Path, batch: int) -> dict[str, FileCheck]:
+def check(model: Any, samples: Arrays, artifacts: Sequence[Path], root: Path, style: Style) -> dict[str, FileCheck]:
     """Read the exported files of a model back and compare them with its prediction and its outputs, by path.
 
     `samples` are inputs by name, (n, ...) each; the paths are relative to `root`.
@@ -143,6 +189,7 @@ def check(model: Any, samples: Arrays, artifacts: Sequence[Path], root: Path, ba
     from edgett.nn.layers import tt_layers
     from edgett.nn.predict import predict
 
+    batch, quantised = style.batch, style.calibration is not None
     _, owners, form = _prepared(model, batch)
     reference = outputs(model, samples)
     paper = {
@@ -155,8 +202,9 @@ def check(model: Any, samples: Arrays, artifacts: Sequence[Path], root: Path, ba
         if path.suffix == ".keras":
             continue
         fused, read = (True, tflite.read) if path.suffix == ".tflite" else (False, onnx.read)
-        graph = compare(predict(form, batch, fused=fused), read(path, owners), path.name)
-        numerics = compare_outputs(reference, local.run(path, samples, batch))
+        predicted = predict(form, batch, fused=fused, quantised=quantised)
+        graph = compare(predicted, read(path, owners), path.name, style.width)
+        numerics = compare_outputs(reference, local.run(path, samples, batch), style.tolerance)
         checks[str(artifact)] = FileCheck(graph, numerics, paper)
     return checks
 
@@ -182,11 +230,36 @@ def _rebuilt(inputs: Inputs, trial: Trial, run: Run) -> Any:
     return model
 
 
-def _measured(trial: Trial, paths: Sequence[Path], target: Target) -> Trial:
-    """The trial with the size of the file for the target in place of the predicted one."""
-    sizes = {path.suffix: path.stat().st_size for path in paths}
-    size = sizes.get(f".{target.runtime.format.value}", trial.solution.file_bytes)
-    return replace(trial, solution=replace(trial.solution, file_bytes=size))
+def _measured(trial: Trial, paths: Sequence[Path], terms: Terms, style: Style, inputs: Inputs) -> Trial:
+    """The trial with the size of the file for the target in place of the predicted one, and what int8 makes of it."""
+    (path,) = (path for path in paths if path.suffix == terms.suffix)
+    measured = replace(trial, solution=replace(trial.solution, file_bytes=path.stat().st_size))
+    if style.calibration is None:
+        return measured
+    held = inputs.data.validation
+    quality = inputs.judge.quality(local.run(path, held.x, style.batch), held.y)
+    return replace(measured, quality=quality, drop=quality.drop_from(inputs.quality))
+
+
+def _tested(model: Any, files: Sequence[Artifact], terms: Terms, style: Style, inputs: Inputs, run: Run) -> Quality:
+    """The quality on the test data: of the model, or in int8 of the file for the target."""
+    from edgett.nn.assess import assess
+
+    held = inputs.data.test
+    if style.calibration is None:
+        return assess(model, held, inputs.judge)
+    (path,) = (run.path / item.path for item in files if item.path.suffix == terms.suffix)
+    return inputs.judge.quality(local.run(path, held.x, style.batch), held.y)
+
+
+def _keep_samples(run: Run, inputs: Inputs, style: Style) -> None:
+    """What the files are checked with, and what int8 was calibrated on, for `export` and `check` later."""
+    with run.writing(str(FOLDER / SAMPLES_FILE)) as part:
+        np.savez(part, allow_pickle=False, **inputs.data.validation.take(slice(SAMPLES)).x)
+    if style.calibration is not None:
+        names = style.calibration[0]
+        with run.writing(str(FOLDER / CALIBRATION_FILE)) as part:
+            np.savez(part, allow_pickle=False, **{n: np.concatenate([b[n] for b in style.calibration]) for n in names})
 
 
 def _names(picks: Picks | None) -> dict[int, str]:

@@ -56,7 +56,7 @@ from pydantic.fields import FieldInfo
 from edgett.errors import ProfileError, ToolError, UsageError
 from edgett.tables import Table, mistakes, read
 from edgett.units import BANDWIDTH, FREQUENCY, SIZE, WORK, Share, Unit, parse_share
-from edgett.values import Constraints, Objective
+from edgett.values import Constraints, DType, Objective
 
 
 class Format(enum.Enum):
@@ -65,13 +65,6 @@ class Format(enum.Enum):
     TFLITE = "tflite"
     ONNX = "onnx"
     C = "c"
-
-
-class DType(enum.Enum):
-    """The type of the numbers in the exported file."""
-
-    FLOAT32 = "float32"
-    INT8 = "int8"
 
 
 Bytes = Annotated[int, PlainValidator(SIZE.parse), SIZE]
@@ -227,6 +220,13 @@ def override(target: Target, **limits: str | float | Objective | None) -> Target
     for message in _over_memory(changed, flash_share=everything, ram_share=everything):
         raise UsageError(message, "Give a smaller one.")
     return changed
+
+
+def with_dtype(target: Target, dtype: DType | None) -> Target:
+    """The target with files of that type, or with its own where None is given."""
+    if dtype is None:
+        return target
+    return target.model_copy(update={"runtime": target.runtime.model_copy(update={"dtype": dtype})})
 
 
 def describe(target: Target) -> tuple[Explained, ...]:

@@ -61,6 +61,18 @@ class Schedule(enum.Enum):
     HALVING = "halving"
 
 
+class DType(enum.Enum):
+    """The type of the numbers in the exported file."""
+
+    FLOAT32 = "float32"
+    INT8 = "int8"
+
+    @property
+    def size(self) -> int:
+        """Bytes of a number."""
+        return {DType.FLOAT32: 4, DType.INT8: 1}[self]
+
+
 class Trunk(enum.Enum):
     """What becomes of the part of a network before the first replaced layer: `frozen`, it runs only once."""
 
@@ -217,8 +229,9 @@ class Candidate:
 class Solution:
     """A TT shape for every layer that is factorised, jointly, and what the whole model then costs.
 
-    `number` counts the joint candidates of a run from 0; `file_bytes` is the predicted size of the exported file.
-    `loss` is what the search expects to lose (see `Estimate`), summed over the layers; None where it did not look.
+    `number` counts the joint candidates of a run from 0; `file_bytes` is the predicted size of the exported file, whose
+    numbers take `width` bytes each. `loss` is what the search expects to lose (see `Estimate`), summed over the layers;
+    None where it did not look.
     """
 
     number: int
@@ -226,6 +239,12 @@ class Solution:
     cost: Cost
     file_bytes: int
     loss: float | None = None
+    width: int = 4
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most that tensors take at once."""
+        return self.cost.peak_elements * self.width
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from edgett import targets, units
 from edgett.errors import ProfileError, ToolError, UsageError
-from edgett.targets import Baseline, DType, Fact, Format, constraints, describe, list_targets, load_target, override
+from edgett.targets import Baseline, Fact, Format, constraints, describe, list_targets, load_target, override
 from edgett.units import Share
-from edgett.values import Objective
+from edgett.values import DType, Objective
 
 NAMES = {path.stem for path in targets.shipped_folder().glob("*.toml")}
 SHIPPED = pytest.mark.parametrize("name", sorted(NAMES))

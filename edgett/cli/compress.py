@@ -12,7 +12,7 @@ import typer
 from edgett.cli import options
 from edgett.cli.console import Screen
 from edgett.errors import EdgettError, Interrupted, UsageError
-from edgett.values import EmptyTiles, Objective, Recover, Schedule, Trunk
+from edgett.values import DType, EmptyTiles, Objective, Recover, Schedule, Trunk
 
 
 def compress(
@@ -37,6 +37,10 @@ def compress(
     ] = None,
     flops: Annotated[
         str | None, typer.Option(metavar="WORK", help='Most FLOPs: "2 MFLOP", "50 %". Default: the target\'s.')
+    ] = None,
+    dtype: Annotated[
+        DType | None,
+        typer.Option(help="Type of the exported numbers, calibrated on training data. Default: the target's."),
     ] = None,
     search: options.SearchBy = None,
     ranks: options.Ranks = None,
@@ -138,9 +142,9 @@ def compress(
         "model_bytes": model_bytes, "flops": flops, "search": search, "ranks": ranks, "grid": grid,
         "empty_tiles": empty_tiles, "rank_multiple": rank_multiple, "max_rank": max_rank, "estimate": estimate,
         "limit": _limit(limit), "share": share, "only_layer": only_layer or None, "skip_layer": skip_layer or None,
-        "batch": batch, "batch_size": batch_size, "patience": patience, "learning_rate": learning_rate, "seed": seed,
-        "schedule": schedule, "trunk": trunk, "recover": recover, "jobs": jobs, "cluster": cluster,
-        "custom_objects": custom_objects,
+        "batch": batch, "dtype": dtype, "batch_size": batch_size, "patience": patience,
+        "learning_rate": learning_rate, "seed": seed, "schedule": schedule, "trunk": trunk, "recover": recover,
+        "jobs": jobs, "cluster": cluster, "custom_objects": custom_objects,
     }  # fmt: skip
     screen = Screen(json=json, silent=quiet)
     if fresh and resume:

@@ -16,6 +16,9 @@ from edgett.values import Mismatch
 TOLERANCE = 1e-4
 """Largest L2 relative error of a float32 artefact's outputs: rounding, summed over the layers."""
 
+INT8_TOLERANCE = 1.0
+"""That of an int8 one, by which it says nothing of the model any more. What it may lose is the budget's to say."""
+
 
 @dataclass(frozen=True)
 class LayerCheck:
@@ -40,17 +43,21 @@ class GraphCheck:
 
 @dataclass(frozen=True)
 class Numerics:
-    """Outputs against Keras's: the largest absolute error, the worst output's L2 relative one, top-1 agreement."""
+    """Outputs against Keras's: the largest absolute error, the worst output's L2 relative one, top-1 agreement.
+
+    `tolerance` is the L2 relative error from which on the file is wrong.
+    """
 
     samples: int
     max_abs: float
     l2_relative: float
     top1: float
+    tolerance: float = TOLERANCE
 
     @property
     def ok(self) -> bool:
-        """Whether the outputs are the same to float32 rounding."""
-        return self.l2_relative < TOLERANCE
+        """Whether the outputs are the same to the rounding of the file's numbers."""
+        return self.l2_relative < self.tolerance
 
 
 def compare(predicted: Graph, found: Graph, where: str, size: int = 4) -> GraphCheck:
@@ -81,7 +88,9 @@ def compare(predicted: Graph, found: Graph, where: str, size: int = 4) -> GraphC
 
 
 def compare_outputs(
-    reference: Mapping[str, NDArray[np.floating]], found: Mapping[str, NDArray[np.floating]]
+    reference: Mapping[str, NDArray[np.floating]],
+    found: Mapping[str, NDArray[np.floating]],
+    tolerance: float = TOLERANCE,
 ) -> Numerics:
     """Two models' outputs for the same samples, by name; (n, ...) each. Raises ValueError for other names or shapes."""
     if reference.keys() != found.keys():
@@ -103,7 +112,7 @@ def compare_outputs(
         relative = max(relative, float(np.linalg.norm(difference)) / (norm or 1.0))
         agree.append(float(np.mean(_top(actual) == _top(expected))))
     samples = len(next(iter(reference.values())))
-    return Numerics(samples, largest, relative, float(np.mean(agree)))
+    return Numerics(samples, largest, relative, float(np.mean(agree)), tolerance)
 
 
 def _top(outputs: NDArray[np.floating]) -> NDArray[np.int64]:

@@ -42,6 +42,10 @@ class Servable(tf.Module):
         self.signature = [tf.TensorSpec(tensor.shape, tensor.dtype, name=name) for name, tensor in form.inputs.items()]
         self.serve = tf.function(self._run, input_signature=self.signature)
 
+    def cast(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
+        """Inputs by name in the types that it takes."""
+        return {spec.name: arrays[spec.name].astype(spec.dtype.as_numpy_dtype) for spec in self.signature}
+
     def _run(self, *inputs: Any) -> dict[str, Any]:
         form = self.form
         known = {id(spec): tensor for spec, tensor in zip(form.inputs.values(), inputs, strict=True)}

@@ -126,6 +126,8 @@ def _models(document: Mapping[str, Any]) -> Iterator[RenderableType]:
         table.add_row(words, *cells)
     yield table
     yield Text(f"Judged by {document['judged_by']}.")
+    if document["target"]["dtype"] == "int8":
+        yield Text("The dense model's accuracy is Keras's, in float32; the picks' is that of their int8 files.")
 
 
 def _rows(models: list[Any], file: str) -> Iterator[tuple[str, list[str]]]:

@@ -64,15 +64,14 @@ def tradeoffs(costs: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.union1d(undominated([ranks[0], ranks[2]]), undominated([ranks[1], ranks[2]]))
 
 
-def holdings(solution: Solution, drop: float | None, limits: Constraints, size: int = 4) -> tuple[Holding, ...]:
+def holdings(solution: Solution, drop: float | None, limits: Constraints) -> tuple[Holding, ...]:
     """Every constraint that the target sets and what a model of that cost and drop makes of it.
 
-    `size` is the bytes of an activation. A drop that is not known yet (None) and the latency, which cannot be
-    predicted, are not checked.
+    A drop that is not known yet (None) and the latency, which cannot be predicted, are not checked.
     """
     rows = [
         ("model_bytes", limits.model_bytes, solution.file_bytes),
-        ("peak_activation_bytes", limits.peak_activation_bytes, solution.cost.peak_elements * size),
+        ("peak_activation_bytes", limits.peak_activation_bytes, solution.peak_bytes),
         ("flops", limits.flops, solution.cost.flops),
         ("latency_ms", limits.latency_ms, None),
         ("accuracy_drop_pp", limits.accuracy_drop_pp, drop),

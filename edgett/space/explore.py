@@ -79,21 +79,24 @@ def units(found: Sequence[Found], grid: Grid) -> int:
 
 
 def solutions(
-    candidates: Sequence[Candidate], graph: Callable[[frozenset[str]], Graph], batch: int = 1
+    candidates: Sequence[Candidate], graph: Callable[[frozenset[str]], Graph], batch: int = 1, width: int = 4
 ) -> tuple[Solution, ...]:
     """Every candidate with what the whole model then costs, one sample of a batch, numbered as they come.
 
-    `graph` gives the dense model's with nothing folded into the layers of those names.
+    `graph` gives the dense model's with nothing folded into the layers of those names; an exported number takes `width`
+    bytes.
     """
     return tuple(
-        _solution(number, candidate, with_shapes(graph(frozenset(candidate.shapes)), candidate.shapes, batch), batch)
+        _solution(
+            number, candidate, with_shapes(graph(frozenset(candidate.shapes)), candidate.shapes, batch), batch, width
+        )
         for number, candidate in enumerate(candidates)
     )
 
 
-def dense_solution(graph: Graph, batch: int = 1) -> Solution:
+def dense_solution(graph: Graph, batch: int = 1, width: int = 4) -> Solution:
     """The dense model as the solution that factorises nothing; its number is -1."""
-    return _solution(-1, Candidate({}), graph, batch)
+    return _solution(-1, Candidate({}), graph, batch, width)
 
 
 def spread_out(candidates: Sequence[Solution], limit: int | None) -> tuple[Solution, ...]:
@@ -113,7 +116,8 @@ def spread_out(candidates: Sequence[Solution], limit: int | None) -> tuple[Solut
     return tuple(candidates[row] for row in chosen[:limit])
 
 
-def _solution(number: int, candidate: Candidate, graph: Graph, batch: int) -> Solution:
+def _solution(number: int, candidate: Candidate, graph: Graph, batch: int, width: int) -> Solution:
     moved = sum(graph.sizes[step.writes[0]] for step in graph.steps if step.operator == "Transpose")
-    cost = Cost(graph.params(), graph.flops() // batch, arena_bytes(graph, 4) // 4, moved // batch, graph.macs // batch)
-    return Solution(number, candidate.shapes, cost, file_bytes(graph), candidate.loss)
+    peak = arena_bytes(graph, width) // width
+    cost = Cost(graph.params(), graph.flops() // batch, peak, moved // batch, graph.macs // batch)
+    return Solution(number, candidate.shapes, cost, file_bytes(graph, width), candidate.loss, width)
