@@ -282,8 +282,8 @@ def test_planted_fault_in_the_prediction_fails_the_cross_check(
     place = unfinished(finished, tmp_path / "cut")
     predict = module.predict
 
-    def fewer(form: object, batch: int, *, fused: bool = True) -> Graph:
-        graph = predict(form, batch, fused=fused)
+    def fewer(form: object, batch: int, **how: bool) -> Graph:
+        graph = predict(form, batch, **how)
         first = next(step for step in graph.steps if step.flops)
         return replace(graph, steps=tuple(replace(s, flops=s.flops - 1) if s is first else s for s in graph.steps))
 
