@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,11 @@ class Terms:
         """What the file for the target ends with."""
         return f".{self.target.runtime.format.value}"
 
+    @property
+    def int8(self) -> bool:
+        """Whether the files are in int8."""
+        return self.target.runtime.dtype is DType.INT8
+
 
 def release(
     inputs: Inputs, trials: Sequence[Trial], terms: Terms, run: Run, meter: Meter
@@ -101,46 +106,66 @@ def release(
 
     Also the trials again, those that gave way with what their file for the target takes and, in int8, loses.
     """
-    from edgett.nn.assess import assess
-
-    limits, target = terms.limits, terms.target
-    able = {trial.solution.number: trial for trial in trials}
-    style = Style(terms.batch, calibration(inputs, terms.batch) if target.runtime.dtype is DType.INT8 else None)
-    models, staged = {-1: inputs.model}, dict[int, tuple[Path, ...]]()
+    style = Style(terms.batch, calibration(inputs, terms.batch) if terms.int8 else None)
     with run.staging() as staging, meter.stage("exporting") as advance:
-        staged[-1] = write(inputs.model, style, staging / BASELINE)
-        advance(1)
-        while (picks := choose(tuple(able.values()), limits)) is not None:
-            fresh = {trial.solution.number: trial for trial in picks.named().values()}
-            fresh = {number: trial for number, trial in fresh.items() if number not in staged}
-            if not fresh:
-                break
-            for number, trial in fresh.items():
-                models[number] = _rebuilt(inputs, trial, run)
-                staged[number] = write(models[number], style, staging / str(number))
-                able[number] = _measured(trial, staged[number], terms, style, inputs)
-                advance(1)
+        exports = _Exports(inputs, terms, style, run, staging)
+        picks = exports.picked(trials, advance)
         names = _names(picks)
-        files = {number: _settled(staged[number], name, run) for number, name in names.items()}
+        files = {number: _settled(exports.files[number], name, run) for number, name in names.items()}
     _keep_samples(run, inputs, style)
     samples = inputs.data.validation.take(slice(SAMPLES)).x
     checks: dict[str, FileCheck] = {}
     with meter.stage("checking the artefacts", len(names)) as advance:
         for number in names:
-            checks |= check(models[number], samples, [item.path for item in files[number]], run.path, style)
+            checks |= check(exports.models[number], samples, [item.path for item in files[number]], run.path, style)
             advance(1)
-    test = {-1: assess(inputs.model, inputs.data.test, inputs.judge)}
-    for number in names.keys() - test.keys():
-        test[number] = _tested(models[number], files[number], terms, style, inputs, run)
+    test = {number: _tested(exports.models[number], files[number], terms, style, inputs, run) for number in names}
     numbers = {BASELINE: -1} | {name: t.solution.number for name, t in (picks.named() if picks else {}).items()}
     released = Release(
         {name: files[number] for name, number in numbers.items()},
         checks,
         {name: test[number] for name, number in numbers.items()},
     )
-    after = [able[trial.solution.number] for trial in trials]
-    kept = tuple(old if feasible(new, limits) else new for old, new in zip(trials, after, strict=True))
-    return released, picks, kept
+    return released, picks, tuple(exports.over.get(trial.solution.number, trial) for trial in trials)
+
+
+class _Exports:
+    """What is written on the way to the picks: models and files by the solution's number, and the trials given up."""
+
+    def __init__(self, inputs: Inputs, terms: Terms, style: Style, run: Run, folder: Path) -> None:
+        self._inputs, self._terms, self._style, self._run, self._folder = inputs, terms, style, run, folder
+        self.models = {-1: inputs.model}
+        self.files = {-1: write(inputs.model, style, folder / BASELINE)}
+        self.over: dict[int, Trial] = {}
+
+    def picked(self, trials: Sequence[Trial], advance: Callable[[int], None]) -> Picks | None:
+        """The picks whose files hold the constraints too, as they measure."""
+        advance(1)
+        able = {trial.solution.number: trial for trial in trials if trial.complete}
+        while (picks := choose(tuple(able.values()), self._terms.limits)) is not None:
+            fresh = {trial.solution.number: trial for trial in picks.named().values()}
+            fresh = {number: trial for number, trial in fresh.items() if number not in self.files}
+            if not fresh:
+                break
+            for number, trial in fresh.items():
+                able[number] = self._written(trial)
+                advance(1)
+                if not feasible(able[number], self._terms.limits):
+                    self.over[number] = able[number]
+        return picks
+
+    def _written(self, trial: Trial) -> Trial:
+        """The trial with what its file for the target takes, not what was predicted, and what int8 makes of it."""
+        number, inputs = trial.solution.number, self._inputs
+        self.models[number] = _rebuilt(inputs, trial, self._run)
+        self.files[number] = write(self.models[number], self._style, self._folder / str(number))
+        (path,) = (path for path in self.files[number] if path.suffix == self._terms.suffix)
+        measured = replace(trial, solution=replace(trial.solution, file_bytes=path.stat().st_size))
+        if not self._terms.int8:
+            return measured
+        held = inputs.data.validation
+        quality = inputs.judge.quality(local.run(path, held.x, self._style.batch), held.y)
+        return replace(measured, quality=quality, drop=quality.drop_from(inputs.quality))
 
 
 def calibration(inputs: Inputs, batch: int) -> Calibration:
@@ -230,23 +255,12 @@ def _rebuilt(inputs: Inputs, trial: Trial, run: Run) -> Any:
     return model
 
 
-def _measured(trial: Trial, paths: Sequence[Path], terms: Terms, style: Style, inputs: Inputs) -> Trial:
-    """The trial with the size of the file for the target in place of the predicted one, and what int8 makes of it."""
-    (path,) = (path for path in paths if path.suffix == terms.suffix)
-    measured = replace(trial, solution=replace(trial.solution, file_bytes=path.stat().st_size))
-    if style.calibration is None:
-        return measured
-    held = inputs.data.validation
-    quality = inputs.judge.quality(local.run(path, held.x, style.batch), held.y)
-    return replace(measured, quality=quality, drop=quality.drop_from(inputs.quality))
-
-
 def _tested(model: Any, files: Sequence[Artifact], terms: Terms, style: Style, inputs: Inputs, run: Run) -> Quality:
-    """The quality on the test data: of the model, or in int8 of the file for the target."""
+    """The quality on the test data: of the model, or of a pick in int8 that of the file for the target."""
     from edgett.nn.assess import assess
 
     held = inputs.data.test
-    if style.calibration is None:
+    if not terms.int8 or model is inputs.model:
         return assess(model, held, inputs.judge)
     (path,) = (run.path / item.path for item in files if item.path.suffix == terms.suffix)
     return inputs.judge.quality(local.run(path, held.x, style.batch), held.y)

@@ -80,6 +80,7 @@ def test_screen_says_whose_accuracy_it_is(edgett: Call, quantised: Path) -> None
     assert answer.code == 0 and "the picks' is that of their int8 files" in " ".join(answer.out.split())
 
 
+@pytest.mark.slow
 def test_what_int8_loses_counts_against_the_budget(
     edgett: Call, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

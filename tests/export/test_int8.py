@@ -28,7 +28,10 @@ from tests.export import exported as zoo
 from tests.export.exported import CASES
 from tests.export.test_tflite import MICRO
 
-NAMES = [name for name in CASES if not CASES[name].partial]
+QUICK = ("tensor trains", "shared", "sequences")
+NAMES = [
+    name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CASES if not CASES[name].partial
+]
 
 
 @dataclass(frozen=True)

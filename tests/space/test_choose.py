@@ -139,7 +139,8 @@ class TestHoldings:
         assert (item.value, item.holds) == (None, None)
 
     def test_activations_of_another_type(self) -> None:
-        (item,) = holdings(solution(0), None, replace(FREE, peak_activation_bytes=5), size=1)
+        narrow = replace(solution(0), width=1)
+        (item,) = holdings(narrow, None, replace(FREE, peak_activation_bytes=5))
         assert (item.value, item.holds) == (5, True)
 
     def test_a_latency_that_nothing_can_check_does_not_make_a_trial_infeasible(self) -> None:
