@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ import numpy as np
 import pytest
 
 from edgett.cli import run
+
+# As edgett itself does, in time for test modules that import TensorFlow first: or this process has other digits.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 QUICK = ("--ranks", "2:6", "--limit", "2", "--epochs", "1", "--batch-size", "64", "--jobs", "0")
 """As little work as makes two solutions."""
