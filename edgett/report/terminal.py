@@ -242,7 +242,7 @@ def _files(document: Mapping[str, Any]) -> Iterator[RenderableType]:
         groups.setdefault(tuple(paths), []).append(dict(_PICKS).get(name, name))
     for paths, names in groups.items():
         yield Text(f"{', '.join(names)}:", style="bold")
-        yield from (Text(f"  {document['run']}/{path}", overflow="fold", no_wrap=True) for path in paths)
+        yield from (Text(f"  {document['run']}/{path}", overflow="fold") for path in paths)
 
 
 def _thinned(epsilon: float) -> str:
