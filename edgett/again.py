@@ -17,7 +17,7 @@ from edgett.release import check as check_files
 from edgett.report import document
 from edgett.run import Run, file_digest
 from edgett.session import resumed
-from edgett.values import Artifact
+from edgett.values import Artifact, DType
 
 
 def export(path: Path, number: int | None, suffixes: Sequence[str], folder: Path, batch: int) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def export(path: Path, number: int | None, suffixes: Sequence[str], folder: Path
         model = replace(_model(run, job, BASELINE), trial.solution.shapes)
         unpack_weights(model, weights)
         folder.mkdir(parents=True, exist_ok=True)
-        style = _style(run, batch)
+        style = _style(run, outcome, batch)
         paths = write(model, style, folder / f"solution-{number}", suffixes)
         checks = check_files(model, _samples(run), [Path(item.name) for item in paths], folder, style)
     files = tuple(Artifact(Path(item.name), item.stat().st_size, file_digest(item)) for item in paths)
@@ -55,7 +55,7 @@ def check(path: Path) -> dict[str, Any]:
     """
     with _finished(path) as (run, job, outcome):
         _refuse_changed(path, outcome)
-        samples, style = _samples(run), _style(run, job.batch)
+        samples, style = _samples(run), _style(run, outcome, job.batch)
         checks: dict[str, FileCheck] = {}
         for name in dict.fromkeys(Path(paths[0]).stem for paths in outcome["artifacts"].values()):
             files = [FOLDER / f"{name}{suffix}" for suffix in (".tflite", ".onnx")]
@@ -101,11 +101,10 @@ def _model(run: Run, job: Job, name: str) -> Any:
     return load_model(run.path / FOLDER / f"{name}.keras", job.custom_objects)
 
 
-def _style(run: Run, batch: int) -> Style:
-    """How the run's files are written: in int8 where it has what that was calibrated on."""
-    if not (run.path / FOLDER / CALIBRATION_FILE).exists():
-        return Style(batch)
-    return Style(batch, batches(_samples(run, CALIBRATION_FILE), batch))
+def _style(run: Run, outcome: dict[str, Any], batch: int) -> Style:
+    """How the run's files are written; int8 is calibrated on what it was the first time."""
+    int8 = DType(outcome["target"]["dtype"]) is DType.INT8
+    return Style(batch, batches(_samples(run, CALIBRATION_FILE), batch) if int8 else None)
 
 
 def _samples(run: Run, name: str = SAMPLES_FILE) -> dict[str, Any]:

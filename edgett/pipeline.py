@@ -15,7 +15,7 @@ from edgett.space import explore as space
 from edgett.survey import Explored, graphs, survey
 from edgett.targets import Baseline, Format, Target, constraints, load_target, override, with_dtype
 from edgett.tuning import Bench, fine_tuned, promising
-from edgett.values import Constraints, Holding, Meter, Picks, Quality, Solution, Strategy, Trial
+from edgett.values import Constraints, DType, Holding, Meter, Picks, Quality, Solution, Strategy, Trial
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,14 @@ def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
     """All seven steps, then export and cross-check. Raises ModelError when no layer is worth factorising."""
     from edgett.nn import finetune
     from edgett.nn.layers import Wish, fc_layers
+    from edgett.nn.servable import refuse_unquantisable
+    from edgett.nn.trace import trace
 
     finetune.make_deterministic()
     model = inputs.model
     target = target_of(job)
+    if target.runtime.dtype is DType.INT8:
+        refuse_unquantisable(trace(model))
 
     # 1. Which layers are worth it.
     found = fc_layers(model, Wish(job.share, job.only_layer, job.skip_layer))

@@ -115,6 +115,16 @@ def refuse_unspeakable(form: Trace) -> None:
                 )
 
 
+def refuse_unquantisable(form: Trace) -> None:
+    """Raise a ModelError for what TensorFlow's converter to int8 breaks down on, and takes the process along."""
+    recurrent = (keras.layers.RNN, keras.layers.Bidirectional)
+    if names := dict.fromkeys(call.path for call in form.calls if isinstance(call.layer, recurrent)):
+        raise ModelError(
+            f"recurrent layers cannot be exported in int8: {', '.join(names)}.",
+            "Leave them in float32: --dtype float32.",
+        )
+
+
 def _scopes(calls: tuple[Call, ...]) -> list[str]:
     """A scope for each call: its path without what TensorFlow forbids, numbered where it stands twice."""
     scopes: list[str] = []

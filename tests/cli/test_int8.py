@@ -6,10 +6,12 @@ import contextlib
 import hashlib
 import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
@@ -73,6 +75,28 @@ def test_checked_and_exported_again(edgett: Call, quantised: Path, document: dic
     for kind in ("tflite", "onnx"):
         content = (tmp_path / "again" / f"solution-{number}.{kind}").read_bytes()
         assert hashlib.sha256(content).hexdigest() == document["picks"]["recommended"]["artifacts"][kind]["sha256"]
+
+
+def test_without_what_it_was_calibrated_on_nothing_is_written_in_another_type(
+    edgett: Call, quantised: Path, document: dict[str, Any], tmp_path: Path
+) -> None:
+    shutil.copytree(quantised, tmp_path / "run")
+    (tmp_path / "run" / "artifacts" / "calibration.npz").unlink()
+    for command in (("check", "run"), ("export", "run", "--out", "again")):
+        answer = edgett(*command)
+        assert answer.code == 2 and "calibration.npz cannot be read" in answer.err
+    assert not list((tmp_path / "again").glob("*"))
+
+
+def test_recurrent_layers_are_refused_before_anything_is_trained(edgett: Call, tmp_path: Path) -> None:
+    """TensorFlow's converter would end the process."""
+    layers = [keras.Input((8, 4)), keras.layers.LSTM(6, name="memory"), keras.layers.Dense(64), keras.layers.Dense(3)]
+    keras.Sequential(layers).save(tmp_path / "model.keras")
+    x, y = np.zeros((30, 8, 4), np.float32), np.arange(30) % 3
+    np.savez(tmp_path / "data.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    answer = edgett("compress", "model.keras", "--data", "data.npz", "-t", "host", "--dtype", "int8", "--out", "run")
+    assert answer.code == 3 and "cannot be exported in int8: memory" in answer.err
+    assert not (tmp_path / "run").exists()
 
 
 def test_screen_says_whose_accuracy_it_is(edgett: Call, quantised: Path) -> None:

@@ -13,18 +13,9 @@ from hypothesis import strategies as st
 from edgett.errors import DataError
 from edgett.nn.data import Data, Split, data_from_arrays, load_data, scaling_warning, set_aside
 from edgett.nn.ports import feed, input_ports
+from tests.nn.conftest import model_of
 
 Arrays = dict[str, np.ndarray]
-
-
-def model_of(
-    shape: tuple[int, ...] = (4,), units: int = 3, activation: str | None = "softmax", **compiled: object
-) -> keras.Model:
-    entry = keras.Input(shape, name="image")
-    model = keras.Model(entry, keras.layers.Dense(units, activation, name="class")(keras.layers.Flatten()(entry)))
-    if compiled:
-        model.compile("sgd", **compiled)
-    return model
 
 
 def arrays_of(shape: tuple[int, ...] = (4,), train: int = 60, test: int = 9, classes: int = 3) -> Arrays:
@@ -35,23 +26,6 @@ def arrays_of(shape: tuple[int, ...] = (4,), train: int = 60, test: int = 9, cla
         "x_test": random.integers(0, 256, (test, *shape), dtype=np.uint8),
         "y_test": np.arange(test) % classes,
     }
-
-
-@pytest.fixture(scope="module")
-def model() -> keras.Model:
-    return model_of()
-
-
-@pytest.fixture(scope="module")
-def two_by_two() -> keras.Model:
-    return two_by_two_model()
-
-
-def two_by_two_model() -> keras.Model:
-    a, b = keras.Input((4,), name="a"), keras.Input((2,), name="b")
-    joined = keras.layers.Concatenate()([a, b])
-    ends = [keras.layers.Dense(3, "softmax", name="hour")(joined), keras.layers.Dense(1, name="size")(joined)]
-    return keras.Model([a, b], ends)
 
 
 def two_by_two_arrays(train: int = 30, test: int = 6) -> Arrays:

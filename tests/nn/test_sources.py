@@ -11,18 +11,8 @@ import pytest
 
 from edgett.errors import DataError
 from edgett.nn.data import load_data
-from tests.nn.test_data import arrays_of, model_of, two_by_two_model
-
-
-@pytest.fixture(scope="module")
-def model() -> keras.Model:
-    return model_of()
-
-
-@pytest.fixture(scope="module")
-def two_by_two() -> keras.Model:
-    return two_by_two_model()
-
+from tests.nn.conftest import model_of
+from tests.nn.test_data import arrays_of
 
 FUNCTIONS = """
 import numpy as np, tensorflow as tf

@@ -145,14 +145,17 @@ class TestBranches:
         np.testing.assert_allclose(layer(x, training=training), x @ weight, atol=1e-4)
         assert layer.branches() == way
 
+    @pytest.mark.parametrize("training", [True, False])
     @pytest.mark.parametrize(("rows", "way"), [(1, (True, False)), (200, (False, True))])
-    def test_a_batch_of_unknown_size_is_taken_for_the_one_expected(self, rows: int, way: tuple[bool, bool]) -> None:
+    def test_a_batch_of_unknown_size_is_taken_for_the_one_expected(
+        self, rows: int, way: tuple[bool, bool], training: bool
+    ) -> None:
         layer, weight = self.watched()
-        layer.training_rows = rows
+        setattr(layer, "training_rows" if training else "inference_rows", rows)
 
         @tf.function(input_signature=[tf.TensorSpec((None, 64), tf.float32)])
         def step(x: Any) -> Any:
-            return layer(x, training=True)
+            return layer(x, training=training)
 
         for batch in (1, 200, 0):
             x = samples(batch, layer)
@@ -170,19 +173,6 @@ class TestBranches:
             x = samples(batch, layer)
             np.testing.assert_allclose(serve(x), x @ weight, atol=1e-4)
             assert layer.branches() == (True, False)
-
-    @pytest.mark.parametrize(("rows", "way"), [(1, (True, False)), (200, (False, True))])
-    def test_inference_rebuilds_where_it_may_and_that_pays(self, rows: int, way: tuple[bool, bool]) -> None:
-        layer, weight = self.watched()
-        layer.inference_rows = rows
-
-        @tf.function(input_signature=[tf.TensorSpec((None, 64), tf.float32)])
-        def judge(x: Any) -> Any:
-            return layer(x, training=False)
-
-        x = samples(20, layer)
-        np.testing.assert_allclose(judge(x), x @ weight, atol=1e-4)
-        assert layer.branches() == way
 
     def test_predict_with_a_last_batch_of_another_size(self) -> None:
         layer = of(SWITCHING, Order.FIRST_LAST)
