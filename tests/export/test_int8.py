@@ -99,7 +99,8 @@ class TestInt8:
     def test_a_core_less_is_seen(self, suffix: str) -> None:
         made = exported("tensor trains", suffix)
         (core,) = (step for step in made.predicted.steps if step.layer == "tt3" and step.constants[:1] == (FIRST_CORE,))
-        less = replace(made.predicted, steps=tuple(step for step in made.predicted.steps if step is not core))
+        idle = replace(core, constants=(), flops=0)
+        less = replace(made.predicted, steps=tuple(idle if step is core else step for step in made.predicted.steps))
         wrong = replace(made, predicted=less).check().mismatches
         assert [item.found - item.predicted for item in wrong][:2] == [FIRST_CORE.count, core.flops]
         assert all("tt3" in item.where for item in wrong[:2])
