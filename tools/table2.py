@@ -97,7 +97,7 @@ TABLE2 = (
         epochs=1,
     ),
 )  # fmt: skip
-SHORTENED = {"alexnet": Shortened(8, 128, 45_000, candidates=12), "vgg16": Shortened(1, 32, 45_000, candidates=12)}
+SHORTENED = {"alexnet": Shortened(8, 128, 45_000, candidates=12), "vgg16": Shortened(3, 64, 45_000, candidates=12)}
 LIMIT = 24
 
 
