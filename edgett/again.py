@@ -28,9 +28,9 @@ def export(path: Path, number: int | None, suffixes: Sequence[str], folder: Path
     from edgett.nn.layers import replace
     from edgett.nn.models import unpack_weights
 
-    with _finished(path) as (run, job, outcome):
+    with finished(path) as (run, job, outcome):
         if number is None:
-            number = _recommended(path, outcome)
+            number = recommended(path, outcome)
         weights, trial = run.weights(number), run.trials()[number]
         if trial.failure is not None:
             raise UsageError(
@@ -42,7 +42,7 @@ def export(path: Path, number: int | None, suffixes: Sequence[str], folder: Path
         folder.mkdir(parents=True, exist_ok=True)
         style = _style(run, outcome, batch)
         paths = write(model, style, folder / f"solution-{number}", suffixes)
-        checks = check_files(model, _samples(run), [Path(item.name) for item in paths], folder, style)
+        checks = check_files(model, samples(run), [Path(item.name) for item in paths], folder, style)
     files = tuple(Artifact(Path(item.name), item.stat().st_size, file_digest(item)) for item in paths)
     written = Release({f"solution-{number}": files}, checks, {})
     return document.checked(written) | {"written": [str(item.path) for item in files]}
@@ -53,19 +53,20 @@ def check(path: Path) -> dict[str, Any]:
 
     Raises CheckFailed when a file is not the one that the run wrote.
     """
-    with _finished(path) as (run, job, outcome):
-        _refuse_changed(path, outcome)
-        samples, style = _samples(run), _style(run, outcome, job.batch)
+    with finished(path) as (run, job, outcome):
+        refuse_changed(path, outcome)
+        held, style = samples(run), _style(run, outcome, job.batch)
         checks: dict[str, FileCheck] = {}
         for name in dict.fromkeys(Path(paths[0]).stem for paths in outcome["artifacts"].values()):
             files = [FOLDER / f"{name}{suffix}" for suffix in (".tflite", ".onnx")]
-            checks |= check_files(_model(run, job, name), samples, files, run.path, style)
+            checks |= check_files(_model(run, job, name), held, files, run.path, style)
         content = document.checked(Release({}, checks, {}))
         run.write_json("check.json", content)
     return content
 
 
-def _refuse_changed(path: Path, outcome: dict[str, Any]) -> None:
+def refuse_changed(path: Path, outcome: dict[str, Any]) -> None:
+    """Raise CheckFailed when an artefact is not the one that the run wrote."""
     models = [outcome["baseline"], *(pick for pick in outcome["picks"].values() if pick)]
     for file in (file for model in models for file in model["artifacts"].values()):
         place = path / file["path"]
@@ -80,7 +81,8 @@ def _refuse_changed(path: Path, outcome: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _finished(path: Path) -> Iterator[tuple[Run, Job, dict[str, Any]]]:
+def finished(path: Path) -> Iterator[tuple[Run, Job, dict[str, Any]]]:
+    """A run that has its outcome. Raises UsageError for one that has none yet."""
     with resumed(path, {}) as (run, job, outcome):
         if outcome is None:
             again = f"edgett compress --out {shlex.quote(str(path))} --resume"
@@ -88,7 +90,8 @@ def _finished(path: Path) -> Iterator[tuple[Run, Job, dict[str, Any]]]:
         yield run, job, outcome
 
 
-def _recommended(path: Path, outcome: dict[str, Any]) -> int:
+def recommended(path: Path, outcome: dict[str, Any]) -> int:
+    """The number of the recommended solution. Raises UsageError when there is none."""
     pick = outcome["picks"]["recommended"]
     if pick is None:
         raise UsageError(f"the run in {path} has no recommended solution.", "Name one with --solution.")
@@ -104,10 +107,11 @@ def _model(run: Run, job: Job, name: str) -> Any:
 def _style(run: Run, outcome: dict[str, Any], batch: int) -> Style:
     """How the run's files are written; int8 is calibrated on what it was the first time."""
     int8 = DType(outcome["target"]["dtype"]) is DType.INT8
-    return Style(batch, batches(_samples(run, CALIBRATION_FILE), batch) if int8 else None)
+    return Style(batch, batches(samples(run, CALIBRATION_FILE), batch) if int8 else None)
 
 
-def _samples(run: Run, name: str = SAMPLES_FILE) -> dict[str, Any]:
+def samples(run: Run, name: str = SAMPLES_FILE) -> dict[str, Any]:
+    """Arrays that the run kept beside its artefacts, (n, ...) by the input's name."""
     path = run.path / FOLDER / name
     try:
         with np.load(path, allow_pickle=False) as stored:

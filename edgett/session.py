@@ -76,6 +76,16 @@ def _asked_job(path: Path, asked: Mapping[str, Any], given: Mapping[str, Any]) -
     except (KeyError, TypeError, ValidationError) as error:
         raise UsageError(f"{path / 'run.json'} is not of this version of edgett.", _ANEW) from error
     now = replace(job, **settled(given))
+    _refuse_another(path, job, now)
+    return now
+
+
+def refuse_other_job(run: Run, asked: Job, job: Job) -> None:
+    """Raise UsageError where a run was asked for something else than `job`; it says what."""
+    _refuse_another(run.path, asked, job)
+
+
+def _refuse_another(path: Path, job: Job, now: Job) -> None:
     pairs = {field.name: (getattr(job, field.name), getattr(now, field.name)) for field in fields(Job)}
     same = _WHERE if (job.jobs == 0) == (now.jobs == 0) else ()
     changed = [
@@ -85,7 +95,6 @@ def _asked_job(path: Path, asked: Mapping[str, Any], given: Mapping[str, Any]) -
     ]
     if changed:
         raise UsageError(f"the run in {path} was asked for something else: {'; '.join(changed)}.", _ANEW)
-    return now
 
 
 def _text(name: str, value: object) -> str:

@@ -8,6 +8,7 @@ import typer
 
 from edgett.cli.compress import compress
 from edgett.cli.explore import explore
+from edgett.cli.firmware import app as firmware
 from edgett.cli.runs import check, export
 from edgett.cli.targets import app as targets
 
@@ -22,6 +23,7 @@ app.command()(compress)
 app.command()(explore)
 app.command()(export)
 app.command()(check)
+app.add_typer(firmware, name="firmware")
 app.add_typer(targets, name="targets")
 
 

@@ -115,7 +115,12 @@ def compress(
     custom_objects: options.CustomObjects = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Start anew in --out, in the place of the run that is there.")
+        bool,
+        typer.Option(
+            "--fresh",
+            help="Start anew in --out, in the place of the run that is there; with --resume only where anything has"
+            " changed that it stands on.",
+        ),
     ] = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -135,7 +140,7 @@ def compress(
 
     edgett compress --out runs/first --resume
 
-    edgett compress model.keras --data data.npz --target my-board.toml --out runs/first --fresh
+    edgett compress model.keras --data data.npz --target my-board.toml --out runs/first --resume --fresh
     """
     given = {
         "model": model, "target": target, "data": data, "epochs": epochs, "max_drop": max_drop, "objective": objective,
@@ -147,8 +152,8 @@ def compress(
         "jobs": jobs, "cluster": cluster, "custom_objects": custom_objects,
     }  # fmt: skip
     screen = Screen(json=json, silent=quiet)
-    if fresh and resume:
-        raise UsageError("--fresh starts anew, --resume goes on: a run cannot do both.", "Leave one of them out.")
+    if resume and fresh:
+        return _either(given, out, screen)
     return _resumed(given, out, screen) if resume else _started(given, out, screen, fresh)
 
 
@@ -171,7 +176,27 @@ def _started(given: dict[str, Any], out: Path | None, screen: Screen, fresh: boo
         return _carried_out(job, run, screen, loaded)
 
 
-def _resumed(given: dict[str, Any], out: Path | None, screen: Screen) -> int:
+def _either(given: dict[str, Any], out: Path | None, screen: Screen) -> int:
+    """Go on with the run in `out` if all that it stands on is as it was, else start anew there."""
+    from edgett import session
+    from edgett.project import load_project, resolve
+
+    if out is None or not (out / "run.json").exists():
+        return _started(given, out, screen, fresh=False)
+    job, _ = resolve(given, load_project())
+    try:
+        with session.resumed(out, {}) as (run, asked, _):
+            session.refuse_other_job(run, asked, job)
+            session.refuse_other_ground(run, job)
+            loaded = _loaded(job, screen)
+            session.identify(run, loaded)
+    except UsageError as changed:
+        screen.say(f"starting anew: {changed.message}")
+        return _started(given, out, screen, fresh=True)
+    return _resumed(given, out, screen, loaded)
+
+
+def _resumed(given: dict[str, Any], out: Path | None, screen: Screen, loaded: Any = None) -> int:
     from edgett import session
     from edgett.report import terminal
 
@@ -181,7 +206,7 @@ def _resumed(given: dict[str, Any], out: Path | None, screen: Screen) -> int:
         screen.say(f"run: {out}")
         if outcome is None:
             session.refuse_other_ground(run, job)
-            return _carried_out(job, run, screen)
+            return _carried_out(job, run, screen, loaded)
     screen.show(outcome, terminal.compressed)
     return 0
 

@@ -165,12 +165,30 @@ def test_damage_is_told_in_two_lines_with_the_cure(
     assert "--fresh" in cure
 
 
-def test_fresh_and_resume_exclude_each_other(edgett: Call, finished: Finished) -> None:
-    before = files(finished.path)
-    answer = edgett("compress", "--out", finished.path, "--resume", "--fresh", "--target", "host")
-    assert answer.code == 2
-    assert "--fresh starts anew, --resume goes on" in answer.err
-    assert files(finished.path) == before
+def test_resume_and_fresh_go_on_where_nothing_has_changed(
+    edgett: Call, finished: Finished, tiny: Tiny, tmp_path: Path
+) -> None:
+    shutil.copytree(finished.path, tmp_path / "run")
+    before = files(tmp_path / "run")
+    answer = edgett("compress", *tiny.arguments, *EASY, "--out", "run", "--resume", "--fresh")
+    assert answer.code == 0 and "starting anew" not in answer.err
+    assert files(tmp_path / "run") == before
+
+
+def test_resume_and_fresh_start_anew_where_anything_has(
+    edgett: Call, finished: Finished, tiny: Tiny, tmp_path: Path
+) -> None:
+    """Also where an option is no longer given, which `--resume` alone takes for one that stays."""
+    shutil.copytree(finished.path, tmp_path / "run")
+    small = ("--model-bytes", "1 KiB")  # nothing is, so that nothing is trained
+    answer = edgett("compress", *tiny.arguments, *small, "--out", "run", "--resume", "--fresh")
+    assert answer.code == 4
+    assert "starting anew: the run in run was asked for something else: " in answer.err
+    assert "max_drop was 100.0, now not set; model_bytes was 100 %, now 1 KiB" in answer.err
+    changed(tmp_path / "run", "digests", model="0" * 64)
+    answer = edgett("compress", *tiny.arguments, *small, "--out", "run", "--resume", "--fresh")
+    assert answer.code == 4 and "the model changed since it began" in answer.err
+    assert edgett("compress", *tiny.arguments, *small, "--out", "other", "--resume", "--fresh").code == 4
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "run.json"])
@@ -311,4 +329,4 @@ def test_disk_that_fills_up_in_the_middle_of_training(tiny: Tiny, finished: Fini
 def test_help_tells_of_fresh(edgett: Call) -> None:
     out = edgett("compress", "--help").out
     flat = " ".join(out.split())
-    assert "edgett compress --out runs/first --resume" in flat and "--out runs/first --fresh" in flat
+    assert "edgett compress --out runs/first --resume" in flat and "--out runs/first --resume --fresh" in flat

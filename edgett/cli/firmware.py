@@ -1,0 +1,132 @@
+"""edgett firmware"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgett.cli import options
+from edgett.cli.console import Screen
+from edgett.errors import CheckFailed
+from edgett.firmware.kind import Kind
+
+app = typer.Typer(help="A compressed model in a firmware build: sources, checks, sizes.", rich_markup_mode="rich")
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder that 'edgett firmware pack' wrote.")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command()
+def pack(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's directory.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where to write the package.")],
+    format: Annotated[
+        Kind, typer.Option(help="c: C99 that needs nothing else. tflm: for LiteRT for Microcontrollers.")
+    ] = Kind.C,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What the model is called in C. Default: the model's name.")
+    ] = None,
+    solution: Annotated[
+        int | None,
+        typer.Option(metavar="ID", help="The number of a fine-tuned solution. Default: the recommended one."),
+    ] = None,
+    licence: Annotated[
+        str, typer.Option("--licence", "--license", metavar="SPDX", help="The model's licence, for the manifest.")
+    ] = "NOASSERTION",
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> int:
+    """Write a model as a package that a firmware build takes as it is.
+
+    Sources, a header, CMakeLists.txt with the target edgett::NAME, a Makefile fragment, a self-test with validation
+    samples, and a manifest. The same run gives the same bytes; files that come out as they were are left alone.
+
+    [bold]Examples[/bold]
+
+    edgett firmware pack runs/clock-cortex-m4-1 --out firmware/clock
+
+    edgett firmware pack runs/clock-cortex-m4-1 --out firmware/clock --format tflm --name dial
+    """
+    from edgett import packing
+    from edgett.report import packages
+
+    screen = Screen(json=json, silent=quiet)
+    with screen.stage("packing"):
+        document = packing.pack(run, out, packing.Wish(format, solution, name, licence))
+    screen.say(f"written: {out}")
+    return screen.conclude(document, packages.draw_package, None)
+
+
+@app.command()
+def check(
+    folder: Folder,
+    run: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Also whether it is still what this run would give.")
+    ] = None,
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> int:
+    """Whether a package is whole, unedited, and not stale.
+
+    [bold]Examples[/bold]
+
+    edgett firmware check firmware/clock
+
+    edgett firmware check firmware/clock --run runs/clock-cortex-m4-1
+    """
+    from edgett import packing
+    from edgett.report import packages
+
+    document = packing.checked(folder, run)
+    wrong = [f"{key}: {', '.join(document[key])}" for key in ("changed", "missing", "stale") if document[key]]
+    problem = CheckFailed(f"{folder} is not what was packed; {'; '.join(wrong)}.", "Pack it again.") if wrong else None
+    return Screen(json=json).conclude(document, packages.draw_check, problem)
+
+
+@app.command()
+def size(
+    elf: Annotated[Path, typer.Argument(metavar="ELF", help="The linked firmware.")],
+    target: Annotated[
+        str,
+        typer.Option(
+            "--target", "-t", metavar="NAME|FILE", autocompletion=options.target_names, help="Whose budgets hold."
+        ),
+    ],
+    name: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A model in it; may be repeated. Default: every model that is found."),
+    ] = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> int:
+    """Measure a linked firmware against a target: flash and RAM, by section and by the model's symbols.
+
+    Exit code 4 when a budget does not hold.
+
+    [bold]Example[/bold]
+
+    edgett firmware size build/app.elf --target cortex-m4
+    """
+    raise NotImplementedError
+
+
+@app.command()
+def cmake() -> None:
+    """Print the path of edgett.cmake, which has edgett_add_model.
+
+    [bold]Example[/bold]
+
+    execute_process(COMMAND edgett firmware cmake OUTPUT_VARIABLE file OUTPUT_STRIP_TRAILING_WHITESPACE)
+    include(${file})
+    """
+    from edgett.firmware.package import CMAKE
+
+    print(CMAKE)

@@ -1,0 +1,219 @@
+"""A finished run as a package for a firmware build, and as C files."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgett import again
+from edgett.device import local
+from edgett.errors import ToolError, UsageError
+from edgett.export.wire import identifiers, is_identifier
+from edgett.firmware import manifest, package
+from edgett.firmware.kind import Kind
+from edgett.run import file_digest
+
+VECTOR_BYTES = 16 * 1024
+"""What the numbers of a self-test take at most, if that is enough for one vector."""
+VECTORS = 16
+"""As many at most."""
+FLOAT_TOLERANCE = 1e-4
+"""Of the largest number expected: rounding, summed over the layers, in another order than the reference's."""
+STEPS = 2
+"""Quantisation steps that an int8 output may be off: kernels round halves their own ways."""
+GENERATORS = {"c": "emx-onnx-cgen (Apache-2.0)", "tflm": "TensorFlow's converter (Apache-2.0)"}
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What to pack: the recommended solution of a run unless `number` names another; `name` None: the model's."""
+
+    kind: Kind = Kind.C
+    number: int | None = None
+    name: str | None = None
+    licence: str = "NOASSERTION"
+
+
+def pack(path: Path, folder: Path, wish: Wish) -> dict[str, Any]:
+    """Write a package of a solution of the run in `path` into `folder`; its manifest.
+
+    Raises UsageError for a name that is no C identifier, and when `folder` is in use for something else.
+    """
+    manifest.refuse_occupied(folder)
+    if wish.name is not None:
+        refuse_name(wish.name)
+    with tempfile.TemporaryDirectory(prefix="edgett-") as scratch:
+        found = _found(path, wish, Path(scratch))
+        name = wish.name or identifiers([found.title])[0]
+        sources, sizes = sources_of(found.file, name, wish.kind)
+        vectors = _vectors(sources, found)
+        facts = {
+            "name": name,
+            "format": wish.kind.value,
+            "edgett": version("edgett"),
+            "artefact": {"suffix": wish.kind.suffix, "sha256": file_digest(found.file)},
+            "sizes": sizes,
+            "run": found.origin,
+            "ports": {"inputs": _ports(sources.inputs), "outputs": _ports(sources.outputs)},
+            "self_test": {
+                "vectors": vectors.count,
+                "tolerances": {p.name: t for p, t in zip(sources.outputs, vectors.tolerances, strict=True)},
+            },
+            "licence": {"model": wish.licence, "generator": GENERATORS[wish.kind.value]},
+        }
+    return manifest.write(folder, package.files(sources, vectors), facts)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """An artefact of a run, its samples by input, (n, ...) each, and what is told of where it comes from."""
+
+    file: Path
+    title: str
+    samples: Mapping[str, NDArray[Any]]
+    batch: int
+    origin: Mapping[str, Any]
+
+
+def _found(path: Path, wish: Wish, scratch: Path) -> _Found:
+    """The artefact that the run wrote, or, of a solution that it did not pick, one that is exported now."""
+    with again.finished(path) as (run, job, outcome):
+        number = again.recommended(path, outcome) if wish.number is None else wish.number
+        origin = _origin(run.asked, outcome, number)
+        samples = again.samples(run)
+        place = next((path / entry["path"] for entry in _files(outcome, number) if _is(entry, wish.kind)), None)
+        if place is not None:
+            again.refuse_changed(path, outcome)
+    if place is None:
+        again.export(path, number, [wish.kind.suffix], scratch, job.batch)
+        place = scratch / f"solution-{number}{wish.kind.suffix}"
+    return _Found(place, job.title, samples, job.batch, origin)
+
+
+def _is(entry: Mapping[str, Any], kind: Kind) -> bool:
+    return str(entry["path"]).endswith(kind.suffix)
+
+
+def _files(outcome: Mapping[str, Any], number: int) -> list[Mapping[str, Any]]:
+    """The artefacts of a solution, if it was picked."""
+    picked = [pick for pick in outcome["picks"].values() if pick and pick["solution"] == number]
+    return list(picked[0]["artifacts"].values()) if picked else []
+
+
+def _origin(asked: Mapping[str, Any], outcome: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """Where a package comes from and which budgets it holds, without times and paths."""
+    known = [pick for pick in outcome["picks"].values() if pick] + outcome["trials"]
+    model = next((item for item in known if item["solution"] == number), None)
+    if model is None:
+        raise UsageError(f"the run has no solution {number}.", "'run.json' lists them under \"trials\".")
+    values = {
+        "model_bytes": model["bytes"], "accuracy_drop_pp": model["drop"], "flops": model["flops"],
+        "peak_activation_bytes": model["peak_activation_bytes"],
+    }  # fmt: skip
+    budgets = [
+        {"name": item["name"], "limit": item["limit"], "value": values.get(item["name"])}
+        for item in outcome["constraints"]
+    ]
+    return {
+        "solution": number,
+        "shapes": model["shapes"],
+        "target": {key: outcome["target"][key] for key in ("name", "dtype")},
+        "seed": asked["options"]["seed"]["value"],
+        "digests": {key: asked["digests"][key] for key in ("model", "data")},
+        "versions": asked["versions"],
+        "budgets": budgets,
+        "accuracy": model["accuracy"],
+    }
+
+
+def refuse_name(name: str) -> None:
+    """Raise UsageError for what C does not take as a name."""
+    if not is_identifier(name):
+        near = identifiers([name])[0]
+        raise UsageError(
+            f"{name!r} is no name in C: letters, digits and _ only, no digit or _ first, no keyword.",
+            f"Give one with --name, such as {near}.",
+        )
+
+
+def sources_of(artefact: Path, name: str, kind: Kind) -> tuple[package.Sources, dict[str, int]]:
+    """The sources of an artefact, and what they take in bytes: of flash and of RAM."""
+    if kind is Kind.C:
+        from edgett.export import c
+
+        made = c.generate(artefact, name, version("edgett"))
+        headers, code = {f"{name}.h": made.header}, {f"{name}.c": made.code}
+        sources = package.Sources(name, headers, code, made.inputs, made.outputs, f"{name}_run")
+        return sources, {"weight_bytes": made.weight_bytes, "workspace_bytes": made.workspace_bytes}
+    from edgett.device import micro
+    from edgett.export import tflm
+
+    used = micro.run(artefact)
+    text = tflm.generate(artefact, name, version("edgett"), used.total)
+    headers = {f"{name}.h": text.header, f"{name}_ops.h": text.ops}
+    sources = package.Sources(
+        name, headers, {f"{name}_model.c": text.code}, text.inputs, text.outputs,
+        "a function that hands its first arguments to the interpreter, invokes it, and copies its outputs out",
+    )  # fmt: skip
+    return sources, {"model_bytes": artefact.stat().st_size, "arena_bytes": text.arena_bytes,
+                     "arena_head_bytes": used.head, "arena_tail_bytes": used.tail}  # fmt: skip
+
+
+def _vectors(sources: package.Sources, found: _Found) -> package.Vectors:
+    """Validation samples, as many as fit, and what the reference runtime makes of the artefact with them."""
+    each = sum(port.bytes for port in (*sources.inputs, *sources.outputs))
+    held = len(next(iter(found.samples.values()))) // found.batch
+    count = max(1, min(VECTORS, VECTOR_BYTES // each, held))
+    samples = {name: array[: count * found.batch] for name, array in found.samples.items()}
+    made = local.run(found.file, samples, found.batch)
+    if not all(np.isfinite(array).all() for array in made.values()):
+        raise ToolError("the model's outputs are not all finite: no self-test can be made of them.", "Train it again.")
+    given = tuple(port.stored(samples[port.name]).reshape(count, -1) for port in sources.inputs)
+    expected = tuple(port.stored(made[port.name]).reshape(count, -1) for port in sources.outputs)
+    tolerances = tuple(
+        float(STEPS) if port.scale is not None else FLOAT_TOLERANCE * max(float(np.abs(array).max()), 1e-2)
+        for port, array in zip(sources.outputs, expected, strict=True)
+    )
+    return package.Vectors(given, expected, tolerances)
+
+
+def _ports(ports: Any) -> list[dict[str, Any]]:
+    return [
+        {"name": port.name, "identifier": port.identifier, "type": port.c_type, "shape": list(port.shape),
+         "scale": port.scale, "zero_point": port.zero_point}
+        for port in ports
+    ]  # fmt: skip
+
+
+def checked(folder: Path, run: Path | None) -> dict[str, Any]:
+    """A package against its manifest and, if it is given, the run that it came from; the document of what is found."""
+    verdict = manifest.verify(folder)
+    stale = _stale(verdict.manifest, run) if run is not None else []
+    return {
+        "schema": 1, "package": str(folder), "name": verdict.manifest.get("name"), "ok": verdict.ok and not stale,
+        "changed": list(verdict.changed), "missing": list(verdict.missing), "foreign": list(verdict.foreign),
+        "stale": stale, "packed_by": verdict.manifest.get("edgett"),
+    }  # fmt: skip
+
+
+def _stale(content: Mapping[str, Any], path: Path) -> list[str]:
+    """What of the run is no longer what the package was made from."""
+    was = content["run"]
+    with again.finished(path) as (run, _, outcome):
+        asked = run.asked
+    now = next((item for item in outcome["trials"] if item["solution"] == was["solution"]), None)
+    if now is None:
+        return [f"the run has no solution {was['solution']} any more"]
+    changed = [f"its {key}" for key, digest in was["digests"].items() if asked["digests"].get(key) != digest]
+    changed += ["its target"] if outcome["target"]["name"] != was["target"]["name"] else []
+    changed += ["the solution's shapes"] if now["shapes"] != was["shapes"] else []
+    suffix, digest = content["artefact"]["suffix"], content["artefact"]["sha256"]
+    written = [item["sha256"] for item in _files(outcome, was["solution"]) if str(item["path"]).endswith(suffix)]
+    return changed + (["its artefact"] if written and digest not in written else [])

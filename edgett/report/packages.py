@@ -1,0 +1,54 @@
+"""Packages for firmware builds, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+_SIZES = {
+    "weight_bytes": "weights, in flash",
+    "workspace_bytes": "workspace, in RAM",
+    "model_bytes": "model, in flash",
+    "arena_bytes": "arena, in RAM",
+    "arena_head_bytes": "of it activations, as the interpreter used them here",
+    "arena_tail_bytes": "of it structures, larger here than on a 32-bit chip",
+}
+
+
+def draw_package(manifest: Mapping[str, Any]) -> RenderableType:
+    """What a package holds, takes and came from."""
+    run, name = manifest["run"], manifest["name"]
+    head = f"{name}: solution {run['solution']} for {run['target']['name']}, {run['target']['dtype']}, as "
+    head += {"c": "C99", "tflm": "a model for LiteRT for Microcontrollers"}[manifest["format"]]
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("what", overflow="fold")
+    table.add_column("bytes", justify="right")
+    for key, text in _SIZES.items():
+        if key in manifest["sizes"]:
+            table.add_row(text, f"{manifest['sizes'][key]:,}")
+    for way, ports in manifest["ports"].items():
+        for port in ports:
+            shape = " x ".join(map(str, port["shape"]))
+            table.add_row(escape(f"{way.removesuffix('s')} {port['name']}: {port['type']} {shape}"), "")
+    lines = [
+        Text(f"self-test: {name}_selftest, {manifest['self_test']['vectors']} vectors of validation data"),
+        Text(f"CMake: add_subdirectory, then link edgett::{name}. Make: include {name}.mk."),
+    ]
+    return Group(Text(head, style="bold"), table, *lines)
+
+
+def draw_check(document: Mapping[str, Any]) -> RenderableType:
+    """Whether a package is what was packed."""
+    lines = [
+        Text(f"{key}: {path}", overflow="fold")
+        for key in ("changed", "missing", "stale", "foreign")
+        for path in document[key]
+    ]
+    verdict = f"{document['name']}: {'as it was packed' if document['ok'] else 'not what was packed'}"
+    return Group(*lines, Text(f"{verdict} (by edgett {document['packed_by']})"))
