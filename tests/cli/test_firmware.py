@@ -1,0 +1,182 @@
+"""`edgett firmware`: packages of a real run, whole, edited, stale; and what a build makes of them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgett.device import local
+from edgett.firmware.package import CMAKE
+from tests.conftest import Answer, Finished, Tiny
+from tests.firmware.tools import needs
+
+Call = Callable[..., Answer]
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def packed(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from edgett import packing
+
+    folder = tmp_path_factory.mktemp("packages") / "tiny"
+    packing.pack(finished.path, folder, packing.Wish())
+    return folder
+
+
+@pytest.fixture
+def package(packed: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(packed, tmp_path / "package"))
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+    return found
+
+
+class TestPack:
+    def test_holds_what_a_build_needs(self, packed: Path) -> None:
+        assert set(files(packed)) == {
+            "CMakeLists.txt", "edgett.cmake", "edgett_tinyConfig.cmake", "include/tiny.h", "include/tiny_selftest.h",
+            "manifest.json", "src/tiny.c", "test/tiny_selftest.c", "tiny.mk",
+        }  # fmt: skip
+
+    @needs("gcc")
+    def test_every_source_compiles_with_the_include_folder_alone(self, packed: Path, tmp_path: Path) -> None:
+        for source in packed.rglob("*.c"):
+            command = ["gcc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-I", packed / "include", "-c", source]
+            subprocess.run([*command, "-o", tmp_path / f"{source.stem}.o"], check=True)
+
+    def test_manifest_tells_where_it_comes_from_and_what_it_takes(self, packed: Path, finished: Finished) -> None:
+        found, pick = manifest(packed), finished.document["picks"]["recommended"]
+        assert found["run"]["solution"] == pick["solution"] and found["run"]["shapes"] == pick["shapes"]
+        assert found["artefact"] == {"suffix": ".onnx", "sha256": pick["artifacts"]["onnx"]["sha256"]}
+        asked = json.loads((finished.path / "run.json").read_text())
+        assert found["run"]["digests"] == {key: asked["digests"][key] for key in ("model", "data")}
+        assert [item["name"] for item in found["run"]["budgets"]] == [
+            item["name"] for item in finished.document["constraints"]
+        ]
+        assert found["sizes"]["weight_bytes"] == 4 * pick["params"]
+        assert found["licence"] == {"model": "NOASSERTION", "generator": "emx-onnx-cgen (Apache-2.0)"}
+        assert str(finished.path) not in json.dumps(found)
+
+    def test_same_run_gives_the_same_bytes(self, edgett: Call, packed: Path, finished: Finished) -> None:
+        assert edgett("firmware", "pack", finished.path, "--out", "again", "--quiet").code == 0
+        assert files(Path("again")) == files(packed)
+
+    def test_what_comes_out_as_it_was_is_not_touched(self, edgett: Call, package: Path, finished: Finished) -> None:
+        (package / "build").mkdir()
+        (package / "build" / "mine.o").write_bytes(b"mine")
+        (package / "src" / "tiny.c").write_text("edited")
+        before = {path: path.stat().st_mtime_ns for path in package.rglob("*") if path.is_file()}
+        assert edgett("firmware", "pack", finished.path, "--out", package).code == 0
+        after = {path: path.stat().st_mtime_ns for path in package.rglob("*") if path.is_file()}
+        assert {path for path, time in after.items() if before.get(path) != time} == {package / "src" / "tiny.c"}
+        assert edgett("firmware", "check", package).code == 0
+
+    def test_another_name_leaves_nothing_of_the_old_one(self, edgett: Call, package: Path, finished: Finished) -> None:
+        answer = edgett("firmware", "pack", finished.path, "--out", package, "--name", "dial", "--license", "MIT")
+        assert answer.code == 0 and "edgett::dial" in answer.out
+        assert not [path for path in files(package) if "tiny" in path]
+        assert manifest(package)["licence"]["model"] == "MIT"
+
+    def test_expected_outputs_are_those_of_the_reference_runtime(
+        self, packed: Path, finished: Finished, tiny: Tiny
+    ) -> None:
+        path = finished.path / finished.document["picks"]["recommended"]["artifacts"]["onnx"]["path"]
+        with np.load(finished.path / "artifacts" / "samples.npz") as stored:
+            given = dict(stored)
+        (reference,) = local.run(path, given, 1).values()
+        text = (packed / "test" / "tiny_selftest.c").read_text()
+        rows = text.split("expected_", 1)[1].split("= {\n")[1].split("};")[0].splitlines()
+        found = [[float(part.rstrip("f")) for part in row.strip(" {},").split(", ")] for row in rows]
+        np.testing.assert_array_equal(np.float32(found), reference[: len(found)])
+        assert len(found) == manifest(packed)["self_test"]["vectors"] == 16
+
+    @pytest.mark.parametrize("name", ["3d", "a-b", "int", "class", "_x", "é", ""])
+    def test_a_name_that_is_none_in_c_is_refused(self, edgett: Call, finished: Finished, name: str) -> None:
+        answer = edgett("firmware", "pack", finished.path, "--out", "place", "--name", name)
+        assert answer.code == 2 and f"{name!r} is no name in C" in answer.err and "--name" in answer.err
+        assert not Path("place").exists()
+
+    def test_a_folder_of_something_else_is_left_alone(self, edgett: Call, finished: Finished, tmp_path: Path) -> None:
+        (tmp_path / "mine").mkdir()
+        (tmp_path / "mine" / "notes.txt").write_text("mine")
+        for place in ("mine", finished.path):
+            answer = edgett("firmware", "pack", finished.path, "--out", place)
+            assert answer.code == 2 and "no package of edgett's" in answer.err
+        assert files(tmp_path / "mine") == {"notes.txt": b"mine"}
+
+    def test_a_solution_that_is_not_there_is_told(self, edgett: Call, finished: Finished) -> None:
+        answer = edgett("firmware", "pack", finished.path, "--out", "place", "--solution", 99999)
+        assert answer.code == 2 and "no solution 99999" in answer.err and not Path("place").exists()
+
+    @needs("gcc")
+    @pytest.mark.slow
+    def test_any_solution_can_be_packed(self, edgett: Call, finished: Finished) -> None:
+        numbers = {trial["solution"] for trial in finished.document["trials"]}
+        left = numbers - {pick["solution"] for pick in finished.document["picks"].values()}
+        number = min(left or numbers)
+        assert edgett("firmware", "pack", finished.path, "--out", "place", "--solution", number).code == 0
+        assert manifest(Path("place"))["run"]["solution"] == number
+
+
+class TestCheck:
+    def test_whole(self, edgett: Call, package: Path, finished: Finished) -> None:
+        answer = edgett("firmware", "check", package, "--run", finished.path, "--json")
+        assert answer.code == 0 and answer.document["ok"] and answer.document["name"] == "tiny"
+
+    def test_edited_and_missing_are_named(self, edgett: Call, package: Path) -> None:
+        with (package / "src" / "tiny.c").open("a") as source:
+            source.write(" ")
+        (package / "tiny.mk").unlink()
+        (package / "mine.txt").write_text("mine")
+        answer = edgett("firmware", "check", package, "--json")
+        assert answer.code == 5
+        found = answer.document
+        assert (found["changed"], found["missing"], found["foreign"]) == (["src/tiny.c"], ["tiny.mk"], ["mine.txt"])
+        assert "changed: src/tiny.c; missing: tiny.mk" in answer.err
+
+    def test_stale(self, edgett: Call, package: Path, finished: Finished, tmp_path: Path) -> None:
+        run = Path(shutil.copytree(finished.path, tmp_path / "run"))
+        content = json.loads((run / "run.json").read_text())
+        content["digests"]["data"] = "0" * 64
+        (run / "run.json").write_text(json.dumps(content))
+        answer = edgett("firmware", "check", package, "--run", run)
+        assert answer.code == 5 and "stale: its data" in answer.err
+
+    @pytest.mark.parametrize(
+        "content", [None, "", "[]", "{}", '{"schema": 1, "files": {"a": 1}}', '{"schema": 9, "files": {}}']
+    )
+    def test_what_is_no_package_is_told(self, edgett: Call, tmp_path: Path, content: str | None) -> None:
+        (tmp_path / "place").mkdir()
+        if content is not None:
+            (tmp_path / "place" / "manifest.json").write_text(content)
+        answer = edgett("firmware", "check", "place")
+        assert answer.code == 2 and "manifest.json" in answer.err
+
+    def test_a_manifest_may_not_reach_out_of_the_package(
+        self, edgett: Call, package: Path, finished: Finished, tmp_path: Path
+    ) -> None:
+        (tmp_path / "mine.txt").write_text("mine")
+        content = manifest(package)
+        content["files"]["../mine.txt"] = {"sha256": "0", "bytes": 4}
+        (package / "manifest.json").write_text(json.dumps(content))
+        for command in (("check", package), ("pack", finished.path, "--out", package)):
+            answer = edgett("firmware", *command)
+            assert answer.code == 2 and "not in the package" in answer.err
+        assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+class TestCMake:
+    def test_the_path_is_printed(self, edgett: Call) -> None:
+        assert edgett("firmware", "cmake").out == f"{CMAKE}\n"
