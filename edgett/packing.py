@@ -133,6 +133,41 @@ def _origin(asked: Mapping[str, Any], outcome: Mapping[str, Any], number: int) -
     }
 
 
+@dataclass(frozen=True)
+class Formats:
+    """What a solution is exported as: artefacts by their suffixes, sources; for `batch` samples at once."""
+
+    suffixes: tuple[str, ...]
+    kinds: tuple[Kind, ...]
+    batch: int = 1
+
+
+def export(path: Path, number: int | None, formats: Formats, folder: Path) -> dict[str, Any]:
+    """What `again.export` writes, and a solution as C beside it; the check's document, with all that was written.
+
+    Nothing is written when a model cannot be had as C.
+    """
+    texts: dict[str, str] = {}
+    documents = []
+    with tempfile.TemporaryDirectory(prefix="edgett-") as scratch:
+        if formats.kinds:
+            suffixes = [kind.suffix for kind in formats.kinds]
+            documents.append(again.export(path, number, suffixes, Path(scratch), formats.batch))
+        for kind in formats.kinds:
+            (artefact,) = (Path(scratch) / name for name in documents[0]["written"] if name.endswith(kind.suffix))
+            name = identifiers([artefact.stem])[0] + {Kind.C: "", Kind.TFLM: "_tflm"}[kind]
+            sources, _ = sources_of(artefact, name, kind)
+            texts |= {**sources.headers, **sources.code}
+    if formats.suffixes:
+        documents.append(again.export(path, number, formats.suffixes, folder, formats.batch))
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    checks = {name: item for document in documents for name, item in document["artifacts"].items()}
+    written = [*(documents[-1]["written"] if formats.suffixes else ()), *texts]
+    return documents[-1] | {"ok": all(d["ok"] for d in documents), "artifacts": checks, "written": written}
+
+
 def refuse_name(name: str) -> None:
     """Raise UsageError for what C does not take as a name."""
     if not is_identifier(name):

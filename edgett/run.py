@@ -34,6 +34,7 @@ _WRITTEN = (
     "report.html",
     *(f"artifacts/*{end}" for end in (".keras", ".tflite", ".onnx", ".npz")),
     *(f"exports/solution-*{end}" for end in (".keras", ".tflite", ".onnx")),
+    *(f"exports/solution_*{end}" for end in (".c", ".h")),
 )
 """Files of a run, the journal first: without it the rest is of no use to anybody."""
 

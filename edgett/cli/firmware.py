@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from edgett.cli import options
 from edgett.cli.console import Screen
-from edgett.errors import CheckFailed
+from edgett.errors import CheckFailed, Infeasible
 from edgett.firmware.kind import Kind
 
 app = typer.Typer(help="A compressed model in a firmware build: sources, checks, sizes.", rich_markup_mode="rich")
@@ -100,8 +101,7 @@ def size(
         ),
     ],
     name: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="A model in it; may be repeated. Default: every model that is found."),
+        str | None, typer.Option(metavar="NAME", help="What the model in it is called, to gate its part too.")
     ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -113,9 +113,29 @@ def size(
 
     [bold]Example[/bold]
 
-    edgett firmware size build/app.elf --target cortex-m4
+    edgett firmware size build/app.elf --target cortex-m4 --name clock
     """
-    raise NotImplementedError
+    from edgett.firmware import elf as files
+    from edgett.report import firmware
+    from edgett.targets import load_target
+
+    profile = load_target(target)
+    facts = files.read_elf(elf, name)
+    document = firmware.size_document(facts, files.gate(facts, profile), profile)
+    return Screen(json=json, silent=quiet).conclude(document, firmware.draw_size, _over(document))
+
+
+def _over(document: Mapping[str, Any]) -> Infeasible | None:
+    """What to say when a budget does not hold: by how much, and what takes the most."""
+    broken = [item for item in document["constraints"] if item["holds"] is False]
+    if not broken:
+        return None
+    over = "; ".join(f"{item['name']} is {item['value']:,} bytes, the limit {item['limit']:,}" for item in broken)
+    largest = ", ".join(f"{one['name']} ({one['bytes']:,})" for one in document["symbols"][:3])
+    return Infeasible(
+        f"{document['elf']} is over the budgets of {document['target']['name']}: {over}.",
+        f"The largest symbols: {largest}." if largest else "",
+    )
 
 
 @app.command()

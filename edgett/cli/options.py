@@ -16,6 +16,8 @@ class ExportFormat(enum.Enum):
     KERAS = "keras"
     TFLITE = "tflite"
     ONNX = "onnx"
+    C = "c"
+    TFLM = "tflm"
 
 
 Model = Annotated[

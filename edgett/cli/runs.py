@@ -12,6 +12,8 @@ from edgett.cli import options
 from edgett.cli.console import Screen
 from edgett.errors import CheckFailed
 
+_FILES = (options.ExportFormat.KERAS, options.ExportFormat.TFLITE, options.ExportFormat.ONNX)
+
 
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's directory.")],
@@ -20,7 +22,12 @@ def export(
         typer.Option(metavar="ID", help="The number of a fine-tuned solution. Default: the recommended one."),
     ] = None,
     format: Annotated[
-        list[options.ExportFormat] | None, typer.Option(help="keras, tflite or onnx; may be repeated. Default: all.")
+        list[options.ExportFormat] | None,
+        typer.Option(
+            help="keras, tflite, onnx, c (C99), tflm (sources for LiteRT for Microcontrollers); may be repeated."
+            " Default: keras, tflite and onnx.",
+            show_default=False,
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Where to write. Default: RUN/exports.")] = None,
     batch: Annotated[int, typer.Option(min=1, help="Samples an exported model takes at once.")] = 1,
@@ -35,15 +42,20 @@ def export(
     edgett export runs/clock-cortex-a53-1 --solution 17 --format tflite
 
     edgett export runs/clock-cortex-a53-1 --batch 8 --out exported
+
+    edgett export runs/clock-cortex-m4-1 --format c --out firmware
     """
-    from edgett import again
+    from edgett import packing
+    from edgett.firmware.kind import Kind
     from edgett.report import terminal
 
     screen = Screen(json=json, silent=quiet)
     with screen.stage("exporting"):
-        suffixes = tuple(f".{item.value}" for item in format or options.ExportFormat)
+        asked = [item.value for item in dict.fromkeys(format or _FILES)]
+        suffixes = tuple(f".{item.value}" for item in _FILES if item.value in asked)
+        formats = packing.Formats(suffixes, tuple(kind for kind in Kind if kind.value in asked), batch)
         folder = out or run / "exports"
-        document = again.export(run, solution, suffixes, folder, batch)
+        document = packing.export(run, solution, formats, folder)
     screen.say(f"written: {', '.join(str(folder / path) for path in document['written'])}")
     return screen.conclude(document, terminal.check, _problem(document))
 
