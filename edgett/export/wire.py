@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +58,7 @@ class Port:
         """The type of a number in C."""
         return _C_TYPES[self.dtype]
 
-    def stored(self, values: NDArray[np.generic]) -> NDArray[np.generic]:
+    def stored(self, values: NDArray[Any]) -> NDArray[Any]:
         """Real numbers as the device takes them, rounded and clipped where they are quantised."""
         if self.scale is None:
             return values.astype(self.dtype)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgett.export.wire import Port
+from edgett.export.wire import Port, identifiers
 
 TEMPLATES = Path(__file__).parent / "templates"
 CMAKE = TEMPLATES / "edgett.cmake"
@@ -62,6 +62,7 @@ def files(sources: Sources, vectors: Vectors) -> dict[str, str]:
         "name": name, "macro": name.upper(), "sources": sorted(code), "selftest": selftest, "runner": sources.runner,
         "inputs": sources.inputs, "outputs": sources.outputs, "vectors": vectors.count,
         "stepped": any(port.scale is not None for port in sources.outputs),
+        "macros": identifiers([f"{name}_{port.identifier}_TOLERANCE".upper() for port in sources.outputs]),
         "tolerances": [_literal(value) for value in vectors.tolerances],
         "parameters": ", ".join(_parameters(sources)),
         "arguments": ", ".join(

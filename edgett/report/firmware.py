@@ -1,0 +1,105 @@
+"""The size of a linked firmware as a JSON document and as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from edgett.targets import Target
+from edgett.values import Holding
+
+if TYPE_CHECKING:
+    from edgett.firmware.elf import ElfFacts, Section
+
+LARGEST = 20
+"""Symbols that are told: of the model where one was named, else of all."""
+_BUDGETS = {
+    "flash": "flash, whole firmware",
+    "ram": "RAM, whole firmware",
+    "model_flash": "flash, the model",
+    "model_ram": "RAM, the model",
+}
+
+
+def size_document(facts: ElfFacts, holdings: Sequence[Holding], target: Target) -> dict[str, Any]:
+    """The document of `firmware size`: sections, the largest symbols, and each budget with limit, value and holds."""
+    symbols = facts.symbols if facts.ours is None else facts.ours
+    return {
+        "schema": 1,
+        "elf": str(facts.path),
+        "machine": facts.machine.removeprefix("EM_"),
+        "bits": facts.bits,
+        "target": {"name": target.name, "title": target.title},
+        "model": facts.model,
+        "stripped": facts.symbols is None,
+        "ok": all(item.holds is not False for item in holdings),
+        "sections": [{"name": part.name, "bytes": part.bytes, "memory": _memory(part)} for part in facts.sections],
+        "symbols": [
+            {"name": one.name, "bytes": one.bytes, "section": one.section.name, "memory": _memory(one.section)}
+            for one in (symbols or ())[:LARGEST]
+        ],
+        "constraints": [
+            {"name": item.name, "limit": item.limit, "value": item.value, "holds": item.holds} for item in holdings
+        ],
+    }
+
+
+def _memory(section: Section) -> list[str]:
+    return ["flash"] * section.flash + ["ram"] * section.ram
+
+
+def draw_size(document: Mapping[str, Any]) -> RenderableType:
+    """Budgets first, then where the bytes are."""
+    title = Text(f"{document['elf']} on {document['target']['name']}: {document['target']['title']}", style="bold")
+    return Group(title, _budgets(document), *_notes(document), _parts(document, "section"), *_symbols(document))
+
+
+def _budgets(document: Mapping[str, Any]) -> Table:
+    table = _table("constraint", "limit", "value", "")
+    for item in document["constraints"]:
+        verdict = {True: "[green]holds[/]", False: "[red]broken[/]", None: "[yellow]not checked[/]"}[item["holds"]]
+        value = "" if item["value"] is None else f"{item['value']:,}"
+        table.add_row(_BUDGETS[item["name"]], f"{item['limit']:,}", value, verdict)
+    return table
+
+
+def _notes(document: Mapping[str, Any]) -> list[Text]:
+    if document["stripped"]:
+        return [Text("It is stripped: without symbols, the model's part is not known.", style="yellow")]
+    if document["model"] is None:
+        return [Text("--name NAME tells which symbols are the model's.", style="yellow")]
+    return []
+
+
+def _parts(document: Mapping[str, Any], what: str) -> Table:
+    """Sections or symbols."""
+    table = _table(what, "bytes", "memory")
+    for part in document[f"{what}s"]:
+        table.add_row(escape(part["name"]), f"{part['bytes']:,}", " + ".join(map(_spelled, part["memory"])))
+    return table
+
+
+def _symbols(document: Mapping[str, Any]) -> list[RenderableType]:
+    if not document["symbols"]:
+        return []
+    whose = "" if document["model"] is None else f" of {document['model']}"
+    return [Text(f"The largest symbols{whose}", style="bold"), _parts(document, "symbol")]
+
+
+def _spelled(memory: str) -> str:
+    return {"flash": "flash", "ram": "RAM"}[memory]
+
+
+def _table(*names: str) -> Table:
+    """A table whose first and last columns are words, the others numbers."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for index, name in enumerate(names):
+        words = index in (0, len(names) - 1)
+        table.add_column(name, justify="left" if words else "right", overflow="fold")
+    return table
