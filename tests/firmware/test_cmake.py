@@ -11,6 +11,7 @@ import pytest
 
 from edgett.firmware.package import CMAKE
 from tests.conftest import Tiny
+from tests.firmware import chips
 from tests.firmware.tools import needs
 
 LISTS = f"""
@@ -22,40 +23,61 @@ edgett_add_model(TARGET demo MODEL tiny.keras DATA blobs.npz PROFILE board.toml
                  OPTIONS --ranks 2:6 --limit 1 --epochs 1 --jobs 0 --max-drop 100)
 target_link_libraries(demo PRIVATE edgett::tiny_selftest)
 """
+CROSS = """
+target_sources(demo PRIVATE "${STARTUP}")
+target_compile_definitions(demo PRIVATE FILL=32768)
+target_link_options(demo PRIVATE -Wl,--defsym=FLASH_SIZE=512K,--defsym=RAM_SIZE=128K)
+"""
 MAIN = """
 #include "tiny.h"
 #include "tiny_selftest.h"
-int main(void) { return tiny_selftest(tiny_run); }
+#ifndef FILL
+#define FILL 1
+#endif
+static const volatile char fill[FILL] = {0};
+int main(void) { return fill[0] + tiny_selftest(tiny_run); }
 """
 
 
-def make(folder: Path) -> str:
-    done = subprocess.run(["cmake", "--build", "build"], cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+def project(tiny: Tiny, folder: Path, lists: str, board: str) -> None:
+    """Sources of a firmware with the tiny model, configured for this machine or, with a `toolchain`, for another."""
+    (folder / "tiny.keras").write_bytes(tiny.model.read_bytes())
+    (folder / "blobs.npz").write_bytes(tiny.data.read_bytes())
+    (folder / "board.toml").write_text(board)
+    (folder / "CMakeLists.txt").write_text(lists)
+    (folder / "main.c").write_text(MAIN)
+
+
+def configure(folder: Path, *settings: str) -> None:
+    executable = Path(sys.executable).parent / "edgett"
+    command = ["cmake", "-S", ".", "-B", "build", f"-DEDGETT_EXECUTABLE={executable}", *settings]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+
+
+def profile(name: str) -> str:
+    """A profile that comes with edgett, called board."""
+    from edgett.targets import shipped_folder
+
+    return (shipped_folder() / f"{name}.toml").read_text().replace(f'name = "{name}"', 'name = "board"')
+
+
+def make(folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["cmake", "--build", "build"], cwd=folder, capture_output=True, text=True)
 
 
 @needs("cmake", "gcc")
 @pytest.mark.slow
 def test_nothing_is_done_twice_and_what_changes_is_built_again(tiny: Tiny, tmp_path: Path) -> None:
-    from edgett.targets import shipped_folder
-
-    (tmp_path / "tiny.keras").write_bytes(tiny.model.read_bytes())
-    (tmp_path / "blobs.npz").write_bytes(tiny.data.read_bytes())
-    profile = (shipped_folder() / "host.toml").read_text().replace('name = "host"', 'name = "board"')
-    (tmp_path / "board.toml").write_text(profile)
-    (tmp_path / "CMakeLists.txt").write_text(LISTS)
-    (tmp_path / "main.c").write_text(MAIN)
-    executable = Path(sys.executable).parent / "edgett"
-    configure = ["cmake", "-S", ".", "-B", "build", f"-DEDGETT_EXECUTABLE={executable}"]
-    subprocess.run(configure, cwd=tmp_path, check=True, capture_output=True)
+    project(tiny, tmp_path, LISTS, profile("host"))
+    configure(tmp_path)
     code = tmp_path / "build" / "edgett" / "tiny" / "package" / "src" / "tiny.c"
 
     def built() -> tuple[bool, bool]:
         """Whether edgett was at work, and whether the code was compiled again."""
-        said = make(tmp_path)
+        done = make(tmp_path)
+        assert done.returncode == 0, done.stdout + done.stderr
         subprocess.run([tmp_path / "build" / "demo"], check=True)
-        return "edgett compresses" in said, "tiny.c" in said
+        return "edgett compresses" in done.stdout, "tiny.c" in done.stdout
 
     assert built() == (True, True)
     first = code.read_bytes()
@@ -66,8 +88,19 @@ def test_nothing_is_done_twice_and_what_changes_is_built_again(tiny: Tiny, tmp_p
     np.savez(tmp_path / "blobs.npz", **{**tiny.arrays(), "x_train": tiny.arrays()["x_train"] * np.float32(1.01)})
     assert built() == (True, True)
     assert code.read_bytes() != first
-    (tmp_path / "board.toml").write_text(profile.replace('objective = "flops"', 'objective = "memory"'))
+    (tmp_path / "board.toml").write_text(profile("host").replace('objective = "flops"', 'objective = "memory"'))
     assert built()[0]
+
+
+@needs(*chips.M4.programs)
+@pytest.mark.slow
+def test_a_firmware_that_does_not_fit_is_not_built(tiny: Tiny, tmp_path: Path) -> None:
+    small = profile("cortex-m4").replace('value = "512 KiB"', 'value = "32 KiB"').replace('"256 KiB"', '"16 KiB"')
+    project(tiny, tmp_path, LISTS + CROSS, small)
+    configure(tmp_path, f"-DCMAKE_TOOLCHAIN_FILE={chips.APP / chips.M4.toolchain}", *chips.M4.settings)
+    done = make(tmp_path)
+    assert done.returncode != 0 and "over the budgets of board: flash is" in done.stderr, done.stdout + done.stderr
+    assert not (tmp_path / "build" / "demo").exists()
 
 
 @needs("cmake")
