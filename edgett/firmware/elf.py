@@ -9,19 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from edgett.errors import InputError, ToolError
-from edgett.targets import Target
+from edgett.targets import Isa, Target
 from edgett.values import Holding
 
 MACHINES = {
-    "qemu-system-arm": ("EM_ARM", 32),
-    "qemu-arm": ("EM_ARM", 32),
-    "FVP_Corstone_SSE-300_Ethos-U55": ("EM_ARM", 32),
-    "qemu-aarch64": ("EM_AARCH64", 64),
-    "qemu-system-riscv32": ("EM_RISCV", 32),
-    "qemu-riscv64": ("EM_RISCV", 64),
-    "qemu-system-xtensa": ("EM_XTENSA", 32),
+    Isa.ARM: ("EM_ARM", 32),
+    Isa.AARCH64: ("EM_AARCH64", 64),
+    Isa.RISCV32: ("EM_RISCV", 32),
+    Isa.RISCV64: ("EM_RISCV", 64),
+    Isa.XTENSA: ("EM_XTENSA", 32),
+    Isa.X86_64: ("EM_X86_64", 64),
 }
-"""By a target's emulator: the machine in the ELF files that it runs, and its bits."""
+"""The machine in an instruction set's ELF files, and its bits."""
 SHF_WRITE, SHF_ALLOC = 0x1, 0x2
 """Flags of a section: the program writes to it; it takes memory."""
 _CURE = "Give the file that the linker wrote, before objcopy."
@@ -134,9 +133,9 @@ def _holding(name: str, limit: int, value: int | None) -> Holding:
 
 
 def _same_machine(facts: ElfFacts, target: Target) -> None:
-    expected = MACHINES.get(target.device.emulator or "")
-    if expected is not None and expected != (facts.machine, facts.bits):
-        machine, bits = expected
+    isa = target.device.isa
+    if isa is not None and MACHINES[isa] != (facts.machine, facts.bits):
+        machine, bits = MACHINES[isa]
         raise InputError(
             f"{facts.path} is for {_words(facts.machine, facts.bits)}, but {target.name} is {_words(machine, bits)}.",
             "Give the firmware of that target, or the target of that firmware.",
