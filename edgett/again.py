@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from edgett.errors import CheckFailed, UsageError
+from edgett.files import FileCheck, Style, batches, write
+from edgett.files import check as check_files
 from edgett.project import Job
-from edgett.release import BASELINE, CALIBRATION_FILE, FOLDER, SAMPLES_FILE, FileCheck, Release, Style, batches, write
-from edgett.release import check as check_files
+from edgett.release import BASELINE, CALIBRATION_FILE, FOLDER, SAMPLES_FILE, Release
 from edgett.report import document
 from edgett.run import Run, file_digest
 from edgett.session import resumed
-from edgett.values import Artifact, DType
+from edgett.values import Artifact, DType, Refuge
 
 
 def export(path: Path, number: int | None, suffixes: Sequence[str], folder: Path, batch: int) -> dict[str, Any]:
@@ -27,6 +28,7 @@ def export(path: Path, number: int | None, suffixes: Sequence[str], folder: Path
     """
     from edgett.nn.layers import replace
     from edgett.nn.models import unpack_weights
+    from edgett.reverting import without
 
     with finished(path) as (run, job, outcome):
         if number is None:
@@ -37,10 +39,14 @@ def export(path: Path, number: int | None, suffixes: Sequence[str], folder: Path
                 f"solution {number} has no weights, for its trial failed: {trial.failure}.",
                 "Name another one with --solution.",
             )
-        model = replace(_model(run, job, BASELINE), trial.solution.shapes)
+        original = _model(run, job, BASELINE)
+        model = replace(original, trial.solution.shapes)
         unpack_weights(model, weights)
+        gone = _reverted(next(item for item in outcome["trials"] if item["solution"] == number))
+        if dense := gone[Refuge.DENSE]:
+            model = without(model, original, dense)
         folder.mkdir(parents=True, exist_ok=True)
-        style = _style(run, outcome, batch)
+        style = _style(run, outcome, batch, gone)
         paths = write(model, style, folder / f"solution-{number}", suffixes)
         checks = check_files(model, samples(run), [Path(item.name) for item in paths], folder, style)
     files = tuple(Artifact(Path(item.name), item.stat().st_size, file_digest(item)) for item in paths)
@@ -55,10 +61,11 @@ def check(path: Path) -> dict[str, Any]:
     """
     with finished(path) as (run, job, outcome):
         refuse_changed(path, outcome)
-        held, style = samples(run), _style(run, outcome, job.batch)
+        held = samples(run)
         checks: dict[str, FileCheck] = {}
         for name in dict.fromkeys(Path(paths[0]).stem for paths in outcome["artifacts"].values()):
             files = [FOLDER / f"{name}{suffix}" for suffix in (".tflite", ".onnx")]
+            style = _style(run, outcome, job.batch, _reverted(outcome["picks"].get(name) or {}))
             checks |= check_files(_model(run, job, name), held, files, run.path, style)
         content = document.checked(Release({}, checks, {}))
         run.write_json("check.json", content)
@@ -104,10 +111,17 @@ def _model(run: Run, job: Job, name: str) -> Any:
     return load_model(run.path / FOLDER / f"{name}.keras", job.custom_objects)
 
 
-def _style(run: Run, outcome: dict[str, Any], batch: int) -> Style:
+def _reverted(solution: Mapping[str, Any]) -> dict[Refuge, frozenset[str]]:
+    """The layers of a solution, as the outcome has it, that went back; by what to."""
+    steps = solution.get("reverted", ())
+    return {to: frozenset(step["layer"] for step in steps if Refuge(step["to"]) is to) for to in Refuge}
+
+
+def _style(run: Run, outcome: dict[str, Any], batch: int, gone: Mapping[Refuge, frozenset[str]]) -> Style:
     """How the run's files are written; int8 is calibrated on what it was the first time."""
-    int8 = DType(outcome["target"]["dtype"]) is DType.INT8
-    return Style(batch, batches(samples(run, CALIBRATION_FILE), batch) if int8 else None)
+    if DType(outcome["target"]["dtype"]) is not DType.INT8:
+        return Style(batch)
+    return Style(batch, batches(samples(run, CALIBRATION_FILE), batch), gone[Refuge.FLOAT32])
 
 
 def samples(run: Run, name: str = SAMPLES_FILE) -> dict[str, Any]:

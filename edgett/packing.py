@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from edgett import again
 from edgett.device import local
 from edgett.errors import ToolError, UsageError
-from edgett.export.wire import identifiers, is_identifier
 from edgett.firmware import manifest, package
 from edgett.firmware.kind import Kind
 from edgett.run import file_digest
+from edgett.wire import identifiers, is_identifier
 
 VECTOR_BYTES = 16 * 1024
 """What the numbers of a self-test take at most, if that is enough for one vector."""

@@ -8,62 +8,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgett.device import local
 from edgett.export.calibration import Calibration
-from edgett.export.check import INT8_TOLERANCE, TOLERANCE, GraphCheck, Numerics, compare, compare_outputs
+from edgett.files import SUFFIXES, FileCheck, Style, batches, check, write
 from edgett.inputs import Inputs
+from edgett.reverting import back, costed, worst
 from edgett.run import Run, file_digest
-from edgett.space import cost
-from edgett.space.choose import choose, feasible
+from edgett.space.choose import choose, feasible, holdings
 from edgett.targets import Target
-from edgett.values import Artifact, Constraints, DType, Meter, Picks, Quality, Trial
-
-Arrays = Mapping[str, NDArray[Any]]
+from edgett.values import Artifact, Constraints, DType, Meter, Picks, Quality, Refuge, Reverted, Trial
 
 SAMPLES = 256
 """Validation samples on which an artefact's outputs are compared with Keras's."""
 
 BASELINE = "baseline"
 FOLDER = Path("artifacts")
-SUFFIXES = (".keras", ".tflite", ".onnx")
 SAMPLES_FILE = "samples.npz"
 CALIBRATION = 256
 """Training samples that the ranges of int8 are taken from."""
 CALIBRATION_FILE = "calibration.npz"
-
-
-@dataclass(frozen=True)
-class Style:
-    """How files are written: samples at once, and what int8 is calibrated on, None for float32."""
-
-    batch: int = 1
-    calibration: Calibration | None = None
-
-    @property
-    def width(self) -> int:
-        """Bytes of a number."""
-        return 4 if self.calibration is None else 1
-
-    @property
-    def tolerance(self) -> float:
-        """The relative error from which on outputs are wrong."""
-        return TOLERANCE if self.calibration is None else INT8_TOLERANCE
-
-
-@dataclass(frozen=True)
-class FileCheck:
-    """One artefact, its graph and outputs against the prediction. `paper` has equation 4's FLOPs of each TT layer."""
-
-    graph: GraphCheck
-    numerics: Numerics
-    paper: Mapping[str, int]
-
-    @property
-    def ok(self) -> bool:
-        """Whether the file is what was predicted."""
-        return not self.graph.mismatches and self.numerics.ok
 
 
 @dataclass(frozen=True)
@@ -98,13 +62,18 @@ class Terms:
         """Whether the files are in int8."""
         return self.target.runtime.dtype is DType.INT8
 
+    @property
+    def refuge(self) -> Refuge:
+        """What a layer goes back to that int8 does not become."""
+        return Refuge.DENSE if self.target.integers_only else Refuge.FLOAT32
+
 
 def release(
     inputs: Inputs, trials: Sequence[Trial], terms: Terms, run: Run, meter: Meter
 ) -> tuple[Release, Picks | None, tuple[Trial, ...]]:
     """Export and check the baseline and the picks. A pick whose file is over the budget gives way to the next one.
 
-    Also the trials again, those that gave way with what their file for the target takes and, in int8, loses.
+    Also the trials again: those that gave way, or whose layers went back, with what their file takes and loses.
     """
     style = Style(terms.batch, calibration(inputs, terms.batch) if terms.int8 else None)
     with run.staging() as staging, meter.stage("exporting") as advance:
@@ -117,7 +86,8 @@ def release(
     checks: dict[str, FileCheck] = {}
     with meter.stage("checking the artefacts", len(names)) as advance:
         for number in names:
-            checks |= check(exports.models[number], samples, [item.path for item in files[number]], run.path, style)
+            made = [item.path for item in files[number]]
+            checks |= check(exports.models[number], samples, made, run.path, exports.styles[number])
             advance(1)
     test = {number: _tested(exports.models[number], files[number], terms, style, inputs, run) for number in names}
     numbers = {BASELINE: -1} | {name: t.solution.number for name, t in (picks.named() if picks else {}).items()}
@@ -126,17 +96,28 @@ def release(
         checks,
         {name: test[number] for name, number in numbers.items()},
     )
-    return released, picks, tuple(exports.over.get(trial.solution.number, trial) for trial in trials)
+    return released, picks, tuple(exports.other.get(trial.solution.number, trial) for trial in trials)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A trial as its files are written: its model, their style, and those that there are yet."""
+
+    trial: Trial
+    model: Any
+    style: Style
+    files: tuple[Path, ...] = ()
 
 
 class _Exports:
-    """What is written on the way to the picks: models and files by the solution's number, and the trials given up."""
+    """What is written on the way to the picks by the solution's number, and the trials that came to something else."""
 
     def __init__(self, inputs: Inputs, terms: Terms, style: Style, run: Run, folder: Path) -> None:
         self._inputs, self._terms, self._style, self._run, self._folder = inputs, terms, style, run, folder
         self.models = {-1: inputs.model}
+        self.styles = {-1: style}
         self.files = {-1: write(inputs.model, style, folder / BASELINE)}
-        self.over: dict[int, Trial] = {}
+        self.other: dict[int, Trial] = {}
 
     def picked(self, trials: Sequence[Trial], advance: Callable[[int], None]) -> Picks | None:
         """The picks whose files hold the constraints too, as they measure."""
@@ -148,24 +129,52 @@ class _Exports:
             if not fresh:
                 break
             for number, trial in fresh.items():
-                able[number] = self._written(trial)
+                made = self._recovered(_Made(trial, _rebuilt(self._inputs, trial, self._run), self._style))
+                able[number], self.models[number], self.styles[number] = made.trial, made.model, made.style
+                self.files[number] = made.files
                 advance(1)
-                if not feasible(able[number], self._terms.limits):
-                    self.over[number] = able[number]
+                if made.trial.reverted or not feasible(made.trial, self._terms.limits):
+                    self.other[number] = made.trial
         return picks
 
-    def _written(self, trial: Trial) -> Trial:
+    def _recovered(self, made: _Made) -> _Made:
+        """With replaced layers gone back, the worst first, until int8 loses no more than it may; then all its files.
+
+        One that would break another constraint stays as it is, and the next worst goes.
+        """
+        left = tuple(made.trial.solution.shapes)
+        made = self._measured(made, left)
+        while left and self._broken(made.trial) == {"accuracy_drop_pp"} and self._terms.int8:
+            layer, snr = self._worst(made, left)
+            model, style = back(made.model, self._inputs.model, layer, self._terms.refuge, made.style)
+            left = tuple(name for name in left if name != layer)
+            again = self._measured(_Made(costed(made.trial, model, style), model, style), left)
+            if self._broken(again.trial) <= {"accuracy_drop_pp"}:
+                step = Reverted(layer, self._terms.refuge, made.trial.drop, again.trial.drop, snr)
+                made = replace(again, trial=replace(again.trial, reverted=(*made.trial.reverted, step)))
+        if not feasible(made.trial, self._terms.limits):
+            return made
+        rest = [suffix for suffix in SUFFIXES if suffix != self._terms.suffix]
+        files = (*made.files, *write(made.model, made.style, made.files[0].with_suffix(""), rest))
+        return replace(made, files=tuple(sorted(files, key=lambda path: SUFFIXES.index(path.suffix))))
+
+    def _broken(self, trial: Trial) -> set[str]:
+        return {item.name for item in holdings(trial.solution, trial.drop, self._terms.limits) if item.holds is False}
+
+    def _measured(self, made: _Made, left: Sequence[str]) -> _Made:
         """The trial with what its file for the target takes, not what was predicted, and what int8 makes of it."""
-        number, inputs = trial.solution.number, self._inputs
-        self.models[number] = _rebuilt(inputs, trial, self._run)
-        self.files[number] = write(self.models[number], self._style, self._folder / str(number))
-        (path,) = (path for path in self.files[number] if path.suffix == self._terms.suffix)
+        trial, inputs = made.trial, self._inputs
+        stem = self._folder / f"{trial.solution.number}-{len(left)}"
+        (path,) = write(made.model, made.style, stem, (self._terms.suffix,))
         measured = replace(trial, solution=replace(trial.solution, file_bytes=path.stat().st_size))
-        if not self._terms.int8:
-            return measured
-        held = inputs.data.validation
-        quality = inputs.judge.quality(local.run(path, held.x, self._style.batch), held.y)
-        return replace(measured, quality=quality, drop=quality.drop_from(inputs.quality))
+        if self._terms.int8:
+            held = inputs.data.validation
+            quality = inputs.judge.quality(local.run(path, held.x, made.style.batch), held.y)
+            measured = replace(measured, quality=quality, drop=quality.drop_from(inputs.quality))
+        return replace(made, trial=measured, files=(path,))
+
+    def _worst(self, made: _Made, left: Sequence[str]) -> tuple[str, float]:
+        return worst(made.model, made.files[0], self._inputs.data.validation.x, left, made.style.batch)
 
 
 def calibration(inputs: Inputs, batch: int) -> Calibration:
@@ -173,77 +182,6 @@ def calibration(inputs: Inputs, batch: int) -> Calibration:
     train = inputs.data.train
     rows = np.linspace(0, len(train) - 1, min(CALIBRATION, len(train))).astype(np.int64)
     return batches(train.take(rows).x, batch)
-
-
-def batches(arrays: Arrays, batch: int) -> Calibration:
-    """Samples by name, (n, ...) each, in batches of one size; the first ones fill the last batch up."""
-    count = len(next(iter(arrays.values())))
-    starts = range(0, count, batch)
-    return [
-        {name: array[np.arange(start, start + batch) % count] for name, array in arrays.items()} for start in starts
-    ]
-
-
-def write(model: Any, style: Style, stem: Path, suffixes: Sequence[str] = SUFFIXES) -> tuple[Path, ...]:
-    """Write a model as stem.keras, stem.tflite, stem.onnx, or those of them that are wanted; Keras's is float32."""
-    from edgett.export import onnx, tflite
-    from edgett.nn.models import save_model
-
-    servable, owners, _ = _prepared(model, style.batch)
-    fed = style.calibration and [servable.cast(part) for part in style.calibration]
-    paths = []
-    for suffix in suffixes:
-        path = stem.with_name(stem.name + suffix)
-        if suffix == ".keras":
-            save_model(model, path)
-        elif suffix == ".tflite":
-            tflite.write(servable, path, fed)
-        else:
-            onnx.write(servable, owners, path, fed)
-        paths.append(path)
-    return tuple(paths)
-
-
-def check(model: Any, samples: Arrays, artifacts: Sequence[Path], root: Path, style: Style) -> dict[str, FileCheck]:
-    """Read the exported files of a model back and compare them with its prediction and its outputs, by path.
-
-    `samples` are inputs by name, (n, ...) each; the paths are relative to `root`.
-    """
-    from edgett.export import onnx, tflite
-    from edgett.nn.assess import outputs
-    from edgett.nn.layers import tt_layers
-    from edgett.nn.predict import predict
-
-    batch, quantised = style.batch, style.calibration is not None
-    _, owners, form = _prepared(model, batch)
-    reference = outputs(model, samples)
-    paper = {
-        path: cost.paper_flops(layer.shape) * batch + layer.shape.matrix[1] * batch * layer.use_bias
-        for path, layer in tt_layers(model).items()
-    }
-    checks = {}
-    for artifact in artifacts:
-        path = root / artifact
-        if path.suffix == ".keras":
-            continue
-        fused, read = (True, tflite.read) if path.suffix == ".tflite" else (False, onnx.read)
-        predicted = predict(form, batch, fused=fused, quantised=quantised)
-        graph = compare(predicted, read(path, owners), path.name, style.width)
-        numerics = compare_outputs(reference, local.run(path, samples, batch), style.tolerance)
-        checks[str(artifact)] = FileCheck(graph, numerics, paper)
-    return checks
-
-
-def _prepared(model: Any, batch: int) -> tuple[Any, Any, Any]:
-    from edgett.export.owners import Owners
-    from edgett.nn.inference import inference_form
-    from edgett.nn.predict import predict
-    from edgett.nn.servable import Servable
-
-    form = inference_form(model, batch)
-    servable = Servable(form)
-    owners = Owners(servable.paths, frozenset(predict(form, batch).layers), servable.producers)
-    return servable, owners, form
 
 
 def _rebuilt(inputs: Inputs, trial: Trial, run: Run) -> Any:

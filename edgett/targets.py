@@ -21,7 +21,8 @@ ram_share = "50 %"
 clock = {value = "180 MHz", source = "dts"}
 cores = {value = 1, source = "dts"}
 bandwidth = {value = "720 MB/s", estimate = true}
-l1d = {value = "32 KiB", source = "dts"}            # optional, as is l2
+l1d = {value = "32 KiB", source = "dts"}            # optional, as are l2 and the next
+integers_only = {value = false, source = "dts"}     # true: it takes no float32 model
 
 [compute.macs_per_cycle]                # of one core; measured_float32 and measured_int8 are optional
 float32 = {value = 0.5, estimate = true}
@@ -36,6 +37,7 @@ accuracy_drop_pp = 1.5
 objective = "memory"                    # or flops, accuracy
 
 [device]                                # optional: how to emulate one, or reach one
+isa = "arm"                             # of which ELF files its programs are
 emulator = "qemu-system-arm"
 machine = "mps2-an386"
 """
@@ -65,6 +67,17 @@ class Format(enum.Enum):
     TFLITE = "tflite"
     ONNX = "onnx"
     C = "c"
+
+
+class Isa(enum.Enum):
+    """An instruction set, and with it the ELF files that a device runs."""
+
+    ARM = "arm"
+    AARCH64 = "aarch64"
+    RISCV32 = "riscv32"
+    RISCV64 = "riscv64"
+    XTENSA = "xtensa"
+    X86_64 = "x86_64"
 
 
 Bytes = Annotated[int, PlainValidator(SIZE.parse), SIZE]
@@ -120,6 +133,7 @@ class Compute(Table):
     bandwidth: Fact[BytesPerSecond] = Field(description="memory bandwidth, all cores together")
     l1d: Fact[Bytes] | None = Field(default=None, description="first-level data cache of one core")
     l2: Fact[Bytes] | None = Field(default=None, description="second-level cache, shared")
+    integers_only: Fact[bool] | None = Field(default=None, description="true: what runs the model has no float32")
     macs_per_cycle: MacsPerCycle = Field(description="multiply-accumulates a cycle of one core")
 
 
@@ -139,6 +153,9 @@ class Budget(Table):
 
 
 class Device(Table):
+    isa: Annotated[Isa, Field(strict=False)] | None = Field(
+        default=None, description="what its programs are for: arm, aarch64, riscv32, riscv64, xtensa or x86_64"
+    )
     emulator: Text | None = Field(default=None, description="program that emulates the device")
     machine: Text | None = Field(default=None, description="the emulator's name for the board")
     cpu: Text | None = Field(default=None, description="the emulator's name for the processor")
@@ -160,6 +177,12 @@ class Target(Table):
     compute: Compute = Field(description="how fast the device is")
     budget: Budget = Field(description="limits of the whole model")
     device: Device = Field(default=Device(), description="how to emulate or reach one")
+
+    @property
+    def integers_only(self) -> bool:
+        """Whether it calculates with integers only."""
+        fact = self.compute.integers_only
+        return fact is not None and fact.value
 
 
 @dataclass(frozen=True)
@@ -223,10 +246,13 @@ def override(target: Target, **limits: str | float | Objective | None) -> Target
 
 
 def with_dtype(target: Target, dtype: DType | None) -> Target:
-    """The target with files of that type, or with its own where None is given."""
+    """The target with files of that type, or with its own where None is given; UsageError if it cannot run them."""
     if dtype is None:
         return target
-    return target.model_copy(update={"runtime": target.runtime.model_copy(update={"dtype": dtype})})
+    changed = target.model_copy(update={"runtime": target.runtime.model_copy(update={"dtype": dtype})})
+    for message in _unable(changed):
+        raise UsageError(f"{target.name}: {message}", f"Give --dtype {DType.INT8.value}, or leave --dtype out.")
+    return changed
 
 
 def describe(target: Target) -> tuple[Explained, ...]:
@@ -263,6 +289,8 @@ def _text(value: object, unit: Unit | None) -> str:
         return "not set"
     if isinstance(value, enum.Enum):
         return str(value.value)
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, int) and unit:
         return unit.text(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -343,8 +371,16 @@ def _contradictions(target: Target, path: Path) -> Iterator[str]:
     if target.runtime.threads > target.compute.cores.value:
         cores = target.compute.cores.value
         yield f"runtime.threads is {target.runtime.threads}: it must be at most compute.cores, {cores}."
+    yield from _unable(target)
     if target.device.emulator is None and (target.device.machine or target.device.cpu):
         yield "device.emulator is missing: device.machine and device.cpu are names that it knows."
+
+
+def _unable(target: Target) -> Iterator[str]:
+    dtype = target.runtime.dtype
+    if target.integers_only and dtype is not DType.INT8:
+        needed = DType.INT8.value
+        yield f"runtime.dtype is {dtype.value!r}: it must be {needed!r}, for compute.integers_only is true."
 
 
 def _over_memory(target: Target, flash_share: Share, ram_share: Share) -> Iterator[str]:

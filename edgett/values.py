@@ -247,12 +247,33 @@ class Solution:
         return self.cost.peak_elements * self.width
 
 
+class Refuge(enum.Enum):
+    """What a replaced layer goes back to when int8 costs it too much: where it stays, as what it was before."""
+
+    FLOAT32 = "float32"
+    DENSE = "dense_int8"
+
+
+@dataclass(frozen=True)
+class Reverted:
+    """A replaced layer that went back, and the drop of the int8 file before and after.
+
+    `snr_db` is that of its output against float32, when it was the layer that added the most noise.
+    """
+
+    layer: str
+    to: Refuge
+    drop_before: float
+    drop_after: float
+    snr_db: float
+
+
 @dataclass(frozen=True)
 class Trial:
     """A solution after fine-tuning. `quality` and `drop` are of the validation data; a drop of inf never holds.
 
     `losses`: the mean training loss of each epoch. A trial is not `complete` while epochs are left that it was not
-    thought worth. `failure` says why there is no quality.
+    thought worth. `failure` says why there is no quality, `reverted` which layers went back for int8's sake.
     """
 
     solution: Solution
@@ -264,6 +285,7 @@ class Trial:
     losses: tuple[float, ...] = ()
     complete: bool = True
     failure: str | None = None
+    reverted: tuple[Reverted, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ import edgett
 
 ROOT = Path(edgett.__file__).parent
 LEVELS = (
-    {"errors", "values", "quiet"},
+    {"errors", "values", "wire", "quiet"},
     {"space", "targets", "project", "run", "journal", "units", "tables"},
     {"nn", "export", "firmware", "device", "report"},
-    {"pipeline", "survey", "tuning", "release", "inputs", "session", "again", "api"},
+    {"pipeline", "survey", "tuning", "release", "files", "reverting", "inputs", "session", "again", "packing", "api"},
     {"cli"},
 )
 PACKAGES = {"nn", "export", "firmware", "device", "report", "space"}
@@ -35,6 +35,8 @@ WRAPPED = {
     "ray": {"nn"},
     "plotly": {"report"},
     "matplotlib": {"report"},
+    "emx_onnx_cgen": {"export"},
+    "elftools": {"firmware"},
     "subprocess": {"device", "firmware"},
 }
 HEAVY = (
@@ -51,6 +53,8 @@ HEAVY = (
     "plotly",
     "matplotlib",
     "jinja2",
+    "emx_onnx_cgen",
+    "elftools",
 )
 
 

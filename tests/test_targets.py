@@ -13,7 +13,17 @@ from hypothesis import strategies as st
 
 from edgett import targets, units
 from edgett.errors import ProfileError, ToolError, UsageError
-from edgett.targets import Baseline, Fact, Format, constraints, describe, list_targets, load_target, override
+from edgett.targets import (
+    Baseline,
+    Fact,
+    Format,
+    constraints,
+    describe,
+    list_targets,
+    load_target,
+    override,
+    with_dtype,
+)
 from edgett.units import Share
 from edgett.values import DType, Objective
 
@@ -102,9 +112,11 @@ class TestShipped:
             assert (budget.flops, budget.objective) == (Share(Fraction(1)), Objective.FLOPS)
 
     @SHIPPED
-    def test_exports_float32_tflite(self, name: str) -> None:
-        runtime = load_target(name).runtime
-        assert (runtime.format, runtime.dtype) == (Format.TFLITE, DType.FLOAT32)
+    def test_exports_tflite_in_float32_where_it_can(self, name: str) -> None:
+        target = load_target(name)
+        assert target.integers_only == (name == "ethos-u55")
+        assert target.runtime.format is Format.TFLITE
+        assert target.runtime.dtype is (DType.INT8 if target.integers_only else DType.FLOAT32)
 
     def test_an_example_of_each_quantity(self) -> None:
         target = load_target("cortex-a53")
@@ -174,6 +186,14 @@ class TestOverride:
         assert all(words in str(raised.value) for words in says), raised.value
 
 
+def test_a_type_stands_over_the_profile_but_no_float32_where_there_are_only_integers() -> None:
+    assert with_dtype(load_target("cortex-m4"), DType.INT8).runtime.dtype is DType.INT8
+    target = load_target("ethos-u55")
+    assert with_dtype(target, DType.INT8) == with_dtype(target, None) == target
+    with pytest.raises(UsageError, match=r"ethos-u55: runtime\.dtype is 'float32'.*--dtype int8"):
+        with_dtype(target, DType.FLOAT32)
+
+
 class TestMistakes:
     @pytest.mark.parametrize(
         ("old", "new", "says"),
@@ -183,6 +203,11 @@ class TestMistakes:
             ("threads = 1", 'threads = "1"', ("runtime.threads is '1'", "valid integer")),
             ("threads = 1", "threads = 1.5", ("runtime.threads is 1.5", "valid integer")),
             ("threads = 1", "threads = 2", ("runtime.threads is 2", "at most compute.cores, 1")),
+            (
+                "[compute]",
+                '[compute]\nintegers_only = {value = true, source = "sheet"}',
+                ("runtime.dtype is 'float32'", "it must be 'int8'", "compute.integers_only is true"),
+            ),
             ("threads = 1", "", ("runtime.threads is missing", "threads that run")),
             ('title = "A board"', "title = 3", ("title is 3", "string")),
             ('"tflite"', '"tf"', ("runtime.format is 'tf'", "'tflite', 'onnx' or 'c'")),

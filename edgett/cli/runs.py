@@ -52,7 +52,7 @@ def export(
     screen = Screen(json=json, silent=quiet)
     with screen.stage("exporting"):
         asked = [item.value for item in dict.fromkeys(format or _FILES)]
-        suffixes = tuple(f".{item.value}" for item in _FILES if item.value in asked)
+        suffixes = tuple(f".{value}" for value in asked if options.ExportFormat(value) in _FILES)
         formats = packing.Formats(suffixes, tuple(kind for kind in Kind if kind.value in asked), batch)
         folder = out or run / "exports"
         document = packing.export(run, solution, formats, folder)

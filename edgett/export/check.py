@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgett.export.owners import UNKNOWN
-from edgett.space.graph import Graph, arena_bytes, live_bytes
+from edgett.space.graph import Graph
+from edgett.space.memory import arena_bytes, live_bytes
 from edgett.values import Mismatch
 
 TOLERANCE = 1e-4
@@ -20,22 +21,40 @@ INT8_TOLERANCE = 1.0
 """That of an int8 one, by which it says nothing of the model any more. What it may lose is the budget's to say."""
 
 
+Pair = tuple[int, int]
+"""Predicted, found."""
+
+
 @dataclass(frozen=True)
 class LayerCheck:
-    """One layer: what it stores and computes, predicted and found."""
+    """One layer: what it stores and computes, predicted and found. `weight_bytes` is what its parameters take."""
 
     layer: str
-    params: tuple[int, int]
-    flops: tuple[int, int]
+    params: Pair
+    weight_bytes: Pair
+    flops: Pair
+    macs: Pair
+
+    @property
+    def pairs(self) -> dict[str, Pair]:
+        """All that must be equal, in words."""
+        return {
+            "parameters": self.params,
+            "bytes of parameters": self.weight_bytes,
+            "FLOPs": self.flops,
+            "MACs": self.macs,
+        }
 
 
 @dataclass(frozen=True)
 class GraphCheck:
-    """A whole file, (predicted, found) each. `partial` lists what no rule counts, left out of both totals."""
+    """A whole file, (predicted, found) each. `partial` lists what no rule counts, left out of all totals."""
 
-    params: tuple[int, int]
-    flops: tuple[int, int]
-    peak_bytes: tuple[int, int]
+    params: Pair
+    weight_bytes: Pair
+    flops: Pair
+    macs: Pair
+    peak_bytes: Pair
     layers: tuple[LayerCheck, ...]
     partial: tuple[str, ...]
     mismatches: tuple[Mismatch, ...]
@@ -64,27 +83,49 @@ def compare(predicted: Graph, found: Graph, where: str, size: int = 4) -> GraphC
     """Every layer and the totals must be equal, and the predicted peak must not be exceeded.
 
     `size` is the bytes of a predicted element. A layer that has an operator without a rule on either side is listed
-    and counts in neither total.
+    and counts in no total.
     """
     open_layers = {step.layer for graph in (predicted, found) for step in graph.steps if step.flops is None}
     layers = [name for name in dict.fromkeys((*predicted.layers, *found.layers)) if name not in open_layers]
-    rows = tuple(
-        LayerCheck(name, (predicted.params(name), found.params(name)), (predicted.flops(name), found.flops(name)))
-        for name in layers
-    )
-    params = sum(row.params[0] for row in rows), sum(row.params[1] for row in rows)
-    flops = sum(row.flops[0] for row in rows), sum(row.flops[1] for row in rows)
+    rows = tuple(_layer(predicted, found, name) for name in layers)
     peak = arena_bytes(predicted, size), live_bytes(found, size)
     mismatches = [
         Mismatch(f"{where}, {_titled(row.layer)}, {what}", *pair)
         for row in rows
-        for what, pair in (("parameters", row.params), ("FLOPs", row.flops))
+        for what, pair in row.pairs.items()
         if pair[0] != pair[1]
     ]
     if peak[0] < peak[1] and not open_layers:
         mismatches.append(Mismatch(f"{where}, peak bytes", *peak))
     partial = tuple(dict.fromkeys((*predicted.unruled, *found.unruled)))
-    return GraphCheck(params, flops, peak, rows, partial, tuple(mismatches))
+    return GraphCheck(
+        _sum([row.params for row in rows]),
+        _sum([row.weight_bytes for row in rows]),
+        _sum([row.flops for row in rows]),
+        _sum([row.macs for row in rows]),
+        peak,
+        rows,
+        partial,
+        tuple(mismatches),
+    )
+
+
+def _layer(predicted: Graph, found: Graph, name: str) -> LayerCheck:
+    return LayerCheck(
+        name,
+        (predicted.params(name), found.params(name)),
+        (predicted.weight_bytes(name), found.weight_bytes(name)),
+        (predicted.flops(name), found.flops(name)),
+        (_macs(predicted, name), _macs(found, name)),
+    )
+
+
+def _macs(graph: Graph, layer: str) -> int:
+    return sum(step.macs for step in graph.steps if step.layer == layer)
+
+
+def _sum(pairs: Sequence[Pair]) -> Pair:
+    return sum(pair[0] for pair in pairs), sum(pair[1] for pair in pairs)
 
 
 def compare_outputs(

@@ -6,6 +6,7 @@ import hashlib
 import heapq
 import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,17 @@ _PRODUCTS = frozenset({"MatMul", "Gemm", "Conv", "ConvTranspose"})
 _FLOATS = frozenset({1, 10, 11})  # TensorProto's numbers for float32, float16 and float64
 
 
-def write(servable: Any, owners: Owners, path: Path, calibration: Calibration | None = None) -> None:
+def write(
+    servable: Any,
+    owners: Owners,
+    path: Path,
+    calibration: Calibration | None = None,
+    floats: Callable[[list[str]], bool] | None = None,
+) -> None:
     """Convert a `nn.servable.Servable` to ONNX, checked, with names of its own; by `calibration` to int8.
 
-    Raises ToolError when that fails.
+    `floats` tells by the names of a node and its results whether it stays in float32 (None: none does). Raises
+    ToolError when the conversion fails.
     """
     try:
         with quiet():
@@ -49,7 +57,8 @@ def write(servable: Any, owners: Owners, path: Path, calibration: Calibration | 
             _rename(model.graph, owners)
             model.graph.name, model.graph.doc_string, model.doc_string = "edgett", "", ""
             if calibration is not None:
-                model = quantised(model, calibration)
+                spared = [node.name for node in model.graph.node if floats and floats([node.name, *node.output])]
+                model = quantised(model, calibration, spared)
             onnx.checker.check_model(model, full_check=True)
     except OSError:
         raise
@@ -83,32 +92,38 @@ def read(path: Path, owners: Owners) -> Graph:
         told = [node.name, *node.output]
         idle = node.op_type in _UNCOUNTED or (node.op_type not in _PRODUCTS and owners.activates(told))
         numbers = {n: tensor for n, tensor in stored.items() if tensor.data_type in _FLOATS or n in seen.narrow}
-        kept, flops = ((), 0) if idle else _count(node, shapes, numbers)
-        steps.append(Step(owners.layer(told), node.op_type, reads, tuple(node.output), kept, flops))
+        kept, flops, macs = ((), 0, 0) if idle else _count(node, shapes, numbers)
+        steps.append(Step(owners.layer(told), node.op_type, reads, tuple(node.output), kept, flops, macs))
     used = {name for step in steps for name in (*step.reads, *step.writes)}
     sizes = {name: math.prod(shapes[name]) for name in used}
     inputs = tuple(value.name for value in graph.input if value.name in used)
     outputs = tuple(name for name in seen.outputs if name in used)
-    return Graph(tuple(steps), sizes, inputs, outputs, dict.fromkeys(seen.narrow & used, 1))
+    # A layer that stays in float32 beside quantised ones.
+    wide = {step.layer for step in steps if step.macs and all(constant.width == 4 for constant in step.constants)}
+    widths = dict.fromkeys(seen.narrow & used, 1)
+    widths.update((name, 4) for step in steps if step.layer in wide for name in step.writes)
+    return Graph(tuple(steps), sizes, inputs, outputs, widths)
 
 
-def _count(node: Any, shapes: dict[str, Any], stored: dict[str, Any]) -> tuple[tuple[Constant, ...], int | None]:
-    """The constants that a node stores and its FLOPs; None for a node without a rule."""
+def _count(node: Any, shapes: dict[str, Any], stored: dict[str, Any]) -> tuple[tuple[Constant, ...], int | None, int]:
+    """The constants that a node stores, its FLOPs (None for a node without a rule) and its MACs."""
     kind = node.op_type
     kept = tuple(_constant(tensor, node.output[0]) for tensor in stored.values())
     made, first = math.prod(shapes[node.output[0]]), math.prod(shapes[node.input[0]])
     if kind in _ELEMENTWISE:
-        return kept, made
+        return kept, made, 0
     weight: tuple[int, ...] = shapes[node.input[1]] if len(node.input) > 1 else ()
     biased = made if len(node.input) > 2 and node.input[2] in stored else 0
     if kind in ("MatMul", "Gemm") and node.input[1] in stored:
         inner = weight[-1] if _attribute(node, "transB") else weight[-2]
-        return kept, 2 * made * inner + biased
-    if kind == "Conv" and node.input[1] in stored:
-        return kept, 2 * made * math.prod(weight[1:]) + biased
-    if kind == "ConvTranspose" and node.input[1] in stored:
-        return kept, 2 * first * math.prod(weight[1:]) + biased
-    return kept, None
+        macs = made * inner
+    elif kind == "Conv" and node.input[1] in stored:
+        macs = made * math.prod(weight[1:])
+    elif kind == "ConvTranspose" and node.input[1] in stored:
+        macs = first * math.prod(weight[1:])
+    else:
+        return kept, None, 0
+    return kept, 2 * macs + biased, macs
 
 
 def _erfc(graph: Any, node: Any, name: str, _: Any) -> None:
@@ -222,7 +237,7 @@ def _constant(tensor: Any, product: str) -> Constant:
 
     array = numpy_helper.to_array(tensor)
     apart = f"/{product}" if array.dtype == np.int32 else ""
-    return Constant(hashlib.sha256(array.tobytes()).hexdigest() + apart, array.size)
+    return Constant(hashlib.sha256(array.tobytes()).hexdigest() + apart, array.size, array.itemsize)
 
 
 def _attribute(node: Any, name: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,11 @@ class Seen:
     narrow: frozenset[str]
 
 
-def quantised(model: Any, calibration: Calibration) -> Any:
-    """The float32 model with int8 weights, a scale for each output of a product, and int8 between its nodes."""
+def quantised(model: Any, calibration: Calibration, spared: Sequence[str] = ()) -> Any:
+    """The float32 model with int8 weights, a scale for each output of a product, and int8 between its nodes.
+
+    The nodes named in `spared` stay in float32.
+    """
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
@@ -38,7 +42,7 @@ def quantised(model: Any, calibration: Calibration) -> Any:
         path = Path(folder) / "int8.onnx"
         quantize_static(
             model, path, Reader(), quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QInt8,
-            weight_type=QuantType.QInt8,
+            weight_type=QuantType.QInt8, nodes_to_exclude=list(spared),
         )  # fmt: skip
         return onnx.load(path)
 
@@ -61,3 +65,20 @@ def seen_through(graph: Any) -> Seen:
             nodes.append(plain)
     narrow = frozenset(origin(node.input[0]) for node in pairs)
     return Seen(tuple(nodes), tuple(origin(value.name) for value in graph.output), narrow)
+
+
+def watched(path: Path, names: Sequence[str]) -> tuple[bytes, dict[str, str]]:
+    """The model with tensors among its outputs, named as `seen_through` names them, and what they are called there.
+
+    Where a tensor goes through a pair, the output is what int8 stands for.
+    """
+    import onnx
+
+    model = onnx.load(path)
+    quantised = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "QuantizeLinear"}
+    pairs = [node for node in model.graph.node if node.op_type == "DequantizeLinear" and node.input[0] in quantised]
+    places = {name: name for name in names} | {quantised[node.input[0]]: node.output[0] for node in reversed(pairs)}
+    present = {value.name for value in (*model.graph.input, *model.graph.output)}
+    extra = dict.fromkeys(places[name] for name in names if places[name] not in present)
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in extra)
+    return model.SerializeToString(), places

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import math
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,13 @@ _ELEMENTWISE = frozenset({"ADD", "SUB", "MUL", "DIV"})
 _PRODUCTS = frozenset({"FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"})
 
 
-def write(servable: Any, path: Path, calibration: Calibration | None = None) -> None:
+def write(
+    servable: Any, path: Path, calibration: Calibration | None = None, floats: Callable[[list[str]], bool] | None = None
+) -> None:
     """Convert a `nn.servable.Servable` to float32 TFLite, or by `calibration` to int8 throughout, its ends included.
 
-    Weights of products have a scale for each output, where the runtime allows it. Raises ToolError with the converter's
-    own words.
+    Weights of products have a scale for each output, where the runtime allows it. `floats` tells by the names of an
+    operator's results whether it stays in float32 (None: none does). Raises ToolError with the converter's own words.
     """
     import tensorflow as tf
 
@@ -45,7 +48,7 @@ def write(servable: Any, path: Path, calibration: Calibration | None = None) -> 
                 converter.representative_dataset = lambda: iter(calibration)
                 converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
                 converter.inference_input_type = converter.inference_output_type = tf.int8
-            content = converter.convert()
+            content = converter.convert() if floats is None else _mixed(converter, calibration, floats)
     except OSError:
         raise
     except Exception as error:
@@ -56,6 +59,27 @@ def write(servable: Any, path: Path, calibration: Calibration | None = None) -> 
     path.write_bytes(content)
 
 
+def _mixed(converter: Any, calibration: Calibration | None, floats: Callable[[list[str]], bool]) -> bytes:
+    """An int8 model in which some operators stay in float32, by their names in the one in which none does."""
+    import tensorflow as tf
+
+    options = tf.lite.experimental.QuantizationDebugOptions(fully_quantize=True)
+    debugger = tf.lite.experimental.QuantizationDebugger(
+        converter=converter, debug_dataset=lambda: iter(calibration or ()), debug_options=options
+    )
+    model = _model(debugger.get_nondebug_quantized_model())
+    body = model.subgraphs[0]
+    outputs = _outputs(model)
+    # Only now: the debugger wants to see operators that it can watch, which may be just these.
+    options.denylisted_nodes = [
+        body.tensors[index].name.decode()
+        for operator in body.operators
+        if floats(_told(body, operator, outputs))
+        for index in operator.outputs
+    ]
+    return bytes(debugger.get_nondebug_quantized_model())
+
+
 def read(path: Path, owners: Owners) -> Graph:
     """The graph of a .tflite, counted from its bytes: constants that feed arithmetic, FLOPs, tensors.
 
@@ -63,9 +87,7 @@ def read(path: Path, owners: Owners) -> Graph:
     """
     model = _parsed(path)
     body = model.subgraphs[0]
-    signature = (model.signatureDefs or [None])[0]
-    outputs = {entry.tensorIndex: entry.name.decode() for entry in (signature.outputs if signature else ())}
-    names = [tensor.name.decode() for tensor in body.tensors]
+    outputs = _outputs(model)
     used: set[int] = set()
     steps = []
     for operator in body.operators:
@@ -75,27 +97,52 @@ def read(path: Path, owners: Owners) -> Graph:
         constants = {index: values for index, values in stored.items() if values is not None}
         numbers = {index: values for index, values in constants.items() if _computed_with(body.tensors[index], values)}
         made = list(operator.outputs)
-        hints = [owners.producers.get(outputs[index], "") for index in made if index in outputs]
-        told = [names[index] for index in made] + hints
+        told = [owners.producers.get(name, name) for name in _told(body, operator, outputs)]
         reads = tuple(str(index) for index in inputs if index not in constants)
         writes = tuple(str(index) for index in made)
         used.update(map(int, reads + writes))
         idle = kind in _UNCOUNTED or (kind not in _PRODUCTS and owners.activates(told))
-        kept, flops = ((), 0) if idle else _count(kind, body.tensors, operator, numbers)
-        steps.append(Step(owners.layer(told), kind, reads, writes, kept, flops))
+        kept, flops, macs = ((), 0, 0) if idle else _count(kind, body.tensors, operator, numbers)
+        steps.append(Step(owners.layer(told), kind, reads, writes, kept, flops, macs))
     sizes = {str(index): math.prod(_shape(body.tensors[index])) for index in used}
     widths = {str(index): _kinds().get(body.tensors[index].type, np.float32)(0).itemsize for index in used}
     return Graph(tuple(steps), sizes, _known(body.inputs, sizes), _known(body.outputs, sizes), widths)
 
 
-def _count(kind: str, tensors: Any, operator: Any, numbers: dict[int, Any]) -> tuple[tuple[Constant, ...], int | None]:
-    """The constants that an operator stores and its FLOPs; None for an operator without a rule."""
+def _outputs(model: Any) -> dict[int, str]:
+    """The names of the outputs by their tensors' numbers, also those of the floats that an output is quantised from."""
+    signature = (model.signatureDefs or [None])[0]
+    outputs = {entry.tensorIndex: entry.name.decode() for entry in (signature.outputs if signature else ())}
+    for operator in model.subgraphs[0].operators:
+        made = operator.outputs[0]
+        if made in outputs and _kind(model, operator) == "QUANTIZE":
+            outputs.setdefault(operator.inputs[0], outputs[made])
+    return outputs
+
+
+def _told(body: Any, operator: Any, outputs: dict[int, str]) -> list[str]:
+    """The names of what an operator makes, then those of the outputs that it makes."""
+    made = list(operator.outputs)
+    return [body.tensors[index].name.decode() for index in made] + [
+        outputs[index] for index in made if index in outputs
+    ]
+
+
+def names(path: Path) -> dict[str, str]:
+    """What the file calls the tensors of its graph as `read` has it."""
+    return {str(index): tensor.name.decode() for index, tensor in enumerate(_parsed(path).subgraphs[0].tensors)}
+
+
+def _count(
+    kind: str, tensors: Any, operator: Any, numbers: dict[int, Any]
+) -> tuple[tuple[Constant, ...], int | None, int]:
+    """The constants that an operator stores, its FLOPs (None for an operator without a rule) and its MACs."""
     kept = dict(numbers)
     first, made = _shape(tensors[operator.inputs[0]]), math.prod(_shape(tensors[operator.outputs[0]]))
     if kind in _ELEMENTWISE:
-        return _constants(kept), made
+        return _constants(kept), made, 0
     if kind not in _PRODUCTS:
-        return _constants(kept), None
+        return _constants(kept), None, 0
     slot = 2 if kind != "TRANSPOSE_CONV" else 3
     bias = int(operator.inputs[slot]) if len(operator.inputs) > slot else -1
     # Convolutions must have a bias in TFLite: the converter stores zeros where the model has none.
@@ -111,13 +158,17 @@ def _count(kind: str, tensors: Any, operator: Any, numbers: dict[int, Any]) -> t
         flops = 2 * made * math.prod(weight[1:3])
     else:
         flops = 2 * math.prod(_shape(tensors[operator.inputs[2]])) * math.prod(weight[:3])
-    return _constants(kept, f"/{operator.outputs[0]}"), flops + made * biased
+    return _constants(kept, f"/{operator.outputs[0]}"), flops + made * biased, flops // 2
 
 
 def _constants(values: dict[int, Any], product: str = "") -> tuple[Constant, ...]:
     """By content; but a quantised bias belongs to one product, by whose scales it is stored."""
     return tuple(
-        Constant(hashlib.sha256(array.tobytes()).hexdigest() + product * (array.dtype == np.int32), array.size)
+        Constant(
+            hashlib.sha256(array.tobytes()).hexdigest() + product * (array.dtype == np.int32),
+            array.size,
+            array.itemsize,
+        )
         for array in values.values()
     )
 
@@ -156,15 +207,19 @@ def _kind(model: Any, operator: Any) -> str:
 
 
 def _parsed(path: Path) -> Any:
-    from ai_edge_litert import schema_py_generated as schema
-
     content = path.read_bytes()
     try:
         if content[4:8] != b"TFL3":
             raise ValueError("the identifier TFL3 is missing")
-        return schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+        return _model(content)
     except Exception as error:
         raise ToolError(f"{path} is no TFLite model: {error}.", "Export it again.") from error
+
+
+def _model(content: bytes) -> Any:
+    from ai_edge_litert import schema_py_generated as schema
+
+    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
 
 
 def _shape(tensor: Any) -> tuple[int, ...]:

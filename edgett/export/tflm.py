@@ -14,7 +14,7 @@ from typing import Any
 
 from edgett.errors import ModelError
 from edgett.export import tflite
-from edgett.export.wire import Port, identifiers
+from edgett.wire import Port, identifiers
 
 MARGIN = 10
 """Per cent by which the arena is larger than measured: kernels made for a chip may take scratch buffers besides."""

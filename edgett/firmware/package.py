@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgett.export.wire import Port, identifiers
+from edgett.wire import Port, identifiers
 
 TEMPLATES = Path(__file__).parent / "templates"
 CMAKE = TEMPLATES / "edgett.cmake"

@@ -8,7 +8,7 @@ FLOPs, which makes every total "partial".
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from edgett.nn.affine import Affine
 from edgett.nn.trace import Call, Trace
 from edgett.nn.tt_dense import TTDense
 from edgett.space.graph import Constant, Graph, Step, tt_steps
+from edgett.values import DType
 
 _L = keras.layers
 _UNCOUNTED = (
@@ -77,10 +78,13 @@ class _Writer:
         return (target,)
 
 
-def predict(form: Trace, batch: int = 1, *, fused: bool = True, quantised: bool = False) -> Graph:
+def predict(
+    form: Trace, batch: int = 1, *, fused: bool = True, quantised: bool = False, floats: Collection[str] = ()
+) -> Graph:
     """The steps of an inference form. `fused`: bias and ReLU are part of their product, as in TFLite, not in ONNX.
 
-    `quantised`: a bias that rides on its product is stored once for each call, as its scale is that of the input.
+    `quantised`: numbers take a byte, but those of the layers named in `floats`; a bias that rides on its product takes
+    four and is stored once for each call, as its scale is that of the input.
     """
     writer = _Writer(form, batch, fused, quantised, {id(tensor): name for name, tensor in form.inputs.items()})
     writer.sizes.update({name: math.prod(tensor.shape) for name, tensor in form.inputs.items()})
@@ -94,7 +98,59 @@ def predict(form: Trace, batch: int = 1, *, fused: bool = True, quantised: bool 
             outputs.append(name)
         elif not fused:
             outputs.append(writer.copy(name) if name in outputs or name in form.inputs else name)
-    return Graph(tuple(writer.steps), writer.sizes, tuple(form.inputs), tuple(outputs))
+    graph = Graph(tuple(writer.steps), writer.sizes, tuple(form.inputs), tuple(outputs))
+    return _mixed(_narrow(graph, fused), floats) if quantised else graph
+
+
+def _narrow(graph: Graph, fused: bool) -> Graph:
+    """Constants in int8, but for biases that ride on a product; ONNX Runtime quantises no subtraction."""
+
+    def width(step: Step, constant: Constant) -> int:
+        wide = constant.key.startswith("bias/") or (step.operator == "Subtract" and not fused)
+        return DType.FLOAT32.size if wide else DType.INT8.size
+
+    steps = (
+        replace(step, constants=tuple(replace(item, width=width(step, item)) for item in step.constants))
+        for step in graph.steps
+    )
+    return replace(graph, steps=tuple(steps))
+
+
+def _mixed(graph: Graph, floats: Collection[str]) -> Graph:
+    """An int8 graph in which the steps of some layers calculate in float32, with copies where numbers change type.
+
+    Each copy is there as long as any runtime keeps it: a float one from the start, an int8 one from its first reader.
+    """
+    sizes, widths = dict(graph.sizes), dict(graph.widths)
+    made = {name for step in graph.steps if step.layer in floats for name in step.writes}
+    read = {name for step in graph.steps if step.layer in floats for name in step.reads} - made
+    wide = DType.FLOAT32.size
+    widths.update(dict.fromkeys(made, wide))
+    steps: list[Step] = []
+
+    def copied(name: str, layer: str, kind: str) -> str:
+        target = f"{name}/{kind}"
+        if target not in sizes:
+            sizes[target] = sizes[name]
+            steps.append(Step(layer, kind, (name,), (target,)))
+        return target
+
+    for name in graph.inputs:
+        if name in read:
+            widths[copied(name, "", "Dequantize")] = wide
+    for step in graph.steps:
+        if step.layer in floats:
+            reads = tuple(name if name in made else f"{name}/Dequantize" for name in step.reads)
+            stored = tuple(replace(item, width=wide) for item in step.constants)
+            steps.append(replace(step, reads=reads, constants=stored))
+        else:
+            reads = tuple(copied(name, step.layer, "Quantize") if name in made else name for name in step.reads)
+            steps.append(replace(step, reads=reads))
+            for name in step.writes:
+                if name in read:
+                    widths[copied(name, step.layer, "Dequantize")] = wide
+    outputs = tuple(copied(name, "", "Quantize") if name in made else name for name in graph.outputs)
+    return Graph(tuple(steps), sizes, graph.inputs, outputs, widths)
 
 
 def _rule(call: Call) -> Callable[[Call, _Writer], tuple[str, ...]]:
@@ -164,8 +220,10 @@ def _biased(call: Call, writer: _Writer, source: tuple[str, ...], kernel: Consta
     name = "Dense" if isinstance(call.layer, _L.Dense) else "Convolution"
     stored: tuple[Constant, ...] = (kernel,)
     bias = (Constant("bias", math.prod(call.layer.bias.shape)),) if call.layer.use_bias else ()
-    if bias and (writer.fused or (name == "Dense" and flat)):
-        bias = (replace(bias[0], key=f"bias/{len(writer.steps)}"),) if writer.quantised else bias
+    rides = writer.fused or (name == "Dense" and flat)
+    if bias and writer.quantised and (rides or (name == "Convolution" and len(call.reads[0].shape) == 4)):
+        bias = (replace(bias[0], key=f"bias/{len(writer.steps)}"),)
+    if bias and rides:
         result = writer.add(call, name, source, made, constants=stored + bias, flops=flops + made, macs=flops // 2)
         return _activated(call, writer, _laid_out(call, writer, result, made))
     result = writer.add(call, name, source, made, constants=stored, flops=flops, macs=flops // 2)

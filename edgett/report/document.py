@@ -26,11 +26,14 @@ from edgett.values import (
 )
 
 if TYPE_CHECKING:
+    from edgett.files import FileCheck
     from edgett.pipeline import Outcome
-    from edgett.release import FileCheck, Release
+    from edgett.release import Release
     from edgett.survey import Explored
 
 SCHEMA = 1
+_COUNTED = ("params", "weight_bytes", "flops", "macs")
+"""What a file and its prediction must have the same of."""
 
 
 def explored(exploration: Explored) -> dict[str, Any]:
@@ -229,6 +232,7 @@ def _trial(trial: Trial, limits: Constraints) -> dict[str, Any]:
             "complete": trial.complete,
             "losses": [_number(loss) for loss in trial.losses],
             "failure": trial.failure,
+            "reverted": _reverted(trial),
             "seed": trial.seed,
             "seconds": round(trial.seconds, 2),
         }
@@ -240,8 +244,23 @@ def _pick(trial: Trial, release: Release, name: str) -> dict[str, Any]:
     return (
         {"solution": solution.number, "shapes": {key: shape_document(shape) for key, shape in solution.shapes.items()}}
         | _model(solution, trial.quality, trial.drop)
+        | {"reverted": _reverted(trial)}
         | _released(release, name)
     )
+
+
+def _reverted(trial: Trial) -> list[dict[str, Any]]:
+    """The layers that went back for int8's sake, in turn."""
+    return [
+        {
+            "layer": step.layer,
+            "to": step.to.value,
+            "drop_before": _number(step.drop_before),
+            "drop_after": _number(step.drop_after),
+            "snr_db": _decibel(step.snr_db),
+        }
+        for step in trial.reverted
+    ]
 
 
 def _released(release: Release, name: str) -> dict[str, Any]:
@@ -285,14 +304,12 @@ def _miss(outcome: Outcome) -> dict[str, Any] | None:
 def _check(check: FileCheck) -> dict[str, Any]:
     graph, numerics = check.graph, check.numerics
     layers = [
-        {"name": row.layer, "params": _pair(row.params), "flops": _pair(row.flops)} | _paper(check.paper, row)
+        {"name": row.layer} | {name: _pair(getattr(row, name)) for name in _COUNTED} | _paper(check.paper, row)
         for row in graph.layers
     ]
     return {
         "ok": check.ok,
-        "params": _pair(graph.params),
-        "flops": _pair(graph.flops),
-        "peak_bytes": _pair(graph.peak_bytes),
+        **{name: _pair(getattr(graph, name)) for name in (*_COUNTED, "peak_bytes")},
         "partial": list(graph.partial),
         "mismatches": [str(item) for item in graph.mismatches],
         "layers": layers,
@@ -303,6 +320,16 @@ def _check(check: FileCheck) -> dict[str, Any]:
             "top1_agreement": numerics.top1,
             "ok": numerics.ok,
         },
+        "tensors": [
+            {
+                "layer": row.layer,
+                "role": row.role.value,
+                "tensor": row.tensor,
+                "snr_db": _decibel(row.snr_db),
+                "max_abs": _number(row.max_abs),
+            }
+            for row in check.tensors
+        ],
     }
 
 
@@ -319,6 +346,10 @@ def _scores(quality: Quality) -> list[dict[str, Any]]:
 
 def _pair(values: tuple[int, int]) -> dict[str, int]:
     return {"predicted": values[0], "found": values[1]}
+
+
+def _decibel(value: float) -> float | None:
+    return None if (found := _number(value)) is None else round(found, 2)
 
 
 def _number(value: float | None) -> float | None:

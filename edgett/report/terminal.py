@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -23,6 +24,7 @@ _SPACE = {
     "grid": {"solutions": "solutions", "efficient": "efficient", "tiles": "occupied_tiles"},
     "pareto": {"solutions": "solutions", "undominated": "undominated"},
 }
+_REFUGES = {"float32": "float32", "dense_int8": "dense int8"}
 _OBJECTIVES = {"accuracy": "accuracy", "memory": "memory", "flops": "FLOPs"}
 
 
@@ -128,6 +130,19 @@ def _models(document: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield Text(f"Judged by {document['judged_by']}.")
     if document["target"]["dtype"] == "int8":
         yield Text("The dense model's accuracy is Keras's, in float32; the picks' is that of their int8 files.")
+    yield from _reverted([(dict(_PICKS)[name], document["picks"][name]) for name, _ in _PICKS])
+
+
+def _reverted(picks: list[tuple[str, Any]]) -> Iterator[RenderableType]:
+    """Which layers went back for int8's sake, and why; a solution that is several picks is told once."""
+    solutions = {pick["solution"]: pick["reverted"] for _, pick in picks if pick is not None}
+    for number, steps in solutions.items():
+        for step in steps:
+            drops = f"{_figure(step['drop_before'], 2)} to {_figure(step['drop_after'], 2)}"
+            yield Text(
+                f"Solution {number}: {step['layer']} went back to {_REFUGES[step['to']]}, since it added the most noise"
+                f" in int8 (its output {_decibels(step['snr_db'])}); drop {drops}."
+            )
 
 
 def _rows(models: list[Any], file: str) -> Iterator[tuple[str, list[str]]]:
@@ -174,10 +189,11 @@ def _budgets(document: Mapping[str, Any]) -> Iterator[RenderableType]:
 def _check(document: Mapping[str, Any]) -> Iterator[RenderableType]:
     artifacts = {path.removeprefix("artifacts/"): item for path, item in document["artifacts"].items()}
     yield _title("Cross-check: predicted against what the files hold")
-    files = _numbers("artefact", "parameters", "FLOPs", "peak bytes", "")
+    files = _numbers("artefact", "parameters", "their bytes", "FLOPs", "peak bytes", "")
     for path, item in artifacts.items():
         peak = f"{item['peak_bytes']['found']:,} <= {item['peak_bytes']['predicted']:,}"
-        files.add_row(escape(path), _equal(item["params"]), _equal(item["flops"]), peak, _verdict(item["ok"]))
+        equal = (_equal(item[name]) for name in ("params", "weight_bytes", "flops"))
+        files.add_row(escape(path), *equal, peak, _verdict(item["ok"]))
     yield files
     for item in artifacts.values():
         yield from (Text(line, style="red") for line in item["mismatches"])
@@ -186,6 +202,7 @@ def _check(document: Mapping[str, Any]) -> Iterator[RenderableType]:
         yield Text(f"Partial: no rule counts {', '.join(partial)}.", style="yellow")
     yield Text()
     yield from _check_layers(artifacts)
+    yield from _check_tensors(artifacts)
     yield from _check_outputs(artifacts)
 
 
@@ -197,11 +214,36 @@ def _check_layers(artifacts: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield _title(f"{named}, layer by layer (the others in check.json)")
     table = _numbers("layer", "parameters", "FLOPs", "equation 4", "of the real", "")
     for row in artifacts[named]["layers"]:
-        same = all(pair["predicted"] == pair["found"] for pair in (row["params"], row["flops"]))
+        pairs = (row[name] for name in ("params", "weight_bytes", "flops", "macs"))
+        same = all(pair["predicted"] == pair["found"] for pair in pairs)
         paper = (f"{row['paper_flops']:,}", f"{row['paper_ratio']:.2f}") if "paper_flops" in row else ("", "")
         table.add_row(escape(row["name"]), _equal(row["params"]), _equal(row["flops"]), *paper, _verdict(same))
     yield table
     yield Text()
+
+
+def _check_tensors(artifacts: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """Of each replaced layer in int8 the tensor with the least signal to noise: errors of quantised cores compound."""
+    inside = {
+        path: {row["layer"] for row in item["tensors"] if row["role"] == "output"} for path, item in artifacts.items()
+    }
+    if not any(inside.values()):
+        return
+    yield _title("int8 against float32: the worst tensor of each replaced layer (all in check.json)")
+    table = _numbers("artefact", "layer", "tensor", "signal to noise", "largest error", "")
+    for path, item in artifacts.items():
+        rows = [row for row in item["tensors"] if row["layer"] in inside[path] and row["role"] != "input"]
+        for layer in dict.fromkeys(row["layer"] for row in rows):
+            mine = [row for row in rows if row["layer"] == layer]
+            worst = min(mine, key=lambda row: math.inf if row["snr_db"] is None else row["snr_db"])
+            place = f"{worst['role']} {1 + mine.index(worst)} of {len(mine)}"
+            table.add_row(escape(path), escape(layer), place, _decibels(worst["snr_db"]), _tiny(worst["max_abs"]), "")
+    yield table
+    yield Text()
+
+
+def _decibels(value: float | None) -> str:
+    return "exact" if value is None else f"{value:.1f} dB"
 
 
 def _check_outputs(artifacts: Mapping[str, Any]) -> Iterator[RenderableType]:

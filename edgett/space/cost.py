@@ -6,6 +6,7 @@ Parameters count every number stored, the bias included. FLOPs count a multiplic
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from edgett.space.contraction import Transpose, plan
 from edgett.values import Cost, CostModel, Layer, Order, TTShape
@@ -37,6 +38,14 @@ def tt(layer: Layer, shape: TTShape, model: CostModel = CostModel.EXACT) -> Cost
         moved_elements=sum(operator.writes for operator in operators if isinstance(operator, Transpose)),
         macs=exact_flops(shape) // 2,
     )
+
+
+def lighter(shape: TTShape) -> TTShape:
+    """The shape, contracted in the order that needs less memory at once, if that costs no more FLOPs."""
+    other = replace(shape, order=Order.FIRST_LAST if shape.order is Order.LAST_FIRST else Order.LAST_FIRST)
+    if exact_flops(other) > exact_flops(shape):
+        return shape
+    return min((shape, other), key=lambda one: max(operator.reads + operator.writes for operator in plan(one)))
 
 
 def params(shape: TTShape) -> int:

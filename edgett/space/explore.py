@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgett.space.choose import file_bytes, logarithmic, ranked, spread, tradeoffs
-from edgett.space.graph import Graph, arena_bytes, with_shapes
+from edgett.space.cost import lighter
+from edgett.space.graph import Graph, with_shapes
+from edgett.space.memory import arena_bytes
 from edgett.space.tiles import Joint, LayerSpace, joint, layer_space, work_units
 from edgett.values import Candidate, Cost, CostModel, EmptyTiles, Found, Solution
 
@@ -83,15 +85,15 @@ def solutions(
 ) -> tuple[Solution, ...]:
     """Every candidate with what the whole model then costs, one sample of a batch, numbered as they come.
 
-    `graph` gives the dense model's with nothing folded into the layers of those names; an exported number takes `width`
-    bytes.
+    Each shape is contracted in the order that needs less memory, where that costs no more FLOPs. `graph` gives the
+    dense model's with nothing folded into the layers of those names; an exported number takes `width` bytes.
     """
-    return tuple(
-        _solution(
-            number, candidate, with_shapes(graph(frozenset(candidate.shapes)), candidate.shapes, batch), batch, width
-        )
-        for number, candidate in enumerate(candidates)
-    )
+    made = []
+    for number, candidate in enumerate(candidates):
+        shapes = {name: lighter(shape) for name, shape in candidate.shapes.items()}
+        whole = with_shapes(graph(frozenset(shapes)), shapes, batch)
+        made.append(_solution(number, Candidate(shapes, candidate.loss), whole, batch, width))
+    return tuple(made)
 
 
 def dense_solution(graph: Graph, batch: int = 1, width: int = 4) -> Solution:

@@ -12,16 +12,19 @@ from dataclasses import dataclass, field, replace
 from edgett.space.contraction import Product, plan
 from edgett.values import TTShape
 
-ALIGNMENT = 16
-"""Bytes to which interpreters round every tensor up (tflite-micro: `MicroArenaBufferAlignment`)."""
-
 
 @dataclass(frozen=True)
 class Constant:
-    """Numbers stored in the file that feed arithmetic. The same `key` in one layer is the same constant."""
+    """Numbers stored in the file that feed arithmetic, `width` bytes each. The same `key` in a layer is the same."""
 
     key: str
     count: int
+    width: int = 4
+
+    @property
+    def bytes(self) -> int:
+        """What they take."""
+        return self.count * self.width
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,11 @@ class Graph:
 
     def params(self, layer: str | None = None) -> int:
         """Numbers stored, of one layer or of all."""
-        distinct = {(step.layer, constant) for step in self._of(layer) for constant in step.constants}
-        return sum(constant.count for _, constant in distinct)
+        return sum(constant.count for constant in self._stored(layer))
+
+    def weight_bytes(self, layer: str | None = None) -> int:
+        """What the numbers stored take, of one layer or of all."""
+        return sum(constant.bytes for constant in self._stored(layer))
 
     def flops(self, layer: str | None = None) -> int:
         """FLOPs of every operator that has a rule, of one layer or of all."""
@@ -68,7 +74,7 @@ class Graph:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of all products; known of predicted graphs only."""
+        """Multiply-accumulates of all products."""
         return sum(step.macs for step in self.steps)
 
     @property
@@ -81,40 +87,12 @@ class Graph:
         """The layers that store or compute anything, in the order they run."""
         return tuple(dict.fromkeys(step.layer for step in self.steps if step.constants or step.flops))
 
+    def _stored(self, layer: str | None) -> Iterator[Constant]:
+        distinct = {(step.layer, constant) for step in self._of(layer) for constant in step.constants}
+        return (constant for _, constant in distinct)
+
     def _of(self, layer: str | None) -> Iterator[Step]:
         return (step for step in self.steps if layer is None or step.layer == layer)
-
-
-def live_bytes(graph: Graph, size: int = 4) -> int:
-    """The most that is alive at once: no plan can do with less. `size` is the bytes of an element."""
-    spans = _spans(graph)
-    return max(
-        (
-            sum(graph.bytes(name, size) for name, (first, last) in spans.items() if first <= step <= last)
-            for step in range(len(graph.steps))
-        ),
-        default=0,
-    )
-
-
-def arena_bytes(graph: Graph, size: int = 4) -> int:
-    """What an interpreter's memory plan takes: the largest tensors first, each in the first gap free while it lives.
-
-    The greedy plan of tflite-micro (`GreedyMemoryPlanner`) and of LiteRT's arena; at least `live_bytes`.
-    """
-    spans = _spans(graph)
-    placed: list[tuple[int, int, int, int]] = []
-    for name in sorted(spans, key=lambda name: -graph.bytes(name, size)):
-        first, last = spans[name]
-        wide = -(-graph.bytes(name, size) // ALIGNMENT) * ALIGNMENT
-        offset = 0
-        for start, end, other_first, other_last in sorted(placed):
-            if other_first <= last and first <= other_last:
-                if start - offset >= wide:
-                    break
-                offset = max(offset, end)
-        placed.append((offset, offset + wide, first, last))
-    return max((end for _, end, _, _ in placed), default=0)
 
 
 def with_shapes(graph: Graph, shapes: Mapping[str, TTShape], batch: int = 1) -> Graph:
@@ -152,17 +130,3 @@ def tt_steps(step: Step, shape: TTShape, batch: int, sizes: dict[str, int]) -> l
     if bias:
         steps.append(Step(step.layer, "Add", (tensor,), (target,), tuple(bias), sizes[target]))
     return steps
-
-
-def _spans(graph: Graph) -> dict[str, tuple[int, int]]:
-    """The first and the last step at which each tensor is alive."""
-    final = len(graph.steps) - 1
-    spans = dict.fromkeys(graph.inputs, (0, 0))
-    for index, step in enumerate(graph.steps):
-        for name in step.writes:
-            spans[name] = (index, index)
-        for name in step.reads:
-            spans[name] = (spans[name][0], index)
-    for name in graph.outputs:
-        spans[name] = (spans[name][0] if name in spans else 0, final)
-    return spans

@@ -101,7 +101,99 @@ def test_recurrent_layers_are_refused_before_anything_is_trained(edgett: Call, t
 
 def test_screen_says_whose_accuracy_it_is(edgett: Call, quantised: Path) -> None:
     answer = edgett("compress", "--out", quantised, "--resume")
-    assert answer.code == 0 and "the picks' is that of their int8 files" in " ".join(answer.out.split())
+    said = " ".join(answer.out.split())
+    assert answer.code == 0 and "the picks' is that of their int8 files" in said
+    assert "the worst tensor of each replaced layer" in said and " dB" in said
+
+
+BALANCED = ("--max-drop", "20", "--model-bytes", "200 %", "--epochs", "3", "--dtype", "int8")
+"""A budget that float32 holds, and int8 only if no layer is badly off."""
+
+
+@pytest.fixture
+def planted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In every solution, the last bond of the layer "wide" gets a loud channel and as faint a one: all int8's fault."""
+    from edgett.nn import models
+    from edgett.nn.layers import tt_layers
+
+    plain = models.unpack_weights
+
+    def unpack(model: keras.Model, weights: bytes) -> None:
+        plain(model, weights)
+        layer = tt_layers(model)["wide"]
+        values, last = layer.get_weights(), layer.shape.length - 1
+        values[last - 1][..., 0] /= 3e3
+        values[last][0] *= 3e3
+        layer.set_weights(values)
+
+    monkeypatch.setattr(models, "unpack_weights", unpack)
+
+
+@pytest.mark.usefixtures("planted")
+@pytest.mark.parametrize(
+    ("target", "to"),
+    [("ethos-u55", "dense_int8"), pytest.param("cortex-a53", "float32", marks=pytest.mark.slow)],
+)
+def test_a_layer_that_int8_breaks_goes_back(edgett: Call, tiny: Tiny, tmp_path: Path, target: str, to: str) -> None:
+    """Until the budget holds: to float32 where the target knows that; and the run can be checked and exported again."""
+    answer = edgett("compress", *tiny.arguments, "--target", target, *BALANCED, "--out", "run")
+    assert answer.code == 0, answer.err
+    document = json.loads((tmp_path / "run" / "run.json").read_text())["outcome"]
+    pick = document["picks"]["recommended"]
+    (step,) = pick["reverted"]
+    assert (step["layer"], step["to"]) == ("wide", to)
+    assert step["drop_before"] > 20 >= step["drop_after"] == pick["drop"] and step["snr_db"] < 10
+    (trial,) = (item for item in document["trials"] if item["solution"] == pick["solution"])
+    assert trial["reverted"] == pick["reverted"] and trial["feasible"] and trial["drop"] == pick["drop"]
+    taken = {layer["name"] for layer in document["layers"] if layer["excluded"] is None}
+    assert set(pick["shapes"]) == (taken - {"wide"} if to == "dense_int8" else taken)
+    said = " ".join(answer.out.split())
+    assert f"wide went back to {to.replace('_', ' ')}" in said and "added the most noise in int8" in said
+    check = document["check"]["artifacts"][pick["artifacts"]["tflite"]["path"]]
+    assert check["ok"] and check["params"]["found"] == pick["params"]
+    assert check["peak_bytes"]["predicted"] == pick["peak_activation_bytes"]
+    wide = next(row for row in check["layers"] if row["name"] == "wide")
+    assert wide["weight_bytes"]["found"] == wide["params"]["found"] * 4 - (0 if to == "float32" else 3 * 64 * 48)
+
+    assert edgett("check", "run").code == 0
+    assert json.loads((tmp_path / "run" / "check.json").read_text()) == document["check"]
+    assert edgett("export", "run", "--solution", pick["solution"], "--out", "again").code == 0
+    for kind in ("keras", "tflite", "onnx"):
+        content = (tmp_path / "again" / f"solution-{pick['solution']}.{kind}").read_bytes()
+        assert hashlib.sha256(content).hexdigest() == pick["artifacts"][kind]["sha256"], kind
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("planted")
+def test_a_layer_that_went_back_has_to_fit_all_the_same(edgett: Call, tiny: Tiny, tmp_path: Path) -> None:
+    """Cores in float32 take four times the room: the layer stays, and the other one is not to blame."""
+    answer = edgett("compress", *tiny.arguments, *BALANCED, "--model-bytes", "12 KB", "--out", "run")
+    assert answer.code == 4 and "accuracy_drop_pp binds" in answer.err
+    document = json.loads((tmp_path / "run" / "run.json").read_text())["outcome"]
+    assert document["picks"]["recommended"] is None
+    for trial in document["trials"]:
+        assert trial["drop"] > 20 and trial["bytes"] <= 12_000
+        assert "wide" not in {step["layer"] for step in trial["reverted"]}
+
+
+def test_the_tensors_inside_are_told_and_the_bytes_are_counted(document: dict[str, Any]) -> None:
+    for path, check in document["check"]["artifacts"].items():
+        assert check["weight_bytes"]["predicted"] == check["weight_bytes"]["found"] > check["params"]["found"], path
+        assert 2 * check["macs"]["predicted"] == 2 * check["macs"]["found"] < check["flops"]["found"], path
+        rows = check["tensors"]
+        if "baseline" in path:
+            assert rows == []
+            continue
+        assert {row["role"] for row in rows} == {"input", "product", "output"}
+        # Six quantised tensors in a row, each with a step of 1/256 of its range, are still far above their noise.
+        assert all(row["snr_db"] is None or row["snr_db"] > 15 for row in rows), path
+        assert {row["layer"] for row in rows} == {layer["name"] for layer in document["layers"]}
+
+
+def test_a_float_model_for_integers_only_is_refused_at_once(edgett: Call, tiny: Tiny, tmp_path: Path) -> None:
+    answer = edgett("compress", *tiny.arguments, "--target", "ethos-u55", "--dtype", "float32", "--out", "run")
+    assert answer.code == 2 and "ethos-u55" in answer.err and "'float32'" in answer.err and "--dtype int8" in answer.err
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow

@@ -12,7 +12,8 @@ from edgett.errors import ToolError
 from edgett.export.check import compare, compare_outputs
 from edgett.export.owners import UNKNOWN
 from edgett.nn import ports
-from edgett.space.graph import Graph, arena_bytes, live_bytes
+from edgett.space.graph import Graph
+from edgett.space.memory import arena_bytes, live_bytes
 from tests.export import exported as zoo
 from tests.export.exported import CASES, COMPARED, Exported, Format
 
@@ -114,7 +115,9 @@ class ExporterContract:
         check = compare(Graph(steps, made.predicted.sizes, made.predicted.inputs, ()), self.read(made), "less")
         assert [(m.where, m.predicted, m.found) for m in check.mismatches] == [
             ("less, layer out, parameters", 0, 123),
+            ("less, layer out, bytes of parameters", 0, 492),
             ("less, layer out, FLOPs", 0, 243),
+            ("less, layer out, MACs", 0, 120),
         ]
 
     def signature(self, path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:

@@ -9,9 +9,11 @@ import pytest
 
 from edgett.export.check import TOLERANCE, compare, compare_outputs
 from edgett.export.owners import UNKNOWN, Owners
-from edgett.space.graph import Constant, Graph, Step, arena_bytes, tt_steps
+from edgett.space.graph import Constant, Graph, Step, tt_steps
+from edgett.space.memory import arena_bytes
 from edgett.values import Order, TTShape
 
+WORDS = ("parameters", "bytes of parameters", "FLOPs", "MACs")
 SHAPE = TTShape((2, 6), (4, 3), (1, 2, 1))
 
 
@@ -46,7 +48,7 @@ def test_equal_graphs_agree() -> None:
 )
 def test_a_wrong_prediction_of_a_tt_layer_is_a_mismatch(wrong: Graph) -> None:
     places = {mismatch.where for mismatch in compare(wrong, tt_graph(), "f").mismatches}
-    assert places and places <= {"f, layer tt, parameters", "f, layer tt, FLOPs", "f, peak bytes"}
+    assert places and places <= {f"f, layer tt, {word}" for word in WORDS} | {"f, peak bytes"}
     assert places & {"f, layer tt, parameters", "f, layer tt, FLOPs"}
 
 
@@ -55,7 +57,7 @@ def test_the_right_total_in_the_wrong_layer_is_a_mismatch() -> None:
     swapped = replace(good, steps=tuple(replace(s, layer={"tt": "fc", "fc": "tt"}[s.layer]) for s in good.steps))
     check = compare(good, swapped, "f")
     assert check.params[0] == check.params[1] and check.flops[0] == check.flops[1]
-    assert len(check.mismatches) == 4
+    assert len(check.mismatches) == 2 * len(WORDS)
 
 
 def test_an_operator_of_no_layer_is_a_mismatch() -> None:
@@ -70,7 +72,24 @@ def test_a_layer_on_one_side_only_is_a_mismatch(predicted: bool) -> None:
     good = tt_graph()
     less = replace(good, steps=good.steps[:-1], outputs=("y",))
     check = compare(less, good, "f") if predicted else compare(good, less, "f")
-    assert {m.where for m in check.mismatches} == {"f, layer fc, parameters", "f, layer fc, FLOPs"}
+    assert {m.where for m in check.mismatches} == {f"f, layer fc, {word}" for word in WORDS}
+
+
+def test_a_number_of_another_width_is_a_mismatch() -> None:
+    """The same count: only the bytes tell float32 from int8."""
+    good = tt_graph()
+    narrow = tuple(replace(constant, width=1) for constant in good.steps[-1].constants)
+    (mismatch,) = compare(
+        replace(good, steps=(*good.steps[:-1], replace(good.steps[-1], constants=narrow))), good, "f"
+    ).mismatches
+    assert str(mismatch) == "f, layer fc, bytes of parameters: predicted 65, found 260"
+
+
+def test_work_that_is_no_mac_is_told_from_work_that_is() -> None:
+    good = tt_graph()
+    other = replace(good, steps=(*good.steps[:-1], replace(good.steps[-1], macs=59)))
+    (mismatch,) = compare(good, other, "f").mismatches
+    assert str(mismatch) == "f, layer fc, MACs: predicted 60, found 59"
 
 
 def test_a_peak_above_the_predicted_one_is_a_mismatch() -> None:

@@ -18,7 +18,7 @@ from edgett.errors import ToolError
 from edgett.export import tflite
 from edgett.export.check import compare, compare_outputs
 from edgett.nn.tt_dense import TTDense
-from edgett.space.graph import arena_bytes, live_bytes
+from edgett.space.memory import arena_bytes, live_bytes
 from tests.export import exported as zoo
 from tests.export.contract import WHOLE, ExporterContract
 from tests.export.exported import TFLITE, L

@@ -8,7 +8,8 @@ import pytest
 from edgett.nn.inference import inference_form
 from edgett.nn.predict import predict
 from edgett.nn.tt_dense import TTDense
-from edgett.space.graph import Graph, live_bytes
+from edgett.space.graph import Graph
+from edgett.space.memory import live_bytes
 
 L = keras.layers
 

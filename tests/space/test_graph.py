@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgett.space import cost
-from edgett.space.graph import ALIGNMENT, Constant, Graph, Step, arena_bytes, live_bytes, with_shapes
+from edgett.space.graph import Constant, Graph, Step, with_shapes
+from edgett.space.memory import ALIGNMENT, arena_bytes, live_bytes
 from edgett.values import Layer, TTShape
 from tests.space.test_contraction import shapes
 

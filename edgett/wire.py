@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 _KEYWORDS = frozenset(
-    "auto break case char const continue default do double else enum extern float for goto if inline int long register "
-    "restrict return short signed sizeof static struct switch typedef union unsigned void volatile while "
+    "auto break case char const continue default do double else enum extern float for goto if inline int long "
+    "register restrict return short signed sizeof static struct switch typedef union unsigned void volatile "
+    "while "
     # C++'s, since a header may be included there
-    "alignas alignof and asm bool catch class concept const_cast constexpr decltype delete dynamic_cast explicit "
-    "export false friend mutable namespace new noexcept not nullptr operator or private protected public reinterpret_cast "
-    "requires static_assert static_cast template this throw true try typeid typename using virtual wchar_t xor".split()
+    "alignas alignof and asm bool catch class concept const_cast constexpr decltype delete dynamic_cast "
+    "explicit export false friend mutable namespace new noexcept not nullptr operator or private protected "
+    "public reinterpret_cast requires static_assert static_cast template this throw true try typeid typename "
+    "using virtual wchar_t xor".split()
 )
 _C_TYPES = {
     "float32": "float",

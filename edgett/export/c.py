@@ -1,0 +1,167 @@
+"""C: C99 from an .onnx artefact, by emx-onnx-cgen, with weights in flash and as little RAM as the graph needs.
+
+Tensors have places in static workspaces, copies are left out, activations write over their input.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgett.errors import ToolError, UsageError
+from edgett.export import ctext, cwrite, kernels, lookup, qoperator
+from edgett.quiet import quiet
+from edgett.space.graph import Graph, Step
+from edgett.space.memory import in_place, places, plan_bytes
+from edgett.wire import Port, identifiers, is_identifier
+
+TESTED = "1.4.0"
+"""The emx-onnx-cgen whose C is known."""
+
+
+@dataclass(frozen=True)
+class CSource:
+    """A model in C: the texts of NAME.h and NAME.c, what NAME_run takes and gives, static RAM, and constants."""
+
+    name: str
+    header: str
+    code: str
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    workspace_bytes: int
+    weight_bytes: int
+
+
+@dataclass(frozen=True)
+class _Lowered:
+    """A graph as it is compiled: `codes` by input or output that is int8, `tables` by node."""
+
+    model: Any
+    codes: Mapping[str, tuple[float, int]]
+    tables: Mapping[str, NDArray[np.int8]]
+
+
+def generate(path: Path, name: str, version: str) -> CSource:
+    """The C of an .onnx artefact of edgett, float32 or int8; every symbol begins with `name`.
+
+    Raises UsageError when C does not take the name, ToolError when the artefact cannot be compiled.
+    """
+    if not is_identifier(name):
+        raise UsageError(
+            f"{name!r} is no name in C.", "It takes letters, digits and _, a letter first, and none of its keywords."
+        )
+    content = path.read_bytes()
+    lowered = _lowered(path.name, content)
+    inputs, outputs = _ports(lowered)
+    text = _compiled(lowered.model, path.name)
+    try:
+        program = ctext.parse(text, _MODEL)
+        layout = _laid_out(program, (*inputs, *outputs), len(inputs))
+        code = cwrite.code(name, program, layout, kernels.kernels(lowered.model, lowered.tables))
+    except ctext.Unexpected as error:
+        raise ToolError(
+            f"emx-onnx-cgen {metadata.version('emx-onnx-cgen')} writes C of a form that edgett does not know: {error}.",
+            f"Install the version that edgett was tested with: pip install emx-onnx-cgen=={TESTED}",
+        ) from error
+    digest = hashlib.sha256(content).hexdigest()
+    about = cwrite.About(name, version, digest, inputs, outputs, code.workspace_bytes, code.weight_bytes)
+    return CSource(
+        name, cwrite.header(about), cwrite.opening(about) + code.text, inputs, outputs, about.workspace_bytes,
+        about.weight_bytes,
+    )  # fmt: skip
+
+
+_MODEL = "model"
+
+
+def _lowered(where: str, content: bytes) -> _Lowered:
+    """The graph as integers, where it was quantised."""
+    import onnx
+
+    try:
+        model = onnx.load_model_from_string(content)
+        onnx.checker.check_model(model)
+        if not qoperator.is_quantised(model):
+            return _Lowered(onnx.shape_inference.infer_shapes(model, strict_mode=True), {}, {})
+        integer = qoperator.integer(model)
+        looked = lookup.looked_up(integer.model)
+    except Exception as error:  # the libraries' have no base class of their own
+        raise ToolError(f"{where} is no ONNX model of edgett: {_told(error)}.", "Export it again.") from error
+    return _Lowered(looked.model, integer.codes, looked.tables)
+
+
+def _compiled(model: Any, where: str) -> str:
+    """The C of a graph as emx-onnx-cgen writes it: one text, its temporaries on the stack."""
+    try:
+        from emx_onnx_cgen.compiler import Compiler, CompilerOptions
+    except ImportError as error:
+        raise ToolError(
+            "emx-onnx-cgen is not installed: it turns ONNX into C.", "pip install 'edgett[firmware]'"
+        ) from error
+    options = CompilerOptions(model_name=_MODEL, large_temp_threshold_bytes=0, large_weight_threshold=0)
+    try:
+        with quiet():
+            text: str = Compiler(options).compile(model)
+    except Exception as error:  # its own errors, and others where it does not foresee a graph
+        raise ToolError(
+            f"emx-onnx-cgen cannot turn {where} into C: {_told(error)}.",
+            "A layer that it has no C for must be replaced in the model, or take --format tflm.",
+        ) from error
+    return text
+
+
+def _told(error: Exception) -> str:
+    return " ".join(str(error).split())[:300].rstrip(".")
+
+
+def _ports(lowered: _Lowered) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
+    from onnx import helper
+
+    values = [*lowered.model.graph.input, *lowered.model.graph.output]
+    # The header uses the first names itself.
+    reserved = ("workspace", "weight", "int8_t", "uint8_t", "int32_t", "int64_t")
+    taken = identifiers([*reserved, *(value.name for value in values)])[len(reserved) :]
+    ports = []
+    for value, identifier in zip(values, taken, strict=True):
+        kind = value.type.tensor_type
+        shape = tuple(dim.dim_value for dim in kind.shape.dim)
+        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(kind.elem_type)).name
+        ports.append(Port(value.name, identifier, shape, dtype, *lowered.codes.get(value.name, ())))
+    count = len(lowered.model.graph.input)
+    return tuple(ports[:count]), tuple(ports[count:])
+
+
+def _laid_out(program: ctext.Program, ports: tuple[Port, ...], inputs: int) -> cwrite.Layout:
+    """Places for the temporaries: none for a copy, one for each type of number where they overlap in no other type."""
+    expected = [(port.c_type, port.size) for port in ports]
+    if [(array.type, array.size) for array in program.ports] != expected:
+        raise ctext.Unexpected(f"it takes {[array.type for array in program.ports]}, not {expected}")
+    arrays = {array.name: array for array in (*program.ports, *program.temporaries.values())}
+    steps = []
+    for function, arguments in program.calls:
+        given = [pair for pair in zip(function.parameters, arguments, strict=True) if pair[1] in arrays]
+        reads = tuple(name for parameter, name in given if parameter.const)
+        writes = tuple(name for parameter, name in given if not parameter.const)
+        kind = "lookup" if function.label.startswith(lookup.PREFIX) else function.operator
+        steps.append(Step(function.name, kind, reads, writes))
+    sizes = {name: array.size for name, array in arrays.items()}
+    widths = {name: ctext.SIZES[array.type] for name, array in arrays.items()}
+    names = tuple(array.name for array in program.ports)
+    shared = in_place(Graph(tuple(steps), sizes, names[:inputs], names[inputs:], widths))
+    offsets: dict[str, int] = {}
+    workspaces: dict[str, int] = {}
+    for kind in sorted({array.type for array in program.temporaries.values()}):
+        others = {name for name, array in arrays.items() if array.type != kind or name in names}
+        placed = places(shared.graph, without=others)
+        offsets |= placed
+        if placed:
+            workspaces[kind] = plan_bytes(shared.graph, placed)
+    spelled = {array.name: port.identifier for array, port in zip(program.ports, ports, strict=True)}
+    return cwrite.Layout(shared, offsets, workspaces, spelled)

@@ -1,0 +1,276 @@
+"""The texts of NAME.c and NAME.h: the functions that emx-onnx-cgen wrote, and edgett's own, on static memory."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgett.export import kernels
+from edgett.export.ctext import SIZES, Array, Constant, Function, Program, Unexpected, mentioned
+from edgett.export.kernels import Kernel
+from edgett.space.memory import InPlace
+from edgett.wire import Port, identifiers
+
+_HEADERS = frozenset({"stdint.h", "stddef.h", "stdbool.h", "math.h", "float.h", "limits.h", "string.h"})
+_IDLE = frozenset({"stdio.h", "stdlib.h"})
+_FORBIDDEN = re.compile(r"\b(?:malloc|calloc|realloc|free|alloca|fopen|fread|printf|EMX_\w+)\b")
+_WORD = re.compile(r"[A-Za-z_]\w*")
+
+
+@dataclass(frozen=True)
+class About:
+    """What the header tells of a model; sizes in bytes."""
+
+    name: str
+    version: str
+    sha256: str
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    workspace_bytes: int
+    weight_bytes: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where tensors lie: the graph of places, the byte at which each begins, the bytes of the workspace of each type.
+
+    `ports` gives the parameters of the model the names that they shall have.
+    """
+
+    shared: InPlace
+    offsets: Mapping[str, int]
+    workspaces: Mapping[str, int]
+    ports: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Code:
+    """The text of NAME.c from the first declaration on, and what it takes."""
+
+    text: str
+    workspace_bytes: int
+    weight_bytes: int
+
+
+def code(name: str, program: Program, layout: Layout, own: Mapping[str, Kernel]) -> Code:
+    """The constants, workspaces and functions that the steps of a layout need, and the function that takes them.
+
+    `own`: what is called in the place of nodes, by their names. Raises Unexpected when something is left that firmware
+    must not hold.
+    """
+    arguments = {function.name: given for function, given in program.calls}
+    steps = [(program.functions[step.layer], arguments[step.layer]) for step in layout.shared.graph.steps]
+    if missing := own.keys() - {function.label for function, _ in steps}:
+        raise Unexpected(f"no step {min(missing)!r}")
+    kept = {function.name: (function, given) for function, given in steps if function.label not in own}
+    constants = {
+        given: program.constants[given] for _, names in kept.values() for given in names if given in program.constants
+    }
+    helpers = _helpers(program, [kernels.nearer(function.operator, function.body) for function, _ in kept.values()])
+    symbols = {old: f"{name}_{old}" for old in (*constants, *helpers, *kept)}
+    writer = _Writer(name, program, layout, symbols, own, _stored(name, own))
+    used = {kernel.name for kernel in own.values()}
+    parts = [
+        *(writer.constant(constant) for constant in constants.values()),
+        *(_array(spelled, values) for spelled, values in writer.stored.values()),
+        *(writer.renamed(helper) + "\n" for helper in helpers.values()),
+        kernels.text(used, name),
+        *(writer.function(function) for function, _ in kept.values()),
+        writer.entry(steps),
+    ]
+    text = "\n".join(
+        [*_includes(program), f'#include "{name}.h"\n', *writer.workspaces(), "", *filter(None, parts), ""]
+    )
+    if found := _FORBIDDEN.search(text):
+        raise Unexpected(f"it uses {found[0]}")
+    weights = sum(constant.array.bytes for constant in constants.values())
+    weights += sum(values.nbytes for _, values in writer.stored.values())
+    return Code(text, sum(layout.workspaces.values()), weights)
+
+
+def _stored(name: str, own: Mapping[str, Kernel]) -> dict[bytes, tuple[str, NDArray[Any]]]:
+    """The constants of kernels by their content, as calls may share them, with their names."""
+    found: dict[bytes, tuple[str, NDArray[Any]]] = {}
+    for kernel in own.values():
+        for values in kernel.constants:
+            if values.size:
+                found.setdefault(_content(values), (f"{name}_{kernel.name}_{len(found)}", values))
+    return found
+
+
+def _content(values: NDArray[Any]) -> bytes:
+    return f"{values.dtype}{values.shape}".encode() + values.tobytes()
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """Writes parts of a program with their symbols renamed."""
+
+    name: str
+    program: Program
+    layout: Layout
+    symbols: Mapping[str, str]
+    own: Mapping[str, Kernel]
+    stored: Mapping[bytes, tuple[str, NDArray[Any]]]
+
+    def workspaces(self) -> list[str]:
+        """A static array for each type."""
+        sizes = {kind: count // SIZES[kind] for kind, count in self.layout.workspaces.items()}
+        return [f"static {kind} {_workspace(self.name, kind)}[{count}];" for kind, count in sizes.items()]
+
+    def renamed(self, text: str) -> str:
+        """The same text with every symbol prefixed, and without emx's macros."""
+        plain = {"idx_t": "int32_t", "EMX_NODE_FN": "static", **self.symbols}
+        return _WORD.sub(lambda word: plain.get(word[0], word[0]), text).replace("static inline ", "static ")
+
+    def constant(self, constant: Constant) -> str:
+        array = constant.array
+        return f"static const {_declared(array, self.symbols[array.name])} = {constant.text}\n"
+
+    def function(self, function: Function) -> str:
+        parameters = ", ".join(
+            f"{'const ' if array.const else ''}{_declared(array, array.name)}" for array in function.parameters
+        )
+        body = self.renamed(kernels.nearer(function.operator, function.body))
+        return f"/* {function.operator} */\nstatic void {self.symbols[function.name]}({parameters}) {body}\n"
+
+    def entry(self, steps: Sequence[tuple[Function, tuple[str, ...]]]) -> str:
+        """The function of the model: a call for each step."""
+        lines = [
+            self.kernel(self.own[function.label], given) if function.label in self.own else self.call(function, given)
+            for function, given in steps
+        ]
+        ports = list(self.layout.ports.items())
+        unread = [f"(void){name};" for old, name in ports if not any(old in self.homes(given) for _, given in steps)]
+        signature = _signature(self.name, [(array, self.layout.ports[array.name]) for array in self.program.ports])
+        return "\n    ".join([f"{signature} {{", *unread, *lines]) + "\n}"
+
+    def homes(self, names: Sequence[str]) -> set[str]:
+        return {self.layout.shared.homes.get(name, name) for name in names}
+
+    def call(self, function: Function, given: Sequence[str]) -> str:
+        arguments = [self.argument(array, name) for array, name in zip(function.parameters, given, strict=True)]
+        return f"{self.symbols[function.name]}({', '.join(arguments)});"
+
+    def kernel(self, kernel: Kernel, given: Sequence[str]) -> str:
+        pointers = [self.pointer(name) for name in given if name in self.layout.shared.homes]
+        constants = [self.stored[_content(values)][0] if values.size else "0" for values in kernel.constants]
+        return f"{self.name}_{kernel.name}({', '.join([*pointers, *constants, *kernel.numbers])});"
+
+    def argument(self, array: Array, name: str) -> str:
+        """A constant by its name, anything else as a pointer to arrays of the parameter's dimensions."""
+        if name in self.symbols:
+            return self.symbols[name]
+        pointer = self.pointer(name)
+        if len(array.dims) == 1:
+            return pointer
+        inner = "".join(f"[{size}]" for size in array.dims[1:])
+        return f"({'const ' if array.const else ''}{array.type} (*){inner})({pointer})"
+
+    def pointer(self, name: str) -> str:
+        """Where a tensor begins."""
+        home = self.layout.shared.homes[name]
+        if home in self.layout.ports:
+            return self.layout.ports[home]
+        kind = self.program.temporaries[home].type
+        return f"{_workspace(self.name, kind)} + {self.layout.offsets[home] // SIZES[kind]}"
+
+
+def header(about: About) -> str:
+    """The text of NAME.h."""
+    macro, ports = about.name.upper(), (*about.inputs, *about.outputs)
+    lines = [
+        f"/* Made by edgett {about.version}. */",
+        f"#ifndef {macro}_H", f"#define {macro}_H", "",
+        "#include <stdbool.h>" if any(port.dtype == "bool" for port in ports) else None,
+        "#include <stdint.h>", "",
+        "#ifdef __cplusplus", 'extern "C" {', "#endif", "",
+        f'#define {macro}_VERSION "{about.version}"',
+        "/* SHA-256 of the .onnx file that this was made of. */",
+        f'#define {macro}_SHA256 "{about.sha256}"',
+        "/* Bytes: static memory of the code, and constants. */",
+        f"#define {macro}_WORKSPACE_BYTES {about.workspace_bytes}",
+        f"#define {macro}_WEIGHT_BYTES {about.weight_bytes}", "",
+    ]  # fmt: skip
+    macros = identifiers(["WORKSPACE", "WEIGHT", *(port.identifier.upper() for port in ports)])[2:]
+    for index, (port, spelled) in enumerate(zip(ports, macros, strict=True)):
+        lines += _told(port, "Output" if index >= len(about.inputs) else "Input", f"{macro}_{spelled}")
+    arrays = [
+        (Array(port.identifier, port.c_type, port.shape, index < len(about.inputs)), port.identifier)
+        for index, port in enumerate(ports)
+    ]
+    lines += [
+        "/* Runs the model. Not reentrant: its calls share the workspace. Outputs must not overlap inputs. */",
+        f"{_signature(about.name, arrays)};", "",
+        "#ifdef __cplusplus", "}", "#endif", "", f"#endif /* {macro}_H */", "",
+    ]  # fmt: skip
+    return "\n".join(line for line in lines if line is not None)
+
+
+def opening(about: About) -> str:
+    """The first lines of NAME.c."""
+    return f"/* {about.name}, made by edgett {about.version}. ONNX compiled to C by emx-onnx-cgen. */\n\n"
+
+
+def _told(port: Port, what: str, macro: str) -> list[str]:
+    lines = [
+        f"/* {what} {_commented(port.name)} */",
+        f"#define {macro}_SIZE {port.size}",
+        f"#define {macro}_BYTES {port.bytes}",
+        f"#define {macro}_RANK {len(port.shape)}",
+        f"#define {macro}_SHAPE {{{', '.join(map(str, port.shape))}}}",
+    ]
+    if port.scale is not None:
+        lines += [
+            "/* A number q stands for SCALE * (q - ZERO_POINT). */",
+            f"#define {macro}_SCALE {float(port.scale)!r}f",
+            f"#define {macro}_ZERO_POINT ({port.zero_point})",
+        ]
+    return [*lines, ""]
+
+
+def _commented(name: str) -> str:
+    """A name that ends no comment and is ASCII."""
+    return name.encode("ascii", "backslashreplace").decode().replace("*/", "* /").replace("\\", "/")
+
+
+def _signature(name: str, parameters: Sequence[tuple[Array, str]]) -> str:
+    listed = ", ".join(f"{'const ' if array.const else ''}{array.type} *{spelled}" for array, spelled in parameters)
+    return f"void {name}_run({listed})"
+
+
+def _declared(array: Array, name: str) -> str:
+    return f"{array.type} {name}{''.join(f'[{size}]' for size in array.dims)}"
+
+
+def _workspace(name: str, kind: str) -> str:
+    return f"{name}_workspace_{kind.removesuffix('_t').lstrip('_').lower()}"
+
+
+def _includes(program: Program) -> list[str]:
+    if strange := set(program.includes) - _HEADERS - _IDLE:
+        raise Unexpected(f"it includes {', '.join(sorted(strange))}")
+    return [f"#include <{name}>" for name in program.includes if name in _HEADERS]
+
+
+def _helpers(program: Program, bodies: Sequence[str]) -> dict[str, str]:
+    """The small functions that others use, and those that they use."""
+    found: set[str] = set()
+    new = set().union(*(mentioned(body, program.helpers) for body in bodies))
+    while new:
+        found |= new
+        new = set().union(*(mentioned(program.helpers[name], program.helpers) for name in new)) - found
+    return {name: text for name, text in program.helpers.items() if name in found}
+
+
+def _array(name: str, values: NDArray[Any]) -> str:
+    """A constant of a kernel, flat."""
+    listed = [kernels.literal(value) if values.dtype == np.float32 else str(value) for value in values.ravel().tolist()]
+    rows = [", ".join(listed[start : start + 16]) for start in range(0, len(listed), 16)]
+    kind = kernels.C_TYPES[values.dtype.name]
+    return f"static const {kind} {name}[{values.size}] = {{\n    " + ",\n    ".join(rows) + "\n};\n"

@@ -1,0 +1,56 @@
+"""Replaced layers that int8 costs too much go back: which one first, to what, and what the model then costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from edgett.files import Style, predicted, tensors
+from edgett.space.explore import dense_solution
+from edgett.values import Refuge, Trial
+
+
+def worst(
+    model: Any, path: Path, samples: Mapping[str, NDArray[Any]], layers: Sequence[str], batch: int
+) -> tuple[str, float]:
+    """The layer that adds the most noise in an int8 file, and the signal-to-noise ratio of its output in dB.
+
+    What it adds, not what it hands on: behind a bad layer all are noisy.
+    """
+    from edgett.export.tensors import Role, own_noise
+
+    rows = tensors(model, path, samples, layers, batch)
+    layer = max(layers, key=lambda name: own_noise(rows, name))
+    outputs = (row.snr_db for row in rows if row.layer == layer and row.role is Role.OUTPUT)
+    return layer, min(outputs, default=math.inf)
+
+
+def back(model: Any, original: Any, layer: str, to: Refuge, style: Style) -> tuple[Any, Style]:
+    """The model and the style of its files with one replaced layer gone back."""
+    if to is Refuge.FLOAT32:
+        return model, replace(style, floats=style.floats | {layer})
+    return without(model, original, [layer]), style
+
+
+def without(model: Any, original: Any, layers: Iterable[str]) -> Any:
+    """The model with dense layers in place of replaced ones of these names."""
+    from edgett.nn.layers import tt_layers
+    from edgett.nn.restore import dense_again
+
+    kept = tt_layers(model).keys() - tt_layers(original).keys() - set(layers)
+    return dense_again(model, original, {path: layer.shape for path, layer in tt_layers(model).items() if path in kept})
+
+
+def costed(trial: Trial, model: Any, style: Style) -> Trial:
+    """The trial with what its model costs, some of whose layers are dense again or in float32."""
+    from edgett.nn.layers import tt_layers
+
+    graph = predicted(model, ".tflite", style)
+    solution = dense_solution(graph, style.batch, style.width)
+    shapes = {path: shape for path, shape in trial.solution.shapes.items() if path in tt_layers(model)}
+    return replace(trial, solution=replace(trial.solution, cost=solution.cost, shapes=shapes))

@@ -1,0 +1,203 @@
+"""Where the tensors of a graph lie: what is alive at once, what a plan of places takes, what can share a place."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+from edgett.space.graph import Graph, Step
+
+ALIGNMENT = 16
+"""Bytes to which interpreters round every tensor up (tflite-micro: `MicroArenaBufferAlignment`)."""
+
+# Operators by their names in any format, in lower case and without underscores.
+_COPIES = frozenset("reshape flatten squeeze unsqueeze expanddims identity".split())
+_ELEMENTWISE = frozenset(
+    "add sub subtract mul multiply div divide min minimum max maximum pow neg abs sqrt exp log erf reciprocal clip "
+    "relu relu6 leakyrelu elu selu celu gelu silu swish mish tanh sigmoid softplus softsign hardswish hardsilu "
+    "hardsigmoid qlinearadd qlinearmul lookup".split()
+)
+
+# What a layout passes through.
+_PASSED = frozenset("add mul relu relu6 leakyrelu elu tanh sigmoid softplus".split())
+# What TT and other fully connected layers are made of: their transposes are no change of layout.
+_MATRIX = frozenset({"Product", "Dense", "Transpose", "Reshape"})
+
+
+def live_bytes(graph: Graph, size: int = 4) -> int:
+    """The most that is alive at once: no plan can do with less. `size` is the bytes of an element."""
+    spans = _spans(graph)
+    return max(
+        (
+            sum(graph.bytes(name, size) for name, (first, last) in spans.items() if first <= step <= last)
+            for step in range(len(graph.steps))
+        ),
+        default=0,
+    )
+
+
+def arena_bytes(graph: Graph, size: int = 4) -> int:
+    """What an interpreter's memory plan takes, the one of `places`; at least `live_bytes`."""
+    return plan_bytes(graph, places(graph, size), size)
+
+
+def compiled_bytes(graph: Graph, size: int = 4) -> int:
+    """What a model takes as C: its caller's buffers for inputs and outputs, and a workspace for each width of number.
+
+    The latter are apart because C does not allow to read a number as another type than it was written. The graph is
+    as `in_place` makes it.
+    """
+    ends = {*graph.inputs, *graph.outputs}
+    widths = {graph.widths.get(name, size) for name in graph.sizes}
+    others = [
+        {name for name in graph.sizes if name in ends or graph.widths.get(name, size) != width} for width in widths
+    ]
+    workspaces = sum(plan_bytes(graph, places(graph, size, other), size) for other in others)
+    return sum(graph.bytes(name, size) for name in ends) + workspaces
+
+
+def plan_bytes(graph: Graph, offsets: Mapping[str, int], size: int = 4) -> int:
+    """Where the last of the tensors ends, rounded up."""
+    return max((offset + _rounded(graph.bytes(name, size)) for name, offset in offsets.items()), default=0)
+
+
+def places(graph: Graph, size: int = 4, without: Collection[str] = ()) -> dict[str, int]:
+    """The byte at which each tensor begins: the largest first, each in the first gap that is free while it lives.
+
+    The greedy plan of tflite-micro (`GreedyMemoryPlanner`) and of LiteRT's arena. `without`: what lies elsewhere.
+    """
+    spans = {name: span for name, span in _spans(graph).items() if name not in without}
+    placed: list[tuple[int, int, int, int]] = []
+    offsets: dict[str, int] = {}
+    for name in sorted(spans, key=lambda name: -graph.bytes(name, size)):
+        first, last = spans[name]
+        wide = _rounded(graph.bytes(name, size))
+        offset = 0
+        for start, end, other_first, other_last in sorted(placed):
+            if other_first <= last and first <= other_last:
+                if start - offset >= wide:
+                    break
+                offset = max(offset, end)
+        placed.append((offset, offset + wide, first, last))
+        offsets[name] = offset
+    return offsets
+
+
+def straightened(graph: Graph) -> Graph:
+    """A predicted graph in which transposes are but copies that a converter leaves out, as they undo each other.
+
+    One brings the channels of a convolution or a pool to the end, one to the front again for the next, and nothing but
+    activations and constants, of one reader each, is in between.
+    """
+    makers = {name: step for step in graph.steps for name in step.writes}
+    readers: dict[str, list[Step]] = {}
+    for step in graph.steps:
+        for name in step.reads:
+            readers.setdefault(name, []).append(step)
+
+    def spatial(step: Step, other: Step | None) -> bool:
+        return other is not None and other.layer == step.layer and other.operator not in _MATRIX
+
+    idle: set[str] = set()
+    for step in graph.steps:
+        if step.operator == "Transpose" and any(spatial(step, other) for other in readers.get(step.writes[0], ())):
+            source = step.reads[0]
+            while (maker := makers.get(source)) and _passes(maker) and len(readers[source]) == 1:
+                source = maker.reads[0]
+            turned = maker is not None and maker.operator == "Transpose" and spatial(maker, makers.get(maker.reads[0]))
+            if turned and len(readers[source]) == 1:
+                idle |= {step.writes[0], source}
+    steps = (replace(step, operator="Identity") if idle & set(step.writes) else step for step in graph.steps)
+    return replace(graph, steps=tuple(steps))
+
+
+@dataclass(frozen=True)
+class InPlace:
+    """A graph whose tensors are places: `homes` gives the place of each tensor of the graph it was made of."""
+
+    graph: Graph
+    homes: Mapping[str, str]
+
+
+def in_place(graph: Graph) -> InPlace:
+    """The graph without the copies that need not be, and with element-wise steps that write over what they read last.
+
+    A place that belongs to an input is never written to, and inputs and outputs keep a place each.
+    """
+    sharing = _Sharing(graph)
+    steps = [step for index, step in enumerate(graph.steps) if not sharing.take(index, step)]
+    homes = {name: sharing.home(name) for name in graph.sizes}
+    sizes = {name: graph.sizes[name] for name in dict.fromkeys(homes.values())}
+    widths = {name: width for name, width in graph.widths.items() if name in sizes}
+    return InPlace(replace(graph, steps=tuple(map(sharing.moved, steps)), sizes=sizes, widths=widths), homes)
+
+
+class _Sharing:
+    """Which tensors share a place. A place is named by the output in it, or else by its first tensor."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.homes: dict[str, str] = {}
+        self.last = {name: last for name, (_, last) in _spans(graph).items()}
+
+    def home(self, name: str) -> str:
+        """The place of a tensor."""
+        while name in self.homes:
+            name = self.homes[name]
+        return name
+
+    def moved(self, step: Step) -> Step:
+        """The step on places."""
+        return replace(step, reads=tuple(map(self.home, step.reads)), writes=tuple(map(self.home, step.writes)))
+
+    def take(self, index: int, step: Step) -> bool:
+        """Share places as the step allows; whether nothing is left of it to do."""
+        kind, target = _plain(step.operator), step.writes[0]
+        if kind in _COPIES and len(step.reads) == len(step.writes) == 1 and self.alike(step.reads[0], target):
+            return self.join(self.home(step.reads[0]), target)
+        if kind in _ELEMENTWISE:
+            for name in map(self.home, step.reads):
+                free = name not in self.graph.inputs and name not in self.graph.outputs and self.last[name] == index
+                if free and self.alike(name, target) and self.join(name, target):
+                    break
+        return False
+
+    def alike(self, one: str, other: str) -> bool:
+        sizes, widths = self.graph.sizes, self.graph.widths
+        return sizes[one] == sizes[other] and widths.get(one) == widths.get(other)
+
+    def join(self, home: str, target: str) -> bool:
+        """Put the target into a place; not when both are inputs or outputs, which are elsewhere."""
+        ends = {*self.graph.inputs, *self.graph.outputs}
+        if target in ends and home in ends:
+            return False
+        old, new = (home, target) if target in ends else (target, home)
+        self.homes[old] = new
+        self.last[new] = max(self.last[home], self.last[target])
+        return True
+
+
+def _plain(operator: str) -> str:
+    return operator.lower().replace("_", "")
+
+
+def _passes(step: Step) -> bool:
+    return _plain(step.operator) in _PASSED and len(step.reads) == 1
+
+
+def _rounded(count: int) -> int:
+    return -(-count // ALIGNMENT) * ALIGNMENT
+
+
+def _spans(graph: Graph) -> dict[str, tuple[int, int]]:
+    """The first and the last step at which each tensor is alive."""
+    final = len(graph.steps) - 1
+    spans = dict.fromkeys(graph.inputs, (0, 0))
+    for index, step in enumerate(graph.steps):
+        for name in step.writes:
+            spans[name] = (spans[name][0] if name in spans else index, index)
+        for name in step.reads:
+            spans[name] = (spans[name][0], index)
+    for name in graph.outputs:
+        spans[name] = (spans[name][0] if name in spans else 0, final)
+    return spans
