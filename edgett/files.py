@@ -16,6 +16,7 @@ from edgett.export.calibration import Calibration
 from edgett.export.check import INT8_TOLERANCE, TOLERANCE, GraphCheck, Numerics, compare, compare_outputs
 from edgett.space import cost
 from edgett.space.graph import Graph
+from edgett.space.memory import compiled_bytes, in_place, straightened
 
 if TYPE_CHECKING:
     from edgett.export.tensors import TensorError
@@ -54,12 +55,14 @@ class FileCheck:
     """One artefact, its graph and outputs against the prediction. `paper` has equation 4's FLOPs of each TT layer.
 
     `tensors` has what int8 makes of those inside, of a model with TT layers; nothing for a float32 file.
+    `compiled_peak` is what an .onnx file takes at once as C, its inputs and outputs included, in bytes, as predicted.
     """
 
     graph: GraphCheck
     numerics: Numerics
     paper: Mapping[str, int]
     tensors: tuple[TensorError, ...] = ()
+    compiled_peak: int | None = None
 
     @property
     def ok(self) -> bool:
@@ -111,11 +114,18 @@ def check(model: Any, samples: Arrays, artifacts: Sequence[Path], root: Path, st
         path = root / artifact
         if path.suffix == ".keras":
             continue
-        graph = compare(form.predicted(path.suffix, style), form.read(path), path.name, style.width)
+        expected = form.predicted(path.suffix, style)
+        graph = compare(expected, form.read(path), path.name, style.width)
         numerics = compare_outputs(reference, local.run(path, samples, batch), style.tolerance)
         tensors = form.tensors(path, samples, tuple(paper)) if paper and style.calibration else ()
-        checks[str(artifact)] = FileCheck(graph, numerics, paper, tensors)
+        compiled = compiled_peak(expected, style.width) if path.suffix == ".onnx" else None
+        checks[str(artifact)] = FileCheck(graph, numerics, paper, tensors, compiled)
     return checks
+
+
+def compiled_peak(graph: Graph, width: int) -> int:
+    """What a model takes at once as C, inputs and outputs included, in bytes; `graph` is that of the ONNX file."""
+    return compiled_bytes(in_place(straightened(graph)).graph, width)
 
 
 def tensors(model: Any, path: Path, samples: Arrays, layers: Sequence[str], batch: int) -> tuple[TensorError, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edgett import again
 from edgett.device import local
-from edgett.errors import ToolError, UsageError
+from edgett.errors import Infeasible, ToolError, UsageError
 from edgett.firmware import manifest, package
 from edgett.firmware.kind import Kind
 from edgett.run import file_digest
@@ -26,8 +26,8 @@ VECTORS = 16
 """As many at most."""
 FLOAT_TOLERANCE = 1e-4
 """Of the largest number expected: rounding, summed over the layers, in another order than the reference's."""
-STEPS = 2
-"""Quantisation steps that an int8 output may be off: kernels round halves their own ways."""
+STEPS = 3
+"""Quantisation steps that an int8 output may be off: where a number lies between two, kernels round as they like."""
 GENERATORS = {"c": "emx-onnx-cgen (Apache-2.0)", "tflm": "TensorFlow's converter (Apache-2.0)"}
 
 
@@ -53,13 +53,14 @@ def pack(path: Path, folder: Path, wish: Wish) -> dict[str, Any]:
         found = _found(path, wish, Path(scratch))
         name = wish.name or identifiers([found.title])[0]
         sources, sizes = sources_of(found.file, name, wish.kind)
+        _refuse_over(sizes, found.origin["budgets"])
         vectors = _vectors(sources, found)
         facts = {
             "name": name,
             "format": wish.kind.value,
             "edgett": version("edgett"),
             "artefact": {"suffix": wish.kind.suffix, "sha256": file_digest(found.file)},
-            "sizes": sizes,
+            "sizes": sizes if found.peak is None else {**sizes, "predicted_peak_bytes": found.peak},
             "run": found.origin,
             "ports": {"inputs": _ports(sources.inputs), "outputs": _ports(sources.outputs)},
             "self_test": {
@@ -73,13 +74,17 @@ def pack(path: Path, folder: Path, wish: Wish) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Found:
-    """An artefact of a run, its samples by input, (n, ...) each, and what is told of where it comes from."""
+    """An artefact of a run, its samples by input, (n, ...) each, and what is told of where it comes from.
+
+    `peak`: the bytes that its tensors were predicted to take at once, inputs and outputs included.
+    """
 
     file: Path
     title: str
     samples: Mapping[str, NDArray[Any]]
     batch: int
     origin: Mapping[str, Any]
+    peak: int | None
 
 
 def _found(path: Path, wish: Wish, scratch: Path) -> _Found:
@@ -88,17 +93,34 @@ def _found(path: Path, wish: Wish, scratch: Path) -> _Found:
         number = again.recommended(path, outcome) if wish.number is None else wish.number
         origin = _origin(run.asked, outcome, number)
         samples = again.samples(run)
-        place = next((path / entry["path"] for entry in _files(outcome, number) if _is(entry, wish.kind)), None)
-        if place is not None:
+        names = (str(entry["path"]) for entry in _files(outcome, number))
+        name = next((name for name in names if name.endswith(wish.kind.suffix)), None)
+        folder, document = path, outcome["check"]
+        if name is not None:
             again.refuse_changed(path, outcome)
-    if place is None:
-        again.export(path, number, [wish.kind.suffix], scratch, job.batch)
-        place = scratch / f"solution-{number}{wish.kind.suffix}"
-    return _Found(place, job.title, samples, job.batch, origin)
+    if name is None:
+        folder, name = scratch, f"solution-{number}{wish.kind.suffix}"
+        document = again.export(path, number, [wish.kind.suffix], scratch, job.batch)
+    check = document["artifacts"][name]
+    peak = check.get("c_peak_bytes") if wish.kind is Kind.C else check["peak_bytes"]["predicted"]
+    return _Found(folder / name, job.title, samples, job.batch, origin, peak)
 
 
-def _is(entry: Mapping[str, Any], kind: Kind) -> bool:
-    return str(entry["path"]).endswith(kind.suffix)
+def _refuse_over(sizes: Mapping[str, int], budgets: Sequence[Mapping[str, Any]]) -> None:
+    """Raise Infeasible when what the sources really take is over the budget that the run was held to."""
+    taken = {"model_bytes": _FLASH, "peak_activation_bytes": _RAM}
+    for item in budgets:
+        value = max((sizes[key] for key in taken.get(item["name"], ()) if key in sizes), default=0)
+        if value > item["limit"]:
+            raise Infeasible(
+                f"the sources take {value:,} bytes, {value - item['limit']:,} more than {item['name']} allows"
+                f" ({item['limit']:,}).",
+                "Pack another --solution, or compress with a smaller budget.",
+            )
+
+
+_FLASH = ("weight_bytes", "model_bytes")
+_RAM = ("ram_bytes", "arena_bytes")
 
 
 def _files(outcome: Mapping[str, Any], number: int) -> list[Mapping[str, Any]]:
@@ -186,7 +208,11 @@ def sources_of(artefact: Path, name: str, kind: Kind) -> tuple[package.Sources, 
         made = c.generate(artefact, name, version("edgett"))
         headers, code = {f"{name}.h": made.header}, {f"{name}.c": made.code}
         sources = package.Sources(name, headers, code, made.inputs, made.outputs, f"{name}_run")
-        return sources, {"weight_bytes": made.weight_bytes, "workspace_bytes": made.workspace_bytes}
+        ends = sum(port.bytes for port in (*made.inputs, *made.outputs))
+        return sources, {
+            "weight_bytes": made.weight_bytes, "workspace_bytes": made.workspace_bytes,
+            "ram_bytes": made.workspace_bytes + ends,
+        }  # fmt: skip
     from edgett.device import micro
     from edgett.export import tflm
 

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from edgett.device import local
+from edgett.errors import ToolError
 from edgett.export.calibration import Calibration
 from edgett.files import SUFFIXES, FileCheck, Style, batches, check, write
+from edgett.firmware import vela
 from edgett.inputs import Inputs
 from edgett.reverting import back, costed, worst
 from edgett.run import Run, file_digest
@@ -32,11 +34,15 @@ CALIBRATION_FILE = "calibration.npz"
 
 @dataclass(frozen=True)
 class Release:
-    """What was written: artefacts by the pick's name (equal picks share theirs), checks by path, test qualities."""
+    """What was written: artefacts by the pick's name (equal picks share theirs), checks by path, test qualities.
+
+    `npu`: what Vela says of each int8 .tflite by path, of a target that has an NPU where Vela is installed.
+    """
 
     artifacts: Mapping[str, tuple[Artifact, ...]] = field(default_factory=dict)
     checks: Mapping[str, FileCheck] = field(default_factory=dict)
     test: Mapping[str, Quality] = field(default_factory=dict)
+    npu: Mapping[str, vela.VelaSummary] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -95,6 +101,7 @@ def release(
         {name: files[number] for name, number in numbers.items()},
         checks,
         {name: test[number] for name, number in numbers.items()},
+        _on_npu([item.path for made in files.values() for item in made], terms, run, meter),
     )
     return released, picks, tuple(exports.other.get(trial.solution.number, trial) for trial in trials)
 
@@ -202,6 +209,22 @@ def _tested(model: Any, files: Sequence[Artifact], terms: Terms, style: Style, i
         return assess(model, held, inputs.judge)
     (path,) = (run.path / item.path for item in files if item.path.suffix == terms.suffix)
     return inputs.judge.quality(local.run(path, held.x, style.batch), held.y)
+
+
+def _on_npu(paths: Sequence[Path], terms: Terms, run: Run, meter: Meter) -> dict[str, vela.VelaSummary]:
+    """Vela's summary of each int8 .tflite; what it cannot compile is said, and no reason to stop."""
+    accelerator = vela.ACCELERATORS.get(terms.target.name)
+    files = [path for path in paths if path.suffix == ".tflite"] if accelerator and terms.int8 else []
+    found = {}
+    for path in files:
+        try:
+            summary = vela.run(run.path / path, str(accelerator))
+        except ToolError as error:
+            meter.say(f"{error.message} {error.cure}")
+            continue
+        if summary is not None:
+            found[str(path)] = summary
+    return found
 
 
 def _keep_samples(run: Run, inputs: Inputs, style: Style) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from edgett.space import cost
@@ -74,6 +74,7 @@ def compressed(outcome: Outcome) -> dict[str, Any]:
         "nearest_miss": _miss(outcome),
         "artifacts": {name: [str(item.path) for item in items] for name, items in release.artifacts.items()},
         "check": checked(release),
+        "npu": {path: asdict(summary) for path, summary in release.npu.items()},
     }
 
 
@@ -310,6 +311,7 @@ def _check(check: FileCheck) -> dict[str, Any]:
     return {
         "ok": check.ok,
         **{name: _pair(getattr(graph, name)) for name in (*_COUNTED, "peak_bytes")},
+        **({} if check.compiled_peak is None else {"c_peak_bytes": check.compiled_peak}),
         "partial": list(graph.partial),
         "mismatches": [str(item) for item in graph.mismatches],
         "layers": layers,

@@ -14,6 +14,8 @@ from rich.text import Text
 _SIZES = {
     "weight_bytes": "weights, in flash",
     "workspace_bytes": "workspace, in RAM",
+    "ram_bytes": "with its inputs and outputs",
+    "predicted_peak_bytes": "predicted to be at most",
     "model_bytes": "model, in flash",
     "arena_bytes": "arena, in RAM",
     "arena_head_bytes": "of it activations, as the interpreter used them here",

@@ -30,7 +30,14 @@ _OBJECTIVES = {"accuracy": "accuracy", "memory": "memory", "flops": "FLOPs"}
 
 def compressed(document: Mapping[str, Any]) -> RenderableType:
     """The summary of a run: funnel, layers, the picks beside the dense model, budgets, cross-check, files."""
-    sections = (_layers(document), _funnel(document), _models(document), _budgets(document), _check(document["check"]))
+    sections = (
+        _layers(document),
+        _funnel(document),
+        _models(document),
+        _budgets(document),
+        _check(document["check"]),
+        _npu(document["npu"]),
+    )
     return Group(*(part for section in sections for part in (*section, Text())), *_files(document))
 
 
@@ -276,6 +283,21 @@ def _tiny(value: float | None) -> str:
 
 def _paper_rows(item: Mapping[str, Any]) -> list[Any]:
     return [row for row in item["layers"] if row.get("paper_ratio") is not None]
+
+
+def _npu(summaries: Mapping[str, Any]) -> Iterator[RenderableType]:
+    if not summaries:
+        return
+    first = next(iter(summaries.values()))
+    yield _title(f"On an {first['accelerator']}, by Arm's Vela ({first['system']}, {first['memory_mode']})")
+    table = _numbers("artefact", "operators on it", "off it", "SRAM", "cycles", "")
+    for path, item in summaries.items():
+        counts = (item[name] for name in ("npu_operators", "cpu_operators", "sram_bytes", "cycles"))
+        table.add_row(escape(path.removeprefix("artifacts/")), *(f"{count:,}" for count in counts), "")
+    yield table
+    left = dict.fromkeys(name for item in summaries.values() for name in item["left"])
+    if left:
+        yield Text(f"Off it: {', '.join(left)}")
 
 
 def _files(document: Mapping[str, Any]) -> Iterator[RenderableType]:
