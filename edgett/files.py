@@ -15,8 +15,8 @@ from edgett.device import local
 from edgett.export.calibration import Calibration
 from edgett.export.check import INT8_TOLERANCE, TOLERANCE, GraphCheck, Numerics, compare, compare_outputs
 from edgett.space import cost
+from edgett.space.explore import Costing
 from edgett.space.graph import Graph
-from edgett.space.memory import compiled_bytes, in_place, straightened
 
 if TYPE_CHECKING:
     from edgett.export.tensors import TensorError
@@ -118,14 +118,9 @@ def check(model: Any, samples: Arrays, artifacts: Sequence[Path], root: Path, st
         graph = compare(expected, form.read(path), path.name, style.width)
         numerics = compare_outputs(reference, local.run(path, samples, batch), style.tolerance)
         tensors = form.tensors(path, samples, tuple(paper)) if paper and style.calibration else ()
-        compiled = compiled_peak(expected, style.width) if path.suffix == ".onnx" else None
+        compiled = Costing(batch, style.width, compiled=True).peak_bytes(expected) if path.suffix == ".onnx" else None
         checks[str(artifact)] = FileCheck(graph, numerics, paper, tensors, compiled)
     return checks
-
-
-def compiled_peak(graph: Graph, width: int) -> int:
-    """What a model takes at once as C, inputs and outputs included, in bytes; `graph` is that of the ONNX file."""
-    return compiled_bytes(in_place(straightened(graph)).graph, width)
 
 
 def tensors(model: Any, path: Path, samples: Arrays, layers: Sequence[str], batch: int) -> tuple[TensorError, ...]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgett.errors import CheckFailed, Infeasible, ModelError, ProfileError
+from edgett.errors import CheckFailed, Infeasible, ModelError
 from edgett.inputs import Inputs
 from edgett.project import Job
 from edgett.release import Release, Terms, release
 from edgett.run import Run
 from edgett.space import choose
 from edgett.space import explore as space
-from edgett.survey import Explored, graphs, survey
+from edgett.survey import Explored, Room, graphs, survey
 from edgett.targets import Baseline, Format, Target, constraints, load_target, override, with_dtype
 from edgett.tuning import Bench, fine_tuned, promising
 from edgett.values import Constraints, DType, Holding, Meter, Picks, Quality, Solution, Strategy, Trial
@@ -46,14 +46,8 @@ class Outcome:
 
 
 def target_of(job: Job) -> Target:
-    """The job's target with its own budget. Raises ProfileError for a target whose files edgett cannot write yet."""
-    target = override(with_dtype(load_target(job.target), job.dtype), **job.budget)
-    if target.runtime.format is Format.C:
-        raise ProfileError(
-            f"{target.name} runs {target.runtime.format.value}, which edgett does not write yet.",
-            'Set format = "tflite" or "onnx" in a copy of the profile.',
-        )
-    return target
+    """The job's target with its own budget."""
+    return override(with_dtype(load_target(job.target), job.dtype), **job.budget)
 
 
 def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
@@ -71,15 +65,15 @@ def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
 
     # 1. Which layers are worth it.
     found = fc_layers(model, Wish(job.share, job.only_layer, job.skip_layer))
-    graph = graphs(model, job.batch)
-    width = target.runtime.dtype.size
-    dense = space.dense_solution(graph(frozenset()), job.batch, width)
+    costing = space.Costing(job.batch, target.runtime.dtype.size, target.runtime.format is Format.C)
+    graph = graphs(model, costing)
+    dense = space.dense_solution(graph(frozenset()), costing)
     limits = constraints(target, Baseline(dense.file_bytes, dense.peak_bytes, dense.cost.flops))
     # 2 to 5. Every TT solution, costed; the inefficient discarded; the rest pruned, joined over the layers.
-    exploration = survey(model, found, job, limits, graph, meter)
+    exploration = survey(model, found, job, Room(graph, limits, costing), meter)
     if not exploration.taken:
         raise nothing_to_do(exploration)
-    candidates = space.solutions(exploration.candidates, graph, job.batch, width)
+    candidates = space.solutions(exploration.candidates, graph, costing)
     able = [item for item in candidates if all(h.holds is not False for h in choose.holdings(item, None, limits))]
     # 6. Fine-tune the survivors, started from the trained weights.
     chosen = promising(able, job, inputs, meter)

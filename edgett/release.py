@@ -61,7 +61,7 @@ class Terms:
     @property
     def suffix(self) -> str:
         """What the file for the target ends with."""
-        return f".{self.target.runtime.format.value}"
+        return self.target.runtime.format.suffix
 
     @property
     def int8(self) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from edgett.files import Style, predicted, tensors
-from edgett.space.explore import dense_solution
+from edgett.space.explore import Costing, dense_solution
 from edgett.values import Refuge, Trial
 
 
@@ -51,6 +51,6 @@ def costed(trial: Trial, model: Any, style: Style) -> Trial:
     from edgett.nn.layers import tt_layers
 
     graph = predicted(model, ".tflite", style)
-    solution = dense_solution(graph, style.batch, style.width)
+    solution = dense_solution(graph, Costing(style.batch, style.width))
     shapes = {path: shape for path, shape in trial.solution.shapes.items() if path in tt_layers(model)}
     return replace(trial, solution=replace(trial.solution, cost=solution.cost, shapes=shapes))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 from edgett.project import Job
 from edgett.space import cost, explore, whole
 from edgett.space.choose import BYTES_PER_STEP, FILE_BYTES
-from edgett.space.explore import Exploration, Grid
+from edgett.space.explore import STANDARD, Costing, Exploration, Grid
 from edgett.space.graph import Graph
 from edgett.space.states import Search
 from edgett.space.together import NO_LIMIT, Share
@@ -22,27 +22,36 @@ Explored = Exploration | Whole
 Graphs = Callable[[frozenset[str]], Graph]
 
 
-def graphs(model: Any, batch: int) -> Graphs:
+@dataclass(frozen=True)
+class Room:
+    """The whole model, by the layers into which nothing is folded, the limits it has to keep, and how it is costed."""
+
+    graph: Graphs
+    limits: Constraints
+    costing: Costing = STANDARD
+
+
+def graphs(model: Any, costing: Costing = STANDARD) -> Graphs:
     """What the inference form of a model does, by the layers into which nothing is to be folded."""
     from edgett.nn.inference import inference_form
     from edgett.nn.predict import predict
 
     @cache
     def graph(names: frozenset[str]) -> Graph:
-        return predict(inference_form(model, batch, names), batch)
+        return predict(inference_form(model, costing.batch, names), costing.batch, fused=not costing.compiled)
 
     return graph
 
 
-def survey(model: Any, found: Sequence[Found], job: Job, limits: Constraints, graph: Graphs, meter: Meter) -> Explored:
-    """Steps 2 to 5 by the job's strategy, the whole space inside `limits`."""
+def survey(model: Any, found: Sequence[Found], job: Job, room: Room, meter: Meter) -> Explored:
+    """Steps 2 to 5 by the job's strategy, the whole space inside the limits."""
     if job.search is Strategy.GRID:
         return over_grid(found, Grid(job.max_ranks, job.grid, job.empty_tiles, CostModel.EXACT), meter)
-    layers = weighed(model, found, graph(frozenset()))
-    inside, search = share(layers, graph, limits, job.batch), job.whole_space
-    if limits.peak_activation_bytes is None:
+    layers = weighed(model, found, room.graph(frozenset()))
+    inside, search, peak = share(layers, room), job.whole_space, room.limits.peak_activation_bytes
+    if peak is None:
         return over_whole(layers, search, inside, meter)
-    most_peak = int(limits.peak_activation_bytes) // (4 * job.batch)
+    most_peak = int(peak) // (room.costing.width * room.costing.batch)
     explored = over_whole(layers, replace(search, most_peak=most_peak), inside, meter)
     # Where no layer fits, the nearest miss is to be told.
     if explored.taken or not whole.units(layers):
@@ -64,7 +73,7 @@ def over_whole(layers: Sequence[Weighed], search: Search, inside: Share, meter: 
 
 def whole_of(model: Any, found: Sequence[Found], search: Search, meter: Meter) -> Whole:
     """The Pareto sets of a trained model's layers, with no budget to keep."""
-    return over_whole(weighed(model, found, graphs(model, 1)(frozenset())), search, Share(), meter)
+    return over_whole(weighed(model, found, graphs(model)(frozenset())), search, Share(), meter)
 
 
 def weighed(model: Any, found: Sequence[Found], dense: Graph) -> tuple[Weighed, ...]:
@@ -76,8 +85,9 @@ def weighed(model: Any, found: Sequence[Found], dense: Graph) -> tuple[Weighed, 
     return tuple(Weighed(item, weights.get(item.layer.name), uses[item.layer.name]) for item in found)
 
 
-def share(layers: Sequence[Weighed], graph: Graphs, limits: Constraints, batch: int) -> Share:
+def share(layers: Sequence[Weighed], room: Room) -> Share:
     """What the budgets of the whole model leave to the layers that may be factorised, at the very most."""
+    graph, limits = room.graph, room.limits
     taken = [layer for layer in layers if layer.found.excluded is None]
     dense = graph(frozenset())
     # What is folded into a dense layer may give it a bias that a TT layer in its place spares.
@@ -87,9 +97,9 @@ def share(layers: Sequence[Weighed], graph: Graphs, limits: Constraints, batch: 
         overhead = FILE_BYTES + BYTES_PER_STEP * len(dense.steps)
         rest = dense.params() + sum(min(0, one.params() - dense.params()) for one in alone)
         rest -= sum(cost.dense(layer.found.layer).params for layer in taken)
-        params = (int(limits.model_bytes) - overhead) // 4 - rest
+        params = (int(limits.model_bytes) - overhead) // room.costing.width - rest
     if limits.flops is not None:
-        rest = (dense.flops() + sum(min(0, one.flops() - dense.flops()) for one in alone)) // batch
+        rest = (dense.flops() + sum(min(0, one.flops() - dense.flops()) for one in alone)) // room.costing.batch
         rest -= sum(cost.dense(layer.found.layer).flops * layer.uses for layer in taken)
         flops = int(limits.flops) - rest
     return Share(params, flops)

@@ -68,6 +68,11 @@ class Format(enum.Enum):
     ONNX = "onnx"
     C = "c"
 
+    @property
+    def suffix(self) -> str:
+        """What the file that is held to the budgets ends with; C is made of an .onnx."""
+        return ".onnx" if self is Format.C else f".{self.value}"
+
 
 class Isa(enum.Enum):
     """An instruction set, and with it the ELF files that a device runs."""
@@ -108,7 +113,7 @@ class Fact(Table, Generic[T]):
 
 
 class Runtime(Table):
-    format: Annotated[Format, Field(strict=False)] = Field(description="the file to export: tflite, onnx or c")
+    format: Annotated[Format, Field(strict=False)] = Field(description="what it runs: tflite, onnx or c")
     dtype: Annotated[DType, Field(strict=False)] = Field(description="the type of its numbers: float32 or int8")
     threads: Count = Field(description="threads that run the model, at most the cores")
 

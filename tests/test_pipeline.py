@@ -16,7 +16,7 @@ from edgett.pipeline import Outcome
 from edgett.project import Job
 from edgett.report import document
 from edgett.space import explore as space
-from edgett.survey import graphs, survey
+from edgett.survey import Room, graphs, survey
 from edgett.tuning import promising
 from edgett.values import Constraints, Objective, Silent, Strategy
 from tests.conftest import Tiny
@@ -180,9 +180,9 @@ def test_candidates_of_the_whole_space_are_weighed_before_any_is_fine_tuned(tiny
 
     job = Job("host", str(tiny.model), str(tiny.data), search=Strategy.PARETO, limit=3)
     loaded = inputs.load(job, Silent())
-    graph = graphs(loaded.model, 1)
+    graph = graphs(loaded.model)
     limits = Constraints(None, None, None, None, None, Objective.FLOPS)
-    explored = survey(loaded.model, fc_layers(loaded.model), job, limits, graph, Silent())
+    explored = survey(loaded.model, fc_layers(loaded.model), job, Room(graph, limits), Silent())
     able = space.solutions(explored.candidates, graph)
     few = promising(able, job, loaded, Silent())
     assert len(few) == 3 < len(able)

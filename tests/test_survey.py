@@ -23,6 +23,7 @@ from edgett.space.graph import Graph
 from edgett.space.states import Search
 from edgett.space.together import Share
 from edgett.space.whole import Whole
+from edgett.survey import Room
 from edgett.targets import Baseline, constraints, load_target
 from edgett.values import Candidate, Constraints, Objective, Silent, Solution, Strategy
 from tests.conftest import Tiny
@@ -102,16 +103,17 @@ MODELS = [plain, normalised, normalised_before, shifted, unbiased, shared]
 def searched(model: keras.Model, limits: Constraints, batch: int = 1) -> Whole:
     """What is explored inside the limits."""
     job = dataclasses.replace(JOB, batch=batch)
-    graph = survey.graphs(model, batch)
-    explored = survey.survey(model, fc_layers(model, Wish(job.share)), job, limits, graph, Silent())
+    costing = space.Costing(batch)
+    room = Room(survey.graphs(model, costing), limits, costing)
+    explored = survey.survey(model, fc_layers(model, Wish(job.share)), job, room, Silent())
     assert isinstance(explored, Whole)
     return explored
 
 
 def asked(model: keras.Model, limits: Constraints, batch: int = 1) -> tuple[Whole, tuple[Solution, ...]]:
     """What is explored inside the limits, and what the whole models then cost."""
-    explored = searched(model, limits, batch)
-    return explored, space.solutions(explored.candidates, survey.graphs(model, batch), batch)
+    explored, costing = searched(model, limits, batch), space.Costing(batch)
+    return explored, space.solutions(explored.candidates, survey.graphs(model, costing), costing)
 
 
 def holds(solution: Solution, limits: Constraints) -> bool:
@@ -177,11 +179,11 @@ def test_a_budget_that_nothing_keeps_leaves_the_nearest_miss_to_be_told() -> Non
 
 def test_share_of_a_model_by_hand() -> None:
     model = bent()
-    layers = survey.weighed(model, fc_layers(model, Wish(0.2)), survey.graphs(model, 1)(frozenset()))
+    layers = survey.weighed(model, fc_layers(model, Wish(0.2)), survey.graphs(model)(frozenset()))
     assert [each.found.layer.name for each in layers if each.found.excluded is None] == ["one", "two"]
     limits = dataclasses.replace(LIMITS, model_bytes=12_000, flops=5_000)
 
-    inside = survey.share(layers, survey.graphs(model, 1), limits, 1)
+    inside = survey.share(layers, Room(survey.graphs(model), limits))
 
     digit = 32 * 5 + 5
     steps = 3
@@ -189,13 +191,15 @@ def test_share_of_a_model_by_hand() -> None:
         params=(12_000 - choose.FILE_BYTES - steps * choose.BYTES_PER_STEP) // 4 - digit,
         flops=5_000 - 2 * 32 * 5 - 5,
     )
-    assert survey.share(layers, survey.graphs(model, 1), LIMITS, 1) == Share()
+    narrow = survey.share(layers, Room(survey.graphs(model), limits, space.Costing(width=1)))
+    assert narrow.params == 12_000 - choose.FILE_BYTES - steps * choose.BYTES_PER_STEP - digit
+    assert survey.share(layers, Room(survey.graphs(model), LIMITS)) == Share()
 
 
 @pytest.mark.parametrize("batch", [1, 4])
 def test_a_layer_called_twice_counts_twice(batch: int) -> None:
     model = shared()
-    layers = survey.weighed(model, fc_layers(model), survey.graphs(model, batch)(frozenset()))
+    layers = survey.weighed(model, fc_layers(model), survey.graphs(model, space.Costing(batch))(frozenset()))
     assert {each.found.layer.name: each.uses for each in layers} == {"twice": 2, "once": 1}
     for each in layers:
         np.testing.assert_array_equal(each.weight, model.get_layer(each.found.layer.name).get_weights()[0])
@@ -211,7 +215,7 @@ def test_a_layer_called_twice_counts_twice(batch: int) -> None:
 
 def test_layers_that_stay_have_no_weight_to_look_at() -> None:
     model = plain()
-    layers = survey.weighed(model, fc_layers(model, Wish(skip=("one",))), survey.graphs(model, 1)(frozenset()))
+    layers = survey.weighed(model, fc_layers(model, Wish(skip=("one",))), survey.graphs(model)(frozenset()))
 
     assert [(each.found.layer.name, each.weight is None) for each in layers] == [
         ("one", True), ("two", False), ("digit", True),
@@ -238,7 +242,7 @@ def test_solutions_cost_what_their_own_model_does(build: Callable[[], Any], batc
     for item in named.values():
         own = counted(model, item, batch)
 
-        dense = space.dense_solution(own, batch)
+        dense = space.dense_solution(own, space.Costing(batch))
         assert (item.cost, item.file_bytes) == (dense.cost, dense.file_bytes), item
 
 
@@ -266,21 +270,21 @@ def test_peak_bound_is_in_elements_of_one_sample() -> None:
 
 def test_grid_is_still_the_default(tiny: Tiny) -> None:
     model = load_model(tiny.model)
-    job, graph = Job("host", ranks="2,4"), survey.graphs(model, 1)
-    explored = survey.survey(model, fc_layers(model), job, LIMITS, graph, Silent())
+    job, graph = Job("host", ranks="2,4"), survey.graphs(model)
+    explored = survey.survey(model, fc_layers(model), job, Room(graph, LIMITS), Silent())
     assert isinstance(explored, Exploration)
     assert explored.grid.max_ranks == (2, 4)
 
 
 def test_tiny_inside_a_target(tiny: Tiny) -> None:
     model = load_model(tiny.model)
-    graph = survey.graphs(model, 1)
+    graph = survey.graphs(model)
     dense = space.dense_solution(graph(frozenset()))
     target = load_target("cortex-m4")
     limits = constraints(target, Baseline(dense.file_bytes, dense.cost.peak_elements * 4, dense.cost.flops))
     job = Job("cortex-m4", search=Strategy.PARETO)
 
-    explored = survey.survey(model, fc_layers(model), job, limits, graph, Silent())
+    explored = survey.survey(model, fc_layers(model), job, Room(graph, limits), Silent())
 
     assert isinstance(explored, Whole)
     assert explored.layers[0][0].layer.name == "wide"

@@ -89,7 +89,7 @@ def _bench(job: Job) -> tuple[Bench, tuple[Solution, ...]]:
 
     finetune.make_deterministic()
     loaded = inputs.load(job, Silent())
-    graph = graphs(loaded.model, 1)
+    graph = graphs(loaded.model)
     dense = space.dense_solution(graph(frozenset()))
     target = override(load_target(job.target), **job.budget)
     limits = constraints(target, Baseline(dense.file_bytes, dense.cost.peak_elements * 4, dense.cost.flops))

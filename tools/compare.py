@@ -24,7 +24,7 @@ from edgett.report.picture import Axis, Hue, Mark, Panel, Picture, Points, Rules
 from edgett.space import choose
 from edgett.space import explore as space
 from edgett.space.error import Spectra, spectra
-from edgett.survey import graphs, survey
+from edgett.survey import Room, graphs, survey
 from edgett.targets import Baseline, constraints, load_target
 from edgett.tuning import promising
 from edgett.values import Estimate, Silent, Solution, Strategy, TTShape
@@ -84,11 +84,11 @@ def _trials(job: Job, about: dict[str, Any], known: set[Any]) -> Iterator[dict[s
 
     finetune.make_deterministic()
     loaded = inputs.load(job, Silent())
-    graph = graphs(loaded.model, 1)
+    graph = graphs(loaded.model)
     dense = space.dense_solution(graph(frozenset()))
     target = load_target(job.target)
     limits = constraints(target, Baseline(dense.file_bytes, dense.cost.peak_elements * 4, dense.cost.flops))
-    explored = survey(loaded.model, fc_layers(loaded.model, Wish(job.share)), job, limits, graph, Silent())
+    explored = survey(loaded.model, fc_layers(loaded.model, Wish(job.share)), job, Room(graph, limits), Silent())
     candidates = space.solutions(explored.candidates, graph)
     able = [item for item in candidates if all(h.holds is not False for h in choose.holdings(item, None, limits))]
     recipe = finetune.Recipe(job.epochs, job.batch_size, job.seed, recover=job.recover)

@@ -44,7 +44,7 @@ class VelaSummary:
 
 
 def run(path: Path, accelerator: str, limit: float = LIMIT) -> VelaSummary | None:
-    """Vela's summary of an int8 .tflite, or None where Vela is not installed (pip install ethos-u-vela).
+    """Vela's summary of an int8 .tflite, or None where Vela is not installed (pip install 'edgett[vela]').
 
     Raises ToolError when it refuses the file or takes more than `limit` seconds.
     """

@@ -280,7 +280,7 @@ def _holdings(outcome: Outcome) -> tuple[Holding, ...]:
     if outcome.picks is None:
         solution, drop = outcome.miss[:2] if outcome.miss else (outcome.dense, None)
         return holdings(solution, drop, outcome.limits)
-    pick, suffix = outcome.picks.recommended, f".{outcome.target.runtime.format.value}"
+    pick, suffix = outcome.picks.recommended, outcome.target.runtime.format.suffix
     written = [item.bytes for item in outcome.release.artifacts["recommended"] if item.path.suffix == suffix]
     solution = replace(pick.solution, file_bytes=written[0]) if written else pick.solution
     return holdings(solution, pick.drop, outcome.limits)

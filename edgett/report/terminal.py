@@ -131,7 +131,7 @@ def _models(document: Mapping[str, Any]) -> Iterator[RenderableType]:
     for words, _ in picked:
         table.add_column(words, justify="right")
     models = [dense, *(pick for _, pick in picked)]
-    for words, cells in _rows(models, document["target"]["format"]):
+    for words, cells in _rows(models, {"c": "onnx"}.get(document["target"]["format"], document["target"]["format"])):
         table.add_row(words, *cells)
     yield table
     yield Text(f"Judged by {document['judged_by']}.")

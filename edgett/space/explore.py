@@ -11,9 +11,31 @@ import numpy as np
 from edgett.space.choose import file_bytes, logarithmic, ranked, spread, tradeoffs
 from edgett.space.cost import lighter
 from edgett.space.graph import Graph, with_shapes
-from edgett.space.memory import arena_bytes
+from edgett.space.memory import arena_bytes, compiled_bytes, in_place, straightened
 from edgett.space.tiles import Joint, LayerSpace, joint, layer_space, work_units
 from edgett.values import Candidate, Cost, CostModel, EmptyTiles, Found, Solution
+
+
+@dataclass(frozen=True)
+class Costing:
+    """How an exported model is costed: samples at once, bytes of a number, and whether it is `compiled` C."""
+
+    batch: int = 1
+    width: int = 4
+    compiled: bool = False
+
+    def peak_bytes(self, graph: Graph) -> int:
+        """What its tensors take at once: of an interpreter's arena, or of C with its inputs and outputs.
+
+        `graph` is that of the .tflite, or for C that of the .onnx.
+        """
+        if self.compiled:
+            return compiled_bytes(in_place(straightened(graph)).graph, self.width)
+        return arena_bytes(graph, self.width)
+
+
+STANDARD = Costing()
+"""A sample at a time, float32, run by an interpreter."""
 
 
 @dataclass(frozen=True)
@@ -81,24 +103,24 @@ def units(found: Sequence[Found], grid: Grid) -> int:
 
 
 def solutions(
-    candidates: Sequence[Candidate], graph: Callable[[frozenset[str]], Graph], batch: int = 1, width: int = 4
+    candidates: Sequence[Candidate], graph: Callable[[frozenset[str]], Graph], costing: Costing = STANDARD
 ) -> tuple[Solution, ...]:
     """Every candidate with what the whole model then costs, one sample of a batch, numbered as they come.
 
     Each shape is contracted in the order that needs less memory, where that costs no more FLOPs. `graph` gives the
-    dense model's with nothing folded into the layers of those names; an exported number takes `width` bytes.
+    dense model's with nothing folded into the layers of those names.
     """
     made = []
     for number, candidate in enumerate(candidates):
         shapes = {name: lighter(shape) for name, shape in candidate.shapes.items()}
-        whole = with_shapes(graph(frozenset(shapes)), shapes, batch)
-        made.append(_solution(number, Candidate(shapes, candidate.loss), whole, batch, width))
+        whole = with_shapes(graph(frozenset(shapes)), shapes, costing.batch)
+        made.append(_solution(number, Candidate(shapes, candidate.loss), whole, costing))
     return tuple(made)
 
 
-def dense_solution(graph: Graph, batch: int = 1, width: int = 4) -> Solution:
+def dense_solution(graph: Graph, costing: Costing = STANDARD) -> Solution:
     """The dense model as the solution that factorises nothing; its number is -1."""
-    return _solution(-1, Candidate({}), graph, batch, width)
+    return _solution(-1, Candidate({}), graph, costing)
 
 
 def spread_out(candidates: Sequence[Solution], limit: int | None) -> tuple[Solution, ...]:
@@ -118,8 +140,9 @@ def spread_out(candidates: Sequence[Solution], limit: int | None) -> tuple[Solut
     return tuple(candidates[row] for row in chosen[:limit])
 
 
-def _solution(number: int, candidate: Candidate, graph: Graph, batch: int, width: int) -> Solution:
+def _solution(number: int, candidate: Candidate, graph: Graph, costing: Costing) -> Solution:
+    batch, width = costing.batch, costing.width
     moved = sum(graph.sizes[step.writes[0]] for step in graph.steps if step.operator == "Transpose")
-    peak = arena_bytes(graph, width) // width
+    peak = costing.peak_bytes(graph) // width
     cost = Cost(graph.params(), graph.flops() // batch, peak, moved // batch, graph.macs // batch)
     return Solution(number, candidate.shapes, cost, file_bytes(graph, width), candidate.loss, width)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import shutil
 import subprocess
@@ -12,9 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgett.cli import run
 from edgett.device import local
 from edgett.firmware.package import CMAKE
-from tests.conftest import Answer, Finished, Tiny
+from tests.conftest import QUICK, Answer, Finished, Tiny
 from tests.firmware.tools import needs
 
 Call = Callable[..., Answer]
@@ -128,6 +131,49 @@ class TestPack:
         number = min(left or numbers)
         assert edgett("firmware", "pack", finished.path, "--out", "place", "--solution", number).code == 0
         assert manifest(Path("place"))["run"]["solution"] == number
+
+
+@pytest.fixture(scope="module")
+def compiled(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run for a target that runs C, in int8."""
+    from edgett.targets import shipped_folder
+
+    folder = tmp_path_factory.mktemp("compiled")
+    text = (shipped_folder() / "cortex-m4.toml").read_text()
+    text = text.replace('name = "cortex-m4"', 'name = "board"').replace('format = "tflite"', 'format = "c"')
+    (folder / "board.toml").write_text(text)
+    options = ["--max-drop", "100", "--dtype", "int8", "--out", str(folder / "run")]
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        board = ["--target", str(folder / "board.toml")]
+        assert run(["compress", str(tiny.model), "--data", str(tiny.data), *board, *QUICK, *options]) == 0
+    return folder / "run"
+
+
+class TestTargetOfC:
+    def test_the_peak_is_that_of_the_c(self, edgett: Call, compiled: Path) -> None:
+        outcome = json.loads((compiled / "run.json").read_text())["outcome"]
+        pick = outcome["picks"]["recommended"]
+        (check,) = (outcome["check"]["artifacts"][pick["artifacts"]["onnx"]["path"]],)
+        assert edgett("firmware", "pack", compiled, "--out", "place").code == 0
+        sizes = manifest(Path("place"))["sizes"]
+        assert sizes["ram_bytes"] <= pick["peak_activation_bytes"] == check["c_peak_bytes"]
+        assert sizes["predicted_peak_bytes"] == check["c_peak_bytes"] <= 1.2 * sizes["ram_bytes"]
+
+    def test_what_counts_is_the_onnx_file(self, compiled: Path) -> None:
+        outcome = json.loads((compiled / "run.json").read_text())["outcome"]
+        for pick in outcome["picks"].values():
+            assert pick["bytes"] == pick["artifacts"]["onnx"]["bytes"]
+
+    def test_sources_over_the_budget_are_not_written(self, edgett: Call, compiled: Path, tmp_path: Path) -> None:
+        """A run whose budget was met by what an interpreter takes may not be by what C does."""
+        copy = Path(shutil.copytree(compiled, tmp_path / "run"))
+        content = json.loads((copy / "run.json").read_text())
+        (limit,) = (item for item in content["outcome"]["constraints"] if item["name"] == "peak_activation_bytes")
+        limit["limit"] = 100
+        (copy / "run.json").write_text(json.dumps(content))
+        answer = edgett("firmware", "pack", copy, "--out", "place")
+        assert answer.code == 4 and "more than peak_activation_bytes allows (100)" in answer.err
+        assert not Path("place").exists()
 
 
 class TestCheck:
