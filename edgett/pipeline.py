@@ -117,11 +117,12 @@ def infeasible(outcome: Outcome) -> Infeasible:
     assert outcome.miss is not None
     solution, drop, holding = outcome.miss
     found = "unknown" if holding.value is None else f"{holding.value:,.6g}"
+    over = "" if holding.value is None else f": {holding.value - holding.limit:,.6g} over it"
     lost = "" if drop is None else f", accuracy drop {drop:.2f}"
     wider = "widen --ranks" if outcome.job.search is Strategy.GRID else "lower --rank-multiple, raise --max-rank"
     return Infeasible(
         f"no solution meets the constraints of {outcome.target.name}: {holding.name} binds. The nearest, solution"
         f" {solution.number} ({solution.cost.params:,} parameters{lost}), has {found} where the limit is"
-        f" {holding.limit:,.6g}.",
+        f" {holding.limit:,.6g}{over}.",
         f"Raise {holding.name} in the profile or on the command line, {wider}, or train with more --epochs.",
     )

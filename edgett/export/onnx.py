@@ -27,6 +27,7 @@ _UNCOUNTED = frozenset(
     "AveragePool GlobalAveragePool GlobalMaxPool ReduceMean ReduceMax ReduceMin Max Min Resize SpaceToDepth "
     "DepthToSpace".split()
 )
+_MOVES = frozenset({"Reshape", "Transpose", "Squeeze", "Unsqueeze", "Cast"})
 _ELEMENTWISE = frozenset({"Add", "Sub", "Mul", "Div"})
 # What tf2onnx ends the names of nodes of its own making with.
 _COUNTER = re.compile(r"__\d+")
@@ -138,8 +139,8 @@ def _rename(graph: Any, owners: Owners) -> None:
 
     The nodes then run call by call, as they were predicted; tf2onnx orders them by name and by chance.
     """
-    scopes = _scopes(graph, owners)
     calls = {scope: index for index, scope in enumerate(owners.paths)}
+    scopes = _settled(graph, _scopes(graph, owners), calls)
     keys = [(calls.get(scope, -1), _COUNTER.sub("", node.name)) for node, scope in zip(graph.node, scopes, strict=True)]
     order = _sorted(list(graph.node), keys)
     nodes, scopes = [graph.node[index] for index in order], [scopes[index] for index in order]
@@ -192,6 +193,20 @@ def _scopes(graph: Any, owners: Owners) -> list[str]:
             near = [scope for scope in readers if scope != UNKNOWN]
             scopes[index] = min(near, key=calls.__getitem__, default=UNKNOWN)
     return scopes
+
+
+def _settled(graph: Any, scopes: list[str], calls: dict[str, int]) -> list[str]:
+    """The scopes, where layers that begin alike share those steps: tf2onnx leaves one of each, by chance whose.
+
+    The first of the layers gets them.
+    """
+    settled = list(scopes)
+    for index, node in reversed(list(enumerate(graph.node))):
+        readers = [settled[other] for other, reader in enumerate(graph.node) if _reads(reader) & set(node.output)]
+        if node.op_type in _MOVES and settled[index] in readers and len(set(readers)) > 1:
+            settled[index] = min((scope for scope in readers if scope in calls), key=calls.__getitem__)
+            node.name = f"{settled[index]}/{node.op_type}"
+    return settled
 
 
 def _rewire(node: Any, names: dict[str, str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -133,19 +134,25 @@ class TestPack:
         assert manifest(Path("place"))["run"]["solution"] == number
 
 
+def board(folder: Path, peak: str) -> str:
+    """A profile of a target that runs C."""
+    from edgett.targets import shipped_folder
+
+    text = (shipped_folder() / "cortex-m4.toml").read_text()
+    text = text.replace('name = "cortex-m4"', 'name = "board"').replace('format = "tflite"', 'format = "c"')
+    (folder / "board.toml").write_text(
+        text.replace('peak_activation_bytes = "64 KiB"', f'peak_activation_bytes = "{peak}"')
+    )
+    return str(folder / "board.toml")
+
+
 @pytest.fixture(scope="module")
 def compiled(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run for a target that runs C, in int8."""
-    from edgett.targets import shipped_folder
-
     folder = tmp_path_factory.mktemp("compiled")
-    text = (shipped_folder() / "cortex-m4.toml").read_text()
-    text = text.replace('name = "cortex-m4"', 'name = "board"').replace('format = "tflite"', 'format = "c"')
-    (folder / "board.toml").write_text(text)
-    options = ["--max-drop", "100", "--dtype", "int8", "--out", str(folder / "run")]
+    given = ["compress", str(tiny.model), "--data", str(tiny.data), "--target", board(folder, "64 KiB"), *QUICK]
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        board = ["--target", str(folder / "board.toml")]
-        assert run(["compress", str(tiny.model), "--data", str(tiny.data), *board, *QUICK, *options]) == 0
+        assert run([*given, "--max-drop", "100", "--dtype", "int8", "--out", str(folder / "run")]) == 0
     return folder / "run"
 
 
@@ -163,6 +170,17 @@ class TestTargetOfC:
         outcome = json.loads((compiled / "run.json").read_text())["outcome"]
         for pick in outcome["picks"].values():
             assert pick["bytes"] == pick["artifacts"]["onnx"]["bytes"]
+
+    def test_a_model_that_no_order_fits_into_the_ram_says_how_much_is_missing(
+        self, edgett: Call, tiny: Tiny, tmp_path: Path
+    ) -> None:
+        given = (tiny.model, "--data", tiny.data, "--target", board(tmp_path, "0.25 KiB"), *QUICK)
+        answer = edgett("compress", *given, "--out", "run")
+        assert answer.code == 4 and "peak_activation_bytes binds" in answer.err
+        needed, limit, over = re.search(
+            r"has ([\d,]+) where the limit is ([\d,]+): ([\d,]+) over it", answer.err
+        ).groups()
+        assert (int(limit), int(over)) == (256, int(needed) - 256)
 
     def test_sources_over_the_budget_are_not_written(self, edgett: Call, compiled: Path, tmp_path: Path) -> None:
         """A run whose budget was met by what an interpreter takes may not be by what C does."""

@@ -11,6 +11,7 @@ import pytest
 from onnx import numpy_helper
 
 from edgett.errors import ToolError
+from edgett.nn.tt_dense import TTDense
 from tests.export import exported as zoo
 from tests.export.contract import WHOLE, ExporterContract
 from tests.export.exported import CASES, ONNX, L
@@ -69,3 +70,20 @@ def test_a_model_that_onnx_cannot_hold_is_a_tool_error(tmp_path: Path) -> None:
     with pytest.raises(ToolError, match="tf2onnx cannot convert"):
         zoo.export(keras.Model(inputs, outputs), ONNX, 1, tmp_path / "none.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_steps_that_layers_share_belong_to_the_first_of_them(tmp_path: Path) -> None:
+    """tf2onnx merges what is alike, and whose name is left is chance."""
+    inputs = keras.Input((4, 6), name="x")
+    flat = L.Flatten(name="flat")(inputs)
+    heads = [TTDense((4, 6), (5, 4), (1, 3, 1), name=name)(flat) for name in ("zeta", "alpha", "mid")]
+    model = zoo.lively(keras.Model(inputs, heads))
+    contents = set()
+    for number in range(8):
+        made = zoo.export(model, ONNX, 1, tmp_path / f"{number}.onnx")
+        contents.add(made.path.read_bytes())
+    assert len(contents) == 1
+    nodes = library.load(made.path).graph.node
+    shared = [node for node in nodes if sum(node.output[0] in other.input for other in nodes) > 1]
+    first = next(layer for layer in made.owners.paths.values() if layer != "flat")
+    assert {made.owners.paths[node.name.split("/", 1)[0]] for node in shared} == {first}
