@@ -111,6 +111,13 @@ class TestInt8:
         assert [item.found - item.predicted for item in wrong][:4] == [FIRST_CORE.count, 12, core.flops, core.macs]
         assert all("tt3" in item.where for item in wrong[:4])
 
+    def test_branches_run_one_after_the_other_as_foretold(self, suffix: str, tmp_path: Path) -> None:
+        inputs = keras.Input((4, 6), name="x")
+        flat = keras.layers.Flatten(name="flat")(inputs)
+        heads = [TTDense((4, 6), (5, 8), (1, 7, 1), name=name)(flat) for name in ("zeta", "alpha", "mid")]
+        check = export(zoo.lively(keras.Model(inputs, heads)), tmp_path / f"heads{suffix}").check()
+        assert check.mismatches == ()
+
     def test_a_bias_of_two_calls_is_stored_for_each(self, suffix: str) -> None:
         """Its scale is that of the input, of which the calls have one each."""
         rows = {row.layer: row for row in exported("shared", suffix).check().layers}
