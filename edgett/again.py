@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -48,7 +49,7 @@ def export(path: Path, number: int | None, suffixes: Sequence[str], folder: Path
         folder.mkdir(parents=True, exist_ok=True)
         style = _style(run, outcome, batch, gone)
         paths = write(model, style, folder / f"solution-{number}", suffixes)
-        checks = check_files(model, samples(run), [Path(item.name) for item in paths], folder, style)
+        checks = check_files(model, samples(run.path), [Path(item.name) for item in paths], folder, style)
     files = tuple(Artifact(Path(item.name), item.stat().st_size, file_digest(item)) for item in paths)
     written = Release({f"solution-{number}": files}, checks, {})
     return document.checked(written) | {"written": [str(item.path) for item in files]}
@@ -61,7 +62,7 @@ def check(path: Path) -> dict[str, Any]:
     """
     with finished(path) as (run, job, outcome):
         refuse_changed(path, outcome)
-        held = samples(run)
+        held = samples(run.path)
         checks: dict[str, FileCheck] = {}
         for name in dict.fromkeys(Path(paths[0]).stem for paths in outcome["artifacts"].values()):
             files = [FOLDER / f"{name}{suffix}" for suffix in (".tflite", ".onnx")]
@@ -121,14 +122,21 @@ def _style(run: Run, outcome: dict[str, Any], batch: int, gone: Mapping[Refuge, 
     """How the run's files are written; int8 is calibrated on what it was the first time."""
     if DType(outcome["target"]["dtype"]) is not DType.INT8:
         return Style(batch)
-    return Style(batch, batches(samples(run, CALIBRATION_FILE), batch), gone[Refuge.FLOAT32])
+    return Style(batch, batches(samples(run.path, CALIBRATION_FILE), batch), gone[Refuge.FLOAT32])
 
 
-def samples(run: Run, name: str = SAMPLES_FILE) -> dict[str, Any]:
-    """Arrays that the run kept beside its artefacts, (n, ...) by the input's name."""
-    path = run.path / FOLDER / name
+def samples(path: Path, name: str = SAMPLES_FILE) -> dict[str, Any]:
+    """Arrays that the run in `path` kept beside its artefacts, (n, ...) by the input's name.
+
+    Raises UsageError when they are not there any more, or something else is.
+    """
+    place = path / FOLDER / name
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            return dict(stored)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read: {error}.", "Start the run again elsewhere.") from error
+        with np.load(place, allow_pickle=False) as stored:
+            arrays = dict(stored)
+        counts = {len(array) for array in arrays.values() if array.dtype.kind in "biuf"}
+        if len(counts) != 1 or counts == {0}:
+            raise ValueError("it has no samples, or not as many of each")
+    except (OSError, EOFError, ValueError, TypeError, AttributeError, BadZipFile) as error:
+        raise UsageError(f"{place} cannot be read: {error}.", "Start the run again elsewhere.") from error
+    return arrays

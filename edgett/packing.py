@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,13 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgett import again
+from edgett import again, session
 from edgett.device import local
-from edgett.errors import Infeasible, ToolError, UsageError
+from edgett.errors import DataError, Infeasible, ToolError, UsageError
 from edgett.firmware import manifest, package
 from edgett.firmware.kind import Kind
 from edgett.run import file_digest
-from edgett.wire import identifiers, is_identifier
+from edgett.values import DType
+from edgett.wire import identifiers, is_identifier, refuse_unknown
 
 VECTOR_BYTES = 16 * 1024
 """What the numbers of a self-test take at most, if that is enough for one vector."""
@@ -44,7 +46,8 @@ class Wish:
 def pack(path: Path, folder: Path, wish: Wish) -> dict[str, Any]:
     """Write a package of a solution of the run in `path` into `folder`; its manifest.
 
-    Raises UsageError for a name that is no C identifier, and when `folder` is in use for something else.
+    Raises UsageError for a name that is no C identifier, and when `folder` is in use for something else; Infeasible
+    when the sources are over a budget of the run; ModelError or ToolError when there is no C for the model.
     """
     manifest.refuse_occupied(folder)
     if wish.name is not None:
@@ -53,6 +56,7 @@ def pack(path: Path, folder: Path, wish: Wish) -> dict[str, Any]:
         found = _found(path, wish, Path(scratch))
         name = wish.name or identifiers([found.title])[0]
         sources, sizes = sources_of(found.file, name, wish.kind)
+        refuse_unknown((*sources.inputs, *sources.outputs))
         _refuse_over(sizes, found.origin["budgets"])
         vectors = _vectors(sources, found)
         facts = {
@@ -89,21 +93,33 @@ class _Found:
 
 def _found(path: Path, wish: Wish, scratch: Path) -> _Found:
     """The artefact that the run wrote, or, of a solution that it did not pick, one that is exported now."""
-    with again.finished(path) as (run, job, outcome):
+    asked, job, outcome = session.told(path)
+    with _readable(path):
         number = again.recommended(path, outcome) if wish.number is None else wish.number
-        origin = _origin(run.asked, outcome, number)
-        samples = again.samples(run)
         names = (str(entry["path"]) for entry in _files(outcome, number))
         name = next((name for name in names if name.endswith(wish.kind.suffix)), None)
-        folder, document = path, outcome["check"]
-        if name is not None:
-            again.refuse_changed(path, outcome)
-    if name is None:
+        origin = _origin(asked, outcome, number, picked=name is not None)
+    folder, document = path, outcome["check"]
+    if name is not None:
+        again.refuse_changed(path, outcome)
+    else:
         folder, name = scratch, f"solution-{number}{wish.kind.suffix}"
         document = again.export(path, number, [wish.kind.suffix], scratch, job.batch)
-    check = document["artifacts"][name]
-    peak = check.get("c_peak_bytes") if wish.kind is Kind.C else check["peak_bytes"]["predicted"]
-    return _Found(folder / name, job.title, samples, job.batch, origin, peak)
+    with _readable(path):
+        check = document["artifacts"][name]
+        peak = check.get("c_peak_bytes") if wish.kind is Kind.C else check["peak_bytes"]["predicted"]
+    return _Found(folder / name, job.title, again.samples(path), job.batch, origin, peak)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Translates what a damaged run.json leads to."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+        raise UsageError(
+            f"{path / 'run.json'} is damaged: {type(error).__name__} {error}.", "Start the run again elsewhere."
+        ) from error
 
 
 def _refuse_over(sizes: Mapping[str, int], budgets: Sequence[Mapping[str, Any]]) -> None:
@@ -129,8 +145,11 @@ def _files(outcome: Mapping[str, Any], number: int) -> list[Mapping[str, Any]]:
     return list(picked[0]["artifacts"].values()) if picked else []
 
 
-def _origin(asked: Mapping[str, Any], outcome: Mapping[str, Any], number: int) -> dict[str, Any]:
-    """Where a package comes from and which budgets it holds, without times and paths."""
+def _origin(asked: Mapping[str, Any], outcome: Mapping[str, Any], number: int, picked: bool) -> dict[str, Any]:
+    """Where a package comes from and which budgets it holds, without times and paths.
+
+    What int8 loses of a solution that was not picked nobody has measured: `holds` is None.
+    """
     known = [pick for pick in outcome["picks"].values() if pick] + outcome["trials"]
     model = next((item for item in known if item["solution"] == number), None)
     if model is None:
@@ -139,10 +158,13 @@ def _origin(asked: Mapping[str, Any], outcome: Mapping[str, Any], number: int) -
         "model_bytes": model["bytes"], "accuracy_drop_pp": model["drop"], "flops": model["flops"],
         "peak_activation_bytes": model["peak_activation_bytes"],
     }  # fmt: skip
-    budgets = [
-        {"name": item["name"], "limit": item["limit"], "value": values.get(item["name"])}
-        for item in outcome["constraints"]
-    ]
+    if not picked and outcome["target"]["dtype"] != DType.FLOAT32.value:
+        values["accuracy_drop_pp"] = None
+    budgets = []
+    for item in outcome["constraints"]:
+        value, limit = values.get(item["name"]), float(item["limit"])
+        holds = None if value is None else float(value) <= limit
+        budgets.append({"name": str(item["name"]), "limit": item["limit"], "value": value, "holds": holds})
     return {
         "solution": number,
         "shapes": model["shapes"],
@@ -236,6 +258,10 @@ def _vectors(sources: package.Sources, found: _Found) -> package.Vectors:
     made = local.run(found.file, samples, found.batch)
     if not all(np.isfinite(array).all() for array in made.values()):
         raise ToolError("the model's outputs are not all finite: no self-test can be made of them.", "Train it again.")
+    if not all(np.isfinite(array).all() for array in samples.values()):
+        raise DataError(
+            "the validation samples are not all finite: no self-test can be made of them.", "Mend the data."
+        )
     given = tuple(port.stored(samples[port.name]).reshape(count, -1) for port in sources.inputs)
     expected = tuple(port.stored(made[port.name]).reshape(count, -1) for port in sources.outputs)
     tolerances = tuple(
@@ -266,15 +292,23 @@ def checked(folder: Path, run: Path | None) -> dict[str, Any]:
 
 def _stale(content: Mapping[str, Any], path: Path) -> list[str]:
     """What of the run is no longer what the package was made from."""
+    asked, _, outcome = session.told(path)
+    with _readable(path):
+        return list(_differences(content, asked, outcome))
+
+
+def _differences(content: Mapping[str, Any], asked: Mapping[str, Any], outcome: Mapping[str, Any]) -> Iterator[str]:
     was = content["run"]
-    with again.finished(path) as (run, _, outcome):
-        asked = run.asked
     now = next((item for item in outcome["trials"] if item["solution"] == was["solution"]), None)
     if now is None:
-        return [f"the run has no solution {was['solution']} any more"]
-    changed = [f"its {key}" for key, digest in was["digests"].items() if asked["digests"].get(key) != digest]
-    changed += ["its target"] if outcome["target"]["name"] != was["target"]["name"] else []
-    changed += ["the solution's shapes"] if now["shapes"] != was["shapes"] else []
+        yield f"the run has no solution {was['solution']} any more"
+        return
+    yield from (f"its {key}" for key, digest in was["digests"].items() if asked["digests"].get(key) != digest)
+    if outcome["target"]["name"] != was["target"]["name"]:
+        yield "its target"
+    if now["shapes"] != was["shapes"]:
+        yield "the solution's shapes"
     suffix, digest = content["artefact"]["suffix"], content["artefact"]["sha256"]
     written = [item["sha256"] for item in _files(outcome, was["solution"]) if str(item["path"]).endswith(suffix)]
-    return changed + (["its artefact"] if written and digest not in written else [])
+    if written and digest not in written:
+        yield "its artefact"

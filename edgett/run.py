@@ -112,18 +112,7 @@ class Run:
     @property
     def asked(self) -> dict[str, Any]:
         """The content of run.json. Raises UsageError when it is damaged, or of another schema."""
-        place = self.path / _MARK
-        try:
-            content = json.loads(place.read_text())
-        except (OSError, ValueError) as error:
-            raise UsageError(f"{place} cannot be read: {error}.", "Start anew with --fresh.") from error
-        schema = content.get("schema") if isinstance(content, dict) else None
-        if schema != SCHEMA:
-            raise UsageError(
-                f"{place} has schema {schema}; this edgett reads schema {SCHEMA}.",
-                "Go on with the version of edgett that wrote it, or start anew with --fresh.",
-            )
-        return dict(content)
+        return read_asked(self.path)
 
     def record(self, trial: Trial, weights: bytes, state: bytes | None = None) -> None:
         """Commit a trial and its weights together; with the state from which it can go on, if epochs are left."""
@@ -193,6 +182,27 @@ class Run:
             for name in ("artifacts", "exports"):
                 with suppress(OSError):  # it is not there, or has something of somebody else's
                     (self.path / name).rmdir()
+
+
+def read_asked(path: Path) -> dict[str, Any]:
+    """The content of a run's run.json, also while somebody else has it open, and where nothing can be written.
+
+    Raises UsageError when there is none, and when it is damaged or of another schema.
+    """
+    place = path / _MARK
+    if not place.is_file():
+        raise UsageError(f"there is no run in {path}.", "Name the directory of one: 'edgett compress' tells it.")
+    try:
+        content = json.loads(place.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"{place} cannot be read: {error}.", "Start anew with --fresh.") from error
+    schema = content.get("schema") if isinstance(content, dict) else None
+    if schema != SCHEMA:
+        raise UsageError(
+            f"{place} has schema {schema}; this edgett reads schema {SCHEMA}.",
+            "Go on with the version of edgett that wrote it, or start anew with --fresh.",
+        )
+    return dict(content)
 
 
 def refuse_occupied(path: Path, *, fresh: bool) -> None:

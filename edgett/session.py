@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import platform
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
@@ -19,7 +20,7 @@ from edgett.inputs import Inputs
 from edgett.pipeline import Outcome, target_of
 from edgett.project import Job, settled
 from edgett.report import document
-from edgett.run import Run
+from edgett.run import Run, read_asked
 
 _WHERE = ("jobs", "cluster")
 """Where a run is carried out may change while it goes on: the results do not, but for those of `jobs` 0."""
@@ -69,11 +70,24 @@ def resumed(path: Path, given: Mapping[str, Any]) -> Iterator[tuple[Run, Job, di
         run.close()
 
 
+def told(path: Path) -> tuple[dict[str, Any], Job, dict[str, Any]]:
+    """What a finished run was asked, as a document and as a job, and its outcome; read only, so that any number may.
+
+    Raises UsageError when there is no run, or no outcome yet.
+    """
+    asked = read_asked(path)
+    outcome = asked.get("outcome")
+    if not isinstance(outcome, dict):
+        again = f"edgett compress --out {shlex.quote(str(path))} --resume"
+        raise UsageError(f"the run in {path} is not finished.", f"Go on with: {again}")
+    return asked, _asked_job(path, asked, {}), outcome
+
+
 def _asked_job(path: Path, asked: Mapping[str, Any], given: Mapping[str, Any]) -> Job:
     try:
         values = {name: entry["value"] for name, entry in asked["options"].items()}
         job = TypeAdapter(Job).validate_python(values)
-    except (KeyError, TypeError, ValidationError) as error:
+    except (KeyError, TypeError, AttributeError, ValidationError) as error:
         raise UsageError(f"{path / 'run.json'} is not of this version of edgett.", _ANEW) from error
     now = replace(job, **settled(given))
     _refuse_another(path, job, now)

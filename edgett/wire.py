@@ -11,23 +11,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgett.errors import ModelError
+
 _KEYWORDS = frozenset(
     "auto break case char const continue default do double else enum extern float for goto if inline int long "
     "register restrict return short signed sizeof static struct switch typedef union unsigned void volatile "
     "while "
-    # C++'s, since a header may be included there
+    # C++'s, since a header may be included there; GNU's; and macros of Unix
     "alignas alignof and asm bool catch class concept const_cast constexpr decltype delete dynamic_cast "
     "explicit export false friend mutable namespace new noexcept not nullptr operator or private protected "
     "public reinterpret_cast requires static_assert static_cast template this throw true try typeid typename "
-    "using virtual wchar_t xor".split()
+    "using virtual wchar_t xor and_eq bitand bitor compl not_eq or_eq xor_eq char8_t char16_t char32_t "
+    "thread_local typeof typeof_unqual co_await co_return co_yield consteval constinit unix linux".split()
 )
+_HEADERS = frozenset(
+    "assert complex ctype errno fenv float inttypes iso646 limits locale math memory new setjmp signal stdalign stdarg "
+    "stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string tgmath thread threads time uchar unistd wchar "
+    "wctype".split()
+)
+"""Names of headers: a model's own must not stand before them."""
+_MACROS = re.compile(r"U?INT\w*_(MIN|MAX|C)|(FLT|DBL|LDBL|FP|M)_\w+|HUGE_VAL[FL]?|INFINITY|NAN|NULL|EOF")
 _C_TYPES = {
     "float32": "float",
     "int8": "int8_t",
     "uint8": "uint8_t",
     "int32": "int32_t",
     "int64": "int64_t",
-    "bool": "bool",
 }
 
 
@@ -74,7 +83,7 @@ def identifiers(names: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         plain = re.sub(r"[^0-9A-Za-z_]", "_", name).strip("_") or "tensor"
         plain = f"n{plain}" if plain[0].isdigit() else plain
-        plain = f"{plain}_" if plain in _KEYWORDS else plain
+        plain = f"{plain}_" if plain in _KEYWORDS | _HEADERS or _MACROS.fullmatch(plain) else plain
         made, number = plain, 2
         while made in taken:
             made, number = f"{plain}_{number}", number + 1
@@ -83,5 +92,15 @@ def identifiers(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def is_identifier(name: str) -> bool:
-    """Whether C and C++ take the name as it is; names that begin with an underscore are theirs."""
-    return re.fullmatch(r"[A-Za-z][0-9A-Za-z_]*", name) is not None and name not in _KEYWORDS
+    """Whether C and C++ take the name for a model; names that begin with an underscore, and of headers, are theirs."""
+    return re.fullmatch(r"[A-Za-z][0-9A-Za-z_]*", name) is not None and name not in _KEYWORDS | _HEADERS
+
+
+def refuse_unknown(ports: Sequence[Port]) -> None:
+    """Raise ModelError for numbers of a type that a model in C neither takes nor gives."""
+    for port in ports:
+        if port.dtype not in _C_TYPES:
+            raise ModelError(
+                f"{port.name!r} is {port.dtype}: a model in C takes and gives {', '.join(_C_TYPES)}.",
+                "Cast it inside the model.",
+            )

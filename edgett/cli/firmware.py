@@ -116,9 +116,12 @@ def size(
     edgett firmware size build/app.elf --target cortex-m4 --name clock
     """
     from edgett.firmware import elf as files
+    from edgett.packing import refuse_name
     from edgett.report import firmware
     from edgett.targets import load_target
 
+    if name is not None:
+        refuse_name(name)
     profile = load_target(target)
     facts = files.read_elf(elf, name)
     document = firmware.size_document(facts, files.gate(facts, profile), profile)
@@ -131,11 +134,21 @@ def _over(document: Mapping[str, Any]) -> Infeasible | None:
     if not broken:
         return None
     over = "; ".join(f"{item['name']} is {item['value']:,} bytes, the limit {item['limit']:,}" for item in broken)
-    largest = ", ".join(f"{one['name']} ({one['bytes']:,})" for one in document["symbols"][:3])
+    largest = {
+        f"{one['name']} ({one['bytes']:,})": None for item in broken for one in document["largest"][item["name"]]
+    }
     return Infeasible(
         f"{document['elf']} is over the budgets of {document['target']['name']}: {over}.",
-        f"The largest symbols: {largest}." if largest else "",
+        f"The largest symbols there: {', '.join(largest)}." if largest else "",
     )
+
+
+@app.command(hidden=True)
+def name(text: Annotated[str, typer.Argument(metavar="NAME")], debug: options.Debug = False) -> None:
+    """Whether a model can be called that in C; edgett.cmake asks."""
+    from edgett.packing import refuse_name
+
+    refuse_name(text)
 
 
 @app.command()
@@ -145,6 +158,7 @@ def cmake() -> None:
     [bold]Example[/bold]
 
     execute_process(COMMAND edgett firmware cmake OUTPUT_VARIABLE file OUTPUT_STRIP_TRAILING_WHITESPACE)
+
     include(${file})
     """
     from edgett.firmware.package import CMAKE

@@ -20,7 +20,7 @@ from edgett.export import ctext, cwrite, kernels, lookup, qoperator
 from edgett.quiet import quiet
 from edgett.space.graph import Graph, Step
 from edgett.space.memory import in_place, places, plan_bytes
-from edgett.wire import Port, identifiers, is_identifier
+from edgett.wire import Port, identifiers, is_identifier, refuse_unknown
 
 TESTED = "1.4.0"
 """The emx-onnx-cgen whose C is known."""
@@ -60,6 +60,7 @@ def generate(path: Path, name: str, version: str) -> CSource:
     content = path.read_bytes()
     lowered = _lowered(path.name, content)
     inputs, outputs = _ports(lowered)
+    refuse_unknown((*inputs, *outputs))
     text = _compiled(lowered.model, path.name)
     try:
         program = ctext.parse(text, _MODEL)

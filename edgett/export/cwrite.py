@@ -187,7 +187,6 @@ def header(about: About) -> str:
     lines = [
         f"/* Made by edgett {about.version}. */",
         f"#ifndef {macro}_H", f"#define {macro}_H", "",
-        "#include <stdbool.h>" if any(port.dtype == "bool" for port in ports) else None,
         "#include <stdint.h>", "",
         "#ifdef __cplusplus", 'extern "C" {', "#endif", "",
         f'#define {macro}_VERSION "{about.version}"',

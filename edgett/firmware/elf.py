@@ -87,6 +87,8 @@ def read_elf(path: Path, model: str | None = None) -> ElfFacts:
         from elftools.elf.elffile import ELFFile
     except ImportError as error:
         raise ToolError("pyelftools is not installed: it reads ELF files.", "pip install 'edgett[firmware]'") from error
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is no file.", _CURE)
     try:
         with path.open("rb") as file:
             facts = _facts(ELFFile(file), path, model)

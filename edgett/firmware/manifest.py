@@ -8,12 +8,49 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgett.errors import ToolError, UsageError
 
 SCHEMA = 1
 NAME = "manifest.json"
+_PART = ".part-"
+
+
+class _File(BaseModel):
+    sha256: str
+    bytes: int
+
+
+class _Artefact(BaseModel):
+    suffix: str
+    sha256: str
+
+
+class _Target(BaseModel):
+    name: str
+
+
+class _Origin(BaseModel):
+    solution: int
+    shapes: dict[str, Any]
+    target: _Target
+    digests: dict[str, str]
+
+
+class _Manifest(BaseModel):
+    """What is read of a manifest; there is more in it."""
+
+    model_config = ConfigDict(strict=True)
+
+    schema_: Literal[1] = Field(alias="schema")
+    name: Annotated[str, Field(pattern="^[A-Za-z][0-9A-Za-z_]*$")]
+    edgett: str
+    artefact: _Artefact
+    run: _Origin
+    files: dict[Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)*$")], _File]
 
 
 @dataclass(frozen=True)
@@ -32,20 +69,26 @@ class Verdict:
 
 
 def write(folder: Path, files: Mapping[str, str], facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the package, or bring an older one up to date, its manifest last; the manifest.
+    """Write the package, or bring an older one up to date; the manifest.
 
-    A file that is as it should be is not touched, so that a build does nothing twice. What others put beside the files
-    stays. Raises UsageError when something is in the way that is no package.
+    It comes first: what is cut off is seen to be incomplete, and can be packed again. A file that is as it should be is
+    not touched, so that a build does nothing twice. What others put beside the files stays. Raises UsageError when
+    something is in the way that is no package, or a file that is not of it.
     """
     refuse_occupied(folder)
     before = set(read(folder)["files"]) if (folder / NAME).exists() else set()
+    for path in sorted(files.keys() - before):
+        if _inside(folder, path).exists():
+            raise UsageError(f"{folder / path} is in the way, and not of the package.", "Move it, or pack elsewhere.")
     contents = {path: text.encode() for path, text in sorted(files.items())}
     listed = {path: {"sha256": _digest(content), "bytes": len(content)} for path, content in contents.items()}
     manifest = {"schema": SCHEMA, **facts, "files": listed}
-    for path in sorted(before - contents.keys()):
-        _inside(folder, path).unlink(missing_ok=True)
-    for path, content in (contents | {NAME: (json.dumps(manifest, indent=2) + "\n").encode()}).items():
-        _put(folder / path, content)
+    stale = [_inside(folder, path) for path in sorted(before - contents.keys())]
+    for place in (*folder.rglob(f"{_PART}*"), *stale):
+        place.unlink(missing_ok=True)
+    text = json.dumps(manifest, indent=2, allow_nan=False) + "\n"
+    for path, content in ({NAME: text.encode()} | contents).items():
+        _put(_inside(folder, path), content)
     return manifest
 
 
@@ -54,7 +97,7 @@ def _put(place: Path, content: bytes) -> None:
     if place.is_file() and _content(place) == content:
         return
     place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=place.parent, prefix=".part-", delete=False) as part:
+    with tempfile.NamedTemporaryFile(dir=place.parent, prefix=_PART, delete=False) as part:
         try:
             part.write(content)
             part.flush()
@@ -67,9 +110,11 @@ def _put(place: Path, content: bytes) -> None:
 
 def refuse_occupied(folder: Path) -> None:
     """Raise UsageError when something is in the way that is no package of edgett's."""
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    # Build tools make the folders of what they expect.
+    empty = folder.is_dir() and all(path.is_dir() and not path.is_symlink() for path in folder.rglob("*"))
+    if empty or not (folder.exists() or folder.is_symlink()):
         return
-    if not folder.is_dir() or not (folder / NAME).is_file():
+    if not (folder / NAME).is_file():
         raise UsageError(f"{folder} is in the way, and no package of edgett's.", "Choose another --out.")
     read(folder)
 
@@ -79,16 +124,24 @@ def read(folder: Path) -> dict[str, Any]:
     place = folder / NAME
     try:
         content = json.loads(place.read_text())
-        schema, files = content["schema"], content["files"]
-        listed = all(isinstance(entry["sha256"], str) for entry in files.values())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        _Manifest.model_validate(content)
+    except OSError as error:
         raise UsageError(
-            f"{folder} is no package of edgett's: {place.name} cannot be read ({error}).",
-            "Name a folder that 'edgett firmware pack' wrote.",
+            f"{place} cannot be read: {error.strerror}.", "Name a folder that 'edgett firmware pack' wrote."
         ) from error
-    if schema != SCHEMA or not listed:
-        raise UsageError(f"{place} has schema {schema}; this edgett reads schema {SCHEMA}.", "Pack it again.")
+    except (ValueError, RecursionError) as error:
+        raise UsageError(
+            f"{place} is no manifest of schema {SCHEMA}: {_first(error)}.", "Pack it again, in another folder."
+        ) from error
     return dict(content)
+
+
+def _first(error: Exception) -> str:
+    """The first thing that is wrong, and where."""
+    if isinstance(error, ValidationError):
+        detail = error.errors(include_url=False)[0]
+        return f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}"
+    return str(error)
 
 
 def verify(folder: Path) -> Verdict:

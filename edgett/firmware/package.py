@@ -11,7 +11,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from edgett.wire import Port, identifiers
@@ -66,8 +65,8 @@ def files(sources: Sources, vectors: Vectors) -> dict[str, str]:
         "tolerances": [_literal(value) for value in vectors.tolerances],
         "parameters": ", ".join(_parameters(sources)),
         "arguments": ", ".join(
-            [f"input_{port.identifier}[vector]" for port in sources.inputs]
-            + [f"output_{port.identifier}" for port in sources.outputs]
+            [f"input_{index}[vector]" for index in range(len(sources.inputs))]
+            + [f"output_{index}" for index in range(len(sources.outputs))]
         ),
         "given": [_rows(array) for array in vectors.given],
         "expected": [_rows(array) for array in vectors.expected],
@@ -91,11 +90,7 @@ def _parameters(sources: Sources) -> list[str]:
 
 def _rows(array: NDArray[Any]) -> list[str]:
     """The numbers of each sample, as C reads them back without a loss."""
-    return [", ".join(map(_literal, row.ravel().tolist())) for row in _plain(array)]
-
-
-def _plain(array: NDArray[Any]) -> NDArray[Any]:
-    return array.astype(np.int8) if array.dtype == np.bool_ else array
+    return [", ".join(map(_literal, row.ravel().tolist())) for row in array]
 
 
 def _literal(value: float | int) -> str:

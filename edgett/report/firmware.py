@@ -44,10 +44,18 @@ def size_document(facts: ElfFacts, holdings: Sequence[Holding], target: Target) 
             {"name": one.name, "bytes": one.bytes, "section": one.section.name, "memory": _memory(one.section)}
             for one in (symbols or ())[:LARGEST]
         ],
+        "largest": {item.name: _largest(facts, item.name) for item in holdings},
         "constraints": [
             {"name": item.name, "limit": item.limit, "value": item.value, "holds": item.holds} for item in holdings
         ],
     }
+
+
+def _largest(facts: ElfFacts, name: str) -> list[dict[str, Any]]:
+    """The three largest symbols in the memory of a budget, of the model or of all."""
+    whose = (facts.ours if name.startswith("model_") else facts.symbols) or ()
+    memory = name.removeprefix("model_")
+    return [{"name": one.name, "bytes": one.bytes} for one in whose if memory in _memory(one.section)][:3]
 
 
 def _memory(section: Section) -> list[str]:

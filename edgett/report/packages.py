@@ -15,7 +15,7 @@ _SIZES = {
     "weight_bytes": "weights, in flash",
     "workspace_bytes": "workspace, in RAM",
     "ram_bytes": "with its inputs and outputs",
-    "predicted_peak_bytes": "predicted to be at most",
+    "predicted_peak_bytes": "predicted: RAM for tensors",
     "model_bytes": "model, in flash",
     "arena_bytes": "arena, in RAM",
     "arena_head_bytes": "of it activations, as the interpreter used them here",
@@ -38,7 +38,13 @@ def draw_package(manifest: Mapping[str, Any]) -> RenderableType:
         for port in ports:
             shape = " x ".join(map(str, port["shape"]))
             table.add_row(escape(f"{way.removesuffix('s')} {port['name']}: {port['type']} {shape}"), "")
+    broken = [
+        Text(f"{item['name']} is {item['value']:,.6g}: over the run's {item['limit']:,.6g}", style="red")
+        for item in run["budgets"]
+        if item["holds"] is False
+    ]
     lines = [
+        *broken,
         Text(f"self-test: {name}_selftest, {manifest['self_test']['vectors']} vectors of validation data"),
         Text(f"CMake: add_subdirectory, then link edgett::{name}. Make: include {name}.mk."),
     ]

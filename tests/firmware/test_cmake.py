@@ -48,9 +48,11 @@ def project(tiny: Tiny, folder: Path, lists: str, board: str) -> None:
     (folder / "main.c").write_text(MAIN)
 
 
+EDGETT = Path(sys.executable).parent / "edgett"
+
+
 def configure(folder: Path, *settings: str) -> None:
-    executable = Path(sys.executable).parent / "edgett"
-    command = ["cmake", "-S", ".", "-B", "build", f"-DEDGETT_EXECUTABLE={executable}", *settings]
+    command = ["cmake", "-S", ".", "-B", "build", f"-DEDGETT_EXECUTABLE={EDGETT}", *settings]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
 
 
@@ -65,11 +67,12 @@ def make(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["cmake", "--build", "build"], cwd=folder, capture_output=True, text=True)
 
 
-@needs("cmake", "gcc")
+@needs("cmake", "gcc", "ninja")
 @pytest.mark.slow
-def test_nothing_is_done_twice_and_what_changes_is_built_again(tiny: Tiny, tmp_path: Path) -> None:
+@pytest.mark.parametrize("generator", ["Unix Makefiles", "Ninja"])
+def test_nothing_is_done_twice_and_what_changes_is_built_again(tiny: Tiny, tmp_path: Path, generator: str) -> None:
     project(tiny, tmp_path, LISTS, profile("host"))
-    configure(tmp_path)
+    configure(tmp_path, "-G", generator)
     code = tmp_path / "build" / "edgett" / "tiny" / "package" / "src" / "tiny.c"
 
     def built() -> tuple[bool, bool]:
@@ -103,20 +106,35 @@ def test_a_firmware_that_does_not_fit_is_not_built(tiny: Tiny, tmp_path: Path) -
     assert not (tmp_path / "build" / "demo").exists()
 
 
-@needs("cmake")
+CALL, C = "TARGET t MODEL m.keras PROFILE host ", "-DLANGUAGES=C"
+
+
+@needs("cmake", "gcc")
 @pytest.mark.parametrize(
-    ("call", "told"),
+    ("call", "told", "settings"),
     [
-        ("MODEL m.keras PROFILE host", "TARGET is missing"),
-        ("TARGET t PROFILE host", "MODEL is missing"),
-        ("TARGET t MODEL m.keras", "PROFILE is missing"),
-        ("TARGET t MODEL m.keras PROFILE host WHAT", "WHAT: not known"),
-        ("TARGET t MODEL m.keras PROFILE host", "there is no edgett here: pip install 'edgett[firmware]'"),
+        ("MODEL m.keras PROFILE host", "TARGET is missing", []),
+        ("TARGET t PROFILE host", "MODEL is missing", []),
+        ("TARGET t MODEL m.keras", "PROFILE is missing", []),
+        (CALL + "WHAT", "WHAT: not known", []),
+        (CALL + "NAME", "NAME: its value is missing", []),
+        (CALL + "FORMAT C99", "FORMAT is C99: it must be c or tflm", []),
+        (CALL + "DTYPE int7", "DTYPE is int7: it must be float32 or int8", []),
+        (CALL, "there is no edgett here: pip install 'edgett[firmware]'", []),
+        (CALL, "the model is C: add C to the LANGUAGES", ["-DEDGETT_EXECUTABLE=edgett"]),
+        (
+            "TARGET t MODEL 3d.keras PROFILE host",
+            "'3d' is no name in C",
+            [f"-DEDGETT_EXECUTABLE={EDGETT}", "-DLANGUAGES=C"],
+        ),
     ],
 )
-def test_a_wrong_call_is_told_when_it_is_configured(tmp_path: Path, call: str, told: str) -> None:
-    text = f'cmake_minimum_required(VERSION 3.16)\nproject(p LANGUAGES NONE)\ninclude("{CMAKE.as_posix()}")\n'
+def test_a_wrong_call_is_told_when_it_is_configured(tmp_path: Path, call: str, told: str, settings: list[str]) -> None:
+    text = "cmake_minimum_required(VERSION 3.16)\nproject(p LANGUAGES ${LANGUAGES})\n"
+    text += f'include("{CMAKE.as_posix()}")\n'
     text += "set(CMAKE_FIND_USE_SYSTEM_ENVIRONMENT_PATH OFF)\nset(CMAKE_FIND_USE_CMAKE_SYSTEM_PATH OFF)\n"
     (tmp_path / "CMakeLists.txt").write_text(f"{text}edgett_add_model({call})\n")
-    done = subprocess.run(["cmake", "-S", tmp_path, "-B", tmp_path / "build"], capture_output=True, text=True)
+    settings = settings if any("LANGUAGES" in item for item in settings) else [*settings, "-DLANGUAGES=NONE"]
+    command = ["cmake", "-S", tmp_path, "-B", tmp_path / "build", *settings]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode != 0 and told in " ".join(done.stderr.split())

@@ -6,7 +6,7 @@
 # MODEL    a Keras model, or example:NAME             DATA     its data; may be left out for example:clock
 # PROFILE  a target of edgett's, or a .toml           NAME     the model's name in C; from MODEL where it is left out
 # FORMAT   c or tflm                                  DTYPE    float32 or int8; the profile's where it is left out
-# OPTIONS  anything else that 'edgett compress' takes, such as --epochs 1
+# OPTIONS  anything else that 'edgett compress' takes, such as --epochs 1; what ./edgett.toml says counts too
 # NO_GATE  do not measure the linked TARGET against the profile's budgets
 #
 # Without NO_GATE the build fails when a cross-compiled TARGET is over its budgets.
@@ -14,6 +14,9 @@ include_guard(GLOBAL)
 
 function(edgett_add_model)
   cmake_parse_arguments(PARSE_ARGV 0 _ "NO_GATE" "TARGET;MODEL;DATA;PROFILE;NAME;FORMAT;DTYPE" "OPTIONS")
+  if(__KEYWORDS_MISSING_VALUES)
+    message(FATAL_ERROR "edgett_add_model: ${__KEYWORDS_MISSING_VALUES}: its value is missing")
+  endif()
   foreach(_key TARGET MODEL PROFILE)
     if(NOT __${_key})
       message(FATAL_ERROR "edgett_add_model: ${_key} is missing")
@@ -22,22 +25,36 @@ function(edgett_add_model)
   if(__UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "edgett_add_model: ${__UNPARSED_ARGUMENTS}: not known")
   endif()
+  _edgett_choice(FORMAT "${__FORMAT}" c tflm)
+  _edgett_choice(DTYPE "${__DTYPE}" float32 int8)
   find_program(EDGETT_EXECUTABLE edgett DOC "The program edgett (pip install 'edgett[firmware]')")
   if(NOT EDGETT_EXECUTABLE)
     message(FATAL_ERROR "edgett_add_model: there is no edgett here: pip install 'edgett[firmware]'")
   endif()
+  if(NOT CMAKE_C_COMPILER)
+    message(FATAL_ERROR "edgett_add_model: the model is C: add C to the LANGUAGES of project()")
+  endif()
   if(NOT __NAME)
     get_filename_component(__NAME "${__MODEL}" NAME_WE)
     string(REGEX REPLACE "^example:" "" __NAME "${__NAME}")
-    string(MAKE_C_IDENTIFIER "${__NAME}" __NAME)
+  endif()
+  # Before hours are spent on a model that cannot be packed.
+  execute_process(COMMAND "${EDGETT_EXECUTABLE}" firmware name "${__NAME}" RESULT_VARIABLE _failed ERROR_VARIABLE _why)
+  if(_failed)
+    message(FATAL_ERROR "edgett_add_model: NAME: ${_why}")
   endif()
   if(NOT __FORMAT)
     set(__FORMAT c)
   endif()
+  if(TARGET edgett::${__NAME})
+    target_link_libraries(${__TARGET} PRIVATE edgett::${__NAME})
+    return()
+  endif()
 
   _edgett_file("${__MODEL}" _model _model_file)
   _edgett_file("${__DATA}" _data _data_file)
-  _edgett_file("${__PROFILE}" _profile _profile_file)
+  _edgett_profile("${__PROFILE}" _profile _profile_file)
+  file(GLOB _project "${CMAKE_CURRENT_SOURCE_DIR}/edgett.toml")
   set(_folder "${CMAKE_CURRENT_BINARY_DIR}/edgett/${__NAME}")
   set(_package "${_folder}/package")
   set(_compress compress "${_model}" --target "${_profile}" --out "${_folder}/run" --resume --fresh --quiet)
@@ -61,21 +78,18 @@ function(edgett_add_model)
     COMMAND "${EDGETT_EXECUTABLE}" firmware pack "${_folder}/run" --out "${_package}" --name "${__NAME}"
             --format "${__FORMAT}" --quiet
     COMMAND "${CMAKE_COMMAND}" -E touch "${_folder}/stamp"
-    DEPENDS ${_model_file} ${_data_file} ${_profile_file} "${EDGETT_EXECUTABLE}"
+    DEPENDS ${_model_file} ${_data_file} ${_profile_file} ${_project} "${EDGETT_EXECUTABLE}"
     WORKING_DIRECTORY "${CMAKE_CURRENT_SOURCE_DIR}"
     COMMENT "edgett compresses ${__MODEL} for ${__PROFILE}"
     VERBATIM)
   add_custom_target(edgett_${__NAME}_files DEPENDS "${_folder}/stamp")
   set_source_files_properties(${_made} PROPERTIES GENERATED TRUE)
-  foreach(_library "edgett_${__NAME}" "edgett_${__NAME}_selftest")
-    if(_library MATCHES selftest)
-      add_library(${_library} STATIC EXCLUDE_FROM_ALL "${_package}/test/${__NAME}_selftest.c")
-    else()
-      add_library(${_library} STATIC "${_code}")
-    endif()
+  add_library(edgett_${__NAME} STATIC "${_code}")
+  add_library(edgett_${__NAME}_selftest STATIC EXCLUDE_FROM_ALL "${_package}/test/${__NAME}_selftest.c")
+  foreach(_library edgett_${__NAME} edgett_${__NAME}_selftest)
     add_dependencies(${_library} edgett_${__NAME}_files)
     target_include_directories(${_library} PUBLIC "${_package}/include")
-    set_target_properties(${_library} PROPERTIES C_STANDARD 99 C_STANDARD_REQUIRED ON)
+    set_target_properties(${_library} PROPERTIES C_STANDARD 99 C_STANDARD_REQUIRED ON C_EXTENSIONS OFF)
   endforeach()
   target_link_libraries(edgett_${__NAME} PUBLIC $<$<NOT:$<C_COMPILER_ID:MSVC>>:m>)
   add_library(edgett::${__NAME} ALIAS edgett_${__NAME})
@@ -91,22 +105,33 @@ function(edgett_add_model)
   endif()
 endfunction()
 
-# What edgett is told, and the file to depend on: a path relative to the CMakeLists.txt, a profile in ./targets, or a
-# name that edgett knows.
+# What edgett is told, and the file to depend on: a path is relative to the CMakeLists.txt, and need not be there yet.
 function(_edgett_file text told file)
   set(${file} "" PARENT_SCOPE)
   set(${told} "${text}" PARENT_SCOPE)
-  if(text STREQUAL "")
-    return()
+  if(text MATCHES "[.](keras|h5|npz)$")
+    get_filename_component(_path "${text}" ABSOLUTE BASE_DIR "${CMAKE_CURRENT_SOURCE_DIR}")
+    set(${file} "${_path}" PARENT_SCOPE)
+    set(${told} "${_path}" PARENT_SCOPE)
   endif()
-  foreach(_try "${text}" "targets/${text}.toml")
-    get_filename_component(_path "${_try}" ABSOLUTE BASE_DIR "${CMAKE_CURRENT_SOURCE_DIR}")
-    if(EXISTS "${_path}" AND NOT IS_DIRECTORY "${_path}")
-      set(${file} "${_path}" PARENT_SCOPE)
-      if(_try STREQUAL text)
-        set(${told} "${_path}" PARENT_SCOPE)
-      endif()
-      return()
-    endif()
-  endforeach()
+endfunction()
+
+# The same of a profile: a file, one in ./targets, or a name that edgett knows.
+function(_edgett_profile text told file)
+  set(${file} "" PARENT_SCOPE)
+  set(${told} "${text}" PARENT_SCOPE)
+  if(text MATCHES "[.]toml$")
+    get_filename_component(_path "${text}" ABSOLUTE BASE_DIR "${CMAKE_CURRENT_SOURCE_DIR}")
+    set(${file} "${_path}" PARENT_SCOPE)
+    set(${told} "${_path}" PARENT_SCOPE)
+  elseif(EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/targets/${text}.toml")
+    set(${file} "${CMAKE_CURRENT_SOURCE_DIR}/targets/${text}.toml" PARENT_SCOPE)
+  endif()
+endfunction()
+
+function(_edgett_choice key value)
+  if(value AND NOT value IN_LIST ARGN)
+    string(REPLACE ";" " or " _allowed "${ARGN}")
+    message(FATAL_ERROR "edgett_add_model: ${key} is ${value}: it must be ${_allowed}")
+  endif()
 endfunction()
