@@ -132,7 +132,8 @@ def samples(path: Path, name: str = SAMPLES_FILE) -> dict[str, Any]:
     """
     place = path / FOLDER / name
     try:
-        with np.load(place, allow_pickle=False) as stored:
+        # NumPy leaves a file open that it cannot read.
+        with place.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = dict(stored)
         counts = {len(array) for array in arrays.values() if array.dtype.kind in "biuf"}
         if len(counts) != 1 or counts == {0}:

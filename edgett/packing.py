@@ -99,10 +99,10 @@ def _found(path: Path, wish: Wish, scratch: Path) -> _Found:
         names = (str(entry["path"]) for entry in _files(outcome, number))
         name = next((name for name in names if name.endswith(wish.kind.suffix)), None)
         origin = _origin(asked, outcome, number, picked=name is not None)
-    folder, document = path, outcome["check"]
-    if name is not None:
-        again.refuse_changed(path, outcome)
-    else:
+        folder, document = path, outcome["check"]
+        if name is not None:
+            again.refuse_changed(path, outcome)
+    if name is None:
         folder, name = scratch, f"solution-{number}{wish.kind.suffix}"
         document = again.export(path, number, [wish.kind.suffix], scratch, job.batch)
     with _readable(path):

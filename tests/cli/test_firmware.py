@@ -18,6 +18,7 @@ import pytest
 from edgett.cli import run
 from edgett.device import local
 from edgett.firmware.package import CMAKE
+from edgett.run import Run
 from tests.conftest import QUICK, Answer, Finished, Tiny
 from tests.firmware.tools import needs
 
@@ -106,7 +107,7 @@ class TestPack:
         np.testing.assert_array_equal(np.float32(found), reference[: len(found)])
         assert len(found) == manifest(packed)["self_test"]["vectors"] == 16
 
-    @pytest.mark.parametrize("name", ["3d", "a-b", "int", "class", "_x", "é", ""])
+    @pytest.mark.parametrize("name", ["3d", "a-b", "int", "class", "_x", "é", "", "math", "typeof", "unix"])
     def test_a_name_that_is_none_in_c_is_refused(self, edgett: Call, finished: Finished, name: str) -> None:
         answer = edgett("firmware", "pack", finished.path, "--out", "place", "--name", name)
         assert answer.code == 2 and f"{name!r} is no name in C" in answer.err and "--name" in answer.err
@@ -119,6 +120,63 @@ class TestPack:
             answer = edgett("firmware", "pack", finished.path, "--out", place)
             assert answer.code == 2 and "no package of edgett's" in answer.err
         assert files(tmp_path / "mine") == {"notes.txt": b"mine"}
+
+    def test_one_that_was_cut_off_can_be_packed_again(
+        self, edgett: Call, finished: Finished, packed: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "cut" / "src").mkdir(parents=True)  # as build tools make them beforehand
+        assert edgett("firmware", "pack", finished.path, "--out", "cut").code == 0
+        (tmp_path / "cut" / "src" / "tiny.c").unlink()
+        (tmp_path / "cut" / "src" / ".part-x").write_text("half")
+        assert edgett("firmware", "check", "cut").code == 5
+        assert edgett("firmware", "pack", finished.path, "--out", "cut").code == 0
+        assert files(tmp_path / "cut") == files(packed)
+
+    def test_nothing_of_anybody_else_is_written_over(
+        self, edgett: Call, package: Path, finished: Finished, tmp_path: Path
+    ) -> None:
+        (package / "dial.mk").write_text("mine")
+        answer = edgett("firmware", "pack", finished.path, "--out", package, "--name", "dial")
+        assert answer.code == 2 and "dial.mk is in the way" in answer.err
+        assert (package / "dial.mk").read_text() == "mine"
+        shutil.rmtree(package / "src")
+        (tmp_path / "outside").mkdir()
+        (package / "src").symlink_to(tmp_path / "outside")
+        answer = edgett("firmware", "pack", finished.path, "--out", package)
+        assert answer.code == 2 and "not in the package" in answer.err
+        assert not list((tmp_path / "outside").iterdir())
+
+    def test_a_run_that_somebody_else_has_open_can_be_packed(self, edgett: Call, finished: Finished) -> None:
+        with contextlib.closing(Run.resume(finished.path)):
+            assert edgett("firmware", "pack", finished.path, "--out", "place").code == 0
+            assert edgett("firmware", "check", "place", "--run", finished.path).code == 0
+
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            lambda outcome: outcome.update(picks=None),
+            lambda outcome: outcome["check"].update(artifacts={}),
+            lambda outcome: outcome.update(constraints=[{"name": 3}]),
+            lambda outcome: outcome["target"].pop("dtype"),
+            lambda outcome: outcome["picks"]["recommended"].update(artifacts=7),
+        ],
+    )
+    def test_a_damaged_run_is_told(
+        self, edgett: Call, finished: Finished, tmp_path: Path, damage: Callable[[dict[str, Any]], object]
+    ) -> None:
+        copy = Path(shutil.copytree(finished.path, tmp_path / "run"))
+        content = json.loads((copy / "run.json").read_text())
+        damage(content["outcome"])
+        (copy / "run.json").write_text(json.dumps(content))
+        answer = edgett("firmware", "pack", copy, "--out", "place")
+        assert answer.code == 2 and "run.json is damaged" in answer.err and not Path("place").exists()
+
+    @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off"])
+    def test_damaged_samples_are_told(self, edgett: Call, finished: Finished, tmp_path: Path, content: bytes) -> None:
+        copy = Path(shutil.copytree(finished.path, tmp_path / "run"))
+        (copy / "artifacts" / "samples.npz").write_bytes(content)
+        answer = edgett("firmware", "pack", copy, "--out", "place")
+        assert answer.code == 2 and "samples.npz cannot be read" in answer.err
 
     def test_a_solution_that_is_not_there_is_told(self, edgett: Call, finished: Finished) -> None:
         answer = edgett("firmware", "pack", finished.path, "--out", "place", "--solution", 99999)

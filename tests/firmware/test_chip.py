@@ -38,7 +38,7 @@ def test_self_test_passes_on_the_chip(finished: Finished, tmp_path: Path, on: Ch
 
 
 @needs(*chips.M4.programs)
-@pytest.mark.parametrize("text", ["expected_digit[", "static const float tiny_weight"])
+@pytest.mark.parametrize("text", ["expected_0[", "static const float tiny_weight"])
 def test_a_number_that_is_off_fails(finished: Finished, tmp_path: Path, text: str) -> None:
     """The planted fault: one number of what is expected, or of a weight."""
     package = packed(finished.path, tmp_path, "tiny")
