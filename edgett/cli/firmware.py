@@ -101,7 +101,10 @@ def size(
         ),
     ],
     name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What the model in it is called, to gate its part too.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="What the model in it is called: symbols that begin with NAME_ are gated too."
+        ),
     ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
