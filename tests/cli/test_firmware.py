@@ -252,6 +252,25 @@ class TestTargetOfC:
         assert not Path("place").exists()
 
 
+@needs("gcc")
+def test_a_package_for_litert_for_microcontrollers(edgett: Call, finished: Finished, tmp_path: Path) -> None:
+    answer = edgett("firmware", "pack", finished.path, "--out", "place", "--format", "tflm")
+    assert answer.code == 0
+    pick = finished.document["picks"]["recommended"]["artifacts"]["tflite"]
+    found = manifest(tmp_path / "place")
+    assert found["artefact"] == {"suffix": ".tflite", "sha256": pick["sha256"]}
+    sizes = found["sizes"]
+    assert sizes["model_bytes"] == pick["bytes"]
+    assert sizes["arena_head_bytes"] <= sizes["predicted_peak_bytes"] <= 1.2 * sizes["arena_head_bytes"]
+    assert sizes["arena_bytes"] >= sizes["arena_head_bytes"] + sizes["arena_tail_bytes"]
+    assert {"include/tiny.h", "include/tiny_ops.h", "src/tiny_model.c"} <= files(tmp_path / "place").keys()
+    for source in (tmp_path / "place").rglob("*.c"):
+        command = ["gcc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-I", tmp_path / "place" / "include", "-c", source]
+        subprocess.run([*command, "-o", tmp_path / f"{source.stem}.o"], check=True)
+    assert edgett("firmware", "pack", finished.path, "--out", "place").code == 0  # as C: nothing stale is left
+    assert not [path for path in files(tmp_path / "place") if "model" in path or "ops" in path]
+
+
 class TestCheck:
     def test_whole(self, edgett: Call, package: Path, finished: Finished) -> None:
         answer = edgett("firmware", "check", package, "--run", finished.path, "--json")
