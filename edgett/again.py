@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ from edgett.project import Job
 from edgett.release import BASELINE, CALIBRATION_FILE, FOLDER, SAMPLES_FILE, Release
 from edgett.report import document
 from edgett.run import Run, file_digest
-from edgett.session import resumed
+from edgett.session import resumed, unfinished
 from edgett.values import Artifact, DType, Refuge
 
 
@@ -93,8 +92,7 @@ def finished(path: Path) -> Iterator[tuple[Run, Job, dict[str, Any]]]:
     """A run that has its outcome. Raises UsageError for one that has none yet."""
     with resumed(path, {}) as (run, job, outcome):
         if outcome is None:
-            again = f"edgett compress --out {shlex.quote(str(path))} --resume"
-            raise UsageError(f"the run in {path} is not finished.", f"Go on with: {again}")
+            raise unfinished(path)
         yield run, job, outcome
 
 

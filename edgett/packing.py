@@ -32,6 +32,9 @@ STEPS = 3
 """Quantisation steps that an int8 output may be off: where a number lies between two, kernels round as they like."""
 GENERATORS = {"c": "emx-onnx-cgen (Apache-2.0)", "tflm": "TensorFlow's converter (Apache-2.0)"}
 
+_FLASH = ("weight_bytes", "model_bytes")
+_RAM = ("ram_bytes", "arena_bytes")
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -133,10 +136,6 @@ def _refuse_over(sizes: Mapping[str, int], budgets: Sequence[Mapping[str, Any]])
                 f" ({item['limit']:,}).",
                 "Pack another --solution, or compress with a smaller budget.",
             )
-
-
-_FLASH = ("weight_bytes", "model_bytes")
-_RAM = ("ram_bytes", "arena_bytes")
 
 
 def _files(outcome: Mapping[str, Any], number: int) -> list[Mapping[str, Any]]:

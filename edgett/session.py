@@ -78,9 +78,14 @@ def told(path: Path) -> tuple[dict[str, Any], Job, dict[str, Any]]:
     asked = read_asked(path)
     outcome = asked.get("outcome")
     if not isinstance(outcome, dict):
-        again = f"edgett compress --out {shlex.quote(str(path))} --resume"
-        raise UsageError(f"the run in {path} is not finished.", f"Go on with: {again}")
+        raise unfinished(path)
     return asked, _asked_job(path, asked, {}), outcome
+
+
+def unfinished(path: Path) -> UsageError:
+    """What to say of a run that has no outcome yet."""
+    again = f"edgett compress --out {shlex.quote(str(path))} --resume"
+    return UsageError(f"the run in {path} is not finished.", f"Go on with: {again}")
 
 
 def _asked_job(path: Path, asked: Mapping[str, Any], given: Mapping[str, Any]) -> Job:

@@ -58,7 +58,7 @@ from pydantic.fields import FieldInfo
 from edgett.errors import ProfileError, ToolError, UsageError
 from edgett.tables import Table, mistakes, read
 from edgett.units import BANDWIDTH, FREQUENCY, SIZE, WORK, Share, Unit, parse_share
-from edgett.values import Constraints, DType, Objective
+from edgett.values import Constraints, DType, Isa, Objective
 
 
 class Format(enum.Enum):
@@ -72,17 +72,6 @@ class Format(enum.Enum):
     def suffix(self) -> str:
         """What the file that is held to the budgets ends with; C is made of an .onnx."""
         return ".onnx" if self is Format.C else f".{self.value}"
-
-
-class Isa(enum.Enum):
-    """An instruction set, and with it the ELF files that a device runs."""
-
-    ARM = "arm"
-    AARCH64 = "aarch64"
-    RISCV32 = "riscv32"
-    RISCV64 = "riscv64"
-    XTENSA = "xtensa"
-    X86_64 = "x86_64"
 
 
 Bytes = Annotated[int, PlainValidator(SIZE.parse), SIZE]

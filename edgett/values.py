@@ -73,6 +73,17 @@ class DType(enum.Enum):
         return {DType.FLOAT32: 4, DType.INT8: 1}[self]
 
 
+class Isa(enum.Enum):
+    """An instruction set, and with it the ELF files that a device runs."""
+
+    ARM = "arm"
+    AARCH64 = "aarch64"
+    RISCV32 = "riscv32"
+    RISCV64 = "riscv64"
+    XTENSA = "xtensa"
+    X86_64 = "x86_64"
+
+
 class Trunk(enum.Enum):
     """What becomes of the part of a network before the first replaced layer: `frozen`, it runs only once."""
 

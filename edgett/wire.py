@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +75,40 @@ class Port:
             return values.astype(self.dtype)
         limits = np.iinfo(self.dtype)
         return np.clip(np.rint(values / self.scale) + self.zero_point, limits.min, limits.max).astype(self.dtype)
+
+    def real(self, values: NDArray[Any]) -> NDArray[Any]:
+        """What the device's numbers stand for."""
+        if self.scale is None:
+            return values
+        return (values.astype(np.float32) - self.zero_point) * np.float32(self.scale)
+
+    def macros(self, prefix: str) -> list[str]:
+        """Lines of a header that tell of it, each macro beginning with `prefix`."""
+        lines = [
+            f"#define {prefix}_SIZE {self.size}",
+            f"#define {prefix}_BYTES {self.bytes}",
+            f"#define {prefix}_RANK {len(self.shape)}",
+            f"#define {prefix}_SHAPE {{{', '.join(map(str, self.shape))}}}",
+        ]
+        if self.scale is not None:
+            lines += [
+                "/* A number q stands for SCALE * (q - ZERO_POINT). */",
+                f"#define {prefix}_SCALE {self.scale!r}f",
+                f"#define {prefix}_ZERO_POINT ({self.zero_point})",
+            ]
+        return lines
+
+
+def litert_port(detail: Mapping[str, Any]) -> Port:
+    """A tensor as LiteRT's interpreter describes it; nobody names it in C."""
+    scale, zero = detail["quantization"]
+    shape = tuple(int(size) for size in detail["shape"])
+    return Port(detail["name"], "", shape, np.dtype(detail["dtype"]).name, float(scale) or None, int(zero))
+
+
+def commented(name: str) -> str:
+    """A name as it may stand in a comment in C: in ASCII, and without an end of the comment."""
+    return name.encode("ascii", "backslashreplace").decode().replace("*/", "* /").replace("\\", "/")
 
 
 def identifiers(names: Sequence[str]) -> tuple[str, ...]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgett.errors import ToolError
 from edgett.quiet import quiet
+from edgett.wire import litert_port
 
 Arrays = Mapping[str, NDArray[np.floating]]
 
@@ -42,27 +42,13 @@ def _litert(path: Path, inputs: Arrays, batches: list[NDArray[np.int64]]) -> dic
     # The interpreter would resize the graph instead, which is not the one that was exported.
     if any(detail["shape"][0] != len(batches[0]) for detail in details.values()):
         raise ValueError(f"its inputs are {', '.join(str(tuple(d['shape'].tolist())) for d in details.values())}")
-    ends = serve.get_output_details()
+    entries = {name: litert_port(detail) for name, detail in details.items()}
+    ends = {name: litert_port(detail) for name, detail in serve.get_output_details().items()}
     results = []
     for rows in batches:
-        made = serve(**{name: _quantised(inputs[name][rows], detail) for name, detail in details.items()})
-        results.append({name: _floating(values, ends[name]) for name, values in made.items()})
+        made = serve(**{name: port.stored(inputs[name][rows]) for name, port in entries.items()})
+        results.append({name: ends[name].real(values) for name, values in made.items()})
     return _joined(results, len(next(iter(inputs.values()))))
-
-
-def _quantised(values: NDArray[Any], detail: Mapping[str, Any]) -> NDArray[Any]:
-    """What the interpreter takes for such values: as they are, or by the scale and zero point of its input."""
-    scale, zero = detail["quantization"]
-    kind = detail["dtype"]
-    if not scale:
-        return values.astype(kind)
-    limits = np.iinfo(kind)
-    return np.clip(np.rint(values / scale) + zero, limits.min, limits.max).astype(kind)
-
-
-def _floating(values: NDArray[Any], detail: Mapping[str, Any]) -> NDArray[Any]:
-    scale, zero = detail["quantization"]
-    return (values.astype(np.float32) - zero) * np.float32(scale) if scale else values
 
 
 def _onnxruntime(path: Path, inputs: Arrays, batches: list[NDArray[np.int64]]) -> dict[str, NDArray[np.floating]]:

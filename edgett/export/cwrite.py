@@ -14,7 +14,7 @@ from edgett.export import kernels
 from edgett.export.ctext import SIZES, Array, Constant, Function, Program, Unexpected, mentioned
 from edgett.export.kernels import Kernel
 from edgett.space.memory import InPlace
-from edgett.wire import Port, identifiers
+from edgett.wire import Port, commented, identifiers
 
 _HEADERS = frozenset({"stdint.h", "stddef.h", "stdbool.h", "math.h", "float.h", "limits.h", "string.h"})
 _IDLE = frozenset({"stdio.h", "stdlib.h"})
@@ -198,7 +198,8 @@ def header(about: About) -> str:
     ]  # fmt: skip
     macros = identifiers(["WORKSPACE", "WEIGHT", *(port.identifier.upper() for port in ports)])[2:]
     for index, (port, spelled) in enumerate(zip(ports, macros, strict=True)):
-        lines += _told(port, "Output" if index >= len(about.inputs) else "Input", f"{macro}_{spelled}")
+        what = "Output" if index >= len(about.inputs) else "Input"
+        lines += [f"/* {what} {commented(port.name)} */", *port.macros(f"{macro}_{spelled}"), ""]
     arrays = [
         (Array(port.identifier, port.c_type, port.shape, index < len(about.inputs)), port.identifier)
         for index, port in enumerate(ports)
@@ -208,34 +209,12 @@ def header(about: About) -> str:
         f"{_signature(about.name, arrays)};", "",
         "#ifdef __cplusplus", "}", "#endif", "", f"#endif /* {macro}_H */", "",
     ]  # fmt: skip
-    return "\n".join(line for line in lines if line is not None)
+    return "\n".join(lines)
 
 
 def opening(about: About) -> str:
     """The first lines of NAME.c."""
     return f"/* {about.name}, made by edgett {about.version}. ONNX compiled to C by emx-onnx-cgen. */\n\n"
-
-
-def _told(port: Port, what: str, macro: str) -> list[str]:
-    lines = [
-        f"/* {what} {_commented(port.name)} */",
-        f"#define {macro}_SIZE {port.size}",
-        f"#define {macro}_BYTES {port.bytes}",
-        f"#define {macro}_RANK {len(port.shape)}",
-        f"#define {macro}_SHAPE {{{', '.join(map(str, port.shape))}}}",
-    ]
-    if port.scale is not None:
-        lines += [
-            "/* A number q stands for SCALE * (q - ZERO_POINT). */",
-            f"#define {macro}_SCALE {float(port.scale)!r}f",
-            f"#define {macro}_ZERO_POINT ({port.zero_point})",
-        ]
-    return [*lines, ""]
-
-
-def _commented(name: str) -> str:
-    """A name that ends no comment and is ASCII."""
-    return name.encode("ascii", "backslashreplace").decode().replace("*/", "* /").replace("\\", "/")
 
 
 def _signature(name: str, parameters: Sequence[tuple[Array, str]]) -> str:

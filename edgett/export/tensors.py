@@ -18,7 +18,7 @@ from edgett.export.calibration import Calibration
 from edgett.export.owners import Owners
 from edgett.quiet import quiet
 from edgett.space.graph import Graph, Step
-from edgett.wire import Port
+from edgett.wire import litert_port
 
 _CONVERSIONS = frozenset({"QUANTIZE", "DEQUANTIZE"})
 Values = Mapping[str, NDArray[Any]]
@@ -156,20 +156,10 @@ def _litert(path: Path, names: Sequence[str], batches: Calibration) -> Iterator[
     interpreter.allocate_tensors()
     serve = interpreter.get_signature_runner()
     details = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
-    ports = {name: _port(detail) for name, detail in serve.get_input_details().items()}
+    ports = {name: litert_port(detail) for name, detail in serve.get_input_details().items()}
     for batch in batches:
         serve(**{name: port.stored(batch[name]) for name, port in ports.items()})
-        yield {name: _real(interpreter.get_tensor(int(name)), _port(details[int(name)])) for name in names}
-
-
-def _port(detail: Mapping[str, Any]) -> Port:
-    scale, zero = detail["quantization"]
-    shape = tuple(int(size) for size in detail["shape"])
-    return Port(detail["name"], "", shape, np.dtype(detail["dtype"]).name, scale or None, zero)
-
-
-def _real(values: NDArray[Any], port: Port) -> NDArray[Any]:
-    return values if port.scale is None else (values.astype(np.float64) - port.zero_point) * port.scale
+        yield {name: litert_port(details[int(name)]).real(interpreter.get_tensor(int(name))) for name in names}
 
 
 def _onnxruntime(path: Path, names: Sequence[str], batches: Calibration) -> Iterator[Values]:

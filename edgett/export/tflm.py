@@ -14,7 +14,7 @@ from typing import Any
 
 from edgett.errors import ModelError
 from edgett.export import tflite
-from edgett.wire import Port, identifiers
+from edgett.wire import Port, commented, identifiers
 
 MARGIN = 10
 """Per cent by which the arena is larger than measured: kernels made for a chip may take scratch buffers besides."""
@@ -167,16 +167,9 @@ def _described(name: str, inputs: Sequence[Port], outputs: Sequence[Port]) -> It
     spelled = identifiers(["MODEL", "ARENA", *(port.identifier.upper() for _, _, port in ports)])[2:]
     for (call, index, port), ending in zip(ports, spelled, strict=True):
         macro = f"{name.upper()}_{ending}"
-        yield f"/* interpreter.{call}({index}), {_commented(port.name)}: {port.c_type}. */"
+        yield f"/* interpreter.{call}({index}), {commented(port.name)}: {port.c_type}. */"
         yield f"#define {macro}_INDEX {index}"
-        yield f"#define {macro}_SIZE {port.size}"
-        yield f"#define {macro}_BYTES {port.bytes}"
-        yield f"#define {macro}_RANK {len(port.shape)}"
-        yield f"#define {macro}_SHAPE {{{', '.join(map(str, port.shape))}}}"
-        if port.scale is not None:
-            yield "/* A number q stands for SCALE * (q - ZERO_POINT). */"
-            yield f"#define {macro}_SCALE {port.scale!r}f"
-            yield f"#define {macro}_ZERO_POINT ({port.zero_point})"
+        yield from port.macros(macro)
         yield ""
 
 
@@ -224,8 +217,3 @@ inline bool {name}_register(Resolver& resolver) {{
 
 #endif
 """
-
-
-def _commented(name: str) -> str:
-    """In ASCII, and without an end of the comment."""
-    return json.dumps(name).replace("*/", "* /")

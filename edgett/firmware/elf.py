@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from edgett.errors import InputError, ToolError
-from edgett.targets import Isa, Target
-from edgett.values import Holding
+from edgett.targets import Target
+from edgett.values import Holding, Isa
 
 MACHINES = {
     Isa.ARM: ("EM_ARM", 32),

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgett.report.words import count, nearly
+from edgett.targets import Format
 
 _PICKS = (
     ("recommended", "recommended"),
@@ -131,7 +132,7 @@ def _models(document: Mapping[str, Any]) -> Iterator[RenderableType]:
     for words, _ in picked:
         table.add_column(words, justify="right")
     models = [dense, *(pick for _, pick in picked)]
-    for words, cells in _rows(models, {"c": "onnx"}.get(document["target"]["format"], document["target"]["format"])):
+    for words, cells in _rows(models, Format(document["target"]["format"]).suffix[1:]):
         table.add_row(words, *cells)
     yield table
     yield Text(f"Judged by {document['judged_by']}.")
