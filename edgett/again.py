@@ -11,10 +11,11 @@ from zipfile import BadZipFile
 import numpy as np
 
 from edgett.errors import CheckFailed, UsageError
+from edgett.exports import BASELINE
 from edgett.files import FileCheck, Style, batches, write
 from edgett.files import check as check_files
 from edgett.project import Job
-from edgett.release import BASELINE, CALIBRATION_FILE, FOLDER, SAMPLES_FILE, Release
+from edgett.release import CALIBRATION_FILE, FOLDER, SAMPLES_FILE, Release
 from edgett.report import document
 from edgett.run import Run, file_digest
 from edgett.session import resumed, unfinished
@@ -43,7 +44,7 @@ def export(path: Path, number: int | None, suffixes: Sequence[str], folder: Path
         model = replace(original, trial.solution.shapes)
         unpack_weights(model, weights)
         gone = _reverted(next(item for item in outcome["trials"] if item["solution"] == number))
-        if dense := gone[Refuge.DENSE]:
+        if dense := gone[Refuge.DENSE] | gone[Refuge.DENSE_INT8]:
             model = without(model, original, dense)
         folder.mkdir(parents=True, exist_ok=True)
         style = _style(run, outcome, batch, gone)
@@ -113,7 +114,8 @@ def _model(run: Run, job: Job, name: str) -> Any:
 def _reverted(solution: Mapping[str, Any]) -> dict[Refuge, frozenset[str]]:
     """The layers of a solution, as the outcome has it, that went back; by what to."""
     steps = solution.get("reverted", ())
-    return {to: frozenset(step["layer"] for step in steps if Refuge(step["to"]) is to) for to in Refuge}
+    last = {step["layer"]: Refuge(step["to"]) for step in steps}
+    return {to: frozenset(layer for layer, refuge in last.items() if refuge is to) for to in Refuge}
 
 
 def _style(run: Run, outcome: dict[str, Any], batch: int, gone: Mapping[Refuge, frozenset[str]]) -> Style:

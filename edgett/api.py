@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgett import inputs as sources
-from edgett import pipeline, session, survey
+from edgett import pipeline, reporting, session, survey
 from edgett.errors import UsageError
+from edgett.log import logged
 from edgett.project import Job
 from edgett.run import Run, new_path, refuse_occupied
 from edgett.space.explore import Exploration, Grid
@@ -92,9 +93,10 @@ def explore_whole(model: keras.Model, search: Search | None = None, *, share: fl
 
 
 def _carried_out(job: Job, loaded: sources.Inputs, run: Run, meter: Meter) -> pipeline.Outcome:
-    session.identify(run, loaded)
-    outcome = pipeline.compress(job, loaded, run, meter)
-    session.finish(run, outcome)
+    with logged(run.path, meter) as meter:
+        session.identify(run, loaded)
+        outcome = pipeline.compress(job, loaded, run, meter)
+        reporting.finish(run, outcome, meter)
     if not outcome.release.ok:
         raise pipeline.unchecked(outcome.release)
     return outcome

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from edgett.device import local
 from edgett.export.calibration import Calibration
 from edgett.export.check import INT8_TOLERANCE, TOLERANCE, GraphCheck, Numerics, compare, compare_outputs
+from edgett.folders import scratch
 from edgett.space import cost
 from edgett.space.explore import Costing
 from edgett.space.graph import Graph
@@ -182,7 +182,7 @@ class _Form:
         count = len(next(iter(samples.values())))
         rows = np.unique(np.linspace(0, count - 1, WATCHED).astype(np.int64))
         fed = batches({name: array[rows] for name, array in samples.items()}, self._batch)
-        with tempfile.TemporaryDirectory(prefix="edgett-") as folder:
-            twin = Path(folder) / path.name
+        with scratch() as folder:
+            twin = folder / path.name
             self.write(twin, Style(self._batch))
             return tensor_errors(path, twin, self._owners, layers, fed)

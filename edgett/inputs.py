@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgett import folders
 from edgett.errors import DataError
 from edgett.project import Job
 from edgett.values import Meter, Quality
@@ -73,7 +74,7 @@ def trained(job: Job, meter: Meter) -> Any:
 
 
 def _example(job: Job, meter: Meter) -> tuple[Any, Data]:
-    from edgett.nn.baseline import baseline, cache_directory
+    from edgett.nn.baseline import baseline
     from edgett.nn.data import load_data
     from edgett.nn.zoo import example
 
@@ -87,7 +88,7 @@ def _example(job: Job, meter: Meter) -> tuple[Any, Data]:
         raise DataError(
             f"{job.model} has no data of its own.", f"Add --data {chosen.dataset}.npz, or --data {chosen.dataset}."
         )
-    return baseline(chosen, data, job.seed, cache_directory(), meter), data
+    return baseline(chosen, data, job.seed, folders.cache(), meter), data
 
 
 def _own(job: Job) -> tuple[Any, Data]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from edgett.device import local
 from edgett.errors import DataError, Infeasible, ToolError, UsageError
 from edgett.firmware import manifest, package
 from edgett.firmware.kind import Kind
+from edgett.folders import scratch
 from edgett.run import file_digest
 from edgett.values import DType
 from edgett.wire import identifiers, is_identifier, refuse_unknown
@@ -55,8 +55,8 @@ def pack(path: Path, folder: Path, wish: Wish) -> dict[str, Any]:
     manifest.refuse_occupied(folder)
     if wish.name is not None:
         refuse_name(wish.name)
-    with tempfile.TemporaryDirectory(prefix="edgett-") as scratch:
-        found = _found(path, wish, Path(scratch))
+    with scratch() as room:
+        found = _found(path, wish, room)
         name = wish.name or identifiers([found.title])[0]
         sources, sizes = sources_of(found.file, name, wish.kind)
         refuse_unknown((*sources.inputs, *sources.outputs))
@@ -192,12 +192,12 @@ def export(path: Path, number: int | None, formats: Formats, folder: Path) -> di
     """
     texts: dict[str, str] = {}
     documents = []
-    with tempfile.TemporaryDirectory(prefix="edgett-") as scratch:
+    with scratch() as room:
         if formats.kinds:
             suffixes = [kind.suffix for kind in formats.kinds]
-            documents.append(again.export(path, number, suffixes, Path(scratch), formats.batch))
+            documents.append(again.export(path, number, suffixes, room, formats.batch))
         for kind in formats.kinds:
-            (artefact,) = (Path(scratch) / name for name in documents[0]["written"] if name.endswith(kind.suffix))
+            (artefact,) = (room / name for name in documents[0]["written"] if name.endswith(kind.suffix))
             name = identifiers([artefact.stem])[0] + {Kind.C: "", Kind.TFLM: "_tflm"}[kind]
             sources, _ = sources_of(artefact, name, kind)
             texts |= {**sources.headers, **sources.code}

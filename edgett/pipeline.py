@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgett.errors import CheckFailed, Infeasible, ModelError
+from edgett.estimating import estimate, unfit
+from edgett.exports import Terms
 from edgett.inputs import Inputs
 from edgett.project import Job
-from edgett.release import Release, Terms, release
+from edgett.release import Release, release
 from edgett.run import Run
 from edgett.space import choose
 from edgett.space import explore as space
+from edgett.space.error import Bracket
 from edgett.survey import Explored, Room, graphs, survey
 from edgett.targets import Baseline, Format, Target, constraints, load_target, override, with_dtype
 from edgett.tuning import Bench, fine_tuned, promising
-from edgett.values import Constraints, DType, Holding, Meter, Picks, Quality, Solution, Strategy, Trial
+from edgett.values import (
+    Candidate,
+    Constraints,
+    DType,
+    Holding,
+    Meter,
+    Objective,
+    Picks,
+    Quality,
+    Solution,
+    Strategy,
+    Trial,
+    TTShape,
+)
+
+SMALLER = "To make the model smaller all the same: --objective memory"
 
 
 @dataclass(frozen=True)
@@ -23,6 +42,9 @@ class Outcome:
     """What a run came to. `able` counts the candidates inside the budgets that can be told before training.
 
     Without a feasible solution `picks` is None, and `miss` is the nearest solution with the constraint that it breaks.
+    That is None too where none is feasible because layers that are slower here went back to dense. `slower`: in how
+    many candidates a layer stays dense because its TT form is predicted to be slower. `errors`: of the picks' shapes,
+    how far they were from the trained weights before fine-tuning.
     """
 
     path: Path
@@ -38,6 +60,8 @@ class Outcome:
     picks: Picks | None
     miss: tuple[Solution, float | None, Holding] | None
     release: Release
+    slower: Mapping[str, int]
+    errors: Mapping[tuple[str, TTShape], Bracket]
 
     @property
     def feasible(self) -> int:
@@ -52,7 +76,7 @@ def target_of(job: Job) -> Target:
 
 def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
     """All seven steps, then export and cross-check. Raises ModelError when no layer is worth factorising."""
-    from edgett.nn import finetune
+    from edgett.nn import finetune, weigh
     from edgett.nn.layers import Wish, fc_layers
     from edgett.nn.servable import refuse_unquantisable
     from edgett.nn.trace import trace
@@ -62,10 +86,14 @@ def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
     target = target_of(job)
     if target.runtime.dtype is DType.INT8:
         refuse_unquantisable(trace(model))
+    if target.latency is not None and target.speeds is None:
+        meter.say(unfit(target))
 
     # 1. Which layers are worth it.
     found = fc_layers(model, Wish(job.share, job.only_layer, job.skip_layer))
-    costing = space.Costing(job.batch, target.runtime.dtype.size, target.runtime.format is Format.C)
+    runtime = target.runtime
+    guess = estimate(target) if target.speeds is None else None
+    costing = space.Costing(job.batch, runtime.dtype.size, runtime.format is Format.C, target.speeds, guess)
     graph = graphs(model, costing)
     dense = space.dense_solution(graph(frozenset()), costing)
     limits = constraints(target, Baseline(dense.file_bytes, dense.peak_bytes, dense.cost.flops))
@@ -73,21 +101,37 @@ def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
     exploration = survey(model, found, job, Room(graph, limits, costing), meter)
     if not exploration.taken:
         raise nothing_to_do(exploration)
-    candidates = space.solutions(exploration.candidates, graph, costing)
+    proposed: tuple[Candidate, ...] = exploration.candidates
+    slower: Mapping[str, int] = {}
+    if limits.objective is not Objective.MEMORY:
+        proposed, slower = space.not_slower(proposed, graph, costing)
+        if not proposed:
+            raise all_slower(target)
+    candidates = space.solutions(proposed, graph, costing)
     able = [item for item in candidates if all(h.holds is not False for h in choose.holdings(item, None, limits))]
     # 6. Fine-tune the survivors, started from the trained weights.
     chosen = promising(able, job, inputs, meter)
-    trials = fine_tuned(chosen, Bench(job, inputs, graph(frozenset()), limits), run, meter)
+    trials = fine_tuned(chosen, Bench(job, inputs, graph(frozenset()), limits, len(able)), run, meter)
     # 7. Select what the target allows; then export, check, and put an artefact that came out too large aside.
-    released, picks, trials = release(inputs, trials, Terms(target, limits, job.batch), run, meter)
+    released, picks, trials = release(inputs, trials, Terms(target, limits, costing, dense), run, meter)
 
     tried: list[tuple[Solution, float | None]] = [(trial.solution, trial.drop) for trial in trials]
     tried = tried or [(item, None) for item in candidates]
-    miss = None if picks else choose.nearest_miss(tried, limits)
+    too_slow = any(trial.too_slow for trial in trials)
+    miss = None if picks or too_slow else choose.nearest_miss(tried, limits)
     return Outcome(
         run.path, job, target, limits, str(inputs.judge), exploration, dense, inputs.quality, len(able), trials, picks,
-        miss, released,
+        miss, released, slower,
+        weigh.brackets(model, [trial.solution for trial in picks.named().values()] if picks else []),
     )  # fmt: skip
+
+
+def all_slower(target: Target) -> Infeasible:
+    """What to say when no layer would be faster than dense in any TT form."""
+    return Infeasible(
+        f"every TT form of every layer is predicted to be slower on {target.name} than the dense layer.",
+        SMALLER,
+    )
 
 
 def nothing_to_do(exploration: Explored) -> ModelError:
@@ -114,15 +158,30 @@ def unchecked(release: Release) -> CheckFailed:
 
 def infeasible(outcome: Outcome) -> Infeasible:
     """What to say when nothing meets the constraints: the nearest miss and the constraint that binds."""
-    assert outcome.miss is not None
+    if outcome.miss is None:
+        return _too_slow(outcome)
     solution, drop, holding = outcome.miss
     found = "unknown" if holding.value is None else f"{holding.value:,.6g}"
     over = "" if holding.value is None else f": {holding.value - holding.limit:,.6g} over it"
     lost = "" if drop is None else f", accuracy drop {drop:.2f}"
     wider = "widen --ranks" if outcome.job.search is Strategy.GRID else "lower --rank-multiple, raise --max-rank"
+    longer = ", or train with more --epochs" if holding.name == "accuracy_drop_pp" else ""
+    slow = sorted({step.layer for trial in outcome.trials for step in trial.reverted if step.slowdown is not None})
+    kept = f" {', '.join(slow)}: left dense for being slower in TT form; --objective memory does not." if slow else ""
     return Infeasible(
         f"no solution meets the constraints of {outcome.target.name}: {holding.name} binds. The nearest, solution"
         f" {solution.number} ({solution.cost.params:,} parameters{lost}), has {found} where the limit is"
         f" {holding.limit:,.6g}{over}.",
-        f"Raise {holding.name} in the profile or on the command line, {wider}, or train with more --epochs.",
+        f"Raise {holding.name} in the profile or on the command line, {wider}{longer}.{kept}",
+    )
+
+
+def _too_slow(outcome: Outcome) -> Infeasible:
+    """What to say when the solutions that hold were left without a replaced layer."""
+    found = [trial for trial in outcome.trials if trial.too_slow]
+    times = [step.slowdown for trial in found for step in trial.reverted if step.slowdown is not None]
+    return Infeasible(
+        f"each of the {len(found)} solutions that hold is slower here than the dense model, which its layers made"
+        f" {min(times):.2f} to {max(times):.2f} times as slow.",
+        SMALLER,
     )

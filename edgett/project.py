@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -25,8 +26,8 @@ class Job:
     """A model, its data and a target, and how to go about it; checks itself.
 
     `limit` None fine-tunes every joint candidate. `jobs` None trains in as many processes as there are processors, 0 in
-    this one; `cluster` on a Ray cluster. `dtype` stands over the target's, `max_drop`, `objective`, `model_bytes` and
-    `flops` stand over its budget where they are not None.
+    this one; `cluster` on a Ray cluster. `dtype` stands over the target's, `max_drop`, `objective`, `model_bytes`,
+    `flops` and `latency_ms` stand over its budget where they are not None.
     """
 
     target: str
@@ -60,6 +61,7 @@ class Job:
     objective: Objective | None = None
     model_bytes: str | None = None
     flops: str | None = None
+    latency_ms: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("limit", "epochs", "batch_size", "patience", "batch"):
@@ -80,6 +82,12 @@ class Job:
             raise UsageError(
                 f"--learning-rate {self.learning_rate:g} is not above 0 and below 10.", "Adam's usual one is 0.001."
             )
+        if self.max_drop is not None and not 0 <= self.max_drop <= 100:
+            raise UsageError(
+                f"--max-drop {self.max_drop:g} is not from 0 to 100.", "Give percentage points, such as 1.5."
+            )
+        if self.latency_ms is not None and not 0 < self.latency_ms < math.inf:
+            raise UsageError(f"--latency-ms {self.latency_ms:g} is not above 0 and finite.", "Give milliseconds.")
         if not 0 <= self.seed < 2**32:
             raise UsageError(f"--seed {self.seed} is not from 0 to {2**32 - 1}.", "Give a number in between.")
         check_max_ranks(self.max_ranks)
@@ -104,6 +112,7 @@ class Job:
             "objective": self.objective,
             "model_bytes": self.model_bytes,
             "flops": self.flops,
+            "latency_ms": self.latency_ms,
         }
 
     @property
@@ -116,7 +125,7 @@ _ONLY = {
     Strategy.GRID: ("ranks", "grid", "empty_tiles"),
     Strategy.PARETO: ("rank_multiple", "max_rank", "estimate"),
 }
-_PROFILE = ("max_drop", "objective", "model_bytes", "flops", "dtype")
+_PROFILE = ("max_drop", "objective", "model_bytes", "flops", "latency_ms", "dtype")
 
 Whole = Annotated[int, Field(ge=1)]
 
@@ -167,10 +176,13 @@ class Project(Table):
         default=None, description="largest loss of accuracy, in percentage points"
     )
     objective: Annotated[Objective, Field(strict=False)] | None = Field(
-        default=None, description="memory, flops or accuracy"
+        default=None, description="memory, flops, accuracy or latency"
     )
     model_bytes: str | None = Field(default=None, description='largest file, such as "512 KiB" or "50 %"')
     flops: str | None = Field(default=None, description='most FLOPs, such as "2 MFLOP" or "50 %"')
+    latency_ms: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="longest time of an inference, in milliseconds"
+    )
 
 
 def load_project(path: Path = FILE) -> Project:

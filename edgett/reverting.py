@@ -1,4 +1,4 @@
-"""Replaced layers that int8 costs too much go back: which one first, to what, and what the model then costs."""
+"""Replaced layers that do not pay go back: which one int8 costs most, to what, and what the model then costs."""
 
 from __future__ import annotations
 
@@ -46,11 +46,13 @@ def without(model: Any, original: Any, layers: Iterable[str]) -> Any:
     return dense_again(model, original, {path: layer.shape for path, layer in tt_layers(model).items() if path in kept})
 
 
-def costed(trial: Trial, model: Any, style: Style) -> Trial:
+def costed(trial: Trial, model: Any, style: Style, costing: Costing) -> Trial:
     """The trial with what its model costs, some of whose layers are dense again or in float32."""
     from edgett.nn.layers import tt_layers
 
-    graph = predicted(model, ".tflite", style)
-    solution = dense_solution(graph, Costing(style.batch, style.width))
+    graph = predicted(model, ".onnx" if costing.compiled else ".tflite", style)
+    found = dense_solution(graph, costing)
     shapes = {path: shape for path, shape in trial.solution.shapes.items() if path in tt_layers(model)}
-    return replace(trial, solution=replace(trial.solution, cost=solution.cost, shapes=shapes))
+    return replace(
+        trial, solution=replace(found, number=trial.solution.number, shapes=shapes, loss=trial.solution.loss)
+    )

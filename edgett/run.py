@@ -3,7 +3,12 @@
 run.json        what was asked and, at the end, what came of it
 journal.sqlite  every trial with its weights (see `journal`)
 artifacts/      the exported models
+times.json      what was timed on this machine on the way, by which layers were left dense
 check.json      the cross-check
+space.json      the design spaces, to be drawn
+bench-*.json    what `edgett bench` measured on a device
+report.html     all of it as a page
+run.log         what was said and done, and what the screen does not show (see `log`)
 exports/        what `edgett export` adds
 """
 
@@ -26,12 +31,18 @@ from edgett.errors import ToolError, UsageError
 from edgett.values import Trial
 
 SCHEMA = 1
+TIMES = "times.json"
 _MARK = "run.json"
 _LOCK, _JOURNAL, _PART = ".lock", "journal.sqlite", ".part-"
+_ANEW = "'edgett compress' starts anew there with --fresh."
 _WRITTEN = (
     *(f"{_JOURNAL}{end}" for end in ("", "-wal", "-shm", "-journal")),
+    TIMES,
     "check.json",
+    "space.json",
     "report.html",
+    "bench-*.json",
+    "run.log",
     *(f"artifacts/*{end}" for end in (".keras", ".tflite", ".onnx", ".npz")),
     *(f"exports/solution-*{end}" for end in (".keras", ".tflite", ".onnx")),
     *(f"exports/solution_*{end}" for end in (".c", ".h")),
@@ -53,7 +64,7 @@ class Run:
         except BlockingIOError as error:
             self._lock.close()
             raise UsageError(
-                f"the run in {path} is under way in another process.", "Wait for it, or choose another --out."
+                f"the run in {path} is under way in another process.", "Wait until it is over, or name another."
             ) from error
         for leftover in path.glob(f"{_PART}*"):  # of a process that was killed
             shutil.rmtree(leftover, ignore_errors=True)  # a worker of its that is dying may still write there
@@ -195,12 +206,12 @@ def read_asked(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(place.read_text())
     except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{place} cannot be read: {error}.", "Start anew with --fresh.") from error
+        raise UsageError(f"{place} cannot be read: {error}.", _ANEW) from error
     schema = content.get("schema") if isinstance(content, dict) else None
     if schema != SCHEMA:
         raise UsageError(
             f"{place} has schema {schema}; this edgett reads schema {SCHEMA}.",
-            "Go on with the version of edgett that wrote it, or start anew with --fresh.",
+            f"Go on with the version of edgett that wrote it. {_ANEW}",
         )
     return dict(content)
 

@@ -30,7 +30,7 @@ _DECISIVE = ("edgett", "tensorflow", "keras", "numpy")
 """Whose versions change what fine-tuning comes to."""
 _DIGESTS = {"code": "edgett's code", "target": "the target's profile", "model": "the model", "data": "the data"}
 
-_ANEW = "Start anew there with --fresh, or keep both with another --out."
+_ANEW = "'edgett compress' starts anew there with --fresh, or elsewhere with another --out."
 
 
 @contextmanager

@@ -38,6 +38,7 @@ objective = "memory"                    # or flops, accuracy
 
 [device]                                # optional: how to emulate one, or reach one
 isa = "arm"                             # of which ELF files its programs are
+local = false                           # true: it is the machine that edgett runs on
 emulator = "qemu-system-arm"
 machine = "mps2-an386"
 """
@@ -46,18 +47,22 @@ from __future__ import annotations
 
 import difflib
 import enum
+import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar, get_args
+from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import BaseModel, Field, PlainValidator, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
-from edgett.errors import ProfileError, ToolError, UsageError
+from edgett.errors import ProfileError, UsageError
+from edgett.places import profile_files, search_folders
+from edgett.space.latency import Speeds
+from edgett.speeds import UNMEASURED, Latency
 from edgett.tables import Table, mistakes, read
-from edgett.units import BANDWIDTH, FREQUENCY, SIZE, WORK, Share, Unit, parse_share
+from edgett.units import BANDWIDTH, FREQUENCY, SIZE, WORK, Share, parse_share
 from edgett.values import Constraints, DType, Isa, Objective
 
 
@@ -142,13 +147,16 @@ class Budget(Table):
         default=None, description="largest loss of accuracy, in percentage points"
     )
     objective: Annotated[Objective, Field(strict=False)] = Field(
-        description="which of the solutions that hold is recommended: memory, flops or accuracy"
+        description="which of the solutions that hold is recommended: memory, flops, accuracy or latency"
     )
 
 
 class Device(Table):
     isa: Annotated[Isa, Field(strict=False)] | None = Field(
         default=None, description="what its programs are for: arm, aarch64, riscv32, riscv64, xtensa or x86_64"
+    )
+    local: bool = Field(
+        default=False, description="true: it is the machine that edgett runs on, and what is timed here counts"
     )
     emulator: Text | None = Field(default=None, description="program that emulates the device")
     machine: Text | None = Field(default=None, description="the emulator's name for the board")
@@ -171,12 +179,30 @@ class Target(Table):
     compute: Compute = Field(description="how fast the device is")
     budget: Budget = Field(description="limits of the whole model")
     device: Device = Field(default=Device(), description="how to emulate or reach one")
+    latency: Latency | None = Field(default=None, description="how fast it was found to be, by 'edgett calibrate'")
+
+    @property
+    def speeds(self) -> Speeds | None:
+        """What an inference costs there, as it was measured with the threads and the type of number of its runtime."""
+        return None if self.latency is None else self.latency.of(self.runtime.dtype, self.runtime.threads)
+
+    @property
+    def here(self) -> bool:
+        """Whether it is this machine, so that what is timed here is what it takes there."""
+        isa = self.device.isa
+        return self.device.local and (isa is None or platform.machine() in machines(isa))
 
     @property
     def integers_only(self) -> bool:
         """Whether it calculates with integers only."""
         fact = self.compute.integers_only
         return fact is not None and fact.value
+
+
+def machines(isa: Isa) -> tuple[str, ...]:
+    """What kernels call machines that run it."""
+    more = {Isa.ARM: ("armv6l", "armv7l", "armv8l"), Isa.AARCH64: ("arm64",), Isa.X86_64: ("AMD64",)}
+    return isa.value, *more.get(isa, ())
 
 
 @dataclass(frozen=True)
@@ -186,16 +212,6 @@ class Baseline:
     model_bytes: int
     peak_activation_bytes: int
     flops: int
-
-
-@dataclass(frozen=True)
-class Explained:
-    """A field of a profile. `origin` is a document's address, "estimate" or "choice"."""
-
-    key: str
-    value: str
-    meaning: str
-    origin: str
 
 
 def constraints(target: Target, baseline: Baseline) -> Constraints:
@@ -236,6 +252,8 @@ def override(target: Target, **limits: str | float | Objective | None) -> Target
     everything = Share(Fraction(1))
     for message in _over_memory(changed, flash_share=everything, ram_share=everything):
         raise UsageError(message, "Give a smaller one.")
+    if (budget.objective is Objective.LATENCY or "latency_ms" in given) and target.speeds is None:
+        raise UsageError(f"{target.name}: {UNMEASURED}", "Measure one: edgett calibrate --help")
     return changed
 
 
@@ -249,61 +267,14 @@ def with_dtype(target: Target, dtype: DType | None) -> Target:
     return changed
 
 
-def describe(target: Target) -> tuple[Explained, ...]:
-    """Every field of the profile with its value, its meaning and where it comes from, for `edgett targets show`."""
-    rows = []
-    for key, value, field in _leaves(target):
-        meaning = field.description or ""
-        if isinstance(value, Fact):
-            text = _text(value.value, _unit(type(value).model_fields["value"]))
-            rows.append(Explained(key, text, meaning, target.sources[value.source] if value.source else "estimate"))
-        elif key != "sources":
-            rows.append(Explained(key, _text(value, _unit(field)), meaning, "choice"))
-    return tuple(rows)
-
-
-def _leaves(table: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, FieldInfo]]:
+def leaves(table: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, FieldInfo]]:
     """Every field that is not a table of fields: its dotted key, its value, what pydantic knows of it."""
     for name, field in type(table).model_fields.items():
         value = getattr(table, name)
         if isinstance(value, BaseModel) and not isinstance(value, Fact):
-            yield from _leaves(value, f"{prefix}{name}.")
+            yield from leaves(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value, field
-
-
-def _unit(field: FieldInfo) -> Unit | None:
-    parts = (field.annotation, *get_args(field.annotation))
-    known = [*field.metadata, *(entry for part in parts for entry in getattr(part, "__metadata__", ()))]
-    return next((entry for entry in known if isinstance(entry, Unit)), None)
-
-
-def _text(value: object, unit: Unit | None) -> str:
-    if value is None:
-        return "not set"
-    if isinstance(value, enum.Enum):
-        return str(value.value)
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int) and unit:
-        return unit.text(value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def shipped_folder() -> Path:
-    """The folder of the profiles that come with edgett: inside the wheel, or beside the package in a checkout."""
-    package = Path(__file__).parent
-    for folder in (package / "_targets", package.parent / "targets"):
-        if folder.is_dir():
-            return folder
-    raise ToolError(f"The profiles that come with edgett are not in {package}.", "Install edgett again.")
-
-
-def search_folders() -> tuple[Path, ...]:
-    """Where a name is looked up, in this order: shipped profiles, ./targets, the user's configuration."""
-    from platformdirs import user_config_path
-
-    return shipped_folder(), Path("targets"), user_config_path("edgett", appauthor=False) / "targets"
 
 
 def load_target(name_or_path: str, *, search: tuple[Path, ...] | None = None) -> Target:
@@ -311,7 +282,7 @@ def load_target(name_or_path: str, *, search: tuple[Path, ...] | None = None) ->
     path = Path(name_or_path)
     if path.suffix == ".toml" or path.is_file():
         return load_profile(path)
-    files = _files(search)
+    files = profile_files(search_folders() if search is None else search)
     for path in files:
         if path.stem == name_or_path:
             return load_profile(path)
@@ -325,7 +296,7 @@ def list_targets(*, search: tuple[Path, ...] | None = None) -> tuple[tuple[Targe
     good: dict[str, Target] = {}
     bad: list[ProfileError] = []
     first: dict[str, Path] = {}
-    for path in _files(search):
+    for path in profile_files(search_folders() if search is None else search):
         if path.stem in first:
             hides = f"{path} is hidden by {first[path.stem]}, which has the same name."
             bad.append(ProfileError(hides, "Rename it, or give its path."))
@@ -336,14 +307,6 @@ def list_targets(*, search: tuple[Path, ...] | None = None) -> tuple[tuple[Targe
         except ProfileError as problem:
             bad.append(problem)
     return tuple(good[name] for name in sorted(good)), tuple(bad)
-
-
-def _files(search: tuple[Path, ...] | None) -> list[Path]:
-    found: dict[Path, Path] = {}
-    for folder in search_folders() if search is None else search:
-        for path in sorted(folder.glob("*.toml")):
-            found.setdefault(path.resolve(), path)
-    return list(found.values())
 
 
 def load_profile(path: Path) -> Target:
@@ -358,7 +321,7 @@ def load_profile(path: Path) -> Target:
 def _contradictions(target: Target, path: Path) -> Iterator[str]:
     if target.name != path.stem:
         yield f"name is {target.name!r}: it must be {path.stem!r}, as the file is called."
-    for key, fact, _ in _leaves(target):
+    for key, fact, _ in leaves(target):
         if isinstance(fact, Fact) and fact.source and fact.source not in target.sources:
             known = ", ".join(target.sources) or "which is empty"
             yield f"{key}.source is {fact.source!r}: it must be a key of [sources]: {known}."
@@ -372,6 +335,8 @@ def _contradictions(target: Target, path: Path) -> Iterator[str]:
 
 def _unable(target: Target) -> Iterator[str]:
     dtype = target.runtime.dtype
+    if target.budget.objective is Objective.LATENCY and target.speeds is None:
+        yield f"budget.objective is 'latency': {UNMEASURED}"
     if target.integers_only and dtype is not DType.INT8:
         needed = DType.INT8.value
         yield f"runtime.dtype is {dtype.value!r}: it must be {needed!r}, for compute.integers_only is true."

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgett import forecast
 from edgett.errors import ToolError, UsageError
 from edgett.inputs import Inputs
 from edgett.project import Job
@@ -44,12 +45,16 @@ WORTH_FREEZING = 1 / 3
 
 @dataclass(frozen=True)
 class Bench:
-    """What is fine-tuned, and how; `dense` is what the model does as it is, `limits` what the picks must keep."""
+    """What is fine-tuned, and how; `dense` is what the model does as it is, `limits` what the picks must keep.
+
+    `able` counts the solutions that could have been chosen.
+    """
 
     job: Job
     inputs: Inputs
     dense: Graph
     limits: Constraints
+    able: int
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,7 @@ def fine_tuned(chosen: Sequence[Solution], bench: Bench, run: Run, meter: Meter)
         batches = finetune.batches(len(tuner.train), job.batch_size)
         course = Course(job.schedule, job.epochs, batches, job.seed, quality, bench.limits)
         with _crew(tuner, job, len(chosen), folder) as crew:
+            _announce(chosen, bench, _Desk(course, crew, run, meter))
             trials = tune(chosen, course, crew, run, meter)
     if trials and all(trial.failure for trial in trials):
         raise ToolError(
@@ -113,6 +119,32 @@ def fine_tuned(chosen: Sequence[Solution], bench: Bench, run: Run, meter: Meter)
             "Look for what they have in common: memory (--jobs 1), the learning rate (--learning-rate), the data.",
         )
     return trials
+
+
+def _announce(chosen: Sequence[Solution], bench: Bench, desk: _Desk) -> None:
+    """Say what is about to be trained, and how long that takes: measured, by each worker on a few batches."""
+    job, course, crew, meter, known = bench.job, desk.course, desk.crew, desk.meter, desk.run.trials()
+    reached = {number: math.inf if trial.complete else trial.epochs for number, trial in known.items()}
+    behind = [reached.get(solution.number, 0.0) for solution in chosen]
+    left = [solution for solution, epochs in zip(chosen, behind, strict=True) if epochs < course.epochs]
+    fresh = [solution for solution in left if solution.number not in known]
+    with meter.stage("trying a few batches"):
+        paces = forecast.tried(fresh or left, crew, job.batch_size)
+    what = f"{len(chosen)} of {bench.able:,} joint solutions"
+    if known:
+        what += f", {len(left)} of them left"
+    first = "" if len(course.rungs) == 1 else f"{course.rungs[0]:.2g} to "
+    samples = f"{len(bench.inputs.data.train):,} samples"
+    where = f"on {job.cluster}" if job.cluster else "in this process" if job.jobs == 0 else _processes(crew.size)
+    legs = forecast.legs(course.rungs, course.batches, behind)
+    time = f": {forecast.lasting(forecast.seconds(legs, paces, crew.size))}" if paces else ""
+    epochs = "1 epoch" if job.epochs == 1 and not first else f"{first}{job.epochs} epochs"
+    meter.say(f"{what}, {epochs} each on {samples}, {where}{time}")
+    meter.note("; ".join(f"begin {one.begin:.2f} s, batch {one.batch:.4f} s, judge {one.judge:.2f} s" for one in paces))
+
+
+def _processes(count: int) -> str:
+    return "1 process" if count == 1 else f"{count} processes"
 
 
 def _tuner(chosen: Sequence[Solution], bench: Bench, folder: Path, meter: Meter) -> Tuner:
@@ -218,6 +250,7 @@ class _Desk:
             for task, tuned in self._done(tasks, advance):
                 trial = self._trial(task, tuned, before.get(task.solution.number))
                 self.run.record(trial, tuned.weights, tuned.state)
+                self.meter.note(_told(trial, tuned))
         after = {rung: self.run.trials(rungs[rung]) for rung in known}
         return [after[rung][solution.number] for solution, rung in goals]
 
@@ -265,3 +298,9 @@ class _Desk:
             tuned.state is None,
             tuned.failure,
         )
+
+
+def _told(trial: Trial, tuned: Tuned) -> str:
+    """A trial in a line of the log."""
+    came = f"failed: {trial.failure}" if trial.failure else f"drop {trial.drop:.3f}, loss {trial.quality.loss}"
+    return f"solution {trial.solution.number}: {trial.epochs:.3g} epochs in {tuned.seconds:.2f} s, {came}"

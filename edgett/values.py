@@ -9,8 +9,8 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Protocol
 
@@ -105,6 +105,7 @@ class Objective(enum.Enum):
     ACCURACY = "accuracy"
     MEMORY = "memory"
     FLOPS = "flops"
+    LATENCY = "latency"
 
 
 @dataclass(frozen=True)
@@ -242,7 +243,8 @@ class Solution:
 
     `number` counts the joint candidates of a run from 0; `file_bytes` is the predicted size of the exported file, whose
     numbers take `width` bytes each. `loss` is what the search expects to lose (see `Estimate`), summed over the layers;
-    None where it did not look.
+    None where it did not look. `latency_us` is the predicted time of an inference, None on a target not measured, of
+    which `estimate_us` is a guess by its profile's facts, to show and not to go by.
     """
 
     number: int
@@ -251,6 +253,13 @@ class Solution:
     file_bytes: int
     loss: float | None = None
     width: int = 4
+    latency_us: float | None = None
+    estimate_us: float | None = None
+
+    @property
+    def work(self) -> float:
+        """What an inference costs: its time where that can be predicted, else its FLOPs."""
+        return self.cost.flops if self.latency_us is None else self.latency_us
 
     @property
     def peak_bytes(self) -> int:
@@ -259,24 +268,27 @@ class Solution:
 
 
 class Refuge(enum.Enum):
-    """What a replaced layer goes back to when int8 costs it too much: where it stays, as what it was before."""
+    """What a replaced layer goes back to: float32 in an int8 file, or dense in the type of the file's numbers."""
 
     FLOAT32 = "float32"
-    DENSE = "dense_int8"
+    DENSE = "dense"
+    DENSE_INT8 = "dense_int8"
 
 
 @dataclass(frozen=True)
 class Reverted:
-    """A replaced layer that went back, and the drop of the int8 file before and after.
+    """A replaced layer that went back, and the drop of the file before and after.
 
-    `snr_db` is that of its output against float32, when it was the layer that added the most noise.
+    For int8's sake: `snr_db` is that of its output against float32, when it was the layer that added the most noise.
+    For time's sake: with it the model took `slowdown` times as long as with a dense layer in its place.
     """
 
     layer: str
     to: Refuge
     drop_before: float
     drop_after: float
-    snr_db: float
+    snr_db: float | None = None
+    slowdown: float | None = None
 
 
 @dataclass(frozen=True)
@@ -284,7 +296,7 @@ class Trial:
     """A solution after fine-tuning. `quality` and `drop` are of the validation data; a drop of inf never holds.
 
     `losses`: the mean training loss of each epoch. A trial is not `complete` while epochs are left that it was not
-    thought worth. `failure` says why there is no quality, `reverted` which layers went back for int8's sake.
+    thought worth. `failure` says why there is no quality, `reverted` which layers went back.
     """
 
     solution: Solution
@@ -297,6 +309,11 @@ class Trial:
     complete: bool = True
     failure: str | None = None
     reverted: tuple[Reverted, ...] = ()
+
+    @property
+    def too_slow(self) -> bool:
+        """Whether nothing is left of it: every replaced layer went back, some for time's sake."""
+        return not self.solution.shapes and any(step.slowdown is not None for step in self.reverted)
 
 
 @dataclass(frozen=True)
@@ -332,9 +349,7 @@ class Picks:
 
     def named(self) -> dict[str, Trial]:
         """The picks by their names, the recommended one first."""
-        return {
-            name: getattr(self, name) for name in ("recommended", "highest_accuracy", "lowest_memory", "lowest_flops")
-        }
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 @dataclass(frozen=True)
@@ -367,14 +382,18 @@ class Meter(Protocol):
     def say(self, text: str) -> None:
         """A line the user should read."""
 
+    def note(self, text: str) -> None:
+        """A line for a log, where there is one."""
+
 
 class Silent:
     """A `Meter` for scripts and tests."""
 
     def stage(self, text: str, total: int | None = None) -> AbstractContextManager[Callable[[int], None]]:
-        from contextlib import nullcontext
-
         return nullcontext(lambda units: None)
 
     def say(self, text: str) -> None:
+        pass
+
+    def note(self, text: str) -> None:
         pass

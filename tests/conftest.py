@@ -16,6 +16,8 @@ import pytest
 
 from edgett.cli import run
 
+# Before any test module imports it.
+pytest.register_assert_rewrite("tests.export.contract")
 # As edgett itself does, in time for test modules that import TensorFlow first: or this process has other digits.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
@@ -83,7 +85,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     folder, arrays = tmp_path_factory.mktemp("tiny"), blobs()
     keras.utils.set_random_seed(1)
     layers = [keras.Input((64,))]
-    layers += [keras.layers.Dense(48, activation="relu", name="wide"), keras.layers.Dense(36, activation="relu")]
+    layers += [keras.layers.Dense(48, activation="relu", name="wide")]
+    layers += [keras.layers.Dense(36, activation="relu", name="dense")]
     layers += [keras.layers.Dense(10, activation="softmax", name="digit")]
     model = keras.Sequential(layers, name="tiny")
     model.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])

@@ -14,10 +14,30 @@ import edgett
 
 ROOT = Path(edgett.__file__).parent
 LEVELS = (
-    {"errors", "values", "wire", "quiet"},
-    {"space", "targets", "project", "run", "journal", "units", "tables"},
+    {"errors", "values", "wire", "quiet", "folders"},
+    {"space", "targets", "project", "run", "log", "places", "journal", "units", "tables", "speeds", "explained"}
+    | {"estimating"},
     {"nn", "export", "firmware", "device", "report"},
-    {"pipeline", "survey", "tuning", "release", "files", "reverting", "inputs", "session", "again", "packing", "api"},
+    {
+        "pipeline",
+        "survey",
+        "tuning",
+        "forecast",
+        "release",
+        "exports",
+        "files",
+        "reverting",
+        "inputs",
+        "session",
+        "again",
+        "packing",
+        "benching",
+        "emulating",
+        "timing",
+        "calibrating",
+        "reporting",
+        "api",
+    },
     {"cli"},
 )
 PACKAGES = {"nn", "export", "firmware", "device", "report", "space"}

@@ -22,7 +22,7 @@ from edgett.values import Constraints, Objective, Silent, Strategy
 from tests.conftest import Tiny
 
 OPTIONS: dict[str, Any] = {
-    "target": "host", "ranks": "2,8", "limit": 1, "epochs": 1, "batch_size": 64, "max_drop": 100.0, "jobs": 0,
+    "target": "cortex-a53", "ranks": "2,8", "limit": 1, "epochs": 1, "batch_size": 64, "max_drop": 100.0, "jobs": 0,
     "model_bytes": "100 %", "flops": "200 %", "share": 0.05,
 }  # fmt: skip
 

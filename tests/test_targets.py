@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgett import targets, units
+from edgett import places, targets, units
 from edgett.errors import ProfileError, ToolError, UsageError
+from edgett.explained import describe
 from edgett.targets import (
     Baseline,
     Fact,
     Format,
     constraints,
-    describe,
     list_targets,
     load_target,
     override,
@@ -27,8 +27,9 @@ from edgett.targets import (
 from edgett.units import Share
 from edgett.values import DType, Objective
 
-NAMES = {path.stem for path in targets.shipped_folder().glob("*.toml")}
+NAMES = {path.stem for path in places.shipped_folder().glob("*.toml")}
 SHIPPED = pytest.mark.parametrize("name", sorted(NAMES))
+OTHERS = sorted(NAMES - {"host"})
 MICROCONTROLLERS = {"cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55", "ethos-u55", "rp2040", "esp32-s3"}
 BASELINE = Baseline(model_bytes=1_068_841, peak_activation_bytes=4_336, flops=532_811)
 
@@ -77,7 +78,7 @@ def changed(old: str, new: str) -> str:
 
 class TestShipped:
     def test_all_load_and_none_is_broken(self) -> None:
-        good, bad = list_targets(search=(targets.shipped_folder(),))
+        good, bad = list_targets(search=(places.shipped_folder(),))
         assert bad == ()
         assert [target.name for target in good] == sorted(NAMES)
         required = {"cortex-a53", "cortex-a72", "cortex-a7", "riscv64", "host"} | MICROCONTROLLERS
@@ -333,13 +334,13 @@ class TestLookup:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (tmp_path / "edgett").mkdir()
-        monkeypatch.setattr(targets, "__file__", str(tmp_path / "edgett" / "targets.py"))
+        monkeypatch.setattr(places, "__file__", str(tmp_path / "edgett" / "places.py"))
         with pytest.raises(ToolError, match="Install edgett again"):
-            targets.shipped_folder()
+            places.shipped_folder()
         (tmp_path / "targets").mkdir()
-        assert targets.shipped_folder() == tmp_path / "targets"
+        assert places.shipped_folder() == tmp_path / "targets"
         (tmp_path / "edgett" / "_targets").mkdir()
-        assert targets.shipped_folder() == tmp_path / "edgett" / "_targets"
+        assert places.shipped_folder() == tmp_path / "edgett" / "_targets"
 
 
 class TestDescribe:
@@ -396,3 +397,22 @@ def test_loads_no_framework() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+class TestHere:
+    def test_no_other_profile_is_of_this_machine(self) -> None:
+        assert load_target("host").here
+        assert not any(load_target(name).here for name in OTHERS)
+
+    @pytest.mark.parametrize(
+        ("isa", "machine", "here"),
+        [("aarch64", "aarch64", True), ("aarch64", "arm64", True), ("arm", "armv7l", True),
+         ("riscv64", "riscv64", True), ("x86_64", "AMD64", True), ("arm", "aarch64", False),
+         ("x86_64", "aarch64", False), (None, "pdp11", True)],
+    )  # fmt: skip
+    def test_it_has_to_be_of_its_kind(
+        self, monkeypatch: pytest.MonkeyPatch, isa: str | None, machine: str, here: bool
+    ) -> None:
+        monkeypatch.setattr("platform.machine", lambda: machine)
+        device = targets.Device(local=True, isa=isa)
+        assert load_target("host").model_copy(update={"device": device}).here is here

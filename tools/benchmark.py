@@ -13,9 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
+import benchmark_layers
 import numpy as np
 import typer
 from benchmark_finetune import finetune
+from benchmark_latency import latency
 from numpy.typing import NDArray
 
 from edgett.space.shapes import count_solutions
@@ -26,6 +28,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # for the alternative, wh
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 app.command()(finetune)
+app.command()(latency)
+app.command()(benchmark_layers.layers)
 
 Floats = NDArray[np.floating]
 

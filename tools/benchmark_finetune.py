@@ -96,7 +96,7 @@ def _bench(job: Job) -> tuple[Bench, tuple[Solution, ...]]:
     grid = Grid(job.max_ranks, job.grid, job.empty_tiles, CostModel.EXACT)
     explored = over_grid(fc_layers(loaded.model, Wish(job.share)), grid, Silent())
     candidates = space.solutions(explored.candidates, graph)
-    return Bench(job, loaded, graph(frozenset()), limits), space.spread_out(candidates, job.limit)
+    return Bench(job, loaded, graph(frozenset()), limits, len(candidates)), space.spread_out(candidates, job.limit)
 
 
 def _plain(bench: Bench, chosen: Sequence[Solution]) -> None:

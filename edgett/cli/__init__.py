@@ -5,20 +5,21 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from edgett.cli.interrupts import CtrlC, interrupted
 
 if TYPE_CHECKING:
     from edgett.errors import EdgettError
 
-IMPATIENCE = 5.0
-"""Seconds in which a second Ctrl-C is no other one."""
-
 
 def main() -> None:
     """The console script."""
-    signal.signal(signal.SIGINT, _CtrlC())
+    handler = CtrlC()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as after nohup
+            signal.signal(number, handler)
     try:
         code = run(sys.argv[1:])
     except KeyboardInterrupt:  # outside of any command
@@ -27,29 +28,18 @@ def main() -> None:
     sys.exit(code)
 
 
-class _CtrlC:
-    """Ctrl-C; more of them at once are the same wish, and must not break off the tidying up."""
-
-    def __init__(self) -> None:
-        self._heard = -IMPATIENCE
-
-    def __call__(self, *_: object) -> None:
-        now = time.monotonic()
-        if now - self._heard > IMPATIENCE:
-            self._heard = now
-            raise KeyboardInterrupt
-
-
 def run(arguments: Sequence[str]) -> int:
     """Carry out a command line; the exit code."""
     import typer
 
+    from edgett.cli import complete
     from edgett.cli.app import app
     from edgett.cli.console import Screen
     from edgett.errors import Interrupted
 
     try:
-        code = app(list(arguments), prog_name="edgett", standalone_mode=False)
+        with complete.with_colons():
+            code = app(list(arguments), prog_name="edgett", standalone_mode=False)
         if code == Interrupted.exit_code:  # Typer catches Ctrl-C
             raise Interrupted("interrupted.")
         sys.stdout.flush()
@@ -74,8 +64,11 @@ def _told(error: Exception) -> EdgettError:
     """Whatever was raised in the user's words."""
     import typer
 
-    from edgett.errors import EdgettError, ToolError, UsageError
+    from edgett.errors import EdgettError, Interrupted, ToolError, UsageError
 
+    notes = getattr(error, "__notes__", ())  # where the log is
+    if interrupted(error) and not isinstance(error, Interrupted):
+        return Interrupted("interrupted.")
     match error:
         case EdgettError():
             return error
@@ -88,5 +81,6 @@ def _told(error: Exception) -> EdgettError:
         case OSError():
             return ToolError(f"{error.filename}: {error.strerror}." if error.filename else f"{error}.")
     return EdgettError(
-        f"this is a bug in edgett: {type(error).__name__}: {error}", "Run it again with --debug, and report all of it."
+        f"this is a bug in edgett: {type(error).__name__}: {error}",
+        " ".join(("Run it again with --debug, and report all of it.", *notes)),
     )

@@ -6,9 +6,13 @@ from typing import Annotated
 
 import typer
 
+from edgett.cli.bench import bench
+from edgett.cli.calibrate import calibrate
 from edgett.cli.compress import compress
+from edgett.cli.doctor import doctor
 from edgett.cli.explore import explore
 from edgett.cli.firmware import app as firmware
+from edgett.cli.report import report
 from edgett.cli.runs import check, export
 from edgett.cli.targets import app as targets
 
@@ -23,6 +27,10 @@ app.command()(compress)
 app.command()(explore)
 app.command()(export)
 app.command()(check)
+app.command()(report)
+app.command()(bench)
+app.command()(calibrate)
+app.command()(doctor)
 app.add_typer(firmware, name="firmware")
 app.add_typer(targets, name="targets")
 

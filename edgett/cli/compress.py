@@ -9,23 +9,27 @@ from typing import Annotated, Any
 
 import typer
 
-from edgett.cli import options
+from edgett.cli import complete, options
 from edgett.cli.console import Screen
+from edgett.cli.interrupts import interrupted
 from edgett.errors import EdgettError, Interrupted, UsageError
-from edgett.values import DType, EmptyTiles, Objective, Recover, Schedule, Trunk
+from edgett.values import DType, EmptyTiles, Meter, Objective, Recover, Schedule, Trunk
 
 
 def compress(
     model: options.Model = None,
     target: Annotated[
         str | None,
-        typer.Option(
-            "--target", "-t", help="A target's name, or a profile's path.", autocompletion=options.target_names
-        ),
+        typer.Option("--target", "-t", help="A target's name, or a profile's path.", autocompletion=complete.targets),
     ] = None,
     data: options.Data = None,
     out: Annotated[
-        Path | None, typer.Option(help="The run directory. Default: runs/<model>-<target>-<n>.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="The run directory. Default: runs/<model>-<target>-<n>.",
+            show_default=False,
+            autocompletion=complete.runs,
+        ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of fine-tuning. Default 3.")] = None,
     max_drop: Annotated[
@@ -37,6 +41,13 @@ def compress(
     ] = None,
     flops: Annotated[
         str | None, typer.Option(metavar="WORK", help='Most FLOPs: "2 MFLOP", "50 %". Default: the target\'s.')
+    ] = None,
+    latency_ms: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MS",
+            help="Longest time of an inference, on a target that was calibrated. Default: the target's.",
+        ),
     ] = None,
     dtype: Annotated[
         DType | None,
@@ -144,7 +155,8 @@ def compress(
     """
     given = {
         "model": model, "target": target, "data": data, "epochs": epochs, "max_drop": max_drop, "objective": objective,
-        "model_bytes": model_bytes, "flops": flops, "search": search, "ranks": ranks, "grid": grid,
+        "model_bytes": model_bytes, "flops": flops,
+        "latency_ms": latency_ms, "search": search, "ranks": ranks, "grid": grid,
         "empty_tiles": empty_tiles, "rank_multiple": rank_multiple, "max_rank": max_rank, "estimate": estimate,
         "limit": _limit(limit), "share": share, "only_layer": only_layer or None, "skip_layer": skip_layer or None,
         "batch": batch, "dtype": dtype, "batch_size": batch_size, "patience": patience,
@@ -172,7 +184,6 @@ def _started(given: dict[str, Any], out: Path | None, screen: Screen, fresh: boo
     # What is there goes only when its successor's input has turned out usable.
     loaded = _loaded(job, screen) if fresh and path.exists() else None
     with session.started(path, job, origins, fresh=fresh) as run:
-        screen.say(f"run: {path}\ntarget: {target.name}, {target.title}")
         return _carried_out(job, run, screen, loaded)
 
 
@@ -197,48 +208,66 @@ def _either(given: dict[str, Any], out: Path | None, screen: Screen) -> int:
 
 
 def _resumed(given: dict[str, Any], out: Path | None, screen: Screen, loaded: Any = None) -> int:
-    from edgett import session
+    from edgett import reporting, session
     from edgett.report import terminal
 
     if out is None:
         raise UsageError("--resume needs to know the run.", "Add --out DIR.")
     with session.resumed(out, given) as (run, job, outcome):
-        screen.say(f"run: {out}")
         if outcome is None:
             session.refuse_other_ground(run, job)
             return _carried_out(job, run, screen, loaded)
+        screen.say(f"run: {out}")
+        reporting.complete(run, screen)
     screen.show(outcome, terminal.compressed)
     return 0
 
 
-def _loaded(job: Any, screen: Screen) -> Any:
+def _loaded(job: Any, meter: Meter) -> Any:
     from edgett import inputs
 
-    with screen.stage("loading TensorFlow"):
+    with meter.stage("loading TensorFlow"):
         import_module("edgett.nn")
-    return inputs.load(job, screen)
+    return inputs.load(job, meter)
 
 
 def _carried_out(job: Any, run: Any, screen: Screen, loaded: Any = None) -> int:
-    from edgett import pipeline, session
-    from edgett.report import terminal
+    from edgett import pipeline, reporting, session
+    from edgett.log import logged
+    from edgett.report import evidence, terminal
 
+    target = pipeline.target_of(job)
     try:
-        loaded = loaded or _loaded(job, screen)
-        session.identify(run, loaded)
-        outcome = pipeline.compress(job, loaded, run, screen)
-        document = session.finish(run, outcome)
-    except KeyboardInterrupt as interrupt:
+        with logged(run.path, screen) as meter:
+            meter.say(f"run: {run.path}\ntarget: {target.name}, {target.title}")
+            meter.note(evidence.command(run.asked["options"]))
+            loaded = loaded or _loaded(job, meter)
+            session.identify(run, loaded)
+            outcome = pipeline.compress(job, loaded, run, meter)
+            document = reporting.finish(run, outcome, meter)
+            problem = _problem(outcome)
+            meter.note(f"error: {problem.message}" if problem else f"recommended: {_recommended(outcome)}")
+    except BaseException as error:
+        if not interrupted(error):
+            raise
         raise Interrupted(
             "interrupted; every finished trial is kept.",
             f"Go on with: edgett compress --out {shlex.quote(str(run.path))} --resume",
-        ) from interrupt
-    problem: EdgettError | None = None
-    if not outcome.release.ok:
-        problem = pipeline.unchecked(outcome.release)
-    elif outcome.picks is None:
-        problem = pipeline.infeasible(outcome)
+        ) from error
     return screen.conclude(document, terminal.compressed, problem)
+
+
+def _problem(outcome: Any) -> EdgettError | None:
+    from edgett import pipeline
+
+    if not outcome.release.ok:
+        return pipeline.unchecked(outcome.release)
+    return pipeline.infeasible(outcome) if outcome.picks is None else None
+
+
+def _recommended(outcome: Any) -> str:
+    trial = outcome.picks.recommended
+    return f"solution {trial.solution.number}, {trial.solution.cost.params:,} parameters, drop {trial.drop:.3f}"
 
 
 def _limit(text: str | None) -> int | str | None:

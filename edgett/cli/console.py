@@ -7,21 +7,32 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
-
-from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from typing import TYPE_CHECKING, Any
 
 from edgett.errors import EdgettError
+
+if TYPE_CHECKING:  # completion is waited for, and draws nothing
+    from rich.console import RenderableType
+    from rich.progress import Progress, ProgressColumn
+
+ROOM, LEAST_BAR = 56, 8
+"""Characters that a stage's words and numbers take, and those of the shortest bar worth drawing."""
+
+SPEED_OF = 600.0
+"""Seconds over which the speed is taken: reports of large batches come minutes apart."""
 
 
 class Screen:
     """Draws on standard error what happens, and on standard output what came of it."""
 
     def __init__(self, *, json: bool = False, silent: bool = False) -> None:
+        from rich.console import Console
+
         # A descriptor of its own: the converters' chatter is turned away from number 2 while progress is drawn.
         self._errors = Console(file=os.fdopen(os.dup(sys.stderr.fileno()), "w") if _has_descriptor() else sys.stderr)
         self._json, self._silent = json, silent
+        # Colours may be forced where there is no terminal; what moves may not.
+        self._moves = self._errors.file.isatty() and self._errors.is_interactive
 
     @contextmanager
     def stage(self, text: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
@@ -29,26 +40,46 @@ class Screen:
         if self._silent:
             yield lambda units: None
             return
-        if not self._errors.is_terminal:
+        from rich.markup import escape
+
+        from edgett.log import printable
+
+        if not self._moves:
             self.say(text)
             yield lambda units: None
             return
-        columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn()]
-        columns += [MofNCompleteColumn(), TimeRemainingColumn()] if total else []
-        with Progress(*columns, console=self._errors, transient=True) as progress:
-            task = progress.add_task(text, total=total)
-            yield lambda units: progress.advance(task, units)
+        with self._progress(counted=bool(total)) as progress:
+            task = progress.add_task(escape(printable(text)), total=total)
+            # Units of nothing would count as samples of the speed, and crowd out the real ones.
+            yield lambda units: progress.advance(task, units) if units else None
+
+    def _progress(self, *, counted: bool) -> Progress:
+        """What fits into the terminal; the time left comes of the speed of the last minutes."""
+        from rich import progress as bars
+
+        columns: list[ProgressColumn] = [bars.SpinnerColumn(), bars.TextColumn("{task.description}")]
+        if (room := self._errors.width - ROOM) >= LEAST_BAR:
+            columns.append(bars.BarColumn(min(40, room)))
+        columns += [bars.MofNCompleteColumn(), bars.TimeRemainingColumn(compact=True)] if counted else []
+        return bars.Progress(*columns, console=self._errors, transient=True, speed_estimate_period=SPEED_OF)
 
     def say(self, text: str) -> None:
         """A line the user should read."""
+        from edgett.log import printable
+
         if not self._silent:
-            self._errors.print(text, markup=False, highlight=False, soft_wrap=True)
+            self._errors.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+
+    def note(self, text: str) -> None:
+        """A line for a log, which is not here."""
 
     def show(self, document: Mapping[str, Any], drawn: Callable[[Mapping[str, Any]], RenderableType]) -> None:
         """The result: the document itself with --json, else drawn."""
         if self._json:
             print(json.dumps(document, indent=2, allow_nan=False))
         else:
+            from rich.console import Console
+
             Console().print(drawn(document))
 
     def conclude(
@@ -72,9 +103,13 @@ class Screen:
         self._complain(problem)
 
     def _complain(self, problem: EdgettError) -> None:
-        self._errors.print(f"error: {problem.message}", markup=False, highlight=False, soft_wrap=True, style="red")
+        from edgett.log import printable
+
+        self._errors.print(
+            f"error: {printable(problem.message)}", markup=False, highlight=False, soft_wrap=True, style="red"
+        )
         if problem.cure:
-            self._errors.print(problem.cure, markup=False, highlight=False, soft_wrap=True)
+            self._errors.print(printable(problem.cure), markup=False, highlight=False, soft_wrap=True)
 
 
 def _described(problem: EdgettError) -> dict[str, Any]:

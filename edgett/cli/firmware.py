@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edgett.cli import options
+from edgett.cli import complete, options
 from edgett.cli.console import Screen
 from edgett.errors import CheckFailed, Infeasible
 from edgett.firmware.kind import Kind
@@ -25,7 +25,7 @@ def _root(context: typer.Context) -> None:
 
 @app.command()
 def pack(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's directory.")],
+    run: options.Run,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where to write the package.")],
     format: Annotated[
         Kind, typer.Option(help="c: C99 that needs nothing else. tflm: for LiteRT for Microcontrollers.")
@@ -33,10 +33,7 @@ def pack(
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="What the model is called in C. Default: the model's name.")
     ] = None,
-    solution: Annotated[
-        int | None,
-        typer.Option(metavar="ID", help="The number of a fine-tuned solution. Default: the recommended one."),
-    ] = None,
+    solution: options.Solution = None,
     licence: Annotated[
         str, typer.Option("--licence", "--license", metavar="SPDX", help="The model's licence, for the manifest.")
     ] = "NOASSERTION",
@@ -69,7 +66,12 @@ def pack(
 def check(
     folder: Folder,
     run: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Also whether it is still what this run would give.")
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Also whether it is still what this run would give.",
+            autocompletion=complete.runs,
+        ),
     ] = None,
     json: options.Json = False,
     debug: options.Debug = False,
@@ -97,7 +99,7 @@ def size(
     target: Annotated[
         str,
         typer.Option(
-            "--target", "-t", metavar="NAME|FILE", autocompletion=options.target_names, help="Whose budgets hold."
+            "--target", "-t", metavar="NAME|FILE", autocompletion=complete.targets, help="Whose budgets hold."
         ),
     ],
     name: Annotated[

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from edgett.cli import complete
+from edgett.errors import UsageError
 from edgett.values import Estimate, Strategy
 
 
@@ -27,6 +31,7 @@ Model = Annotated[
         help="A .keras or .h5 file, or example:clock, example:lenet300, example:lenet5, example:alexnet, example:vgg16."
         " Default: the model in edgett.toml, else example:clock.",
         show_default=False,
+        autocompletion=complete.models,
     ),
 ]
 Data = Annotated[
@@ -35,6 +40,7 @@ Data = Annotated[
         metavar="DATA",
         help="An .npz with x_train y_train x_test y_test, package.module:function, mnist or cifar10.",
         show_default=False,
+        autocompletion=complete.data,
     ),
 ]
 CustomObjects = Annotated[
@@ -69,16 +75,33 @@ Share = Annotated[
     ),
 ]
 OnlyLayer = Annotated[
-    list[str] | None, typer.Option(metavar="NAME", help="Factorise this layer and no others; may be repeated.")
+    list[str] | None,
+    typer.Option(
+        metavar="NAME", help="Factorise this layer and no others; may be repeated.", autocompletion=complete.layers
+    ),
 ]
-SkipLayer = Annotated[list[str] | None, typer.Option(metavar="NAME", help="Leave this layer alone; may be repeated.")]
+SkipLayer = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="Leave this layer alone; may be repeated.", autocompletion=complete.layers),
+]
+Solution = Annotated[
+    int | None,
+    typer.Option(
+        metavar="ID",
+        help="The number of a fine-tuned solution. Default: the recommended one.",
+        autocompletion=complete.solutions,
+    ),
+]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run's directory.", autocompletion=complete.runs)]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, all else on standard error.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no remarks.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
-def target_names() -> list[str]:
-    """For the shell's completion."""
-    from edgett.targets import list_targets
-
-    return [target.name for target in list_targets()[0]]
+def refuse_idle(context: typer.Context, device: str, idle: Mapping[str, Sequence[str]]) -> None:
+    """Raise UsageError for an option that was given and means nothing to the kind of device that was named."""
+    for name in idle.get(device.partition("://")[0], ()):
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{option} means nothing to --device {device}.", "Leave one of them out.")

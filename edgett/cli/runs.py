@@ -16,11 +16,8 @@ _FILES = (options.ExportFormat.KERAS, options.ExportFormat.TFLITE, options.Expor
 
 
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's directory.")],
-    solution: Annotated[
-        int | None,
-        typer.Option(metavar="ID", help="The number of a fine-tuned solution. Default: the recommended one."),
-    ] = None,
+    run: options.Run,
+    solution: options.Solution = None,
     format: Annotated[
         list[options.ExportFormat] | None,
         typer.Option(
@@ -61,7 +58,7 @@ def export(
 
 
 def check(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's directory.")],
+    run: options.Run,
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,

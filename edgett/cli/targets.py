@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgett.cli import options
+from edgett.cli import complete, options
 from edgett.cli.console import Screen
 
 app = typer.Typer(help="The devices that edgett knows, and profiles of your own.", rich_markup_mode="rich")
@@ -20,7 +20,7 @@ def _root(context: typer.Context) -> None:
 
 
 @app.command("list")
-def list_(json: options.Json = False, debug: options.Debug = False) -> None:
+def list_(json: options.Json = False, quiet: options.Quiet = False, debug: options.Debug = False) -> None:
     """List the targets that --target takes.
 
     [bold]Example[/bold]
@@ -31,7 +31,7 @@ def list_(json: options.Json = False, debug: options.Debug = False) -> None:
     from edgett.targets import list_targets
 
     good, bad = list_targets()
-    screen = Screen(json=json)
+    screen = Screen(json=json, silent=quiet)
     screen.show(profiles.listed(good), profiles.draw_list)
     for problem in bad:
         screen.say(f"Left out: {problem.message} {problem.cure}")
@@ -39,9 +39,7 @@ def list_(json: options.Json = False, debug: options.Debug = False) -> None:
 
 @app.command()
 def show(
-    name: Annotated[
-        str, typer.Argument(help="A target's name, or a profile's path.", autocompletion=options.target_names)
-    ],
+    name: Annotated[str, typer.Argument(help="A target's name, or a profile's path.", autocompletion=complete.targets)],
     json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:

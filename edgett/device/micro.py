@@ -6,7 +6,6 @@ import importlib.util
 import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgett.errors import ModelError, ToolError
+from edgett.folders import scratch
 
 PACKAGE = "tflite_micro"
 LIMIT = 600.0
@@ -53,8 +53,7 @@ def run(path: Path, inputs: Sequence[NDArray[np.generic]] = (), limit: float = L
             f"{PACKAGE} is not installed: it is the interpreter for microcontrollers, which measures the arena.",
             "pip install 'edgett[firmware]'",
         )
-    with tempfile.TemporaryDirectory(prefix="edgett-") as name:
-        folder = Path(name)
+    with scratch() as folder:
         if inputs:
             np.savez(folder / "inputs.npz", *inputs)
         said = _probe(path, folder, limit)

@@ -157,7 +157,11 @@ def compare_outputs(
 
 
 def _top(outputs: NDArray[np.floating]) -> NDArray[np.int64]:
-    return outputs.argmax(axis=-1) if outputs.ndim > 1 and outputs.shape[-1] > 1 else np.sign(outputs).astype(np.int64)
+    return (
+        outputs.argmax(axis=-1)
+        if outputs.ndim > 1 and outputs.shape[-1] > 1
+        else np.sign(outputs.astype(np.float64)).astype(np.int64)
+    )
 
 
 def _titled(layer: str) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgett.export.calibration import Calibration
+from edgett.folders import scratch
 
 _PAIR = frozenset({"QuantizeLinear", "DequantizeLinear"})
 
@@ -38,8 +38,8 @@ def quantised(model: Any, calibration: Calibration, spared: Sequence[str] = ()) 
         def get_next(self) -> Any:
             return next(self.batches, None)
 
-    with tempfile.TemporaryDirectory(prefix="edgett-") as folder:
-        path = Path(folder) / "int8.onnx"
+    with scratch() as folder:
+        path = folder / "int8.onnx"
         quantize_static(
             model, path, Reader(), quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QInt8,
             weight_type=QuantType.QInt8, nodes_to_exclude=list(spared),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import math
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from edgett.errors import ToolError
 from edgett.export.calibration import Calibration
 from edgett.export.owners import Owners
+from edgett.folders import scratch
 from edgett.quiet import quiet
 from edgett.space.graph import Constant, Graph, Step
 
@@ -40,16 +42,16 @@ def write(
     import tensorflow as tf
 
     try:
-        with quiet(), tempfile.TemporaryDirectory(prefix="edgett-") as folder:
-            tf.saved_model.save(servable, folder, signatures={"serving_default": servable.serve})
-            converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        with scratch() as folder, quiet(), _full_told():
+            tf.saved_model.save(servable, str(folder), signatures={"serving_default": servable.serve})
+            converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
             if calibration is not None:
                 converter.optimizations = [tf.lite.Optimize.DEFAULT]
                 converter.representative_dataset = lambda: iter(calibration)
                 converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
                 converter.inference_input_type = converter.inference_output_type = tf.int8
             content = converter.convert() if floats is None else _mixed(converter, calibration, floats)
-    except OSError:
+    except (OSError, ToolError):
         raise
     except Exception as error:
         raise ToolError(
@@ -57,6 +59,17 @@ def write(
             "A layer that TFLite has no operator for must be replaced in the model.",
         ) from error
     path.write_bytes(content)
+
+
+@contextmanager
+def _full_told() -> Iterator[None]:
+    """A full disk as Python tells it, where it is TensorFlow that meets it."""
+    try:
+        yield
+    except Exception as error:
+        if "No space left on device" in str(error):
+            raise OSError(errno.ENOSPC, "No space left on device") from error
+        raise
 
 
 def _mixed(converter: Any, calibration: Calibration | None, floats: Callable[[list[str]], bool]) -> bytes:

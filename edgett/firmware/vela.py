@@ -7,11 +7,11 @@ import importlib.util
 import re
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgett.errors import ToolError
+from edgett.folders import scratch
 
 PACKAGE = "ethosu"
 ACCELERATORS = {"cortex-m55": "ethos-u55-128", "ethos-u55": "ethos-u55-128"}
@@ -50,15 +50,15 @@ def run(path: Path, accelerator: str, limit: float = LIMIT) -> VelaSummary | Non
     """
     if importlib.util.find_spec(PACKAGE) is None:
         return None
-    with tempfile.TemporaryDirectory(prefix="edgett-") as folder:
-        options = ["--accelerator-config", accelerator, "--output-dir", folder, "--show-cpu-operations"]
+    with scratch() as folder:
+        options = ["--accelerator-config", accelerator, "--output-dir", str(folder), "--show-cpu-operations"]
         command = [sys.executable, "-m", _MODULE, *options, str(path.resolve())]
         try:
             # The configuration that it falls back to is looked for in the working directory first.
             ended = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=limit, cwd=folder)
         except subprocess.TimeoutExpired as error:
             raise ToolError(f"Vela took more than {limit:g} s for {path.name}.", "Leave it out.") from error
-        tables = list(Path(folder).glob("*_summary_*.csv"))
+        tables = list(folder.glob("*_summary_*.csv"))
         if ended.returncode or not tables:
             said = " ".join((ended.stderr.strip() or ended.stdout.strip()).splitlines()[-1:])[:300]
             raise ToolError(

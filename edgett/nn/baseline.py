@@ -5,27 +5,20 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import inspect
-import os
-import tempfile
 import zipfile
 import zlib
 from pathlib import Path
 
 import keras
 import numpy as np
-import platformdirs
 import tensorflow as tf
 
+from edgett.errors import ToolError
+from edgett.folders import scratch
 from edgett.nn import clock, zoo
 from edgett.nn.data import Data
 from edgett.nn.zoo import Example
 from edgett.values import Meter
-
-
-def cache_directory() -> Path:
-    """Where trained baselines are kept: the folder in EDGETT_CACHE_DIR, or the user's cache directory."""
-    chosen = os.environ.get("EDGETT_CACHE_DIR")
-    return Path(chosen) if chosen else platformdirs.user_cache_path("edgett")
 
 
 def baseline(example: Example, data: Data, seed: int, directory: Path, meter: Meter) -> keras.Model:
@@ -42,7 +35,7 @@ def baseline(example: Example, data: Data, seed: int, directory: Path, meter: Me
     model = zoo.train(example, data, seed, meter)
     try:
         _save(path, model.get_weights())
-    except OSError as problem:
+    except (OSError, ToolError) as problem:
         meter.say(f"baseline {example.name}: not kept for the next run, {path} cannot be written: {problem}")
     return model
 
@@ -73,11 +66,7 @@ def _load(path: Path, example: Example) -> keras.Model | None:
 
 def _save(path: Path, weights: list[np.ndarray]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-        part = Path(file.name)
-        try:
-            np.savez(file, *weights)
-            file.close()
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+    with scratch(path.parent) as folder:
+        part = folder / path.name
+        np.savez(part, *weights)
+        part.replace(path)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,7 +21,7 @@ from edgett.nn.layers import compilation, replace, tt_layers
 from edgett.nn.models import pack_weights
 from edgett.nn.quality import Judge
 from edgett.nn.recover import Guide
-from edgett.nn.training import Training
+from edgett.nn.training import BATCHES, Training
 from edgett.values import Quality, Recover, Solution
 
 
@@ -43,7 +45,7 @@ class Recipe:
 class Task:
     """Train a solution up to `until` epochs; `state` and `epochs` are what an earlier task left it with.
 
-    Parts of an epoch are whole batches.
+    Parts of an epoch are whole batches. Up to 0 epochs nothing is trained, but it is told how long that would take.
     """
 
     solution: Solution
@@ -53,10 +55,20 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Pace:
+    """Seconds that a training takes: to begin, for each batch, and to judge what came of it."""
+
+    begin: float
+    batch: float
+    judge: float
+
+
+@dataclass(frozen=True)
 class Tuned:
     """What came of a task. `losses`: what it adds to each epoch's mean training loss; `failure` says why it stopped.
 
     `weights` are those of the layers that were trained, by path; `state` goes on from here, None when all is done.
+    `pace` is there after a task of no epochs, and nothing else.
     """
 
     quality: Quality
@@ -65,6 +77,7 @@ class Tuned:
     weights: bytes = b""
     state: bytes | None = None
     failure: str | None = None
+    pace: Pace | None = None
 
 
 def make_deterministic() -> None:
@@ -87,8 +100,37 @@ def compressed(
     return twin
 
 
+@contextmanager
+def _without_grappler() -> Iterator[None]:
+    """Going through the graph of a training step takes it a tenth of a short task; the steps are no faster for it."""
+    before = tf.config.optimizer.get_experimental_options()
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options(before)
+
+
 LIVE = 1 << 28
 """Bytes that the trainings that wait for their next task may take."""
+
+
+ENOUGH = 0.25
+"""Seconds of batches that tell how long one takes."""
+
+FORWARD = 1 / 3
+"""The share of a training step that is the forward pass."""
+
+
+class _Stopwatch:
+    """Runs from the moment it is made."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._started
 
 
 @dataclass(frozen=True)
@@ -103,6 +145,10 @@ class Tuner:
 
     def run(self, task: Task, advance: Callable[[int], None]) -> Tuned:
         """Do a task. `advance` hears of batches."""
+        with _without_grappler():
+            return self._run(task, advance) if task.until else self._paced(task)
+
+    def _run(self, task: Task, advance: Callable[[int], None]) -> Tuned:
         started = time.monotonic()
         training = self._live.pop((task.solution.number, task.epochs), (None, 0))[0] or self._training(task)
         model, size = training.model, self.recipe.batch_size
@@ -123,6 +169,37 @@ class Tuner:
         if quality.loss is not None and not np.isfinite(quality.loss):
             return _lost(losses, started, f"its loss on the validation data became {quality.loss}")
         return Tuned(quality, tuple(losses), time.monotonic() - started, pack_weights(model), state)
+
+    def _paced(self, task: Task) -> Tuned:
+        """Begin a training, try some batches, and put it back to where it began: whoever wants it finds it begun."""
+        if self.recipe.recover is Recover.DISTILL:  # which is done once, for all solutions
+            self._guide.prepare(task.solution.shapes)
+            _ = self._guide.teacher
+        begun = _Stopwatch()
+        training = self._training(task)
+        size = sum(math.prod(one.shape) * tf.as_dtype(one.dtype).size for one in training.variables())
+        state = training.state() if size <= LIVE else None
+        every = batches(len(self.train), self.recipe.batch_size)
+        rates = self._rates(training.model, 0)
+
+        def take(count: int) -> float:
+            watch = _Stopwatch()
+            training.epoch(0, self.recipe.batch_size, rates, lambda _: None, range(count))
+            return watch.seconds
+
+        take(1)
+        begin = begun.seconds
+        batch = take(1)
+        if (count := min(every, BATCHES, round(ENOUGH / max(batch, 1e-4)))) > 1:
+            batch = take(count) / count
+        judging = _Stopwatch()
+        assess(training.model, self.validation.take(slice(PREDICTED)), self.judge)
+        left = max(len(self.validation) - PREDICTED, 0)
+        judge = judging.seconds + left / self.recipe.batch_size * batch * FORWARD
+        if state is not None:
+            training.resume(state)
+            self._keep(task, training, size)
+        return Tuned(Quality(()), (), begun.seconds, pace=Pace(max(begin - batch, 0.0), batch, judge))
 
     def _training(self, task: Task) -> Training:
         """As the task finds it."""

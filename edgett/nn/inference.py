@@ -7,6 +7,7 @@ form, so the converters find nothing to fold and the files hold what was predict
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,8 @@ from edgett.nn.affine import Affine, Cast, as_affine, per_channel
 from edgett.nn.layers import like
 from edgett.nn.trace import Call, Trace, trace
 from edgett.nn.tt_dense import TTDense
+from edgett.space.graph import Graph, Step
+from edgett.space.ordering import lightest
 
 _L = keras.layers
 _IDLE = (
@@ -55,7 +58,26 @@ def inference_form(model: keras.Model, batch: int = 1, tt: frozenset[str] = froz
     for fold in (_folded, _activated):
         while (smaller := fold(form, tt)) is not form:
             form = smaller
-    return form
+    return _ordered(form)
+
+
+def _ordered(form: Trace) -> Trace:
+    """The calls in the order that keeps the least alive between them; Keras runs all branches abreast.
+
+    By what goes in and out of the calls alone, so that layers in TT form leave the order as it is.
+    """
+    names = {id(tensor): name for name, tensor in form.inputs.items()}
+    sizes = {name: math.prod(tensor.shape) for name, tensor in form.inputs.items()}
+    steps = []
+    for call in form.calls:
+        for tensor in call.writes:
+            names[id(tensor)] = f"/{len(names)}"
+            sizes[names[id(tensor)]] = math.prod(tensor.shape)
+        reads, writes = (tuple(names[id(tensor)] for tensor in side) for side in (call.reads, call.writes))
+        steps.append(Step(call.path, type(call.layer).__name__, reads, writes))
+    outputs = tuple(names[id(tensor)] for tensor in form.outputs.values())
+    order = lightest(Graph(tuple(steps), sizes, tuple(form.inputs), outputs))
+    return replace(form, calls=tuple(form.calls[index] for index in order))
 
 
 def _without_idle(form: Trace) -> Trace:

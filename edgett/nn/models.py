@@ -6,7 +6,6 @@ import importlib
 import io
 import json
 import sys
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import keras
 import numpy as np
 
 from edgett.errors import ModelError, UsageError
+from edgett.folders import scratch
 from edgett.nn.trace import opened, trace
 
 _CONVERT = {
@@ -48,8 +48,8 @@ def load_model(path: Path, custom_objects: str | None = None) -> keras.Model:
 def save_model(model: keras.Model, path: Path) -> None:
     """Write a `.keras` file whose bytes depend on the model alone: no date, no machine, no training state."""
     content = io.BytesIO()
-    with tempfile.TemporaryDirectory() as folder:
-        dated = Path(folder) / "model.keras"
+    with scratch() as folder:
+        dated = folder / "model.keras"
         with _untrained_optimizer(model):
             model.save(dated)
         with zipfile.ZipFile(dated) as source, zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as target:

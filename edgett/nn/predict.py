@@ -42,10 +42,13 @@ _SPATIAL = (
 _ELEMENTWISE = frozenset({"Add", "Subtract", "Multiply"})
 # Activations that a TFLite operator carries itself.
 _FUSED = frozenset({"linear", "relu", "relu6"})
-# Activations with an operator of their own: in both formats, and in TFLite; and how many tensors of their size others
-# keep alive beside their input and output where they are spelled out (2 where this does not tell).
-_OWN = frozenset({"linear", "relu", "relu6", "leaky_relu", "elu", "tanh", "sigmoid", "softmax", "log_softmax"})
+# Activations that keep nothing alive but their input and output: in both formats, in TFLite, and in ONNX; and how many
+# tensors of their size others keep where they are spelled out (2 where this does not tell).
+_OWN = frozenset(
+    {"linear", "relu", "relu6", "leaky_relu", "elu", "tanh", "sigmoid", "exponential", "softmax", "log_softmax"}
+)
 _OWN_IN_TFLITE = frozenset({"gelu", "hard_silu", "hard_sigmoid"})
+_OWN_IN_ONNX = frozenset({"selu", "softplus", "softsign", "hard_sigmoid"})
 _SPARE = {"silu": 1, "gelu": 1, "hard_silu": 1, "mish": 1}
 
 
@@ -167,6 +170,8 @@ def _rule(call: Call) -> Callable[[Call, _Writer], tuple[str, ...]]:
         return _elementwise
     if isinstance(layer, (_L.Activation, _L.ReLU)):
         return _bent
+    if isinstance(layer, (_L.UpSampling1D, _L.UpSampling2D)):
+        return _upsampled
     if isinstance(layer, _UNCOUNTED) or type(layer).__name__ in _UNCOUNTED_OPERATIONS:
         return _uncounted
     return _unknown
@@ -218,10 +223,12 @@ def _biased(call: Call, writer: _Writer, source: tuple[str, ...], kernel: Consta
     """A product, then its bias and its activation: in one step when `fused`."""
     made, flat = _elements(call), len(call.reads[0].shape) == 2
     name = "Dense" if isinstance(call.layer, _L.Dense) else "Convolution"
+    if isinstance(call.layer, _L.Conv2DTranspose):
+        name = "ConvTranspose"
     stored: tuple[Constant, ...] = (kernel,)
     bias = (Constant("bias", math.prod(call.layer.bias.shape)),) if call.layer.use_bias else ()
     rides = writer.fused or (name == "Dense" and flat)
-    if bias and writer.quantised and (rides or (name == "Convolution" and len(call.reads[0].shape) == 4)):
+    if bias and writer.quantised and (rides or (name != "Dense" and len(call.reads[0].shape) == 4)):
         bias = (replace(bias[0], key=f"bias/{len(writer.steps)}"),)
     if bias and rides:
         result = writer.add(call, name, source, made, constants=stored + bias, flops=flops + made, macs=flops // 2)
@@ -256,7 +263,7 @@ def _bent(call: Call, writer: _Writer, source: tuple[str, ...] = ()) -> tuple[st
     if not source and writer.fused and name in _FUSED and _rides(call, writer.form):
         return writer.reads(call)
     result = writer.add(call, name, source or writer.reads(call), made)
-    if name not in _OWN and not (writer.fused and name in _OWN_IN_TFLITE):
+    if name not in _OWN | (_OWN_IN_TFLITE if writer.fused else _OWN_IN_ONNX):
         spare = f"{result[0]}/inside"
         writer.sizes[spare] = _SPARE.get(name, 2) * made
         writer.steps[-1] = replace(writer.steps[-1], writes=(*result, spare))
@@ -304,6 +311,17 @@ def _uncounted(call: Call, writer: _Writer) -> tuple[str, ...]:
         return writer.add(call, name, source, made)
     source = _laid_out(call, writer, source, math.prod(call.reads[0].shape))
     return _laid_out(call, writer, writer.add(call, name, source, made), made)
+
+
+def _upsampled(call: Call, writer: _Writer) -> tuple[str, ...]:
+    """ONNX repeats one axis after the other, in the layout of Keras."""
+    source, elements, size = writer.reads(call), math.prod(call.reads[0].shape), call.layer.size
+    if writer.fused or getattr(call.layer, "interpolation", "nearest") != "nearest":
+        return _uncounted(call, writer)
+    for times in (size,) if isinstance(size, int) else size:
+        elements *= times
+        source = writer.add(call, "Tile", source, elements)
+    return source
 
 
 def _unknown(call: Call, writer: _Writer) -> tuple[str, ...]:

@@ -268,13 +268,18 @@ class Guide:
 
     def cores(self, shapes: Mapping[str, TTShape]) -> dict[str, Cores]:
         """For the layers of these paths, the TT-SVD of their weights fitted to their outputs, where that pays."""
+        shapes = self.prepare(shapes)
+        return {path: self._fitted(self._targets[path], shape) for path, shape in shapes.items()}
+
+    def prepare(self, shapes: Mapping[str, TTShape]) -> dict[str, TTShape]:
+        """Look at the layers of these paths, which takes a while for the first time; the shapes whose fit pays."""
         count = len(next(iter(self._x.values())))
         shapes = {path: shape for path, shape in shapes.items() if _pays(shape, count)}
         missing = [path for path in shapes if path not in self._targets]
         weights = kernels(self._model, missing)
         for path, seen in some_inputs(self._model, self._x, missing).items():
             self._targets[path] = target(weights[path], seen)
-        return {path: self._fitted(self._targets[path], shape) for path, shape in shapes.items()}
+        return shapes
 
     @cached_property
     def teacher(self) -> Teacher:

@@ -80,16 +80,17 @@ class Training:
     def state(self) -> bytes:
         """Everything that training has changed."""
         content = io.BytesIO()
-        np.savez(content, *(variable.numpy() for variable in self._variables()))
+        np.savez(content, *(variable.numpy() for variable in self.variables()))
         return content.getvalue()
 
     def resume(self, state: bytes) -> None:
         """Go on from a `state` of a training of the same model."""
         with np.load(io.BytesIO(state), allow_pickle=False) as stored:
-            for index, variable in enumerate(self._variables()):
+            for index, variable in enumerate(self.variables()):
                 variable.assign(stored[f"arr_{index}"])
 
-    def _variables(self) -> list[Any]:
+    def variables(self) -> list[Any]:
+        """Everything that training may change."""
         return [*self.model.variables, *self.model.optimizer.variables]
 
     def _rows(self, indices: NDArray[np.int64]) -> tuple[Any, Any, Any]:

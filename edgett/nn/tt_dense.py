@@ -126,7 +126,7 @@ class TTDense(keras.layers.Layer):
             elif isinstance(operator, Reshape):
                 tensor = tf.reshape(tensor, operator.dims)
             else:
-                tensor = tf.transpose(tensor, operator.axes)
+                tensor = tf.transpose(tensor)
         return tensor
 
     def _product(self, inputs: Any, training: bool | None) -> Any:

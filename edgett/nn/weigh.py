@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edgett.nn.decompose import rebuild, tt_svds
 from edgett.nn.layers import kernels
 from edgett.nn.trace import run
+from edgett.space.error import Bracket, bracket
 from edgett.values import Solution, TTShape
 
 SAMPLES = 1024
@@ -44,6 +45,13 @@ def output_losses(
             losses[path, shape] = -math.log1p(-min(share, WORST))
             advance(1)
     return tuple(sum(losses[item] for item in solution.shapes.items()) for solution in solutions)
+
+
+def brackets(model: keras.Model, solutions: Sequence[Solution]) -> dict[tuple[str, TTShape], Bracket]:
+    """Between which relative errors the shapes of the solutions stand for the model's weights, before fine-tuning."""
+    wanted = shapes_of(solutions)
+    weights = kernels(model, {path for path, _ in wanted})
+    return {(path, shape): bracket(weights[path], shape) for path, shape in wanted}
 
 
 def shapes_of(solutions: Sequence[Solution]) -> list[tuple[str, TTShape]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -185,6 +186,7 @@ def _begin(log: Path, parent: int) -> None:
         for number in (1, 2):
             os.dup2(file.fileno(), number)
     make_deterministic()
+    gc.freeze()  # TensorFlow's objects, hundreds of thousands: loky has them gone through after each task
 
 
 def _leave_with(parent: int) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from edgett.space import cost
-from edgett.space.choose import holdings
+from edgett.space.choose import feasible, holdings
 from edgett.space.explore import Exploration
 from edgett.space.pareto import Front
 from edgett.space.whole import Whole
@@ -63,7 +63,7 @@ def compressed(outcome: Outcome) -> dict[str, Any]:
         "baseline": _model(dense, outcome.baseline, 0.0) | _released(release, "baseline"),
         "trials": [_trial(trial, limits) for trial in outcome.trials],
         "picks": {
-            name: _pick(picks[name], release, name) if name in picks else None
+            name: _pick(picks[name], outcome, name) if name in picks else None
             for name in ("highest_accuracy", "lowest_memory", "lowest_flops", "recommended")
         },
         "constraints": [
@@ -72,6 +72,8 @@ def compressed(outcome: Outcome) -> dict[str, Any]:
         ],
         "objective": limits.objective.value,
         "nearest_miss": _miss(outcome),
+        "slower_than_dense": dict(outcome.slower),
+        "timed_here": None if release.timed is None else asdict(release.timed),
         "artifacts": {name: [str(item.path) for item in items] for name, items in release.artifacts.items()},
         "check": checked(release),
         "npu": {path: asdict(summary) for path, summary in release.npu.items()},
@@ -211,6 +213,8 @@ def _model(solution: Solution, quality: Quality, drop: float) -> dict[str, Any]:
         "macs": costs.macs,
         "peak_activation_bytes": solution.peak_bytes,
         "moved_elements": costs.moved_elements,
+        "latency_ms": None if solution.latency_us is None else solution.latency_us / 1000,
+        "latency_estimate_ms": None if solution.estimate_us is None else solution.estimate_us / 1000,
         "accuracy": _scores(quality),
         "loss": _number(quality.loss),
         "drop": _number(drop),
@@ -226,8 +230,7 @@ def _trial(trial: Trial, limits: Constraints) -> dict[str, Any]:
         }
         | _model(solution, trial.quality, trial.drop)
         | {
-            "feasible": math.isfinite(trial.drop)
-            and all(item.holds is not False for item in holdings(solution, trial.drop, limits)),
+            "feasible": feasible(trial, limits),
             "expected_loss": solution.loss,
             "epochs": trial.epochs,
             "complete": trial.complete,
@@ -240,25 +243,41 @@ def _trial(trial: Trial, limits: Constraints) -> dict[str, Any]:
     )
 
 
-def _pick(trial: Trial, release: Release, name: str) -> dict[str, Any]:
+def _pick(trial: Trial, outcome: Outcome, name: str) -> dict[str, Any]:
     solution = trial.solution
     return (
         {"solution": solution.number, "shapes": {key: shape_document(shape) for key, shape in solution.shapes.items()}}
         | _model(solution, trial.quality, trial.drop)
-        | {"reverted": _reverted(trial)}
-        | _released(release, name)
+        | {"reverted": _reverted(trial), "layers": list(_replaced(solution, outcome))}
+        | _released(outcome.release, name)
     )
 
 
+def _replaced(solution: Solution, outcome: Outcome) -> Iterator[dict[str, Any]]:
+    """Each replaced layer: what it costs, dense and in TT form, and how far its shape was from the trained weight."""
+    for found, _ in outcome.exploration.layers:
+        layer = found.layer
+        if (shape := solution.shapes.get(layer.name)) is not None:
+            error = outcome.errors[layer.name, shape]
+            yield {
+                "name": layer.name,
+                "shape": shape_document(shape),
+                "dense": asdict(cost.dense(layer)),
+                "tt": asdict(cost.tt(layer, shape)),
+                "error": asdict(error),
+            }
+
+
 def _reverted(trial: Trial) -> list[dict[str, Any]]:
-    """The layers that went back for int8's sake, in turn."""
+    """The layers that went back, in turn."""
     return [
         {
             "layer": step.layer,
             "to": step.to.value,
             "drop_before": _number(step.drop_before),
             "drop_after": _number(step.drop_after),
-            "snr_db": _decibel(step.snr_db),
+            "snr_db": None if step.snr_db is None else _decibel(step.snr_db),
+            "slowdown": step.slowdown,
         }
         for step in trial.reverted
     ]

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from edgett.errors import ToolError, UsageError
+from edgett.folders import scratch
 from edgett.report.picture import Picture
 
 
@@ -56,15 +57,19 @@ def drawn(picture: Picture, format: Format) -> bytes:
 
 def write(picture: Picture, path: Path) -> None:
     """Draws the picture to a file, whole or not at all. Raises UsageError for the place, ToolError when it fails."""
-    content = drawn(picture, check_place(path))
+    put(drawn(picture, check_place(path)), path, "plot")
+
+
+def put(content: bytes, path: Path, what: str) -> None:
+    """Write a file whole or not at all. Raises ToolError, in which the file is called `what`, when it fails."""
     try:
-        with tempfile.TemporaryDirectory(prefix=".part-", dir=path.parent) as folder:
-            part = Path(folder) / path.name
+        with scratch(path.parent) as folder:
+            part = folder / path.name
             with part.open("wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(path)
     except OSError as error:
-        cure = "Free some disk space." if error.errno == errno.ENOSPC else "Choose another directory."
-        raise ToolError(f"the plot {str(path)!r} cannot be written: {error.strerror or error}.", cure) from error
+        cure = "Free some disk space." if error.errno == errno.ENOSPC else "Choose another file or directory."
+        raise ToolError(f"the {what} {str(path)!r} cannot be written: {error.strerror or error}.", cure) from error

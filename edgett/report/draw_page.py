@@ -65,6 +65,31 @@ def div(picture: p.Picture, name: str) -> str:
     return f"{drawn}{remarks}"
 
 
+def figures(picture: p.Picture) -> Iterator[dict[str, Any]]:
+    """Each panel for itself, as wide as its place, without a title and in no particular colours of paper.
+
+    A heat map has counts where plotly.js needs their logarithms and words: the page makes them, at half the size.
+    """
+    for panel in picture.panels:
+        traces, notes = _layers(panel, 1, ([0.0, 1.0], [0.0, 1.0]), set())
+        heats = iter([layer for layer in panel.layers if isinstance(layer, p.Heat)])
+        for trace in traces:
+            if trace["type"] == "heatmap":
+                trace |= {"z": next(heats).counts.T.tolist(), "text": None}
+        axes = _axes(panel, 1, ([0.0, 1.0], [0.0, 1.0]))
+        yield {
+            "data": traces,
+            "layout": axes
+            | {
+                "template": None,
+                "margin": {"l": 64, "r": 12, "t": 12, "b": 56},
+                "hovermode": "closest",
+                "legend": {"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top"},
+                "annotations": notes,
+            },
+        }
+
+
 def _figure(picture: p.Picture) -> dict[str, Any]:
     """Traces and layout as plotly.js takes them."""
     traces: list[dict[str, Any]] = []
@@ -83,25 +108,40 @@ def _figure(picture: p.Picture) -> dict[str, Any]:
         "annotations": [],
         "shapes": [],
     }
-    shown: set[str] = set()  # plotly draws no axes without a trace: an empty one for each panel
+    shown: set[str] = set()
     for number, panel in enumerate(picture.panels, start=1):
         frame = _frame(picture, number - 1)
         layout |= _axes(panel, number, frame)
         layout["annotations"].append(_title(panel.title, frame))
-        traces.append({"type": "scatter", "x": [None], "y": [None], "showlegend": False, **_place(number)})
-        for layer in panel.layers:
-            match layer:
-                case p.Heat():
-                    traces.append(_heat(layer, number, frame))
-                case p.Points():
-                    traces.append(_points(layer, number, first=layer.name not in shown))
-                    shown.add(layer.name)
-                case p.Rules():
-                    traces += _rules(layer, panel, number, first=layer.name not in shown)
-                    shown.add(layer.name)
-                case p.Note():
-                    layout["annotations"].append(_note(layer, number))
+        drawn, notes = _layers(panel, number, frame, shown)
+        traces += drawn
+        layout["annotations"] += notes
     return {"data": traces, "layout": layout}
+
+
+Traces = list[dict[str, Any]]
+
+
+def _layers(
+    panel: p.Panel, number: int, frame: tuple[list[float], list[float]], shown: set[str]
+) -> tuple[Traces, Traces]:
+    """The traces and the annotations of a panel; the names that are `shown` in the legend grow by its own."""
+    # plotly draws no axes without a trace: an empty one for each panel
+    traces: Traces = [{"type": "scatter", "x": [None], "y": [None], "showlegend": False, **_place(number)}]
+    notes: Traces = []
+    for layer in panel.layers:
+        match layer:
+            case p.Heat():
+                traces.append(_heat(layer, number, frame))
+            case p.Points():
+                traces.append(_points(layer, number, first=layer.name not in shown))
+                shown.add(layer.name)
+            case p.Rules():
+                traces += _rules(layer, panel, number, first=layer.name not in shown)
+                shown.add(layer.name)
+            case p.Note():
+                notes.append(_note(layer, number))
+    return traces, notes
 
 
 def _frame(picture: p.Picture, number: int) -> tuple[list[float], list[float]]:
@@ -134,7 +174,7 @@ def _axes(panel: p.Panel, number: int, frame: tuple[list[float], list[float]]) -
             "mirror": True,
             "ticks": "outside",
             "linecolor": p.Hue.GREY.value,
-        } | ({"dtick": 1} if log and ends[1] - ends[0] > 2 else {})
+        } | ({"dtick": 1} if (log and ends[1] - ends[0] > 2) or (side.whole and ends[1] - ends[0] < 12) else {})
     return axes
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
+from edgett.report.style import DOUBT, Sheet, number, title, verdict, words
 from edgett.targets import Target
 from edgett.values import Holding
 
@@ -64,32 +62,31 @@ def _memory(section: Section) -> list[str]:
 
 def draw_size(document: Mapping[str, Any]) -> RenderableType:
     """Budgets first, then where the bytes are."""
-    title = Text(f"{document['elf']} on {document['target']['name']}: {document['target']['title']}", style="bold")
-    return Group(title, _budgets(document), *_notes(document), _parts(document, "section"), *_symbols(document))
+    head = title(f"{document['elf']} on {document['target']['name']}: {document['target']['title']}")
+    return Group(head, _budgets(document), *_notes(document), _parts(document, "section"), *_symbols(document))
 
 
-def _budgets(document: Mapping[str, Any]) -> Table:
-    table = _table("constraint", "limit", "value", "")
+def _budgets(document: Mapping[str, Any]) -> Sheet:
+    table = Sheet(words("constraint"), number("limit"), number("value"), words())
     for item in document["constraints"]:
-        verdict = {True: "[green]holds[/]", False: "[red]broken[/]", None: "[yellow]not checked[/]"}[item["holds"]]
         value = "" if item["value"] is None else f"{item['value']:,}"
-        table.add_row(_BUDGETS[item["name"]], f"{item['limit']:,}", value, verdict)
+        table.add(_BUDGETS[item["name"]], f"{item['limit']:,}", value, verdict(item["holds"]))
     return table
 
 
 def _notes(document: Mapping[str, Any]) -> list[Text]:
     if document["stripped"]:
-        return [Text("It is stripped: without symbols, the model's part is not known.", style="yellow")]
+        return [Text("It is stripped: without symbols, the model's part is not known.", style=DOUBT)]
     if document["model"] is None:
-        return [Text("--name NAME tells which symbols are the model's.", style="yellow")]
+        return [Text("--name NAME tells which symbols are the model's.", style=DOUBT)]
     return []
 
 
-def _parts(document: Mapping[str, Any], what: str) -> Table:
+def _parts(document: Mapping[str, Any], what: str) -> Sheet:
     """Sections or symbols."""
-    table = _table(what, "bytes", "memory")
+    table = Sheet(words(what), number("bytes"), words("memory"))
     for part in document[f"{what}s"]:
-        table.add_row(escape(part["name"]), f"{part['bytes']:,}", " + ".join(map(_spelled, part["memory"])))
+        table.add(part["name"], f"{part['bytes']:,}", " + ".join(map(_spelled, part["memory"])))
     return table
 
 
@@ -97,17 +94,8 @@ def _symbols(document: Mapping[str, Any]) -> list[RenderableType]:
     if not document["symbols"]:
         return []
     whose = "" if document["model"] is None else f" of {document['model']}"
-    return [Text(f"The largest symbols{whose}", style="bold"), _parts(document, "symbol")]
+    return [title(f"The largest symbols{whose}"), _parts(document, "symbol")]
 
 
 def _spelled(memory: str) -> str:
     return {"flash": "flash", "ram": "RAM"}[memory]
-
-
-def _table(*names: str) -> Table:
-    """A table whose first and last columns are words, the others numbers."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for index, name in enumerate(names):
-        words = index in (0, len(names) - 1)
-        table.add_column(name, justify="left" if words else "right", overflow="fold")
-    return table

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgett.report.picture import Axis, Hue, Mark, Panel, Picture, Points, Rules, Scale, plain
-from edgett.report.space_plots import FLOPS, PARAMS
-from edgett.report.words import count, nearly
+from edgett.report.space_plots import FLOPS, MARKS, PARAMS, Chosen
+from edgett.report.words import PICKS, count, nearly
 from edgett.space import cost
 from edgett.space.dominance import thinned_to
 from edgett.space.error import Bracket
@@ -20,6 +20,9 @@ from edgett.values import Cost, CostModel, Estimate, Layer, TTShape
 
 Ints = NDArray[np.int64]
 Numbers = NDArray[np.float64]
+
+Errors = Mapping[tuple[str, TTShape], Bracket]
+"""Of a layer's shapes."""
 
 ERROR = "estimated relative error"
 LOSS = {
@@ -46,6 +49,10 @@ class _Plane:
     losses: Numbers
     dense: int | None
 
+    def of(self, costs: Cost) -> int:
+        """What the plane goes by."""
+        return costs.params if self.cost == PARAMS else costs.flops
+
     @property
     def stairs(self) -> Ints:
         """The rows that no other one is as good as in cost and loss, by ascending cost."""
@@ -71,9 +78,13 @@ class _Plane:
         )
 
 
-def front_picture(whole: Whole) -> Picture:
-    """Two panels for each factorised layer, its parameters and its FLOPs against its error, then all together."""
-    panels = [panel for front in whole.taken for panel in _layer(front)]
+def front_picture(whole: Whole, chosen: Chosen | None = None, errors: Errors | None = None) -> Picture:
+    """Two panels for each factorised layer, its parameters and its FLOPs against its error, then all together.
+
+    What was `chosen` is marked at its `errors`, by the layer's name and the shape.
+    """
+    marked = {front.layer.name: list(_picks(front.layer, chosen or {}, errors or {})) for front in whole.taken}
+    panels = [panel for front in whole.taken for panel in _layer(front, marked[front.layer.name])]
     if len(whole.taken) > 1:
         panels += _together(whole)
     search = whole.search
@@ -82,7 +93,16 @@ def front_picture(whole: Whole) -> Picture:
     return Picture(title, tuple(panels), columns=2, remarks=tuple(_remarks(whole)) or ("no layer",))
 
 
-def _layer(front: Front) -> Iterator[Panel]:
+def _picks(layer: Layer, chosen: Chosen, errors: Errors) -> Iterator[tuple[Cost, Points]]:
+    """What each pick makes of a layer: its cost, and a point that is still to be placed across."""
+    for name, mark, hue in MARKS:
+        if (shape := chosen.get(name, {}).get(layer.name)) is not None:
+            costs, error = cost.tt(layer, shape), errors[layer.name, shape]
+            label = f"{PICKS[name]}: {_label(shape, costs, error)}"
+            yield costs, Points(f"pick: {PICKS[name]}", (0,), _drawn([error.estimate]), mark, hue, (label,), size=9)
+
+
+def _layer(front: Front, marked: Sequence[tuple[Cost, Points]]) -> Iterator[Panel]:
     """Parameters and FLOPs of a layer's Pareto set against its error."""
     layer, dense = front.layer, cost.dense(front.layer)
     params, flops = np.array([(each.params, each.flops) for each in front.costs], np.int64).T
@@ -101,7 +121,8 @@ def _layer(front: Front) -> Iterator[Panel]:
         whiskers = tuple(zip(low, high, strict=True))
         best = replace(plane.points(OF_TWO, stairs, Hue.BLUE, labels), joined=True, stairs=True, whiskers=whiskers)
         rest = plane.points(UNDOMINATED, np.setdiff1d(dots, stairs), Hue.SKY, labels)
-        yield plane.panel(title, ERROR, Scale.LINEAR, (rest, best))
+        placed = [replace(points, x=(plane.of(costs),)) for costs, points in marked]
+        yield plane.panel(title, ERROR, Scale.LINEAR, (rest, best, *placed))
 
 
 def _together(whole: Whole) -> Iterator[Panel]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
+
+from edgett.report.style import BAD, Sheet, number, title, words
 
 _SIZES = {
     "weight_bytes": "weights, in flash",
@@ -28,18 +27,16 @@ def draw_package(manifest: Mapping[str, Any]) -> RenderableType:
     run, name = manifest["run"], manifest["name"]
     head = f"{name}: solution {run['solution']} for {run['target']['name']}, {run['target']['dtype']}, as "
     head += {"c": "C99", "tflm": "a model for LiteRT for Microcontrollers"}[manifest["format"]]
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("what", overflow="fold")
-    table.add_column("bytes", justify="right")
+    table = Sheet(words("what"), number("bytes"))
     for key, text in _SIZES.items():
         if key in manifest["sizes"]:
-            table.add_row(text, f"{manifest['sizes'][key]:,}")
+            table.add(text, f"{manifest['sizes'][key]:,}")
     for way, ports in manifest["ports"].items():
         for port in ports:
             shape = " x ".join(map(str, port["shape"]))
-            table.add_row(escape(f"{way.removesuffix('s')} {port['name']}: {port['type']} {shape}"), "")
+            table.add(f"{way.removesuffix('s')} {port['name']}: {port['type']} {shape}", "")
     broken = [
-        Text(f"{item['name']} is {item['value']:,.6g}: over the run's {item['limit']:,.6g}", style="red")
+        Text(f"{item['name']} is {item['value']:,.6g}: over the run's {item['limit']:,.6g}", style=BAD)
         for item in run["budgets"]
         if item["holds"] is False
     ]
@@ -48,15 +45,11 @@ def draw_package(manifest: Mapping[str, Any]) -> RenderableType:
         Text(f"self-test: {name}_selftest, {manifest['self_test']['vectors']} vectors of validation data"),
         Text(f"CMake: add_subdirectory, then link edgett::{name}. Make: include {name}.mk."),
     ]
-    return Group(Text(head, style="bold"), table, *lines)
+    return Group(title(head), table, *lines)
 
 
 def draw_check(document: Mapping[str, Any]) -> RenderableType:
     """Whether a package is what was packed."""
-    lines = [
-        Text(f"{key}: {path}", overflow="fold")
-        for key in ("changed", "missing", "stale", "foreign")
-        for path in document[key]
-    ]
+    lines = [Text(f"{key}: {path}") for key in ("changed", "missing", "stale", "foreign") for path in document[key]]
     verdict = f"{document['name']}: {'as it was packed' if document['ok'] else 'not what was packed'}"
     return Group(*lines, Text(f"{verdict} (by edgett {document['packed_by']})"))

@@ -54,12 +54,13 @@ HEAT = ("#d9e8f5", "#9cc5e2", "#5598cb", "#2465a8", "#0a2f66")
 
 @dataclass(frozen=True)
 class Axis:
-    """A side of a panel from `low` to `high`."""
+    """A side of a panel from `low` to `high`; `whole`: between two whole numbers there is nothing to mark."""
 
     title: str
     low: float
     high: float
     scale: Scale = Scale.LINEAR
+    whole: bool = False
 
     def __post_init__(self) -> None:
         if not self.low < self.high or (self.scale is Scale.LOG and self.low <= 0):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
-from edgett.targets import Target, describe
+from edgett.estimating import basis
+from edgett.explained import describe
+from edgett.report.style import Sheet, title, words
+from edgett.targets import Target
 
 
 def listed(targets: Iterable[Target]) -> dict[str, Any]:
@@ -25,27 +25,26 @@ def shown(target: Target) -> dict[str, Any]:
     fields = [
         {"key": row.key, "value": row.value, "meaning": row.meaning, "origin": row.origin} for row in describe(target)
     ]
-    return {"schema": 1, "name": target.name, "title": target.title, "sources": target.sources, "fields": fields}
+    return {
+        "schema": 1, "name": target.name, "title": target.title, "sources": target.sources, "fields": fields,
+        "latency": " ".join(basis(target)),
+    }  # fmt: skip
 
 
 def draw_list(document: Mapping[str, Any]) -> RenderableType:
     """Names and titles."""
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("target")
-    table.add_column("device")
+    table = Sheet(words("target"), words("device"))
     for row in document["targets"]:
-        table.add_row(escape(row["name"]), escape(row["title"]))
+        table.add(row["name"], row["title"])
     return table
 
 
 def draw(document: Mapping[str, Any]) -> RenderableType:
     """Every field; sources by their key, listed below."""
     keys = {address: key for key, address in document["sources"].items()}
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in ("field", "value", "meaning", "from"):
-        table.add_column(name, overflow="fold")
+    table = Sheet(*map(words, ("field", "value", "meaning", "from")))
     for row in document["fields"]:
         origin = keys.get(row["origin"], row["origin"])
-        table.add_row(*(escape(text) for text in (row["key"], row["value"], row["meaning"], origin)))
-    lines = [Text(f"{key}: {address}", overflow="fold") for key, address in document["sources"].items()]
-    return Group(Text(document["title"], style="bold"), table, *lines)
+        table.add(row["key"], row["value"], row["meaning"], origin)
+    lines = [Text(f"{key}: {address}") for key, address in document["sources"].items()]
+    return Group(title(document["title"]), table, *lines, Text(document["latency"]))

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from edgett.report.picture import Axis, Heat, Hue, Mark, Note, Panel, Picture, Points, Rules, Scale, listed, plain
+from edgett.report.words import PICKS
 from edgett.space import corners, cost
 from edgett.space.density import Density, all_solutions, efficient_solutions
 from edgett.space.explore import Exploration, Grid
 from edgett.space.paths import Ints
 from edgett.space.tiles import LayerSpace
-from edgett.values import Cost, CostModel
+from edgett.values import Cost, CostModel, TTShape
 
 PARAMS = "parameters"
 FLOPS = {CostModel.EXACT: "FLOPs", CostModel.PAPER: "FLOPs (equation 4 of the paper)"}
@@ -37,13 +38,25 @@ ROOM = 0.24
 """The least share of a panel that lies on each side of the dense layer."""
 
 
+MARKS = (
+    ("recommended", Mark.STAR, Hue.GREEN),
+    ("highest_accuracy", Mark.DIAMOND, Hue.BLUE),
+    ("lowest_memory", Mark.SQUARE, Hue.BLUE),
+    ("lowest_flops", Mark.DOT, Hue.BLUE),
+)
+
+Chosen = Mapping[str, Mapping[str, TTShape]]
+"""The shapes of the layers, by the name of the pick and that of the layer."""
+
+
 @dataclass(frozen=True)
 class _Kind:
-    """Layers of one size, which have one space."""
+    """Layers of one size, which have one space, and what was chosen for them."""
 
     names: tuple[str, ...]
     space: LayerSpace
     dense: Cost
+    chosen: Chosen = field(default_factory=dict)
 
     @property
     def size(self) -> str:
@@ -55,13 +68,16 @@ class _Kind:
         return f"{listed(names)} ({self.size})" if names else self.size
 
 
-def space_picture(exploration: Exploration, advance: Callable[[int], None] = lambda units: None) -> Picture:
+def space_picture(
+    exploration: Exploration, advance: Callable[[int], None] = lambda units: None, chosen: Chosen | None = None
+) -> Picture:
     """Two panels for each size of layer: all solutions around the dense layer, and the grid over the efficient ones.
 
-    Layers of one size share them. `advance` hears of `units(exploration)` units of work.
+    Layers of one size share them. `advance` hears of `units(exploration)` units of work. What was `chosen` is marked.
     """
     grid = exploration.grid
-    panels = [panel for kind in _kinds(exploration) for panel in _panels(kind, grid, advance)]
+    kinds = [replace(kind, chosen=chosen or {}) for kind in _kinds(exploration)]
+    panels = [panel for kind in kinds for panel in _panels(kind, grid, advance)]
     left_alone = [
         f"left alone: {plain(item.layer.name, 60)} ({item.layer.inputs}x{item.layer.outputs}): {plain(item.excluded)}"
         for item, _ in exploration.layers
@@ -100,11 +116,11 @@ def _panels(kind: _Kind, grid: Grid, advance: Callable[[int], None]) -> Iterator
     pixels = (120, 90) if kind.space.solutions > FEW else (60, 45)
     density = all_solutions(kind.space.layer, grid.max_ranks, grid.model, pixels, advance)
     if density is not None:
-        yield _whole(kind, density, FLOPS[grid.model])
+        yield _whole(kind, density, grid)
         yield _grid(kind, grid, advance)
 
 
-def _whole(kind: _Kind, density: Density, flops: str) -> Panel:
+def _whole(kind: _Kind, density: Density, grid: Grid) -> Panel:
     """The design space: every solution, the dense layer, and the share in each quadrant around it."""
     dense = kind.dense
     parts = density.quadrants(dense.params, dense.flops)
@@ -121,14 +137,40 @@ def _whole(kind: _Kind, density: Density, flops: str) -> Panel:
     return Panel(
         f"{kind.title}: {density.total:,} solutions",
         _log_axis(PARAMS, density.params, dense.params, 0.02),
-        _log_axis(flops, density.flops, dense.flops, 0.22),
+        _log_axis(FLOPS[grid.model], density.flops, dense.flops, 0.22),
         (
             Heat(density.params, density.flops, density.counts, SOLUTIONS),
             Rules("", (dense.params,), (dense.flops,), Hue.GREY, dashed=True),
             *notes,
             Points("dense layer", (dense.params,), (dense.flops,), Mark.STAR, Hue.VERMILION, (label,), size=11),
+            *_picks(kind, grid.model),
         ),
     )
+
+
+def _picks(kind: _Kind, model: CostModel) -> Iterator[Points]:
+    """The shapes that each pick gives to the layers of that size."""
+    for name, mark, hue in reversed(MARKS):  # the recommended one on top
+        shapes = kind.chosen.get(name, {})
+        found = [
+            (layer, shapes[layer], cost.tt(kind.space.layer, shapes[layer], model))
+            for layer in kind.names
+            if layer in shapes
+        ]
+        if found:
+            words = PICKS[name]
+            yield Points(
+                f"pick: {words}",
+                tuple(each.params for *_, each in found),
+                tuple(each.flops for *_, each in found),
+                mark,
+                hue,
+                tuple(
+                    f"{words}: {plain(layer, 28)}\n{shape}\n{each.params:,} parameters, {each.flops:,} FLOPs"
+                    for layer, shape, each in found
+                ),
+                size=9,
+            )
 
 
 def _quadrant(words: str, count: int, total: int, x: float, y: float) -> Note:
@@ -169,6 +211,7 @@ def _grid(kind: _Kind, grid: Grid, advance: Callable[[int], None]) -> Panel:
             Heat(density.params, density.flops, density.counts, SOLUTIONS),
             Rules("tile lines", upright, level, Hue.PALE),
             *_corner_points(space),
+            *_picks(kind, grid.model),
         ),
     )
 

@@ -67,13 +67,14 @@ def tradeoffs(costs: NDArray[np.float64]) -> NDArray[np.int64]:
 def holdings(solution: Solution, drop: float | None, limits: Constraints) -> tuple[Holding, ...]:
     """Every constraint that the target sets and what a model of that cost and drop makes of it.
 
-    A drop that is not known yet (None) and the latency, which cannot be predicted, are not checked.
+    A drop that is not known yet (None), and the latency on a target that nobody has measured, are not checked.
     """
+    latency = None if solution.latency_us is None else solution.latency_us / 1000
     rows = [
         ("model_bytes", limits.model_bytes, solution.file_bytes),
         ("peak_activation_bytes", limits.peak_activation_bytes, solution.peak_bytes),
         ("flops", limits.flops, solution.cost.flops),
-        ("latency_ms", limits.latency_ms, None),
+        ("latency_ms", limits.latency_ms, latency),
         ("accuracy_drop_pp", limits.accuracy_drop_pp, drop),
     ]
     return tuple(
@@ -84,10 +85,10 @@ def holdings(solution: Solution, drop: float | None, limits: Constraints) -> tup
 
 
 def feasible(trial: Trial, limits: Constraints) -> bool:
-    """Whether no constraint is broken."""
-    return math.isfinite(trial.drop) and all(
-        holding.holds is not False for holding in holdings(trial.solution, trial.drop, limits)
-    )
+    """Whether no constraint is broken, and any layer is still replaced."""
+    if trial.too_slow or not math.isfinite(trial.drop):
+        return False
+    return all(holding.holds is not False for holding in holdings(trial.solution, trial.drop, limits))
 
 
 def choose(trials: Sequence[Trial], limits: Constraints) -> Picks | None:
@@ -98,7 +99,10 @@ def choose(trials: Sequence[Trial], limits: Constraints) -> Picks | None:
     accuracy = min(able, key=lambda trial: (trial.drop, trial.solution.cost.params, trial.solution.number))
     memory = min(able, key=lambda trial: (trial.solution.cost.params, trial.drop, trial.solution.number))
     flops = min(able, key=lambda trial: (trial.solution.cost.flops, trial.drop, trial.solution.number))
-    recommended = {Objective.ACCURACY: accuracy, Objective.MEMORY: memory, Objective.FLOPS: flops}[limits.objective]
+    fastest = min(able, key=lambda trial: (trial.solution.work, trial.drop, trial.solution.number))
+    recommended = {
+        Objective.ACCURACY: accuracy, Objective.MEMORY: memory, Objective.FLOPS: flops, Objective.LATENCY: fastest,
+    }[limits.objective]  # fmt: skip
     return Picks(recommended, accuracy, memory, flops)
 
 
@@ -119,7 +123,7 @@ def promoted(trials: Sequence[Trial], limits: Constraints) -> list[Solution]:
     orders = [
         sorted(going, key=lambda trial: (trial.drop, trial.solution.number)),
         sorted(hopeful, key=lambda trial: (trial.solution.cost.params, trial.solution.number)),
-        sorted(hopeful, key=lambda trial: (trial.solution.cost.flops, trial.solution.number)),
+        sorted(hopeful, key=lambda trial: (trial.solution.work, trial.solution.number)),
     ]
     turns = itertools.chain.from_iterable(itertools.zip_longest(*orders))
     chosen = {trial.solution.number: trial.solution for trial in turns if trial is not None}

@@ -3,8 +3,9 @@
 One plan serves everything: `nn.tt_dense` executes it, `space.cost` adds it up, and the exported graphs hold exactly
 these operators, so that what was predicted can be compared with what was written.
 
-Every core is one matrix product with a constant on the right. Between two products stands one transpose that moves
-whole runs of ranks; the last one (or, first to last, the first one) brings the batch back to the front.
+Every core is one matrix product with a constant on the right. Between two products stands one transpose; the last one
+(or, first to last, the first one) brings the batch back to the front. All are of matrices: the constant is laid out so
+that a transpose has to bring one axis alone from the back to the front, and runtimes are fastest at that.
 """
 
 from __future__ import annotations
@@ -32,10 +33,9 @@ class Reshape:
 
 @dataclass(frozen=True)
 class Transpose:
-    """Copy a tensor of `dims` so that axis k of the result is axis `axes[k]` of the input."""
+    """Copy a matrix of `dims` so that its rows become columns."""
 
-    dims: tuple[int, ...]
-    axes: tuple[int, ...]
+    dims: tuple[int, int]
 
     @property
     def reads(self) -> int:
@@ -86,10 +86,9 @@ def plan(shape: TTShape, batch: int | None = 1) -> tuple[Operator, ...]:
     dims: tuple[int, ...] = (batch, inputs)
     for operator in walk(shape, batch):
         if isinstance(operator, Transpose):
-            operator = _squeezed(operator)
-            if operator.axes == tuple(range(len(operator.axes))):
+            if 1 in operator.dims:
                 continue
-            wanted, after = operator.dims, tuple(operator.dims[axis] for axis in operator.axes)
+            wanted, after = operator.dims, operator.dims[::-1]
         else:
             wanted, after = (operator.rows, operator.inner), (operator.rows, operator.columns)
         if dims != wanted:
@@ -103,7 +102,7 @@ def plan(shape: TTShape, batch: int | None = 1) -> tuple[Operator, ...]:
 
 def matrix_axes(order: Order) -> tuple[int, int, int, int]:
     """How to transpose a core (r, x, y, r') so that a reshape to (inner, columns) gives the matrix of its product."""
-    return (1, 3, 2, 0) if order is Order.LAST_FIRST else (1, 0, 2, 3)
+    return (1, 3, 0, 2) if order is Order.LAST_FIRST else (0, 1, 2, 3)
 
 
 def _last_to_first(shape: TTShape, batch: int) -> Iterator[Transpose | Product]:
@@ -112,10 +111,7 @@ def _last_to_first(shape: TTShape, batch: int) -> Iterator[Transpose | Product]:
         before, x, y, after = shape.cores[core]
         rows //= x
         yield Product(core, rows, x * after, y * before)
-        if core:
-            yield Transpose((rows, y, before), (1, 0, 2))
-        else:
-            yield Transpose((rows // batch, batch, y), (1, 2, 0))
+        yield Transpose((rows * before, y) if core else (rows // batch, batch * y))
         rows *= y
 
 
@@ -123,10 +119,7 @@ def _first_to_last(shape: TTShape, batch: int) -> Iterator[Transpose | Product]:
     rows = batch * math.prod(shape.inputs)
     for core, (before, x, y, after) in enumerate(shape.cores):
         rows //= x
-        if core:
-            yield Transpose((x, rows, before), (1, 0, 2))
-        else:
-            yield Transpose((batch, x, rows // batch), (2, 0, 1))
+        yield Transpose((x, rows * before) if core else (batch * x, rows // batch))
         yield Product(core, rows, x * before, y * after)
         rows *= y
 
@@ -136,11 +129,5 @@ def _open(two: Operator, three: Operator) -> Operator:
     if isinstance(two, Product):
         return replace(two, rows=-1)
     assert not isinstance(three, Product), "both plans have the same operators"
-    return replace(two, dims=tuple(a if a == b else -1 for a, b in zip(two.dims, three.dims, strict=True)))
-
-
-def _squeezed(transpose: Transpose) -> Transpose:
-    """The same copy without the axes of size 1."""
-    wide = [axis for axis, size in enumerate(transpose.dims) if size > 1]
-    axes = tuple(wide.index(axis) for axis in transpose.axes if axis in wide)
-    return Transpose(tuple(transpose.dims[axis] for axis in wide), axes)
+    dims = tuple(a if a == b else -1 for a, b in zip(two.dims, three.dims, strict=True))
+    return Reshape(dims) if isinstance(two, Reshape) else Transpose((dims[0], dims[1]))

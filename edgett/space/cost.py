@@ -6,6 +6,7 @@ Parameters count every number stored, the bias included. FLOPs count a multiplic
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 
 from edgett.space.contraction import Transpose, plan
@@ -29,13 +30,11 @@ def tt(layer: Layer, shape: TTShape, model: CostModel = CostModel.EXACT) -> Cost
     if shape.matrix != (layer.inputs, layer.outputs):
         raise ValueError(f"{shape} is {shape.matrix[0]}x{shape.matrix[1]}, layer {layer.name!r} is not")
     bias = layer.outputs * layer.bias
-    operators = plan(shape)
-    peak = max(operator.reads + operator.writes for operator in operators)
     return Cost(
         params=params(shape) + bias,
         flops=(exact_flops(shape) if model is CostModel.EXACT else paper_flops(shape)) + bias,
-        peak_elements=max(peak, 2 * bias),
-        moved_elements=sum(operator.writes for operator in operators if isinstance(operator, Transpose)),
+        peak_elements=max(peak(shape), 2 * bias),
+        moved_elements=moved(shape),
         macs=exact_flops(shape) // 2,
     )
 
@@ -45,7 +44,42 @@ def lighter(shape: TTShape) -> TTShape:
     other = replace(shape, order=Order.FIRST_LAST if shape.order is Order.LAST_FIRST else Order.LAST_FIRST)
     if exact_flops(other) > exact_flops(shape):
         return shape
-    return min((shape, other), key=lambda one: max(operator.reads + operator.writes for operator in plan(one)))
+    return min((shape, other), key=peak)
+
+
+def merged(shape: TTShape, growing: bool = False) -> TTShape:
+    """The shape with adjacent cores multiplied together, one bond after the other, while that costs no more FLOPs.
+
+    It stands for all weights that the shape stands for, in fewer and larger products. It takes no more parameters and
+    no more memory at once than the shape, unless it may be `growing`.
+    """
+    while True:
+        ways = [way for way in _one_bond_less(shape) if growing or params(way) <= params(shape)]
+        ways = [way for way in ways if exact_flops(way) <= exact_flops(shape) and (growing or peak(way) <= peak(shape))]
+        if not ways:
+            return shape
+        shape = min(ways, key=lambda way: (exact_flops(way), params(way)))
+
+
+def _one_bond_less(shape: TTShape) -> Iterator[TTShape]:
+    """Every shape of at least two cores that multiplying two adjacent ones together gives."""
+
+    def together(sizes: tuple[int, ...], k: int) -> tuple[int, ...]:
+        return (*sizes[: k - 1], sizes[k - 1] * sizes[k], *sizes[k + 1 :])
+
+    for k in range(1, shape.length) if shape.length > 2 else ():
+        ranks = shape.ranks[:k] + shape.ranks[k + 1 :]
+        yield replace(shape, inputs=together(shape.inputs, k), outputs=together(shape.outputs, k), ranks=ranks)
+
+
+def peak(shape: TTShape) -> int:
+    """The most elements that an operator of the contraction reads and writes, for one sample."""
+    return max(operator.reads + operator.writes for operator in plan(shape))
+
+
+def moved(shape: TTShape) -> int:
+    """Elements that the transposes of the contraction copy, for one sample."""
+    return sum(operator.writes for operator in plan(shape) if isinstance(operator, Transpose))
 
 
 def params(shape: TTShape) -> int:
@@ -98,9 +132,19 @@ def rebuild_from(shape: TTShape) -> float:
 
     Infinite when contracting a sample costs less than the dense product itself.
     """
-    moved = sum(operator.writes for operator in plan(shape) if isinstance(operator, Transpose))
-    contract = exact_flops(shape) + FLOPS_PER_MOVED_ELEMENT * moved
-    rebuild = rebuild_flops(shape) + FLOPS_PER_MOVED_ELEMENT * rebuild_moved(shape)
-    inputs, outputs = shape.matrix
-    saved = contract - 2 * inputs * outputs
+    contract, dense, rebuild = _ways(shape)
+    saved = contract - dense
     return math.inf if saved <= 0 else rebuild / saved
+
+
+def training_work(shape: TTShape, rows: int) -> float:
+    """What the layer's forward pass on a training batch of so many rows costs, in FLOPs; moved elements count too."""
+    contract, dense, rebuild = _ways(shape)
+    return rows * dense + rebuild if rows >= rebuild_from(shape) else rows * contract
+
+
+def _ways(shape: TTShape) -> tuple[float, float, float]:
+    """What it costs to contract a sample, to multiply it with the dense weight, and to rebuild that."""
+    contract = exact_flops(shape) + FLOPS_PER_MOVED_ELEMENT * moved(shape)
+    rebuild = rebuild_flops(shape) + FLOPS_PER_MOVED_ELEMENT * rebuild_moved(shape)
+    return contract, 2 * math.prod(shape.matrix), rebuild

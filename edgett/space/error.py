@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,7 +18,19 @@ from numpy.typing import NDArray
 
 from edgett.errors import ModelError
 from edgett.space.shapes import divisors
-from edgett.space.spectra import Matrix, Spectrum, most_kept, norm, rounding, spectra_of, working_type
+from edgett.space.spectra import (
+    GRAM_SIDE,
+    Matrix,
+    Spectrum,
+    Unfolding,
+    most_kept,
+    norm,
+    of_gram,
+    of_matrix,
+    rounding,
+    spectra_of,
+    working_type,
+)
 from edgett.values import TTShape
 
 Floats = NDArray[np.float64]
@@ -62,26 +75,54 @@ class Spectra:
         a rank beyond `max_rank`.
         """
         places = self._places(shape)
-        cuts, floor = self.cuts[places], self.floor[places]
-        low = float(floor.max())
-        high = min(1.0, float(cuts.sum()) + self.rounding * np.count_nonzero(cuts))
-        high = max(low, high)
-        estimate = min(max(low, 1 - math.prod(1 - cuts)), high)
-        return Bracket(math.sqrt(low), math.sqrt(estimate), math.sqrt(high))
+        return _bracket(self.cuts[places], self.floor[places], self.rounding)
 
     def _places(self, shape: TTShape) -> tuple[list[int], list[int], list[int]]:
         """Where the arrays hold the bonds of a shape."""
         size = self.inputs[-1], self.outputs[-1]
         if shape.matrix != size:
             raise ValueError(f"{shape} is {shape.matrix}, these are the spectra of {size}")
-        ps = list(itertools.accumulate(shape.inputs[:-1], lambda a, b: a * b))
-        qs = list(itertools.accumulate(shape.outputs[:-1], lambda a, b: a * b))
-        ranks = [
-            min(rank, p * q, math.prod(size) // (p * q)) for p, q, rank in zip(ps, qs, shape.ranks[1:-1], strict=True)
-        ]
+        bonds = _bonds(shape)
+        ranks = [rank for _, rank in bonds]
         if max(ranks) > self.max_rank:
             raise ValueError(f"{shape}: rank {max(ranks)} exceeds {self.max_rank}, the largest of these spectra")
-        return [self.inputs.index(p) for p in ps], [self.outputs.index(q) for q in qs], ranks
+        prefixes = [unfolding.prefix for unfolding, _ in bonds]
+        return [self.inputs.index(p) for p, _ in prefixes], [self.outputs.index(q) for _, q in prefixes], ranks
+
+
+def bracket(weight: Matrix, shape: TTShape) -> Bracket:
+    """As `Spectra.bracket`, from no other unfoldings of the weight (X, Y) than those of the shape.
+
+    Raises ModelError for a weight that is not finite, ValueError for one of another size.
+    """
+    if weight.shape != shape.matrix:
+        raise ValueError(f"{shape} is {shape.matrix}, the weight {weight.shape}")
+    if (scaled := _normalised(weight)) is None:
+        return Bracket(0.0, 0.0, 0.0)
+    precision = rounding(weight.size)
+    ends = []
+    for unfolding, rank in _bonds(shape):
+        rows = unfolding.matrix(scaled, unfolding.sides[0])
+        large = unfolding.rank > GRAM_SIDE
+        spectrum = of_matrix(rows, rank, 1.0) if large else of_gram(rows @ rows.T, rank, precision)
+        ends.append([each[rank] for each in _cut(spectrum, rank, precision)])
+    cuts, floor = np.array(ends).T
+    return _bracket(cuts, floor, precision)
+
+
+def _bracket(cuts: Floats, floor: Floats, precision: float) -> Bracket:
+    """From the shares that the bonds cut, each at its best estimate and from below."""
+    low = float(floor.max())
+    high = max(low, min(1.0, float(cuts.sum()) + precision * np.count_nonzero(cuts)))
+    estimate = min(max(low, 1 - math.prod(1 - cuts)), high)
+    return Bracket(math.sqrt(low), math.sqrt(estimate), math.sqrt(high))
+
+
+def _bonds(shape: TTShape) -> list[tuple[Unfolding, int]]:
+    """The unfolding after each core but the last, and the rank that it may keep there."""
+    prefixes = zip(*(itertools.accumulate(f[:-1], operator.mul) for f in (shape.inputs, shape.outputs)), strict=True)
+    unfoldings = [Unfolding(shape.matrix, prefix) for prefix in prefixes]
+    return [(each, min(rank, each.rank)) for each, rank in zip(unfoldings, shape.ranks[1:-1], strict=True)]
 
 
 def units(inputs: int, outputs: int) -> int:

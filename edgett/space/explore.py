@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from edgett.space.choose import file_bytes, logarithmic, ranked, spread, tradeoffs
-from edgett.space.cost import lighter
+from edgett.space.compiled import compiled_bytes
+from edgett.space.cost import lighter, merged
 from edgett.space.graph import Graph, with_shapes
-from edgett.space.memory import arena_bytes, compiled_bytes, in_place, straightened
+from edgett.space.latency import Speeds, latency_us, layers_us
+from edgett.space.memory import arena_bytes
 from edgett.space.tiles import Joint, LayerSpace, joint, layer_space, work_units
-from edgett.values import Candidate, Cost, CostModel, EmptyTiles, Found, Solution
+from edgett.values import Candidate, Cost, CostModel, EmptyTiles, Found, Solution, TTShape
 
 
 @dataclass(frozen=True)
 class Costing:
-    """How an exported model is costed: samples at once, bytes of a number, and whether it is `compiled` C."""
+    """How a model is costed: samples at once, bytes of a number, whether it is `compiled` C; how fast its target is.
+
+    `speeds` were measured there; where nobody has, `estimate` is a guess that decides nothing.
+    """
 
     batch: int = 1
     width: int = 4
     compiled: bool = False
+    speeds: Speeds | None = None
+    estimate: Speeds | None = None
 
     def peak_bytes(self, graph: Graph) -> int:
         """What its tensors take at once: of an interpreter's arena, or of C with its inputs and outputs.
@@ -30,7 +38,7 @@ class Costing:
         `graph` is that of the .tflite, or for C that of the .onnx.
         """
         if self.compiled:
-            return compiled_bytes(in_place(straightened(graph)).graph, self.width)
+            return compiled_bytes(graph, self.width)
         return arena_bytes(graph, self.width)
 
 
@@ -107,15 +115,50 @@ def solutions(
 ) -> tuple[Solution, ...]:
     """Every candidate with what the whole model then costs, one sample of a batch, numbered as they come.
 
-    Each shape is contracted in the order that needs less memory, where that costs no more FLOPs. `graph` gives the
-    dense model's with nothing folded into the layers of those names.
+    Each shape is contracted in the order that needs less memory, where that costs no more FLOPs, and adjacent cores are
+    merged where that costs nothing. `graph` gives the dense model's with nothing folded into the layers of those names.
     """
     made = []
-    for number, candidate in enumerate(candidates):
-        shapes = {name: lighter(shape) for name, shape in candidate.shapes.items()}
+    for number, (candidate, shapes) in enumerate(zip(candidates, _exported(candidates), strict=True)):
         whole = with_shapes(graph(frozenset(shapes)), shapes, costing.batch)
         made.append(_solution(number, Candidate(shapes, candidate.loss), whole, costing))
     return tuple(made)
+
+
+def _exported(candidates: Sequence[Candidate]) -> list[dict[str, TTShape]]:
+    """The shapes that each candidate is exported in, no two alike: cores stay apart where merged ones exist already."""
+    made = [{name: lighter(shape) for name, shape in candidate.shapes.items()} for candidate in candidates]
+    taken = {frozenset(shapes.items()) for shapes in made}
+    for index, shapes in enumerate(made):
+        fewer = {name: merged(shape) for name, shape in shapes.items()}
+        if frozenset(fewer.items()) not in taken:
+            taken.add(frozenset(fewer.items()))
+            made[index] = fewer
+    return made
+
+
+def not_slower(
+    candidates: Sequence[Candidate], graph: Callable[[frozenset[str]], Graph], costing: Costing
+) -> tuple[tuple[Candidate, ...], Mapping[str, int]]:
+    """The candidates without the layers that would take longer than dense ones, each once; how many, by layer.
+
+    Where nothing is known of the target's speed, or where all is faster, the candidates come as they are.
+    """
+    speeds = costing.speeds
+    if speeds is None:
+        return tuple(candidates), {}
+    dense = layers_us(graph(frozenset()), speeds, costing.width)
+    kept: dict[tuple[tuple[str, TTShape], ...], Candidate] = {}
+    slower: Counter[str] = Counter()
+    for candidate, shapes in zip(candidates, _exported(candidates), strict=True):
+        whole = with_shapes(graph(frozenset(shapes)), shapes, costing.batch)
+        times = layers_us(whole, speeds, costing.width)
+        slow = [name for name in shapes if times[name] > dense[name]]
+        slower.update(slow)
+        left = {name: shape for name, shape in candidate.shapes.items() if name not in slow}
+        if left:
+            kept.setdefault(tuple(left.items()), replace(candidate, shapes=left))
+    return tuple(kept.values()), dict(slower)
 
 
 def dense_solution(graph: Graph, costing: Costing = STANDARD) -> Solution:
@@ -126,11 +169,12 @@ def dense_solution(graph: Graph, costing: Costing = STANDARD) -> Solution:
 def spread_out(candidates: Sequence[Solution], limit: int | None) -> tuple[Solution, ...]:
     """At most `limit` candidates in farthest-point order from the smallest one on, over parameters and FLOPs.
 
-    Candidates of a grid go by the ranks of their costs. Where a loss is expected, costs go by their logarithms, and
-    those come first that trade it best for parameters alone or for FLOPs alone: one of them holds the lowest memory,
-    the fewest FLOPs or the highest accuracy, whatever the budget turns out to allow.
+    Where the target was measured, the predicted time takes the place of the FLOPs. Candidates of a grid go by the ranks
+    of their costs. Where a loss is expected, costs go by their logarithms, and those come first that trade it best for
+    parameters alone or for FLOPs alone: one of them holds the lowest memory, the fewest FLOPs or the highest accuracy,
+    whatever the budget turns out to allow.
     """
-    costs = np.array([(item.cost.params, item.cost.flops) for item in candidates], np.float64).reshape(-1, 2)
+    costs = np.array([(item.cost.params, item.work) for item in candidates], np.float64).reshape(-1, 2)
     losses = [item.loss for item in candidates if item.loss is not None]
     if not losses:
         return tuple(candidates[row] for row in spread(ranked(costs), limit))
@@ -145,4 +189,5 @@ def _solution(number: int, candidate: Candidate, graph: Graph, costing: Costing)
     moved = sum(graph.sizes[step.writes[0]] for step in graph.steps if step.operator == "Transpose")
     peak = costing.peak_bytes(graph) // width
     cost = Cost(graph.params(), graph.flops() // batch, peak, moved // batch, graph.macs // batch)
-    return Solution(number, candidate.shapes, cost, file_bytes(graph, width), candidate.loss, width)
+    times = [None if one is None else latency_us(graph, one, width) for one in (costing.speeds, costing.estimate)]
+    return Solution(number, candidate.shapes, cost, file_bytes(graph, width), candidate.loss, width, *times)

@@ -12,16 +12,11 @@ ALIGNMENT = 16
 
 # Operators by their names in any format, in lower case and without underscores.
 _COPIES = frozenset("reshape flatten squeeze unsqueeze expanddims identity".split())
-_ELEMENTWISE = frozenset(
+ELEMENTWISE = frozenset(
     "add sub subtract mul multiply div divide min minimum max maximum pow neg abs sqrt exp log erf reciprocal clip "
     "relu relu6 leakyrelu elu selu celu gelu silu swish mish tanh sigmoid softplus softsign hardswish hardsilu "
-    "hardsigmoid qlinearadd qlinearmul lookup".split()
+    "hardsigmoid exponential qlinearadd qlinearmul lookup".split()
 )
-
-# What a layout passes through.
-_PASSED = frozenset("add mul relu relu6 leakyrelu elu tanh sigmoid softplus".split())
-# What TT and other fully connected layers are made of: their transposes are no change of layout.
-_MATRIX = frozenset({"Product", "Dense", "Transpose", "Reshape"})
 
 
 def live_bytes(graph: Graph, size: int = 4) -> int:
@@ -37,15 +32,17 @@ def live_bytes(graph: Graph, size: int = 4) -> int:
 
 
 def arena_bytes(graph: Graph, size: int = 4) -> int:
-    """What an interpreter's memory plan takes, the one of `places`; at least `live_bytes`."""
-    return plan_bytes(graph, places(graph, size), size)
+    """What an interpreter's memory plan takes; at least `live_bytes`.
+
+    The larger of the two plans of `places`: LiteRT takes tensors of one size as they come, tflite-micro the last first.
+    """
+    return max(plan_bytes(graph, places(graph, size, backwards=way), size) for way in (False, True))
 
 
-def compiled_bytes(graph: Graph, size: int = 4) -> int:
-    """What a model takes as C: its caller's buffers for inputs and outputs, and a workspace for each width of number.
+def static_bytes(graph: Graph, size: int = 4) -> int:
+    """What C takes: its caller's buffers for inputs and outputs, and a workspace for each width of number.
 
-    The latter are apart because C does not allow to read a number as another type than it was written. The graph is
-    as `in_place` makes it.
+    The latter are apart because C does not allow to read a number as another type than it was written.
     """
     ends = {*graph.inputs, *graph.outputs}
     widths = {graph.widths.get(name, size) for name in graph.sizes}
@@ -61,15 +58,17 @@ def plan_bytes(graph: Graph, offsets: Mapping[str, int], size: int = 4) -> int:
     return max((offset + _rounded(graph.bytes(name, size)) for name, offset in offsets.items()), default=0)
 
 
-def places(graph: Graph, size: int = 4, without: Collection[str] = ()) -> dict[str, int]:
+def places(graph: Graph, size: int = 4, without: Collection[str] = (), backwards: bool = False) -> dict[str, int]:
     """The byte at which each tensor begins: the largest first, each in the first gap that is free while it lives.
 
     The greedy plan of tflite-micro (`GreedyMemoryPlanner`) and of LiteRT's arena. `without`: what lies elsewhere.
+    `backwards`: of tensors of one size the last comes first.
     """
     spans = {name: span for name, span in _spans(graph).items() if name not in without}
+    order = list(reversed(spans)) if backwards else list(spans)
     placed: list[tuple[int, int, int, int]] = []
     offsets: dict[str, int] = {}
-    for name in sorted(spans, key=lambda name: -graph.bytes(name, size)):
+    for name in sorted(order, key=lambda name: -_rounded(graph.bytes(name, size))):
         first, last = spans[name]
         wide = _rounded(graph.bytes(name, size))
         offset = 0
@@ -81,34 +80,6 @@ def places(graph: Graph, size: int = 4, without: Collection[str] = ()) -> dict[s
         placed.append((offset, offset + wide, first, last))
         offsets[name] = offset
     return offsets
-
-
-def straightened(graph: Graph) -> Graph:
-    """A predicted graph in which transposes are but copies that a converter leaves out, as they undo each other.
-
-    One brings the channels of a convolution or a pool to the end, one to the front again for the next, and nothing but
-    activations and constants, of one reader each, is in between.
-    """
-    makers = {name: step for step in graph.steps for name in step.writes}
-    readers: dict[str, list[Step]] = {}
-    for step in graph.steps:
-        for name in step.reads:
-            readers.setdefault(name, []).append(step)
-
-    def spatial(step: Step, other: Step | None) -> bool:
-        return other is not None and other.layer == step.layer and other.operator not in _MATRIX
-
-    idle: set[str] = set()
-    for step in graph.steps:
-        if step.operator == "Transpose" and any(spatial(step, other) for other in readers.get(step.writes[0], ())):
-            source = step.reads[0]
-            while (maker := makers.get(source)) and _passes(maker) and len(readers[source]) == 1:
-                source = maker.reads[0]
-            turned = maker is not None and maker.operator == "Transpose" and spatial(maker, makers.get(maker.reads[0]))
-            if turned and len(readers[source]) == 1:
-                idle |= {step.writes[0], source}
-    steps = (replace(step, operator="Identity") if idle & set(step.writes) else step for step in graph.steps)
-    return replace(graph, steps=tuple(steps))
 
 
 @dataclass(frozen=True)
@@ -152,10 +123,10 @@ class _Sharing:
 
     def take(self, index: int, step: Step) -> bool:
         """Share places as the step allows; whether nothing is left of it to do."""
-        kind, target = _plain(step.operator), step.writes[0]
+        kind, target = plain(step.operator), step.writes[0]
         if kind in _COPIES and len(step.reads) == len(step.writes) == 1 and self.alike(step.reads[0], target):
             return self.join(self.home(step.reads[0]), target)
-        if kind in _ELEMENTWISE:
+        if kind in ELEMENTWISE:
             for name in map(self.home, step.reads):
                 free = name not in self.graph.inputs and name not in self.graph.outputs and self.last[name] == index
                 if free and self.alike(name, target) and self.join(name, target):
@@ -177,12 +148,9 @@ class _Sharing:
         return True
 
 
-def _plain(operator: str) -> str:
+def plain(operator: str) -> str:
+    """The name of an operator as the sets here spell it."""
     return operator.lower().replace("_", "")
-
-
-def _passes(step: Step) -> bool:
-    return _plain(step.operator) in _PASSED and len(step.reads) == 1
 
 
 def _rounded(count: int) -> int:

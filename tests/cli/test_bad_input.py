@@ -181,7 +181,7 @@ def test_no_target(edgett: Call) -> None:
 
 
 def test_profile_with_an_unknown_key(edgett: Call) -> None:
-    from edgett.targets import shipped_folder
+    from edgett.places import shipped_folder
 
     text = (shipped_folder() / "host.toml").read_text().replace('name = "host"', 'name = "mine"\ncolour = "red"')
     Path("mine.toml").write_text(text)
@@ -233,8 +233,11 @@ def test_out_that_cannot_be_made(edgett: Call) -> None:
         (("--ranks", "many"), "'many'"),
         (("--grid", "0"), "--grid"),
         (("--epochs", "three"), "--epochs"),
-        (("--max-drop", "nan"), "accuracy_drop_pp is nan"),
-        (("--max-drop", "-1"), "accuracy_drop_pp is -1"),
+        (("--max-drop", "nan"), "--max-drop nan is not from 0 to 100"),
+        (("--max-drop", "inf"), "--max-drop inf is not from 0 to 100"),
+        (("--latency-ms", "nan"), "--latency-ms nan is not above 0 and finite"),
+        (("--latency-ms", "inf"), "--latency-ms inf is not above 0 and finite"),
+        (("--max-drop", "-1"), "--max-drop -1 is not from 0 to 100"),
         (("--model-bytes", "12 parsecs"), "12 parsecs"),
         (("--flops", "lots"), "lots"),
         (("--objective", "beauty"), "--objective"),

@@ -194,7 +194,7 @@ class TestPack:
 
 def board(folder: Path, peak: str) -> str:
     """A profile of a target that runs C."""
-    from edgett.targets import shipped_folder
+    from edgett.places import shipped_folder
 
     text = (shipped_folder() / "cortex-m4.toml").read_text()
     text = text.replace('name = "cortex-m4"', 'name = "board"').replace('format = "tflite"', 'format = "c"')

@@ -23,7 +23,7 @@ from tests.conftest import EASY, Answer, Finished, Tiny
 from tests.test_run_faults import mounted
 
 Call = Callable[..., Answer]
-CURE = "Start anew there with --fresh, or keep both with another --out."
+CURE = "'edgett compress' starts anew there with --fresh, or elsewhere with another --out."
 
 
 def changed(place: Path, part: str, **values: Any) -> None:
@@ -34,9 +34,9 @@ def changed(place: Path, part: str, **values: Any) -> None:
 
 
 def files(place: Path) -> dict[str, bytes]:
-    """What a run consists of; SQLite may fold its log into the journal."""
+    """What a run consists of; SQLite may fold its log into the journal, and run.log tells of what was refused too."""
     found = {str(path.relative_to(place)): path for path in place.rglob("*") if path.is_file()}
-    return {name: path.read_bytes() for name, path in found.items() if not name.startswith("journal")}
+    return {name: path.read_bytes() for name, path in found.items() if not name.startswith(("journal", "run.log"))}
 
 
 @pytest.mark.parametrize(

@@ -101,3 +101,54 @@ def test_terminal_sees_progress_and_no_chatter(tiny: Tiny, tmp_path: Path) -> No
     assert "no fully connected layer is worth factorising" in text
     for word in ("oneDNN", "tensorflow/", "WARNING", "I0000", "absl", "Traceback"):
         assert word not in text
+
+
+@pytest.mark.parametrize(
+    ("variables", "piped", "moves", "coloured"),
+    [
+        ({"TERM": "xterm"}, False, True, True),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, False, True, False),
+        ({"TERM": "dumb"}, False, False, False),
+        ({"TERM": "xterm"}, True, False, False),
+        ({"TERM": "xterm", "FORCE_COLOR": "1"}, True, False, True),
+    ],
+    ids=["terminal", "NO_COLOR", "dumb", "piped", "FORCE_COLOR"],
+)
+def test_progress_moves_only_on_a_terminal(variables: dict[str, str], piped: bool, moves: bool, coloured: bool) -> None:
+    """An error is red, a stage is drawn over again; nothing of either where nobody looks."""
+    code = (
+        "import sys, time; from edgett.cli.console import Screen; from edgett.errors import ToolError\n"
+        "screen = Screen(silent='-q' in sys.argv)\n"
+        "with screen.stage('counting [sheep]', 4) as advance:\n"
+        "    for _ in range(4): time.sleep(0.15); advance(0); advance(1)\n"
+        "screen.say('said'); screen.note('noted')\n"
+        "screen.fail(ToolError('broke.', 'Mend it.'))\n"
+    )
+    environment = {name: text for name, text in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
+    for quiet in ((), ("-q",)):
+        command = [sys.executable, "-c", code, *quiet]
+        text = heard(command, environment | variables, piped=piped)
+
+        assert "broke." in text and "Mend it." in text and "noted" not in text
+        assert ("said" in text) == ("counting [sheep]" in text) == (not quiet)
+        assert ("\x1b[2K" in text or "\r" in text.replace("\r\n", "")) == (moves and not quiet)
+        assert ("\x1b[31m" in text) == coloured
+        assert ("\x1b" in text) == (coloured or (moves and not quiet))
+
+
+def heard(command: list[str], environment: dict[str, str], *, piped: bool) -> str:
+    """What a process says on standard error, on a pipe or a terminal of its own."""
+    if piped:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        return done.stderr
+    ours, theirs = pty.openpty()
+    seen = b""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, env=environment):
+        os.close(theirs)
+        try:
+            while chunk := os.read(ours, 4096):
+                seen += chunk
+        except OSError:  # the other end is closed
+            pass
+    os.close(ours)
+    return seen.decode()

@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import onnx
 import pytest
@@ -20,7 +19,6 @@ from edgett.device import local
 from edgett.errors import ToolError, UsageError
 from edgett.export import c, qoperator
 from edgett.export.c import CSource
-from edgett.space.memory import compiled_bytes, in_place, straightened
 from tests.export import exported as zoo
 from tests.export import test_int8
 from tests.export.compiled import STEPS, STRICT, Arrays, Built, build, exact, off, templates_are_compiled_once, written  # noqa: F401
@@ -77,43 +75,6 @@ class TestModels:
                 scale, zero = integer.codes.get(output, (1e-4, 0))
                 real = (found[output].astype(np.float64) - zero) * scale if output in integer.codes else found[output]
                 assert np.abs(real - values).max() <= (STEPS + 0.01) * scale
-
-    @pytest.mark.parametrize("dtype", ["float32", "int8"])
-    @pytest.mark.parametrize("name", [*QUICK, pytest.param("named", marks=pytest.mark.slow)])
-    def test_the_peak_is_predicted(self, name: str, dtype: str) -> None:
-        source = built(name, dtype).source
-        used = source.workspace_bytes + sum(port.bytes for port in (*source.inputs, *source.outputs))
-        graph, size = (
-            (zoo.exported(name, ".onnx", 1).predicted, 4)
-            if dtype == "float32"
-            else (test_int8.exported(name, ".onnx").predicted, 1)
-        )
-        assert used <= compiled_bytes(in_place(straightened(graph)).graph, size) <= 1.2 * used
-
-    @pytest.mark.parametrize(("dtype", "size"), [("float32", 4), ("int8", 1)])
-    def test_the_peak_of_convolutions_is_predicted(self, dtype: str, size: int, tmp_path: Path) -> None:
-        """Their layouts cost nothing but at the ends."""
-        layers = keras.layers
-        model = zoo.lively(
-            keras.Sequential(
-                [
-                    keras.Input((12, 12, 2)),
-                    layers.Conv2D(6, 3, padding="same", activation="relu"),
-                    layers.MaxPooling2D(2),
-                    layers.Conv2D(8, 3, use_bias=False),
-                    layers.BatchNormalization(),
-                    layers.LeakyReLU(0.1),
-                    layers.AveragePooling2D(2),
-                    layers.Flatten(),
-                    layers.Dense(5, activation="softmax", name="out"),
-                ]
-            )
-        )
-        path = tmp_path / "model.onnx"
-        made = zoo.export(model, zoo.ONNX, 1, path) if dtype == "float32" else test_int8.export(model, path)
-        source = c.generate(path, "net", "1.2")
-        used = source.workspace_bytes + sum(port.bytes for port in (*source.inputs, *source.outputs))
-        assert used <= compiled_bytes(in_place(straightened(made.predicted)).graph, size) <= 1.2 * used
 
     @pytest.mark.parametrize("dtype", ["float32", "int8"])
     def test_weights_are_in_flash_and_ram_is_the_workspace(self, dtype: str, tmp_path: Path) -> None:

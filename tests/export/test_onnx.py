@@ -60,7 +60,7 @@ def test_the_operators_of_a_tt_layer() -> None:
     made = zoo.exported("tensor trains", ".onnx", 1)
     kinds = [step.operator for step in ONNX.read(made.path, made.owners).steps if step.layer == "fc.1-a>b"]
     assert kinds == [
-        "Reshape", "MatMul", "Reshape", "Transpose", "Reshape", "MatMul", "Transpose", "Reshape", "Add", "Relu",
+        "Reshape", "MatMul", "Reshape", "Transpose", "MatMul", "Transpose", "Reshape", "Add", "Relu",
     ]  # fmt: skip
 
 

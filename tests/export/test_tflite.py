@@ -58,8 +58,8 @@ def test_the_operators_of_a_tt_layer(tmp_path: Path) -> None:
     made = zoo.export(zoo.lively(model), TFLITE, 1, tmp_path / "tt.tflite")
     kinds = [step.operator for step in tflite.read(made.path, made.owners).steps]
     assert kinds == [
-        "RESHAPE", "FULLY_CONNECTED", "RESHAPE", "TRANSPOSE", "RESHAPE", "FULLY_CONNECTED", "TRANSPOSE", "RESHAPE",
-        "ADD", "RESHAPE",
+        "RESHAPE", "FULLY_CONNECTED", "RESHAPE", "TRANSPOSE", "FULLY_CONNECTED", "TRANSPOSE", "RESHAPE", "ADD",
+        "RESHAPE",
     ]  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from edgett.nn.data import Split
 from edgett.nn.finetune import Recipe, Task, Tuner, make_deterministic, starting_rate
 from edgett.nn.models import unpack_weights
 from edgett.nn.quality import judge
-from edgett.values import Cost, Solution, TTShape
+from edgett.values import Cost, Recover, Solution, TTShape
 
 SHAPE = TTShape((4, 6), (5, 4), (1, 4, 1))
 
@@ -172,3 +172,43 @@ def test_outputs_are_those_of_predict() -> None:
     tune = tuner(split(10), Recipe())
     x = split(700).x
     np.testing.assert_allclose(outputs(tune.model, x)["y"], tune.model.predict(x["x"], verbose=0), atol=1e-6)
+
+
+@pytest.mark.parametrize("recover", list(Recover))
+@pytest.mark.parametrize("live", [True, False])
+def test_a_pace_leaves_no_trace(recover: Recover, live: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dropout, momentum and learning rates begin where they would have begun."""
+    recipe = Recipe(epochs=2, batch_size=32, recover=recover)
+    whole = dropping(recipe).run(Task(solution(), 2), ignore)
+    if not live:
+        monkeypatch.setattr(finetune, "LIVE", 0)
+    tune = dropping(recipe)
+    heard: list[int] = []
+    paced = tune.run(Task(solution(), 0), heard.append)
+    assert (list(tune._live) == [(0, 0)]) == live
+
+    tuned = tune.run(Task(solution(), 2), ignore)
+
+    assert (tuned.weights, tuned.quality, tuned.losses) == (whole.weights, whole.quality, whole.losses)
+    assert heard == [] and (paced.weights, paced.state, paced.losses) == (b"", None, ())
+    assert paced.pace is not None
+    assert paced.pace.batch > 0 and paced.pace.begin > 0 and paced.pace.judge > 0
+    assert paced.pace.begin + paced.pace.batch + paced.pace.judge <= 1.1 * paced.seconds
+
+
+def dropping(recipe: Recipe) -> Tuner:
+    """A tuner of a model with dropout."""
+    train = split(400)
+    plain = tuner(train, recipe)
+    x = keras.Input((24,), name="x")
+    y = plain.model.get_layer("fc")(x)
+    y = plain.model.get_layer("y")(keras.layers.Dropout(0.5, seed=3)(y))
+    model = keras.Model(x, y)
+    model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return replace(plain, model=model, judge=judge(model, train.y))
+
+
+def test_a_loss_that_is_lost_has_a_pace_too() -> None:
+    tune = tuner(split(400), Recipe(epochs=1, batch_size=32, learning_rate=1e30))
+
+    assert tune.run(Task(solution(), 0), ignore).pace is not None

@@ -77,6 +77,7 @@ def test_equals_fit_with_the_same_order_and_rates(count: int) -> None:
         np.testing.assert_allclose(mine, theirs, atol=1e-5)  # the batch of unknown size is summed in another order
 
 
+@pytest.mark.slow
 def test_put_away_and_taken_up_elsewhere_it_ends_with_the_same_bits() -> None:
     data, whole = samples(), network(random=True)
     training = Training(whole, data, seed=5)

@@ -190,13 +190,6 @@ def test_a_directory_that_cannot_be_written_costs_a_line(digits, short, tmp_path
     assert "not kept for the next run" in meter.said[0]
 
 
-def test_cache_directory(monkeypatch, tmp_path):
-    monkeypatch.setenv("EDGETT_CACHE_DIR", str(tmp_path))
-    assert baselines.cache_directory() == tmp_path
-    monkeypatch.delenv("EDGETT_CACHE_DIR")
-    assert "edgett" in baselines.cache_directory().parts
-
-
 @pytest.mark.slow
 def test_the_clock_reads_the_time(tmp_path):
     data = zoo.clock_data(0)

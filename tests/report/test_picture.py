@@ -179,7 +179,7 @@ def test_a_write_that_fails(tmp_path: Path) -> None:
             draw.write(Picture("", ()), tmp_path / "plot.html")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert caught.value.cure == "Choose another directory."
+    assert caught.value.cure == "Choose another file or directory."
     assert not list(tmp_path.iterdir())
 
 

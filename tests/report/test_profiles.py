@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -46,3 +47,24 @@ def test_check_of_a_file_that_is_missing(edgett: Call) -> None:
 
     assert answer.code == 3
     assert "none.toml" in answer.document["error"]["message"]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_nothing_is_cut_on_a_narrow_terminal(edgett: Call, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    document = edgett("targets", "show", "cortex-m4", "--json").document
+    shown, listed = edgett("targets", "show", "cortex-m4").out, edgett("targets", "list").out
+
+    assert max(map(len, (shown + listed).splitlines())) <= width
+    assert "…" not in shown + listed
+    letters = "".join(shown.split())
+    assert all(address in letters for address in document["sources"].values())
+    assert all(word in listed for word in ("cortex-m4", "Raspberry"))
+
+
+def test_remarks_are_left_out_if_asked(edgett: Call) -> None:
+    Path("targets").mkdir()
+    Path("targets/broken.toml").write_text("name = ")
+
+    assert "Left out" in edgett("targets", "list").err
+    assert edgett("targets", "list", "--quiet").err == ""

@@ -33,7 +33,7 @@ def big(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
-@pytest.mark.parametrize("width", [80, 100, 120, 200])
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 200])
 @pytest.mark.parametrize("size", [lambda document: document, big], ids=["tiny", "large"])
 def test_numbers_stay_in_one_piece(document: dict[str, Any], width: int, size: Callable[..., dict[str, Any]]) -> None:
     text = drawn(terminal.compressed, size(document), width)

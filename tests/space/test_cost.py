@@ -71,6 +71,42 @@ def test_the_lighter_order_by_hand() -> None:
     assert cost.lighter(TTShape((14, 56), (15, 20), (1, 8, 1))).order is Order.LAST_FIRST
 
 
+@given(shapes(longest=4), st.booleans())
+def test_merged_cores_cost_no_more_and_stand_for_the_same_weights(shape: TTShape, growing: bool) -> None:
+    merged = cost.merged(shape, growing)
+    assert merged.matrix == shape.matrix and merged.order is shape.order and merged.length >= 2
+    assert cost.exact_flops(merged) <= cost.exact_flops(shape)
+    layer = Layer("fc", *shape.matrix, bias=False)
+    if not growing:
+        assert cost.params(merged) <= cost.params(shape)
+        assert cost.tt(layer, merged).peak_elements <= cost.tt(layer, shape).peak_elements
+    assert cost.merged(merged, growing) == merged
+    # Core by core: those of the given shape between the same bonds, multiplied together.
+    rest, together = random_cores(shape), []
+    for index, wanted in enumerate(merged.cores):
+        core, *rest = rest
+        while core.shape != wanted or (rest and index == merged.length - 1):
+            other, *rest = rest
+            sizes = [a * b for a, b in zip(core.shape[1:3], other.shape[1:3], strict=True)]
+            product = np.einsum("axyb,bpqc->axpyqc", core, other)
+            core = product.reshape(core.shape[0], *sizes, other.shape[3])
+        together.append(core)
+    np.testing.assert_array_equal(dense_weight(merged, together), dense_weight(shape, random_cores(shape)))
+
+
+def test_merged_cores_by_hand() -> None:
+    """The middle of [4]^6 stays: 16x16 by rank 8 costs more than two cores of 4x4, at the ends less."""
+    shape = TTShape((4,) * 6, (4,) * 6, (1, 8, 8, 8, 8, 8, 1))
+    merged = TTShape((16, 4, 4, 16), (16, 4, 4, 16), (1, 8, 8, 8, 1))
+    assert cost.merged(shape, growing=True) == merged
+    assert (cost.exact_flops(shape), cost.params(shape)) == (2 * 4456448, 4352)
+    assert (cost.exact_flops(merged), cost.params(merged)) == (2 * 3145728, 6144)
+    # The cores at the ends would take more parameters, until their bond is as wide as it can be.
+    assert cost.merged(shape) == shape
+    full = TTShape((4,) * 3, (4,) * 3, (1, 16, 8, 1))
+    assert cost.merged(full) == TTShape((16, 4), (16, 4), (1, 8, 1))
+
+
 @given(shapes(), st.booleans(), st.sampled_from(CostModel))
 def test_a_bias_is_a_number_and_a_flop_an_output(shape: TTShape, bias: bool, model: CostModel) -> None:
     bare = cost.tt(Layer("fc", *shape.matrix, bias=False), shape, model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import astuple
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from edgett.errors import ModelError
 from edgett.nn.decompose import rebuild, relative_error, tt_svd
 from edgett.space import spectra as numerics
-from edgett.space.error import Bracket, Spectra, spectra, units
+from edgett.space.error import Bracket, Spectra, bracket, spectra, units
 from edgett.space.shapes import tt_shape
 from edgett.values import TTShape
 
@@ -43,9 +44,9 @@ def error_of_t3f(matrix: NDArray[np.float32], shape: TTShape) -> float:
     return relative_error(matrix, tuple(np.asarray(core) for core in train.tt_cores))
 
 
-def assert_inside(bracket: Bracket, error: float) -> None:
-    assert 0 <= bracket.low <= bracket.estimate <= bracket.high <= 1
-    assert bracket.low - STORED <= error <= bracket.high + STORED
+def assert_inside(ends: Bracket, error: float) -> None:
+    assert 0 <= ends.low <= ends.estimate <= ends.high <= 1
+    assert ends.low - STORED <= error <= ends.high + STORED
 
 
 @st.composite
@@ -65,7 +66,10 @@ def shapes(draw: st.DrawFn) -> TTShape:
 @given(shapes(), st.sampled_from(KINDS), st.integers(0, 1000))
 def test_tt_svd_is_inside(shape: TTShape, kind: str, seed: int) -> None:
     matrix = weight(kind, shape, seed)
-    assert_inside(spectra(matrix, max(shape.ranks)).bracket(shape), relative_error(matrix, tt_svd(matrix, shape)))
+    found = spectra(matrix, max(shape.ranks)).bracket(shape)
+    assert_inside(found, relative_error(matrix, tt_svd(matrix, shape)))
+    # The shares agree to float64's precision; a share of nothing is a root away from an error of nothing.
+    np.testing.assert_allclose(np.square(astuple(bracket(matrix, shape))), np.square(astuple(found)), atol=1e-11)
 
 
 T3F_SHAPES = (
@@ -97,8 +101,8 @@ def test_approximate_singular_values_keep_it_inside(
         slack = math.sqrt(found.rounding)  # of the lower side; the upper one has it already
         for rank in (1, 3, 6):
             shape = tt_shape(inputs, outputs, rank)
-            bracket, error = found.bracket(shape), relative_error(matrix, tt_svd(matrix, shape))
-            assert bracket.low - slack <= error <= bracket.high + STORED
+            ends, error = found.bracket(shape), relative_error(matrix, tt_svd(matrix, shape))
+            assert ends.low - slack <= error <= ends.high + STORED
 
 
 def test_a_shape_that_holds_the_weight_has_no_error() -> None:
@@ -147,12 +151,15 @@ def test_another_size_is_refused() -> None:
     found = spectra(weight("flat", tt_shape((4, 6), (6, 4), 1), 0), 8)
     with pytest.raises(ValueError, match=r"is \(24, 12\), these are the spectra of \(24, 24\)"):
         found.bracket(TTShape((4, 6), (6, 2), (1, 2, 1)))
+    with pytest.raises(ValueError, match=r"is \(24, 12\), the weight \(24, 24\)"):
+        bracket(np.ones((24, 24)), TTShape((4, 6), (6, 2), (1, 2, 1)))
 
 
 def test_a_weight_of_zeros_has_no_error() -> None:
     found = spectra(np.zeros((12, 8), np.float32), 4)
     assert not found.cuts.any() and not found.floor.any()
     assert found.bracket(TTShape((3, 4), (4, 2), (1, 1, 1))) == Bracket(0.0, 0.0, 0.0)
+    assert bracket(np.zeros((12, 8)), TTShape((3, 4), (4, 2), (1, 1, 1))) == Bracket(0.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -162,6 +169,8 @@ def test_a_weight_that_is_not_finite_is_refused(bad: float) -> None:
     with pytest.raises(ModelError, match="2 of the 96 weights of a 12x8 layer are NaN or infinite") as caught:
         spectra(matrix, 4)
     assert caught.value.cure
+    with pytest.raises(ModelError, match="2 of the 96 weights"):
+        bracket(matrix, TTShape((3, 4), (4, 2), (1, 1, 1)))
 
 
 def test_what_is_no_weight_is_refused() -> None:

@@ -12,12 +12,11 @@ from edgett.space.graph import Graph, Step, with_shapes
 from edgett.space.memory import (
     ALIGNMENT,
     arena_bytes,
-    compiled_bytes,
     in_place,
     live_bytes,
     places,
     plan_bytes,
-    straightened,
+    static_bytes,
 )
 from edgett.values import Layer, TTShape
 from tests.space.test_graph import dense_step
@@ -57,9 +56,11 @@ def spans(graph: Graph) -> dict[str, tuple[int, int]]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.one_of(any_graphs(), graphs().map(lambda graph: in_place(graph).graph)), st.sampled_from([1, 4]))
-def test_what_lives_at_once_does_not_overlap(graph: Graph, size: int) -> None:
-    offsets = places(graph, size)
+@given(
+    st.one_of(any_graphs(), graphs().map(lambda graph: in_place(graph).graph)), st.sampled_from([1, 4]), st.booleans()
+)
+def test_what_lives_at_once_does_not_overlap(graph: Graph, size: int, backwards: bool) -> None:
+    offsets = places(graph, size, backwards=backwards)
     alive = spans(graph)
     assert offsets.keys() == alive.keys()
     assert all(offset % ALIGNMENT == 0 for offset in offsets.values())
@@ -68,7 +69,7 @@ def test_what_lives_at_once_does_not_overlap(graph: Graph, size: int) -> None:
             if one < other and alive[one][0] <= alive[other][1] and alive[other][0] <= alive[one][1]:
                 ends = [offsets[name] + graph.bytes(name, size) for name in (one, other)]
                 assert ends[0] <= offsets[other] or ends[1] <= offsets[one]
-    assert live_bytes(graph, size) <= arena_bytes(graph, size) == plan_bytes(graph, offsets, size)
+    assert live_bytes(graph, size) <= plan_bytes(graph, offsets, size) <= arena_bytes(graph, size)
 
 
 @settings(max_examples=150, deadline=None)
@@ -91,7 +92,7 @@ def test_every_step_finds_what_it_reads_and_outputs_stay(graph: Graph) -> None:
         assert graph.widths[target] == graph.widths[shared.homes[target]]
     assert all(memory[name] == values[name] for name in (*graph.inputs, *graph.outputs))
     assert {shared.homes[name] for name in graph.outputs} == set(graph.outputs)
-    assert compiled_bytes(shared.graph) <= compiled_bytes(graph)
+    assert static_bytes(shared.graph) <= static_bytes(graph)
 
 
 def chain(*operators: str) -> Graph:
@@ -116,7 +117,7 @@ def chain(*operators: str) -> Graph:
 def test_what_a_chain_comes_to(operators: tuple[str, ...], steps: list[str], tensors: int) -> None:
     graph = in_place(chain(*operators)).graph
     assert [step.operator for step in graph.steps] == steps
-    assert compiled_bytes(graph) == tensors * 16 * 4
+    assert static_bytes(graph) == tensors * 16 * 4
 
 
 def test_what_is_read_again_is_not_written_over() -> None:
@@ -134,8 +135,8 @@ def test_what_is_read_again_is_not_written_over() -> None:
 def test_numbers_of_different_widths_have_workspaces_of_their_own() -> None:
     narrow = chain("Product", "Product", "Product", "Product")
     mixed = replace(narrow, widths={"x": 1, "t0": 1, "t1": 4, "t2": 1, "y": 1})
-    assert compiled_bytes(narrow, 1) == (2 + 2) * 16
-    assert compiled_bytes(mixed, 1) == (2 + 1) * 16 + 16 * 4
+    assert static_bytes(narrow, 1) == (2 + 2) * 16
+    assert static_bytes(mixed, 1) == (2 + 1) * 16 + 16 * 4
 
 
 def test_a_tt_layer_takes_its_largest_product() -> None:
@@ -145,55 +146,10 @@ def test_a_tt_layer_takes_its_largest_product() -> None:
     graph = with_shapes(Graph(steps, {"x": 64, "h": 48, "y": 48}, ("x",), ("y",)), {"fc": shape})
     shared = in_place(graph).graph
     assert [step.operator for step in shared.steps] == ["Product", "Transpose", "Product", "Transpose", "Add", "relu"]
-    assert compiled_bytes(shared) == 4 * (64 + 48 + 2 * 8 * 4 * 8)
+    assert static_bytes(shared) == 4 * (64 + 48 + 2 * 8 * 4 * 8)
 
 
 def test_nothing_takes_nothing() -> None:
     empty = Graph((), {}, (), ())
     assert in_place(empty).graph == empty
-    assert (compiled_bytes(empty), arena_bytes(empty), places(empty)) == (0, 0, {})
-
-
-def layers(*steps: tuple[str, str]) -> Graph:
-    """A chain of steps, (layer, operator) each."""
-    graph = chain(*(operator for _, operator in steps))
-    named = (replace(step, layer=layer) for step, (layer, _) in zip(graph.steps, steps, strict=True))
-    return replace(graph, steps=tuple(named))
-
-
-BETWEEN = ("c", "Add"), ("c", "leaky_relu"), ("bn", "Mul")
-
-
-def test_transposes_that_undo_each_other_are_copies() -> None:
-    graph = layers(
-        ("c", "Transpose"), ("c", "Convolution"), ("c", "Transpose"), *BETWEEN, ("p", "Transpose"),
-        ("p", "MaxPooling2D"), ("p", "Transpose"), ("f", "Flatten"), ("f", "Dense"),
-    )  # fmt: skip
-    kinds = [step.operator for step in straightened(graph).steps]
-    assert kinds == [
-        "Transpose", "Convolution", "Identity", "Add", "leaky_relu", "Mul", "Identity", "MaxPooling2D", "Transpose",
-        "Flatten", "Dense",
-    ]  # fmt: skip
-    assert straightened(straightened(graph)) == straightened(graph)
-
-
-@pytest.mark.parametrize(
-    "steps",
-    [
-        (("t", "Product"), ("t", "Transpose"), ("t", "Add"), ("u", "Transpose"), ("u", "Product")),
-        (("c", "Convolution"), ("c", "Transpose"), ("s", "softmax"), ("p", "Transpose"), ("p", "MaxPooling2D")),
-        (("c", "Convolution"), ("c", "Transpose"), ("r", "Reshape"), ("p", "Transpose"), ("p", "MaxPooling2D")),
-        (("c", "Convolution"), ("c", "Transpose"), ("u", "Transpose"), ("u", "Product")),
-    ],
-)
-def test_other_transposes_stay(steps: tuple[tuple[str, str], ...]) -> None:
-    graph = layers(*steps)
-    assert straightened(graph) == graph
-
-
-def test_a_transpose_that_something_else_reads_stays() -> None:
-    graph = layers(("c", "Convolution"), ("c", "Transpose"), *BETWEEN, ("p", "Transpose"), ("p", "MaxPooling2D"))
-    for name in ("t1", "t2", "t4"):
-        more = (*graph.steps, Step("other", "Dense", (name,), ("z",)))
-        branched = replace(graph, steps=more, sizes={**graph.sizes, "z": 16}, outputs=("y", "z"))
-        assert straightened(branched) == branched
+    assert (static_bytes(empty), arena_bytes(empty), places(empty)) == (0, 0, {})

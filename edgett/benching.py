@@ -1,0 +1,199 @@
+"""Artefacts side by side on a device: which are compared, on which inputs, and what comes of it as a document."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgett import again, reporting, session
+from edgett.device import local
+from edgett.device.bench import Arrays, Device, Measured, Plan, Report, Subject
+from edgett.device.ssh import Ssh
+from edgett.device.statistics import Ratio, ratio, times
+from edgett.errors import ToolError, UsageError
+from edgett.export.check import compare_outputs
+from edgett.report.document import SCHEMA
+from edgett.targets import Format
+from edgett.values import Meter
+from edgett.wire import Port
+
+SAMPLES = 64
+"""Of a run's validation samples that are compared; as many are drawn for a file that comes alone."""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How to get at a machine: its Python, and a configuration of ssh's."""
+
+    python: str = "python3"
+    ssh_config: Path | None = None
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """An artefact to measure, what it is called, what else, and the samples that a run kept for it."""
+
+    name: str
+    path: Path
+    samples: Mapping[str, NDArray[Any]]
+    also: tuple[str, ...] = ()
+
+
+def device(address: str, reach: Reach) -> Device:
+    """What takes times where --device points to. Raises UsageError for anything that does not."""
+    if address == "local":
+        return local.Local()
+    if address == "emulator":
+        raise UsageError(
+            "an emulator counts instructions, which are no times: nothing can be calibrated by it.",
+            "Measure a real one: --device ssh://user@host. To compare instructions: edgett bench --device emulator",
+        )
+    if address.startswith("ssh://"):
+        return Ssh.at(address, reach.python, reach.ssh_config)
+    raise UsageError(f"there is no device {address!r}.", "Write local, ssh://user@host or emulator.")
+
+
+def bench(paths: Sequence[Path], place: Device, plan: Plan, meter: Meter) -> dict[str, Any]:
+    """Measure artefacts in turns and compare them with the first; a run stands for its dense model and its picks.
+
+    A single run keeps the document in its bench-DEVICE.json.
+    """
+    competing = contestants(paths)
+    given = list(subjects(competing))
+    report = place.measure(given, plan, meter)
+    document = _document(place.name, report, competing, given, plan.lives)
+    keep(paths, document, meter)
+    return document
+
+
+def contestants(paths: Sequence[Path], suffix: str | None = None) -> list[Contestant]:
+    """Files and the artefacts of runs, in the format of the run's target or the one that is named."""
+    found = [(path, one) for path in paths for one in _contestants(path, suffix)]
+    several = len(paths) > 1
+    return _told_apart(
+        [replace(one, name=f"{path.name}/{one.name}") if several and path.is_dir() else one for path, one in found]
+    )
+
+
+def _contestants(path: Path, suffix: str | None) -> Iterator[Contestant]:
+    """A file, or the artefacts of a run, each once, the dense one first."""
+    if not path.is_dir():
+        yield Contestant(path.name, path, {})
+        return
+    _, _, outcome = session.told(path)
+    again.refuse_changed(path, outcome)
+    kept = {name: values[:SAMPLES] for name, values in again.samples(path).items()}
+    kind = (suffix or Format(outcome["target"]["format"]).suffix).removeprefix(".")
+    models = {"baseline": outcome["baseline"], **{name: pick for name, pick in outcome["picks"].items() if pick}}
+    names: dict[str, list[str]] = {}
+    for name in sorted(models, key=("baseline", "recommended").__contains__, reverse=True):
+        names.setdefault(models[name]["artifacts"][kind]["path"], []).append(name)
+    for file, (first, *others) in names.items():
+        yield Contestant(first, path / file, kept, tuple(others))
+
+
+def _told_apart(contestants: Sequence[Contestant]) -> list[Contestant]:
+    """With their paths for names, where different files have one name."""
+    paths: dict[str, set[Path]] = {}
+    for one in contestants:
+        paths.setdefault(one.name, set()).add(one.path)
+    return [replace(one, name=str(one.path)) if len(paths[one.name]) > 1 else one for one in contestants]
+
+
+def subjects(contestants: Sequence[Contestant]) -> Iterator[Subject]:
+    """With the run's samples where they fit, else with numbers drawn at random; the same for the same ports."""
+    drawn: dict[tuple[Port, ...], Mapping[str, NDArray[Any]]] = {}
+    for one in contestants:
+        ports = local.input_ports(one.path)
+        fits = all(port.name in one.samples and one.samples[port.name].shape[1:] == port.shape[1:] for port in ports)
+        if not fits and ports not in drawn:
+            drawn[ports] = {port.name: _drawn(port) for port in ports}
+        yield Subject(one.path, one.samples if fits else drawn[ports])
+
+
+def _drawn(port: Port) -> NDArray[Any]:
+    """Numbers as an input may take them: all that int8 can stand for, bytes, or a normal distribution."""
+    seed = int.from_bytes(hashlib.sha256(port.name.encode()).digest()[:4], "big")
+    random, shape = np.random.default_rng(seed), (SAMPLES, *port.shape[1:])
+    if port.scale is not None:
+        limits = np.iinfo(port.dtype)
+        return port.real(random.integers(limits.min, limits.max, shape, endpoint=True))
+    if port.dtype == "bool":
+        return random.random(shape) < 0.5
+    if port.dtype == "uint8":
+        return random.integers(0, 255, shape, endpoint=True)
+    if "int" in port.dtype:  # perhaps indices of a table, of whose length nobody tells
+        return np.zeros(shape, np.int64)
+    return random.normal(size=shape).astype(np.float32)
+
+
+def _document(
+    name: str, report: Report, contestants: Sequence[Contestant], subjects: Sequence[Subject], lives: int
+) -> dict[str, Any]:
+    first = report.artefacts[0]
+    return {
+        "schema": SCHEMA,
+        "device": {
+            "name": name,
+            **report.machine,
+            "threads": report.threads,
+            "pinned": list(report.pinned),
+            "before": asdict(report.before),
+            "after": asdict(report.after),
+        },
+        "baseline": contestants[0].name,
+        "artifacts": [
+            {"name": one.name, "also": list(one.also), "path": str(one.path), "bytes": one.path.stat().st_size}
+            | _timing(measured, None if measured is first else ratio(measured.turns, first.turns, lives))
+            | {"agreement": agreement(subject.path, subject.inputs, measured.outputs)}
+            for one, subject, measured in zip(contestants, subjects, report.artefacts, strict=True)
+        ],
+    }
+
+
+def _timing(measured: Measured, against: Ratio | None) -> dict[str, Any]:
+    found = times(measured.turns)
+    verdict = "baseline" if against is None else "noise" if against.noise else "slower" if against.low > 1 else "faster"
+    return {
+        "runtime": measured.runtime,
+        "runs": found.count,
+        "median_us": found.median / 1e3,
+        "p90_us": found.p90 / 1e3,
+        "p99_us": found.p99 / 1e3,
+        "start_ms": measured.start_ns / 1e6,
+        "ratio": None if against is None else asdict(against),
+        "verdict": verdict,
+        "peak_bytes": measured.peak_bytes,
+        "added_bytes": measured.added_bytes,
+    }
+
+
+def agreement(path: Path, inputs: Arrays, outputs: Arrays) -> dict[str, Any]:
+    """What a device makes of the samples against what the file says, computed here operator by operator."""
+    reference = local.reference(path, inputs, local.input_ports(path)[0].shape[0])
+    found = compare_outputs(reference, outputs)
+    return {"samples": found.samples, "max_abs": _finite(found.max_abs), "top1": found.top1}
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def keep(paths: Sequence[Path], document: Mapping[str, Any], meter: Meter) -> None:
+    """Write the document into the run and its report, where it is of one that can be written to."""
+    if len(paths) != 1 or not paths[0].is_dir():
+        return
+    name = re.sub(r"[^A-Za-z0-9.]+", "-", document["device"]["name"])
+    try:
+        with again.finished(paths[0]) as (run, _, _):
+            run.write_json(f"bench-{name}.json", document)
+            reporting.refresh(run, meter)
+    except (UsageError, ToolError) as error:
+        meter.say(f"not kept in the run: {error.message}")

@@ -1,0 +1,62 @@
+"""edgett calibrate"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgett.cli import complete, options
+from edgett.cli.console import Screen
+
+_IDLE = {"local": ("python", "ssh_config")}
+
+
+def calibrate(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The profile to write: NAME.toml.")],
+    device: Annotated[str, typer.Option(metavar="DEVICE", help="Where: local, or ssh://user@host[:port].")] = "local",
+    target: Annotated[
+        str,
+        typer.Option(
+            "--target",
+            "-t",
+            metavar="NAME|FILE",
+            autocompletion=complete.targets,
+            help="The profile that everything else is taken from: format, type of number, threads, memory, budget.",
+        ),
+    ] = "host",
+    limit: Annotated[
+        int, typer.Option(min=1, max=86400, help="Seconds after which a dozen probes are given up.")
+    ] = 600,
+    python: Annotated[str, typer.Option(metavar="PATH", help="The Python of a remote device.")] = "python3",
+    ssh_config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A configuration for ssh, as for ssh -F.", dir_okay=False)
+    ] = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> int:
+    """Measure how fast a device is, and write a profile with which latencies can be predicted.
+
+    Small graphs of all kinds are measured there: products, TT layers, chains of next to nothing. With such a profile
+    latency_ms is a budget, latency an objective, and layers stay dense that would be slower in TT form. A few minutes.
+
+    [bold]Examples[/bold]
+
+    edgett calibrate --out laptop.toml
+
+    edgett calibrate --device ssh://pi@raspberrypi.local --target cortex-a72 --out pi4.toml
+
+    edgett compress model.keras --data data.npz --target pi4.toml --latency-ms 0.5 --objective latency
+    """  # fmt: skip
+    from edgett import benching, calibrating
+    from edgett.report import bench
+
+    options.refuse_idle(context, device, _IDLE)
+    screen = Screen(json=json, silent=quiet)
+    place = benching.device(device, benching.Reach(python, ssh_config))
+    document = calibrating.calibrate(place, target, out, limit, screen)
+    screen.say(f"written: {out}")
+    return screen.conclude(document, bench.calibrated, None)

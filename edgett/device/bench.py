@@ -1,0 +1,208 @@
+"""What measuring on any device has in common: what is asked, the folder that goes there, what comes back."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgett.device import runner
+from edgett.errors import EdgettError, ToolError, UsageError
+from edgett.values import Meter
+
+Arrays = Mapping[str, NDArray[Any]]
+RUNNER = Path(runner.__file__)
+
+SECONDS = 600
+"""The most that an artefact is timed."""
+ROOM = 1 << 18
+"""Bytes that a report and a log may take beside what is given."""
+_PACKAGES = {".tflite": "ai-edge-litert", ".onnx": "onnxruntime"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to measure: `runs` and `seconds` are the least of each artefact; `limit` in seconds.
+
+    Each artefact has a process of its own in each of the `lives`, and `rounds` turns in each.
+    """
+
+    threads: int = 1
+    runs: int = 50
+    seconds: float = 2.0
+    rounds: int = 4
+    lives: int = 5
+    limit: int = 1800
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seconds <= SECONDS:
+            raise UsageError(
+                f"--seconds {self.seconds:g} is not from 0 to {SECONDS}.", "Give 2, or what patience allows."
+            )
+
+    @property
+    def turns(self) -> int:
+        """Of each artefact in all."""
+        return self.rounds * self.lives
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An artefact, and the (n, ...) real numbers by the name of the input that it is run on."""
+
+    path: Path
+    inputs: Arrays
+
+
+@dataclass(frozen=True)
+class State:
+    """What a processor tells of itself; None where it does not. `celsius`: of the hottest sensor."""
+
+    governor: str | None
+    mhz: float | None
+    celsius: float | None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An artefact on a device. `turns`: nanoseconds of every timed run, an array a turn, life by life.
+
+    `start_ns` is what loading and the first run took; `peak_bytes` the most memory that its process had resident,
+    `added_bytes` that without the process itself. `outputs`: real numbers (n, ...) by name.
+    """
+
+    file: str
+    runtime: str
+    turns: tuple[NDArray[np.int64], ...]
+    start_ns: int
+    peak_bytes: int
+    added_bytes: int
+    outputs: Arrays
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a device measured. `pinned`: the processors that the runs were kept on, none where that is impossible."""
+
+    machine: Mapping[str, str]
+    threads: int
+    pinned: tuple[int, ...]
+    before: State
+    after: State
+    artefacts: tuple[Measured, ...]
+
+
+class Device(Protocol):
+    """Where artefacts can be measured."""
+
+    @property
+    def name(self) -> str:
+        """As --device takes it."""
+
+    def measure(self, subjects: Sequence[Subject], plan: Plan, meter: Meter) -> Report:
+        """Measure artefacts in turns. Raises ToolError with the reason when that cannot be done."""
+
+
+def pack(folder: Path, subjects: Sequence[Subject], plan: Plan) -> None:
+    """Put into a folder what the runner needs. Raises UsageError for an artefact that cannot be read, OSError for want
+    of room."""
+    names = [f"{index}-{subject.path.name}" for index, subject in enumerate(subjects)]
+    fed: dict[int, str] = {}
+    for subject, name in zip(subjects, names, strict=True):
+        try:
+            shutil.copyfile(subject.path, folder / name)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            why = f"{subject.path} cannot be read: {error.strerror}."
+            raise UsageError(why, "Give a file that was exported.") from error
+        if id(subject.inputs) not in fed:
+            fed[id(subject.inputs)] = f"inputs-{len(fed)}.npz"
+            named: Any = {f"={name}": values for name, values in subject.inputs.items()}
+            np.savez(folder / fed[id(subject.inputs)], **named)
+    inputs = [fed[id(subject.inputs)] for subject in subjects]
+    asked = asdict(plan) | {"contract": runner.CONTRACT, "artefacts": names, "inputs": inputs}
+    (folder / "plan.json").write_text(json.dumps(asked))
+    shutil.copyfile(RUNNER, folder / RUNNER.name)
+    if shutil.disk_usage(folder).free < ROOM:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def unpack(folder: Path, where: str) -> Report:
+    """What the runner left in the folder. Raises ToolError for what it could not do, or where that is no report."""
+    try:
+        told = json.loads((folder / "report.json").read_text())
+        if error := told.get("error"):
+            raise trouble(error, where)
+        return _report(told, folder)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ToolError(
+            f"what {where} reports is no report of edgett: {type(error).__name__}: {error}.",
+            "Look whether its disk is full and whether its Python works: python3 -m json.tool < /dev/null.",
+        ) from error
+
+
+def _report(told: Mapping[str, Any], folder: Path) -> Report:
+    measured = []
+    for index, entry in enumerate(told["artefacts"]):
+        with np.load(folder / f"outputs-{index}.npz", allow_pickle=False) as stored:
+            outputs = {name[1:]: values for name, values in stored.items()}
+        runtime = f"{entry['runtime'].replace('_', '-')} {entry['version']}"
+        turns = tuple(np.array(turn, np.int64) for turn in entry["turns"])
+        start, peak, added = (int(entry[key]) for key in ("start_ns", "peak_bytes", "added_bytes"))
+        measured.append(Measured(entry["file"].partition("-")[2], runtime, turns, start, peak, added, outputs))
+    before, after = (State(**told[key]) for key in ("before", "after"))
+    return Report(told["machine"], int(told["threads"]), tuple(told["pinned"]), before, after, tuple(measured))
+
+
+def trouble(error: Mapping[str, str], where: str) -> EdgettError:
+    """What to say of an error that a runner told."""
+    if not isinstance(error, Mapping) or not {"kind", "message"} <= error.keys():
+        return ToolError(f"what {where} reports is no report of edgett: {error!r}.", "Run it again.")
+    message = str(error["message"]).rstrip(".")
+    suffix = next((suffix for suffix in _PACKAGES if suffix in message), ".tflite")
+    match error["kind"]:
+        case "runtime":
+            suffix = next((s for s, names in runner.RUNTIMES.items() if message.endswith(names[0])), suffix)
+            return ToolError(
+                f"{where} has no runtime for {suffix} files: {message}.",
+                f"There: python3 -m pip install {_PACKAGES[suffix]}",
+            )
+        case "busy":
+            return ToolError(f"{message} on {where}.", "Wait until it is over: two at once would measure each other.")
+        case "memory":
+            return ToolError(f"the memory of {where} does not suffice: {message}.", "Give fewer or smaller artefacts.")
+        case "killed":
+            return ToolError(
+                f"{message} on {where}: by somebody, or by the system for want of memory.",
+                "Look at its free memory; give fewer artefacts at once.",
+            )
+        case "threads":
+            return UsageError(f"--threads: {message} ({where}).", "Give fewer.")
+        case "disk":
+            return ToolError(
+                f"the disk of {where} is full: {message}.",
+                "Free some space there, or name another folder in its TMPDIR.",
+            )
+        case "lock":
+            return ToolError(
+                f"{message} ({where}).",
+                "It keeps two benchmarks apart. Remove it, or let everybody read it: chmod a+r.",
+            )
+        case "refused":
+            return ToolError(
+                f"the runtime on {where} refuses an artefact: {message}.",
+                f"It may be older than the file; there: python3 -m pip install --upgrade {_PACKAGES[suffix]}",
+            )
+        case "time":
+            return ToolError(f"the benchmark on {where} took too long and was ended.", "Raise --limit.")
+        case "suffix":
+            return UsageError(f"{message}.", "Give .tflite or .onnx files, or a run's directory.")
+    return ToolError(f"the benchmark on {where} failed: {message}.", "Run it again with --debug.")

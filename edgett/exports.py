@@ -1,0 +1,205 @@
+"""The files of the picks: written, held to the budgets, and rid of replaced layers that int8 or time speaks against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from edgett.device import local
+from edgett.files import SUFFIXES, Style, write
+from edgett.inputs import Inputs
+from edgett.reverting import back, costed, without, worst
+from edgett.run import Run
+from edgett.space.choose import choose, feasible, holdings
+from edgett.space.explore import Costing
+from edgett.targets import Target
+from edgett.timing import Clock, Lineup
+from edgett.values import Constraints, DType, Objective, Picks, Refuge, Reverted, Solution, Trial, TTShape
+
+BASELINE = "baseline"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is released under: the target, its budget in absolute numbers, how a model is costed, and the dense one."""
+
+    target: Target
+    limits: Constraints
+    costing: Costing
+    dense: Solution
+
+    @property
+    def batch(self) -> int:
+        """Samples that an exported file takes at once."""
+        return self.costing.batch
+
+    @property
+    def suffix(self) -> str:
+        """What the file for the target ends with."""
+        return self.target.runtime.format.suffix
+
+    @property
+    def int8(self) -> bool:
+        """Whether the files are in int8."""
+        return self.target.runtime.dtype is DType.INT8
+
+    @property
+    def refuge(self) -> Refuge:
+        """What a layer goes back to that int8 does not become."""
+        return self.slow_refuge if self.target.integers_only else Refuge.FLOAT32
+
+    @property
+    def slow_refuge(self) -> Refuge:
+        """What a layer goes back to that is faster dense."""
+        return Refuge.DENSE_INT8 if self.int8 else Refuge.DENSE
+
+    @property
+    def paced(self) -> bool:
+        """Whether layers that are slower here than dense ones stay dense: here is the target, and size is not all."""
+        return self.target.here and self.limits.objective is not Objective.MEMORY
+
+
+@dataclass(frozen=True)
+class Made:
+    """A trial as its files are written: its model, their style, and those that there are yet."""
+
+    trial: Trial
+    model: Any
+    style: Style
+    files: tuple[Path, ...] = ()
+
+    def file(self, suffix: str) -> Path:
+        """The file of that format."""
+        return next(path for path in self.files if path.suffix == suffix)
+
+    def form(self, layer: str) -> tuple[str, TTShape, bool]:
+        """A replaced layer as it is: its name, its shape, and whether it is in float32 in an int8 file."""
+        return layer, self.trial.solution.shapes[layer], layer in self.style.floats
+
+
+class Exports:
+    """What is written on the way to the picks, by the solution's number, and the trials that came to something else."""
+
+    def __init__(self, inputs: Inputs, terms: Terms, dense: Made, run: Run, clock: Clock | None) -> None:
+        """Files lie beside those of the `dense` model; without a `clock` no layer goes back for being slow."""
+        self._inputs, self._terms, self._run, self._clock = inputs, terms, run, clock
+        self._folder, self._slow = dense.files[0].parent, dict[tuple[str, TTShape, bool], float]()
+        self.made = {-1: dense}
+        self.other: dict[int, Trial] = {}
+
+    def picked(self, trials: Sequence[Trial], advance: Callable[[int], None]) -> Picks | None:
+        """The picks whose files hold the constraints too, as they measure; no layer of the recommended one is slow."""
+        advance(1)
+        able = {trial.solution.number: trial for trial in trials if trial.complete}
+        while (picks := choose(tuple(able.values()), self._terms.limits)) is not None:
+            fresh = {trial.solution.number: trial for trial in picks.named().values()}
+            fresh = {number: trial for number, trial in fresh.items() if number not in self.made}
+            made = [self._recovered(Made(trial, self._rebuilt(trial), self.made[-1].style)) for trial in fresh.values()]
+            if not fresh:
+                best = self.made[picks.recommended.solution.number]
+                if not (slow := self._slow_of(best)):
+                    break
+                made = [self._quickened(best, slow)]
+            for one in made:
+                number = one.trial.solution.number
+                able[number], self.made[number] = one.trial, one
+                if one.trial.reverted or not feasible(one.trial, self._terms.limits):
+                    self.other[number] = one.trial
+                advance(1)
+        return picks
+
+    def lineup(self, made: Made) -> Lineup:
+        """What is timed of a trial: its file beside the dense one."""
+        suffix, solution = self._terms.suffix, made.trial.solution
+        return Lineup(solution.number, solution.shapes, self.made[-1].file(suffix), made.file(suffix))
+
+    def _rebuilt(self, trial: Trial) -> Any:
+        from edgett.nn.finetune import compressed
+        from edgett.nn.models import unpack_weights
+
+        model = compressed(self._inputs.model, trial.solution, self._inputs.judge)
+        unpack_weights(model, self._run.weights(trial.solution.number))
+        return model
+
+    def _recovered(self, made: Made) -> Made:
+        """With replaced layers gone back, the worst first, until int8 loses no more than it may; then all its files.
+
+        One that would break another constraint stays as it is, and the next worst goes.
+        """
+        left = tuple(made.trial.solution.shapes)
+        made = self._measured(made, left)
+        while left and self._broken(made.trial) == {"accuracy_drop_pp"} and self._terms.int8:
+            layer, snr = self._worst(made, left)
+            model, style = back(made.model, self._inputs.model, layer, self._terms.refuge, made.style)
+            left = tuple(name for name in left if name != layer)
+            again = self._measured(self._costed(made.trial, model, style), left)
+            if self._broken(again.trial) <= {"accuracy_drop_pp"}:
+                step = Reverted(layer, self._terms.refuge, made.trial.drop, again.trial.drop, snr_db=snr)
+                made = replace(again, trial=replace(again.trial, reverted=(*made.trial.reverted, step)))
+        return self._complete(made)
+
+    def _slow_of(self, made: Made) -> Mapping[str, float]:
+        """The replaced layers that time speaks against, and by how much; those first of which it is known."""
+        if self._clock is None:
+            return {}
+        layers = tuple(made.trial.solution.shapes)
+        known = {layer: self._slow[made.form(layer)] for layer in layers if made.form(layer) in self._slow}
+        if known or (pace := self._clock.pace(self.lineup(made), lambda: self._variants(made))) is None:
+            return known
+        self._slow |= {made.form(layer): slowdown for layer, slowdown in pace.slow.items()}
+        return pace.slow
+
+    def _variants(self, made: Made) -> Mapping[str, Path]:
+        """The file with a dense layer in place of each replaced one; of a single one that is the dense model's."""
+        suffix, layers = self._terms.suffix, tuple(made.trial.solution.shapes)
+        if len(layers) == 1:
+            return {layers[0]: self.made[-1].file(suffix)}
+        paths = {}
+        for index, layer in enumerate(layers):
+            model, style = self._dense_again(made, [layer])
+            stem = self._folder / f"{made.trial.solution.number}-{len(layers)}-without-{index}"
+            (paths[layer],) = write(model, style, stem, (suffix,))
+        return paths
+
+    def _quickened(self, made: Made, slow: Mapping[str, float]) -> Made:
+        """With slow layers dense again, whatever budget that breaks; then all its files."""
+        before, left = made.trial, tuple(name for name in made.trial.solution.shapes if name not in slow)
+        again = self._measured(self._costed(before, *self._dense_again(made, slow)), left)
+        drop = again.trial.drop
+        steps = [Reverted(name, self._terms.slow_refuge, before.drop, drop, slowdown=x) for name, x in slow.items()]
+        return self._complete(replace(again, trial=replace(again.trial, reverted=(*before.reverted, *steps))))
+
+    def _dense_again(self, made: Made, layers: Sequence[str] | Mapping[str, float]) -> tuple[Any, Style]:
+        model = without(made.model, self._inputs.model, layers)
+        return model, replace(made.style, floats=made.style.floats - set(layers))
+
+    def _costed(self, trial: Trial, model: Any, style: Style) -> Made:
+        return Made(costed(trial, model, style, self._terms.costing), model, style)
+
+    def _complete(self, made: Made) -> Made:
+        """With the files of the other formats, if it may be picked."""
+        if not feasible(made.trial, self._terms.limits):
+            return made
+        rest = [suffix for suffix in SUFFIXES if suffix != self._terms.suffix]
+        files = (*made.files, *write(made.model, made.style, made.files[0].with_suffix(""), rest))
+        return replace(made, files=tuple(sorted(files, key=lambda path: SUFFIXES.index(path.suffix))))
+
+    def _broken(self, trial: Trial) -> set[str]:
+        return {item.name for item in holdings(trial.solution, trial.drop, self._terms.limits) if item.holds is False}
+
+    def _measured(self, made: Made, left: Sequence[str]) -> Made:
+        """The trial with what its file for the target takes, not what was predicted, and what int8 makes of it."""
+        trial, inputs = made.trial, self._inputs
+        stem = self._folder / f"{trial.solution.number}-{len(left)}"
+        (path,) = write(made.model, made.style, stem, (self._terms.suffix,))
+        measured = replace(trial, solution=replace(trial.solution, file_bytes=path.stat().st_size))
+        if self._terms.int8:
+            held = inputs.data.validation
+            quality = inputs.judge.quality(local.run(path, held.x, made.style.batch), held.y)
+            measured = replace(measured, quality=quality, drop=quality.drop_from(inputs.quality))
+        return replace(made, trial=measured, files=(path,))
+
+    def _worst(self, made: Made, left: Sequence[str]) -> tuple[str, float]:
+        return worst(made.model, made.files[0], self._inputs.data.validation.x, left, made.style.batch)

@@ -1,0 +1,116 @@
+"""A benchmark as a table, with a bar for each artefact's time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.bar import Bar
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from edgett.report import style
+from edgett.report.style import BAD, FAINT, GOOD, Sheet, number, words
+from edgett.report.words import size
+
+BAR = 6
+"""Characters of the longest bar."""
+_AGAINST = "Top class and largest error: against the runtimes' reference kernels here."
+_STYLES = {"faster": GOOD, "slower": BAD, "noise": FAINT, "baseline": ""}
+
+
+def drawn(document: Mapping[str, Any]) -> RenderableType:
+    """Each artefact beside the first, and what the device tells of itself."""
+    return Group(_times(document), Text(), _sizes(document), Text(), *(Text(line) for line in _remarks(document)))
+
+
+def counted(document: Mapping[str, Any]) -> RenderableType:
+    """The instructions of each artefact beside the first's."""
+    artefacts = document["artifacts"]
+    most = max(one["instructions"] for one in artefacts)
+    numbers = map(number, ("instructions", "x the first", "file", "top class", "error"))
+    sheet = Sheet(words("artefact"), *numbers, style.bar(BAR))
+    for one in artefacts:
+        ratio = "1" if one["ratio"] is None else f"{one['ratio']:.3g}"
+        cells = f"{one['instructions']:,}", ratio, size(one["bytes"]), *_agreement(one)
+        sheet.add(one["name"], *cells, Bar(most, 0, one["instructions"], width=BAR))
+    device = document["device"]
+    runtimes = ", ".join(dict.fromkeys(one["runtime"] for one in artefacts))
+    told = Text(f"{device['target']} on {device['emulator']}; {runtimes}. Instructions of one inference, and no times.")
+    return Group(sheet, Text(), told, Text(_AGAINST))
+
+
+def _agreement(one: Mapping[str, Any]) -> tuple[str, str]:
+    worst = one["agreement"]["max_abs"]
+    return f"{one['agreement']['top1']:.1%}", "not finite" if worst is None else f"{worst:.1e}"
+
+
+def _times(document: Mapping[str, Any]) -> Sheet:
+    artefacts = document["artifacts"]
+    longest = max(one["median_us"] for one in artefacts)
+    sheet = Sheet(words("artefact"), *map(number, ("median", "p90", "p99", "x the first")), style.bar(BAR))
+    for one in artefacts:
+        times = (_time(one[key]) for key in ("median_us", "p90_us", "p99_us"))
+        ratio = Text(_ratio(one), _STYLES[one["verdict"]])
+        sheet.add(one["name"], *times, ratio, Bar(longest, 0, one["median_us"], width=BAR))
+    return sheet
+
+
+def _sizes(document: Mapping[str, Any]) -> Sheet:
+    sheet = Sheet(words("artefact"), *map(number, ("file", "memory", "of it added", "top class", "error")))
+    for one in document["artifacts"]:
+        sheet.add(one["name"], *(size(one[key]) for key in ("bytes", "peak_bytes", "added_bytes")), *_agreement(one))
+    return sheet
+
+
+def _time(microseconds: float) -> str:
+    for unit, worth in (("s", 1e6), ("ms", 1e3)):
+        if microseconds >= worth:
+            return f"{microseconds / worth:.3g} {unit}"
+    return f"{microseconds:.3g} us"
+
+
+def _ratio(one: Mapping[str, Any]) -> str:
+    ratio = one["ratio"]
+    if ratio is None:
+        return "1"
+    words = "  noise" if one["verdict"] == "noise" else ""
+    return f"{ratio['value']:.3g} [{ratio['low']:.3g}, {ratio['high']:.3g}]{words}"
+
+
+def _remarks(document: Mapping[str, Any]) -> Iterator[str]:
+    device = document["device"]
+    runs = min(one["runs"] for one in document["artifacts"])
+    runtimes = ", ".join(dict.fromkeys(one["runtime"] for one in document["artifacts"]))
+    yield f"{device['name']}: {device['processor'] or device['architecture']}, {device['system']}; {runtimes}"
+    pinned = ", ".join(map(str, device["pinned"]))
+    where = f"kept on processor {pinned}" if pinned else "not kept on any processor"
+    threads = "1 thread" if device["threads"] == 1 else f"{device['threads']} threads"
+    yield f"{threads}, {where}; {runs:,} timed runs or more each, in turns"
+    yield _AGAINST
+    before, after = device["before"], device["after"]
+    if before["governor"] not in (None, "performance"):
+        yield f"The governor is {before['governor']!r}: clocks vary. Set it to performance for steadier times."
+    told = [f"{after['mhz']:,.0f} MHz"] if after["mhz"] else []
+    if before["celsius"] is not None and after["celsius"] is not None:
+        told.append(f"{before['celsius']:.0f} to {after['celsius']:.0f} °C")
+    if told:
+        yield ", ".join(told)
+
+
+def calibrated(document: Mapping[str, Any]) -> RenderableType:
+    """What a device was found to cost, and how well that predicts the probes."""
+    speeds = document["speeds"]
+    sheet = Sheet(words(), number())
+    sheet.add("an inference as such", f"{speeds['start']:.3g} us")
+    sheet.add("an operator; a transpose", f"{speeds['operator']:.3g} us; {speeds['transpose']:.3g} us")
+    sheet.add("multiply-accumulates", f"{1e-3 / speeds['mac']:,.3g} G/s, {speeds['columns']} columns at once")
+    for held, cost in speeds["streams"]:
+        rate = f"{1e-3 / cost:,.3g} GB/s" if cost else "as fast as they are used"
+        sheet.add(f"weights, of {size(held)} at most", rate)
+    off = f"{document['median_error']:.1%} in the middle, {document['p90_error']:.1%} for nine in ten"
+    return Group(
+        style.title(f"{document['measured']}: {document['probes']} probes"),
+        sheet,
+        Text(f"predicted with an error of {off}"),
+    )

@@ -1,0 +1,167 @@
+"""What a report tells: sections of words, tables and pictures, and the solutions to choose among.
+
+One value, made by `sections`, and rendered as HTML (`page`), Markdown (`markdown`) and JSON (here). Text is plain: a
+renderer escapes it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from edgett.report.picture import Picture
+from edgett.values import Objective
+
+SCHEMA = 1
+
+
+class Mood(enum.Enum):
+    """What a cell says about its value."""
+
+    PLAIN = "plain"
+    GOOD = "good"
+    BAD = "bad"
+    OPEN = "open"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A value and its words; `share`, between 0 and 1, is drawn as a bar beside it."""
+
+    value: float | str | bool | None
+    text: str
+    mood: Mood = Mood.PLAIN
+    share: float | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column's title, and whether numbers stand in it."""
+
+    title: str
+    numeric: bool = True
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of one cell a column; the first names the row."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(f"{self.title}: {len(row)} cells under {len(self.columns)} columns")
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report; `name` is that of its place in the page. The words tell what the picture shows."""
+
+    name: str
+    title: str
+    words: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
+    picture: Picture | None = None
+    code: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Option:
+    """A solution that may be chosen: what the constraints limit, and how to have it.
+
+    `drop` None: its trial failed or diverged. `eligible`: trained to the end, and not all dense again for being slow,
+    without which nothing is picked. `roles` names the picks that it is, `shapes` its layers and their forms.
+    """
+
+    solution: int
+    params: int
+    model_bytes: int
+    flops: int
+    macs: int
+    peak_activation_bytes: int
+    latency_ms: float | None
+    accuracy_drop_pp: float | None
+    feasible: bool
+    eligible: bool
+    roles: tuple[str, ...]
+    shapes: tuple[tuple[str, str], ...]
+    command: str
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A constraint by its name in the profile, which is the field of `Option` that it limits; None: there is none."""
+
+    name: str
+    title: str
+    limit: float | None
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number of the verdict: of the dense model, of the recommended one, and what became of it in words.
+
+    `share` is what the recommended one has of the dense one's, None where a share says nothing.
+    """
+
+    title: str
+    dense: str
+    picked: str
+    change: str
+    mood: Mood
+    share: float | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """A run as a whole; the verdict is the first section. `dense` is the option that replaces nothing.
+
+    `figures` are the gist of the verdict's first table; there are none without picks.
+    """
+
+    title: str
+    sections: tuple[Section, ...]
+    dense: Option
+    options: tuple[Option, ...]
+    limits: tuple[Limit, ...]
+    objective: Objective
+    figures: tuple[Figure, ...] = ()
+
+
+def document(report: Report) -> dict[str, Any]:
+    """The report as JSON: values where the other renderings have words, and no pictures."""
+    return {
+        "schema": SCHEMA,
+        "title": report.title,
+        "sections": [_section(section) for section in report.sections],
+        "objective": report.objective.value,
+        "limits": [asdict(limit) for limit in report.limits],
+        "dense": _option(report.dense),
+        "solutions": [_option(option) for option in report.options],
+    }
+
+
+def _section(section: Section) -> dict[str, Any]:
+    return {
+        "name": section.name,
+        "title": section.title,
+        "words": list(section.words),
+        "tables": [
+            {
+                "title": table.title,
+                "columns": [column.title for column in table.columns],
+                "rows": [[cell.value for cell in row] for row in table.rows],
+            }
+            for table in section.tables
+        ],
+        "code": list(section.code),
+    }
+
+
+def _option(option: Option) -> Mapping[str, Any]:
+    return {**asdict(option), "roles": list(option.roles), "shapes": dict(option.shapes)}

@@ -1,0 +1,189 @@
+"""A report as one HTML page that needs nothing else: no network, no file beside it."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from edgett.report import draw_page
+from edgett.report.facts import Limit, Mood, Option, Report, Section, Table
+from edgett.report.picture import Panel, Picture, Points, plain
+from edgett.values import Objective
+
+TEMPLATES = Path(__file__).parent / "templates"
+LONG = 12
+"""Rows of a table that is shown at once; a longer one opens on demand."""
+MOST = 1000
+"""Solutions that the page holds: feasible and picked ones before others."""
+LABELS, DOTS = 400_000, 1_000_000
+"""Bytes that the labels of all points may take, and those that points may take."""
+
+
+@dataclass(frozen=True)
+class Slider:
+    """A limit that can be moved between what the solutions have; by its logarithm where they span decades.
+
+    `power` bends a scale that is not logarithmic, so that low values have more room.
+    """
+
+    limit: Limit
+    low: float
+    high: float
+    log: bool
+    power: int
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A panel on the page: where it is drawn, and what stands beneath."""
+
+    name: str
+    caption: str
+    words: str
+
+
+def document(report: Report) -> str:
+    """The page. The same report gives the same bytes."""
+    options = _kept(report.options)
+    pictures = {section.name: _light(section.picture) for section in report.sections if section.picture is not None}
+    sliders = tuple(_sliders(report, options))
+    data = {
+        "figures": {
+            plot.name: figure
+            for name, picture in pictures.items()
+            for plot, figure in zip(_plots(name, picture), draw_page.figures(picture), strict=True)
+        },
+        "dense": _told(report.dense),
+        "options": [_told(option) for option in options],
+        "sliders": {slider.limit.name: asdict(slider) for slider in sliders},
+        "limits": {limit.name: limit.limit for limit in report.limits},
+        "objective": report.objective.value,
+    }
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            report=report,
+            verdict=report.sections[0],
+            sections=report.sections[1:],
+            headline=_headline(report),
+            kept={option.solution for option in options},
+            left_out=len(report.options) - len(options),
+            plots={name: list(_plots(name, picture)) for name, picture in pictures.items()},
+            remarks={name: picture.remarks for name, picture in pictures.items()},
+            sliders=sliders,
+            objectives=list(Objective),
+            data=data,
+            plotly=draw_page.script(),
+        )
+    )
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    environment.filters |= {
+        "plain": lambda text: plain(text, 400),
+        "command": lambda text: plain(text, 4000),
+        "words": _words,
+        "zipped": zip,
+    }
+    environment.tests["long"] = lambda table: len(table.rows) > LONG
+    return environment
+
+
+def _headline(report: Report) -> tuple[Mood, str]:
+    """Whether every budget holds, in a few words."""
+    moods = [cell.mood for cell in _cells(report.sections[0].tables[-1:]) if cell.mood is not Mood.PLAIN]
+    broken, open_ = moods.count(Mood.BAD), moods.count(Mood.OPEN)
+    if not report.figures:
+        return Mood.BAD, "No solution meets the constraints"
+    if broken:
+        return Mood.BAD, f"{broken} of {len(moods)} budgets broken"
+    if open_:
+        return Mood.OPEN, f"{len(moods) - open_} of {len(moods)} budgets hold, {open_} not checked"
+    return Mood.GOOD, "Every budget holds"
+
+
+def _cells(tables: Sequence[Table]) -> Iterator[Any]:
+    return (cell for table in tables for row in table.rows for cell in row)
+
+
+def _words(section: Section) -> list[str]:
+    """What a section says, without what stands beside its pictures anyway."""
+    if section.picture is None:
+        return list(section.words)
+    beside = {f"Picture: {panel.title}." for panel in section.picture.panels} | set(section.picture.remarks)
+    return [words for words in section.words if words not in beside]
+
+
+def _plots(name: str, picture: Picture) -> Iterator[Plot]:
+    for number, panel in enumerate(picture.panels):
+        yield Plot(f"{name}-{number}", panel.title, f"{panel.title}: {panel.y.title} against {panel.x.title}")
+
+
+def _kept(options: Sequence[Option]) -> list[Option]:
+    """At most so many, in their order."""
+    ranked = sorted(range(len(options)), key=lambda row: (not options[row].roles, not options[row].feasible, row))
+    return [options[row] for row in sorted(ranked[:MOST])]
+
+
+def _told(option: Option) -> dict[str, Any]:
+    """An option for the page's script: its numbers, its command, and what the pointer tells of its shapes."""
+    shapes = [f"{plain(name, 28)}: {plain(shape, 80)}" for name, shape in option.shapes]
+    return {
+        **{name: value for name, value in asdict(option).items() if name not in ("shapes", "feasible")},
+        "shapes": "<br>".join(html.escape(line, quote=False) for line in shapes),
+    }
+
+
+def _sliders(report: Report, options: Sequence[Option]) -> Iterator[Slider]:
+    """One for each limit that something is known of."""
+    for limit in report.limits:
+        values = [value for option in options if (value := getattr(option, limit.name)) is not None]
+        if not values:
+            continue
+        ends = [*values, getattr(report.dense, limit.name)]
+        known = [value for value in ends if value is not None]
+        low, high = min(known), max(known)
+        log = low > 0 and high / low > 10
+        if log:
+            yield Slider(limit, low / 1.1, high * 1.1, log, 1)
+        else:
+            room = max((high - low) * 0.02, abs(high) * 0.01, 1e-3)
+            yield Slider(limit, low - room, high + room, log, 3 if high - low > 10 and low <= 0 else 1)
+
+
+def _light(picture: Picture) -> Picture:
+    """The picture with no more than the page can carry: the longest series lose their labels, then dots."""
+    series = [layer for panel in picture.panels for layer in panel.layers if isinstance(layer, Points)]
+    bare, left = set(), LABELS
+    for points in sorted(series, key=lambda points: len(points.x)):
+        left -= sum(map(len, points.labels)) + 3 * len(points.labels)
+        if left < 0:
+            bare.add(id(points))
+    step = 1 + sum(len(points.x) for points in series) * 24 // DOTS
+    return replace(picture, panels=tuple(_bare(panel, bare, step) for panel in picture.panels))
+
+
+def _bare(panel: Panel, bare: set[int], step: int) -> Panel:
+    layers = []
+    for layer in panel.layers:
+        if isinstance(layer, Points):
+            layer = replace(layer, labels=()) if id(layer) in bare else layer
+            if step > 1 and len(layer.x) > 100:
+                parts = {name: getattr(layer, name)[::step] for name in ("x", "y", "labels", "whiskers")}
+                layer = replace(layer, **parts)
+        layers.append(layer)
+    return replace(panel, layers=tuple(layers))

@@ -1,0 +1,230 @@
+// Needs page.js before it.
+
+// ---- step 7 again: which solutions hold, and which of those are picked (edgett/space/choose.py)
+
+const form = byId("replay");
+const TOP = 200; // of a slider; one more is "no limit"
+const limits = { ...data.limits };
+const NAMES = {
+  model_bytes: "file", peak_activation_bytes: "peak memory", flops: "FLOPs", latency_ms: "latency", accuracy_drop_pp: "drop",
+};
+const ROLES = { recommended: "recommended", accuracy: "highest accuracy", memory: "lowest memory", flops: "lowest FLOPs" };
+
+/** The limits that an option breaks; what is not known is not checked. */
+const broken = (option) =>
+  Object.keys(NAMES).filter((name) => limits[name] !== null && option[name] !== null && option[name] > limits[name]);
+const known = (option) => option.accuracy_drop_pp !== null;
+
+function least(options, key) {
+  const before = (a, b) => {
+    const place = a.findIndex((value, index) => value !== b[index]);
+    return place >= 0 && a[place] < b[place];
+  };
+  return options.reduce((best, option) => (best && !before(key(option), key(best)) ? best : option), null);
+}
+
+function choose(objective) {
+  const able = data.options.filter((option) => option.eligible && known(option) && !broken(option).length);
+  const drop = (option) => option.accuracy_drop_pp;
+  const work = (option) => (option.latency_ms === null ? option.flops : option.latency_ms * 1000);
+  const picks = {
+    accuracy: least(able, (option) => [drop(option), option.params, option.solution]),
+    memory: least(able, (option) => [option.params, drop(option), option.solution]),
+    flops: least(able, (option) => [option.flops, drop(option), option.solution]),
+  };
+  const fastest = least(able, (option) => [work(option), drop(option), option.solution]);
+  return { recommended: objective === "latency" ? fastest : picks[objective], ...picks };
+}
+
+function limitAt(slider, position) {
+  if (position > TOP) return null;
+  const share = (position / TOP) ** slider.power;
+  const value = slider.log ? slider.low * (slider.high / slider.low) ** share : slider.low + (slider.high - slider.low) * share;
+  return /ms|pp/.test(slider.limit.name) ? Number(value.toPrecision(3)) : Math.round(Number(value.toPrecision(3)));
+}
+
+function positionOf(slider, limit) {
+  if (limit === null) return TOP + 1;
+  const share = slider.log
+    ? Math.log(Math.max(limit, slider.low) / slider.low) / Math.log(slider.high / slider.low)
+    : (limit - slider.low) / (slider.high - slider.low);
+  return Math.round(TOP * Math.min(1, Math.max(0, share)) ** (1 / slider.power));
+}
+
+const shown = (name, value) => (value === null ? "no limit" : /ms|pp/.test(name) ? String(Number(value.toPrecision(3))) : number(value));
+
+/** What an option is among those that hold. */
+function kind(option, picks) {
+  if (!known(option) || broken(option).length) return "infeasible";
+  if (option === picks.recommended) return "recommended";
+  return Object.values(picks).includes(option) ? "picked" : "feasible";
+}
+
+const KINDS = {
+  infeasible: { name: "infeasible", symbol: "circle-open", hue: "bad", size: 10 },
+  feasible: { name: "feasible", symbol: "circle", hue: "accent", size: 10 },
+  picked: { name: "other pick", symbol: "square", hue: "other", size: 11 },
+  recommended: { name: "recommended", symbol: "diamond", hue: "good", size: 16 },
+  dense: { name: "dense", symbol: "cross", hue: "ink", size: 13 },
+};
+const TITLES = { params: "parameters", flops: "FLOPs", accuracy_drop_pp: "drop" };
+
+function told(option, picks) {
+  const roles = Object.keys(ROLES).filter((role) => picks[role] === option).map((role) => ROLES[role]);
+  const lines = [option === data.dense ? "dense model" : `solution ${option.solution}${roles.length ? `: ${roles.join(", ")}` : ""}`];
+  if (option.shapes) lines.push(option.shapes);
+  lines.push(`${number(option.params)} parameters, ${number(option.flops)} FLOPs`, `drop ${number(option.accuracy_drop_pp, 2)}`);
+  if (option.latency_ms !== null) lines.push(`${number(option.latency_ms, 3)} ms predicted`);
+  if (option !== data.dense && broken(option).length) lines.push(`breaks ${broken(option).map((name) => NAMES[name]).join(", ")}`);
+  return lines.join("<br>");
+}
+
+/** A trace for each kind of option, on the axes of those names. */
+function traces(picks, axes, more = {}) {
+  return Object.entries(KINDS).map(([key, look]) => {
+    const options = key === "dense" ? [data.dense] : data.options.filter((option) => known(option) && kind(option, picks) === key);
+    const places = axes.map((name, index) => ["xyz"[index], options.map((option) => option[name])]);
+    return {
+      type: "scatter", mode: "markers", name: look.name, ...Object.fromEntries(places), ...more,
+      text: options.map((option) => told(option, picks)), hovertemplate: "%{text}<extra></extra>",
+      customdata: options.map((option) => option.command),
+      marker: {
+        symbol: look.symbol, color: colour(look.hue), size: look.size * (axes.length === 3 ? 0.6 : 1),
+        line: { width: axes.length === 3 ? 0 : 1, color: colour("card") },
+      },
+    };
+  });
+}
+
+function scaled(name) {
+  const log = name !== "accuracy_drop_pp";
+  const values = [data.dense, ...data.options].map((option) => option[name]);
+  const decades = log && Math.max(...values) >= 100 * Math.min(...values);
+  return {
+    title: { text: TITLES[name], standoff: 8 }, type: log ? "log" : "linear", ...(log && { dtick: decades ? 1 : "D2" }),
+    exponentformat: "SI", minexponent: 2, showline: true, ticks: "outside", zeroline: false,
+  };
+}
+function flat(x, y, picks) {
+  const rule = (side, name) =>
+    limits[name] === null || limits[name] === undefined || (side === "x" && limits[name] <= 0)
+      ? []
+      : [{ type: "line", [`${side}0`]: limits[name], [`${side}1`]: limits[name], [side === "x" ? "y0" : "x0"]: 0, [side === "x" ? "y1" : "x1"]: 1,
+          [side === "x" ? "yref" : "xref"]: "paper", line: { color: colour("soft"), dash: "dash", width: 1.5 } }];
+  const layout = { xaxis: scaled(x), yaxis: scaled(y), shapes: [...rule("x", x), ...rule("y", y)], hovermode: "closest" };
+  return [traces(picks, [x, y]), framed(layout)];
+}
+
+function solid(picks) {
+  const wall = { ...axis(), color: colour("ink"), showbackground: false, exponentformat: "SI", minexponent: 2 };
+  const side = (name) => ({ ...wall, ...scaled(name), title: { text: TITLES[name] } });
+  const scene = {
+    xaxis: side("params"), yaxis: side("flops"), zaxis: side("accuracy_drop_pp"), uirevision: "kept",
+    camera: { eye: innerWidth < 640 ? { x: 2, y: -2.1, z: 1.1 } : { x: 1.45, y: -1.55, z: 0.8 }, center: { x: 0, y: 0, z: -0.12 } }, aspectmode: "cube",
+  };
+  const layout = { scene, uirevision: "kept", hovermode: "closest" };
+  return [traces(picks, ["params", "flops", "accuracy_drop_pp"], { type: "scatter3d" }), framed(layout)];
+}
+
+/** Without WebGL: parameters and FLOPs, and the drop by colour and, at the pointer, in words. */
+function tinted(picks) {
+  const [series, layout] = flat("params", "flops", picks);
+  const drops = data.options.filter(known).map((option) => option.accuracy_drop_pp);
+  const range = { cmin: Math.min(0, ...drops), cmax: Math.max(1, ...drops), coloraxis: "coloraxis" };
+  series.forEach((trace, index) => {
+    const key = Object.keys(KINDS)[index];
+    const options = key === "dense" ? [data.dense] : data.options.filter((option) => known(option) && kind(option, picks) === key);
+    trace.marker.color = options.map((option) => option.accuracy_drop_pp);
+    trace.marker.coloraxis = "coloraxis";
+    trace.marker.line = { width: 1, color: colour("ink") };
+  });
+  layout.coloraxis = { cmin: range.cmin, cmax: range.cmax, colorscale: "Viridis", colorbar: { title: { text: "drop", side: "right" }, thickness: 10 } };
+  return [series, layout];
+}
+
+function hasWebGL() {
+  const canvas = document.createElement("canvas");
+  return Boolean(canvas.getContext("webgl2") ?? canvas.getContext("webgl"));
+}
+
+function update() {
+  const picks = choose(form.elements.objective.value);
+  const count = Object.fromEntries(Object.keys(NAMES).map((name) => [name, 0]));
+  data.options.forEach((option) => broken(option).forEach((name) => (count[name] += 1)));
+  for (const [name, slider] of Object.entries(data.sliders)) {
+    const words = shown(name, limits[name]);
+    byId(`value-${name}`).textContent = words;
+    byId(`value-${name}`).dataset.value = JSON.stringify(limits[name]);
+    byId(`breaks-${name}`).textContent = `${count[name]} of ${data.options.length} break it`;
+    byId(`limit-${name}`).setAttribute("aria-valuetext", words);
+  }
+  const holding = data.options.filter((option) => known(option) && !broken(option).length);
+  byId("chosen").textContent = sentence(holding.length, picks);
+  byId("chosen").dataset.recommended = picks.recommended?.solution ?? "none";
+  all("#options tbody tr").forEach((row) => told7(row, picks));
+  waiting ??= requestAnimationFrame(() => {
+    waiting = null;
+    for (const place of views) drawn.get(place)?.();
+  });
+}
+
+function sentence(holding, picks) {
+  const many = `${holding} of ${data.options.length} hold`;
+  const pick = picks.recommended;
+  if (pick === null) return `${many}; none can be recommended.`;
+  const figures = `${number(pick.params)} parameters, ${number(pick.flops)} FLOPs, drop ${number(pick.accuracy_drop_pp, 2)}`;
+  const own = data.options.find((option) => option.roles.includes("recommended"));
+  const pristine = Object.keys(limits).every((name) => limits[name] === data.limits[name]) && form.elements.objective.value === data.objective;
+  const other = pristine && own && own !== pick ? ` The run itself recommends solution ${own.solution}, by its files.` : "";
+  return `${many}; recommended: solution ${pick.solution} (${figures}).${other}`;
+}
+
+function told7(row, picks) {
+  const option = data.options.find((each) => each.solution === Number(row.dataset.solution));
+  const [fails, holds] = [broken(option), known(option) && !broken(option).length];
+  const words = holds ? "yes" : known(option) ? `no: ${fails.map((name) => NAMES[name]).join(", ")}` : "no: failed";
+  const cell = row.querySelector(".feasible");
+  cell.replaceChildren(Object.assign(document.createElement("span"), { className: `mood ${holds ? "good" : "bad"}`, textContent: words }));
+  row.querySelector(".roles").textContent = Object.keys(ROLES).filter((role) => picks[role] === option).map((role) => ROLES[role]).join(", ");
+  row.classList.toggle("recommended", option === picks.recommended);
+}
+
+const views = [];
+let waiting = null; // for the next frame, so that a slider that runs draws once in each
+function view(name, figure, high) {
+  const place = byId(name);
+  views.push(place);
+  lazily(place, () => {
+    const [series, layout] = figure(choose(form.elements.objective.value));
+    Plotly.react(place, series, legended(place, layout, series, high), settings);
+    if (!place.dataset.clicks) place.on("plotly_click", (event) => copyPoint(event.points[0]));
+    place.dataset.clicks = "heard";
+  });
+}
+const copyPoint = (point) => (point.customdata ? copy(point.customdata) : say("The dense model is in the run: artifacts/baseline."));
+
+if (form) {
+  const sliders = Object.entries(data.sliders);
+  const place = () => sliders.forEach(([name, slider]) => (byId(`limit-${name}`).value = positionOf(slider, limits[name])));
+  form.addEventListener("input", (event) => {
+    const slider = data.sliders[event.target.name];
+    if (slider) limits[event.target.name] = limitAt(slider, Number(event.target.value));
+    update();
+  });
+  form.addEventListener("reset", () => {
+    Object.assign(limits, data.limits);
+    setTimeout(() => {
+      place();
+      update();
+    });
+  });
+  form.addEventListener("submit", (event) => event.preventDefault());
+  const spatial = hasWebGL();
+  byId("space-caption").textContent += spatial ? ": drag to turn" : ", which is the colour";
+  view("plot-tradeoff", spatial ? solid : tinted, 440);
+  view("plot-params", (picks) => flat("params", "accuracy_drop_pp", picks), 340);
+  view("plot-flops", (picks) => flat("flops", "accuracy_drop_pp", picks), 340);
+  place();
+  update();
+}
+recolour();

@@ -1,0 +1,125 @@
+"""A predicted graph as it is compiled to C: transposes that cancel left out, float32 where int8 has no kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from edgett.space.graph import Graph, Step
+from edgett.space.memory import ELEMENTWISE, in_place, plain, static_bytes
+from edgett.values import DType
+
+# Layers and operators that a change of layout passes through.
+_PASSED = frozenset(
+    "add subtract multiply mul maximum minimum relu relu6 leakyrelu elu selu tanh sigmoid softplus gelu silu mish "
+    "hardsilu hardsigmoid zeropadding2d concatenate".split()
+)
+# What TT and other fully connected layers are made of: their transposes are no change of layout.
+_MATRIX = frozenset({"Product", "Dense", "Transpose", "Reshape"})
+# Computed in float32 in an int8 graph, always or where they are the last: nothing quantises their results then.
+_FLOAT = frozenset("convtranspose logsoftmax globalmaxpooling1d globalmaxpooling2d".split())
+_FLOAT_AT_THE_END = frozenset("tanh elu selu celu softplus softsign exponential subtract mean".split())
+
+
+def compiled_bytes(graph: Graph, size: int = 4) -> int:
+    """The RAM of a model in C, the buffers for its inputs and outputs included; `size` is the bytes of an element.
+
+    `graph` is what `nn.predict` foretells of the .onnx.
+    """
+    graph = straightened(graph)
+    if size == DType.INT8.size:
+        graph = quantised(graph)
+    return static_bytes(in_place(graph).graph, size)
+
+
+def straightened(graph: Graph) -> Graph:
+    """The graph in which transposes are but copies that a converter leaves out, as they undo each other.
+
+    One brings the channels of a convolution or a pool to the end, one to the front again for the next. Between the two
+    may be whatever does not ask where the channels are, branches included, when nothing else comes in or goes out.
+    """
+    makers = {name: step for step in graph.steps for name in step.writes}
+    readers = _readers(graph)
+    regions = _Regions()
+    for step in graph.steps:
+        if plain(step.operator) in _PASSED:
+            regions.join((*step.reads, *step.writes))
+    stuck = {regions.of(name) for name in (*graph.inputs, *graph.outputs)}
+    into, out_of = set[str](), set[str]()
+    for step in graph.steps:
+        if plain(step.operator) in _PASSED:
+            continue
+        if step.operator == "Transpose" and _spatial(step, makers.get(step.reads[0])):
+            into.add(step.writes[0])
+        else:
+            stuck |= {regions.of(name) for name in step.writes}
+        if step.operator == "Transpose" and any(_spatial(step, other) for other in readers.get(step.writes[0], ())):
+            out_of.add(step.writes[0])
+        else:
+            stuck |= {regions.of(name) for name in step.reads}
+
+    def idle(step: Step) -> bool:
+        (*_, target) = step.writes
+        enters = target in into and regions.of(target) not in stuck
+        return enters or (target in out_of and regions.of(step.reads[0]) not in stuck)
+
+    return replace(
+        graph, steps=tuple(replace(step, operator="Identity") if idle(step) else step for step in graph.steps)
+    )
+
+
+def quantised(graph: Graph) -> Graph:
+    """An int8 graph with the steps to float32 and back where C computes in it; other activations are one look-up."""
+    makers = {name: step for step in graph.steps for name in step.writes}
+    last = {makers[name].writes for name in graph.outputs if name in makers}
+    sizes, widths = dict(graph.sizes), dict(graph.widths)
+    steps: list[Step] = []
+    for step in graph.steps:
+        kind, ends = plain(step.operator), step.writes in last
+        if not (kind in _FLOAT or (ends and kind in _FLOAT_AT_THE_END)):
+            steps.append(replace(step, writes=step.writes[:1]) if kind in ELEMENTWISE else step)
+            continue
+        reads = tuple(f"{name}/real/{len(steps)}" for name in step.reads)
+        writes = step.writes if ends else tuple(f"{name}/real" for name in step.writes)
+        for names, reals in ((step.reads, reads), (step.writes, writes)):
+            sizes.update({real: sizes[name] for name, real in zip(names, reals, strict=True)})
+            widths.update(dict.fromkeys(reals, DType.FLOAT32.size))
+        steps += [
+            Step(step.layer, "Dequantize", (name,), (real,)) for name, real in zip(step.reads, reads, strict=True)
+        ]
+        steps.append(replace(step, reads=reads, writes=writes))
+        if not ends:
+            pairs = zip(writes, step.writes, strict=True)
+            steps += [Step(step.layer, "Quantize", (real,), (name,)) for real, name in pairs]
+    return replace(graph, steps=tuple(steps), sizes=sizes, widths=widths)
+
+
+@dataclass(frozen=True)
+class _Regions:
+    """Tensors that must have the same layout, each region named by one of them."""
+
+    parents: dict[str, str] = field(default_factory=dict)
+
+    def of(self, name: str) -> str:
+        """The region of a tensor."""
+        while name in self.parents:
+            name = self.parents[name]
+        return name
+
+    def join(self, names: Iterable[str]) -> None:
+        """Make one region of them."""
+        first, *others = {self.of(name) for name in names}
+        self.parents.update(dict.fromkeys(others, first))
+
+
+def _readers(graph: Graph) -> dict[str, list[Step]]:
+    readers: dict[str, list[Step]] = {}
+    for step in graph.steps:
+        for name in step.reads:
+            readers.setdefault(name, []).append(step)
+    return readers
+
+
+def _spatial(step: Step, other: Step | None) -> bool:
+    """Whether the other is what a transpose brings numbers to or from."""
+    return other is not None and other.layer == step.layer and other.operator not in _MATRIX

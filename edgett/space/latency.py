@@ -1,0 +1,80 @@
+"""How long an inference takes on a target, predicted operator by operator: arithmetic, moves and a fixed cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgett.space.graph import Graph, Step
+from edgett.space.memory import plain
+from edgett.values import DType
+
+# Operators that move no number where runtimes work in place.
+_VIEWS = frozenset("reshape flatten squeeze unsqueeze expanddims identity".split())
+
+
+@dataclass(frozen=True)
+class Speeds:
+    """What one inference costs, in microseconds, by what it does.
+
+    `start`: of an inference as such; `operator` and `transpose`: of each, however small. `mac`: a multiply-accumulate
+    of a product whose columns fill registers, by `columns` at once; `read` and `write`: a number of its input and
+    output; `move`: a number that a transpose copies; `touch`: a number that anything else reads or writes. `streams`:
+    a byte of a weight, by the bytes that all weights take up to which it costs that, increasing: those that are larger
+    lie in a slower memory.
+    """
+
+    start: float
+    operator: float
+    transpose: float
+    mac: float
+    columns: int
+    read: float
+    write: float
+    move: float
+    touch: float
+    streams: tuple[tuple[int, float], ...]
+
+    def stream(self, held: int) -> float:
+        """What a byte of weights costs when the model's take `held` bytes."""
+        return next((cost for most, cost in self.streams if held <= most), self.streams[-1][1] if self.streams else 0.0)
+
+
+def latency_us(graph: Graph, speeds: Speeds, size: int = DType.FLOAT32.size) -> float:
+    """The predicted time of one inference, in microseconds; numbers take `size` bytes each.
+
+    A product takes its arithmetic, the way of its weights from the memory that holds all of the model's, and what it
+    takes to read its input and to write its output. These add up: a roofline (Williams, Waterman and Patterson 2009)
+    would take the longest of them alone, which for a few rows is a third too short on the kernels that we measured.
+    """
+    return speeds.start + sum(steps_us(graph, speeds, size))
+
+
+def layers_us(graph: Graph, speeds: Speeds, size: int = DType.FLOAT32.size) -> dict[str, float]:
+    """The part of that time that each layer takes, in microseconds."""
+    times: dict[str, float] = {}
+    for step, time in zip(graph.steps, steps_us(graph, speeds, size), strict=True):
+        times[step.layer] = times.get(step.layer, 0.0) + time
+    return times
+
+
+def steps_us(graph: Graph, speeds: Speeds, size: int = DType.FLOAT32.size) -> list[float]:
+    """The part of that time that each step takes, in microseconds."""
+    stream = size * speeds.stream(size * graph.params())
+    return [_step(step, graph, speeds, stream) for step in graph.steps]
+
+
+def _step(step: Step, graph: Graph, speeds: Speeds, stream: float) -> float:
+    """`stream`: what a weight costs on its way."""
+    kind = plain(step.operator)
+    made, read = graph.sizes[step.writes[0]], sum(graph.sizes[name] for name in step.reads)
+    if kind in _VIEWS:
+        return 0.0
+    if kind == "transpose":
+        return speeds.transpose + speeds.move * made
+    if not step.macs:
+        return speeds.operator + speeds.touch * (read + made)
+    weights = max((constant.count for constant in step.constants), default=0)
+    columns = made * weights / step.macs if weights else 1  # a weight serves every row once
+    filled = -(-columns // speeds.columns) * speeds.columns / columns
+    work = speeds.mac * step.macs * filled + stream * weights
+    return speeds.operator + work + speeds.read * read + speeds.write * made * filled

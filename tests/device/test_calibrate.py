@@ -1,0 +1,84 @@
+"""Calibration: planted speeds are found again, and times that make no sense are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgett.device.calibrate import COLUMNS, LEVELS, PROBES, Probe, Product, Train, fitted, graph
+from edgett.errors import ToolError
+from edgett.space.latency import Speeds, latency_us
+from edgett.values import TTShape
+
+PLANTED = Speeds(
+    start=0.7, operator=0.03, transpose=0.1, mac=1.6e-5, columns=8, read=1.5e-4, write=1e-4, move=3e-4, touch=7e-5,
+    streams=tuple(zip(LEVELS, (1.2e-5, 1.5e-5, 1.5e-5, 2e-5, 5e-5), strict=True)),
+)  # fmt: skip
+OTHERS: tuple[Probe, ...] = (
+    Train(TTShape((28, 28), (15, 20), (1, 8, 1))),
+    Train(TTShape((4, 4, 4), (4, 5, 5), (1, 6, 6, 1))),
+    Product(1, 784, 300),
+    Product(7, 33, 21),
+)
+
+
+def times(speeds: Speeds, size: int = 4, noise: float = 0.0) -> Mapping[Probe, float]:
+    random = np.random.default_rng(0)
+    return {probe: latency_us(graph(probe), speeds, size) * random.lognormal(0, noise) for probe in PROBES}
+
+
+@pytest.mark.parametrize("size", [1, 4])
+@pytest.mark.parametrize("columns", [1, 8, 32])
+def test_planted_speeds_are_found_again(columns: int, size: int) -> None:
+    planted = replace(PLANTED, columns=columns)
+    found = fitted(times(planted, size), size)
+    assert found.speeds.columns == columns
+    assert found.p90 < 1e-6
+    for probe in OTHERS:
+        np.testing.assert_allclose(
+            latency_us(graph(probe), found.speeds, size), latency_us(graph(probe), planted, size), rtol=1e-3
+        )
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.sampled_from(COLUMNS), st.lists(st.floats(0.2, 5), min_size=8, max_size=8))
+def test_whatever_was_planted(columns: int, factors: list[float]) -> None:
+    names = ("start", "operator", "transpose", "mac", "read", "write", "move", "touch")
+    changed = {name: factor * getattr(PLANTED, name) for name, factor in zip(names, factors, strict=True)}
+    found = fitted(times(replace(PLANTED, columns=columns, **changed)))
+    assert found.median < 1e-6
+
+
+def test_noise_does_little() -> None:
+    found = fitted(times(PLANTED, noise=0.05))
+    assert found.median < 0.08
+    for probe in OTHERS:
+        guess, truth = latency_us(graph(probe), found.speeds), latency_us(graph(probe), PLANTED)
+        np.testing.assert_allclose(guess, truth, rtol=0.15)
+
+
+def test_nothing_costs_less_than_nothing() -> None:
+    speeds = fitted(times(replace(PLANTED, touch=0.0, move=0.0), noise=0.1)).speeds
+    assert min(speeds.start, speeds.operator, speeds.transpose, speeds.read, speeds.write, speeds.move) >= 0
+    costs = [cost for _, cost in speeds.streams]
+    assert costs == sorted(costs)
+
+
+def test_times_that_make_no_sense() -> None:
+    with pytest.raises(ToolError, match="make no sense"):
+        fitted({probe: 1e9 / (1 + latency_us(graph(probe), PLANTED)) for probe in PROBES})
+
+
+def test_probes_are_what_they_say() -> None:
+    """From the smallest products of TT layers to the largest dense layers; each once."""
+    assert len(set(PROBES)) == len(PROBES)
+    products = [probe for probe in PROBES if isinstance(probe, Product)]
+    assert {probe.rows for probe in products} >= {1, 4, 64}
+    assert max(4 * probe.inner * probe.columns for probe in products) == 4 * 4096**2
+    lengths = {probe.shape.length for probe in PROBES if isinstance(probe, Train)}
+    assert lengths >= {2, 3, 5}

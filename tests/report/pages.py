@@ -1,0 +1,92 @@
+"""Reports to draw as pages: one of planted solutions, with ties and with what is not known, and a hostile one."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import replace
+from typing import Any
+
+from edgett.report.facts import Cell, Column, Limit, Mood, Option, Report, Section, Table
+from edgett.report.picture import Axis, Hue, Mark, Note, Panel, Picture, Points, plain
+from edgett.report.sections import LIMITS
+from edgett.values import Constraints, Cost, Objective, Quality, Solution, Trial
+
+HOSTILE = "</script><img src=x onerror=alert(1)>\"'`{{ 7 * 7 }}&lt;\u202egnp.exe\u2028<b>" + "long" * 2500
+"""A layer's name as nobody should give it, 10,000 characters long."""
+
+
+def planted(count: int = 24, seed: int = 0, timed: bool = True) -> Report:
+    """So many solutions with equal costs and drops among them, failed ones and such that were put away."""
+    options = tuple(_option(number, random.Random(seed * 1000 + number), timed) for number in range(count))
+    dense = Option(-1, 9000, 40_000, 18_000, 9000, 4096, 0.05 if timed else None, 0.0, False, True, (), (), "")
+    columns = (Column("solution"), *map(Column, ("parameters", "FLOPs", "drop")), Column("feasible", False))
+    columns += Column("picked as", False), Column("shapes", False)
+    rows = tuple(_row(option) for option in options)
+    budgets = Table("Budgets", (Column("constraint", False), Column("verdict", False)), (_budget("FLOPs"),))
+    sections = (
+        Section("verdict", "Verdict", ("Words.",), (budgets,)),
+        Section("solutions", "Solutions", (f"{count} solutions.",), (Table("Solutions", columns, rows),)),
+        Section("reproduction", "Reproduction", code=("edgett compress 'a model'",)),
+    )
+    given: dict[str, float | None] = {"flops": 12_000, "accuracy_drop_pp": 1.5, "model_bytes": 30_000}
+    limits = tuple(Limit(name, title, given.get(name)) for name, title in LIMITS.items())
+    return Report("planted on it", sections, dense, options, limits, Objective.MEMORY)
+
+
+def _option(number: int, rng: random.Random, timed: bool) -> Option:
+    params, flops = 100 * rng.randint(2, 80), 1000 * rng.randint(2, 18)
+    drop = None if rng.random() < 0.1 else round(rng.uniform(-0.5, 20) ** 2 / 40, 1)
+    latency = None if not timed or rng.random() < 0.2 else flops / 4e5
+    shapes, command = (("dense", f"2x{number} -> 3x4, rank 5"),), f"edgett export 'a run' --solution {number}"
+    return Option(
+        number, params, params * 4 + 2048, flops, flops // 2, 64 * rng.randint(1, 64), latency, drop, False,
+        rng.random() > 0.1, (), shapes, command,
+    )  # fmt: skip
+
+
+def _row(option: Option) -> tuple[Cell, ...]:
+    drop = Cell(option.accuracy_drop_pp, "not finite" if option.accuracy_drop_pp is None else "known")
+    numbers = [Cell(value, f"{value:,}") for value in (option.solution, option.params, option.flops)]
+    return *numbers, drop, Cell(option.feasible, "no", Mood.BAD), Cell("", ""), Cell("", "")
+
+
+def _budget(name: str) -> tuple[Cell, ...]:
+    return Cell(name, name), Cell(True, "holds", Mood.GOOD)
+
+
+def trials(options: tuple[Option, ...]) -> list[Trial]:
+    """The same solutions as step 7 knows them."""
+    return [
+        Trial(
+            Solution(
+                option.solution,
+                {},
+                Cost(option.params, option.flops, option.peak_activation_bytes // 4),
+                option.model_bytes,
+                latency_us=None if option.latency_ms is None else option.latency_ms * 1000,
+            ),
+            Quality(()),
+            math.inf if option.accuracy_drop_pp is None else option.accuracy_drop_pp,
+            *(1, 0, 0.0),
+            complete=option.eligible,
+        )
+        for option in options
+    ]
+
+
+def constraints(limits: dict[str, Any], objective: str) -> Constraints:
+    return Constraints(**{name: limits.get(name) for name in LIMITS}, objective=Objective(objective))
+
+
+def hostile() -> Report:
+    """Every text that may come from outside is hostile."""
+    report, name = planted(8), HOSTILE
+    table = Table(name, (Column(name, False), Column(name)), ((Cell(name, name), Cell(1, name)),) * 4)
+    points = Points(plain(name), (1.0,), (2.0,), Mark.DOT, Hue.BLUE, (plain(name),))
+    panel = Panel(plain(name), Axis(plain(name), 0, 3), Axis("y", 0, 3), (points, Note(plain(name), 0, 0)))
+    section = Section("space", name, (name,), (table,), Picture("space", (panel,), remarks=(name,)), (name,))
+    options = tuple(replace(option, shapes=((name, name),), command=name) for option in report.options)
+    first, *rest = report.sections
+    verdict = replace(first, words=(name,), tables=(table, *first.tables))
+    return replace(report, title=name, sections=(verdict, section, *rest), options=options)

@@ -1,0 +1,396 @@
+"""The page of a report in a real browser: headless Chromium, with WebGL and without."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgett.report import page
+from edgett.report.facts import Report
+from edgett.space.choose import choose, feasible
+from edgett.values import Objective
+from tests.conftest import Finished
+from tests.report.pages import HOSTILE, constraints, hostile, planted, trials
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not (CHROMIUM and DRIVER) and os.environ.get("CI") != "true", reason="no chromium here"),
+]
+SOFTWARE = ("GPU stall due to ReadPixels", "Canvas2D: Multiple readback operations")
+"""What Chromium says of WebGL without a graphics card, and of the canvas on which plotly.js measures its letters."""
+
+
+class Browser:
+    """A page of 1400 by 900 pixels."""
+
+    def __init__(self, webgl: bool) -> None:
+        from selenium import webdriver
+
+        options = webdriver.ChromeOptions()
+        options.binary_location = CHROMIUM or ""
+        flags = [
+            "--headless=new",
+            "--window-size=1400,1000",
+            "--force-device-scale-factor=1",
+            "--disable-dev-shm-usage",
+        ]
+        flags += ["--no-sandbox"] if os.geteuid() == 0 else []
+        flags += ["--enable-unsafe-swiftshader"] if webgl else ["--disable-gpu", "--disable-3d-apis"]
+        for flag in flags:
+            options.add_argument(flag)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+        self.driver.set_script_timeout(120)
+
+    def open(self, place: Path, width: int = 1400, dark: bool = False) -> None:
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        wishes = {"prefers-color-scheme": "dark" if dark else "light", "prefers-reduced-motion": "reduce"}
+        features = [{"name": name, "value": value} for name, value in wishes.items()]
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        self.driver.get(place.as_uri())
+
+    def run(self, script: str, *arguments: object) -> Any:
+        return self.driver.execute_script(script, *arguments)
+
+    def until(self, script: str, *arguments: object) -> Any:
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        return WebDriverWait(self.driver, 60).until(lambda driver: driver.execute_script(script, *arguments))
+
+    def show_all(self) -> None:
+        """Scroll through the page until everything is drawn."""
+        for element in self.driver.find_elements("css selector", ".plot"):
+            self.run("arguments[0].scrollIntoView({behavior: 'instant', block: 'center'})", element)
+            self.until("return arguments[0].classList.contains('js-plotly-plot')", element)
+
+    def press(self, element: Any, *keys: str) -> None:
+        self.run("arguments[0].focus()", element)
+        for key in keys:
+            self.driver.switch_to.active_element.send_keys(key)
+
+    def find(self, selector: str) -> Any:
+        return self.driver.find_element("css selector", selector)
+
+    def complaints(self) -> list[str]:
+        said = [entry["message"] for entry in self.driver.get_log("browser")]
+        return [message for message in said if not any(words in message for words in SOFTWARE)]
+
+    def requests(self) -> list[str]:
+        events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
+        sent = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
+        asked = [each["request"]["url"] for each in sent]
+        asked += [event["params"]["url"] for event in events if event["method"] == "Network.webSocketCreated"]
+        return [url for url in asked if not url.startswith(("file:", "data:", "blob:"))]
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["webgl", "no webgl"])
+def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
+    browser = Browser(request.param)
+    yield browser
+    browser.driver.quit()
+
+
+@pytest.fixture(scope="module")
+def plain_browser() -> Iterator[Browser]:
+    browser = Browser(webgl=False)
+    yield browser
+    browser.driver.quit()
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Report], Path]:
+    def write(report: Report) -> Path:
+        place = tmp_path_factory.mktemp("page") / "report.html"
+        place.write_text(page.document(report), encoding="utf-8")
+        return place
+
+    return write
+
+
+@pytest.mark.parametrize("width", [1400, 400])
+def test_a_real_report_opens_without_complaints(finished: Finished, browser: Browser, width: int) -> None:
+    browser.open(finished.path / "report.html", width)
+    browser.show_all()
+
+    assert browser.run("return document.documentElement.scrollWidth") <= width
+    for plot in browser.driver.find_elements("css selector", ".plot"):
+        assert plot.size["width"] <= width and plot.size["height"] > 200
+    browser.find("#theme").click()
+    assert browser.run("return getComputedStyle(document.body).colorScheme") == "dark"
+    assert browser.complaints() == []
+    assert browser.requests() == []
+
+
+def test_hostile_text_breaks_nothing(plain_browser: Browser, written: Callable[[Report], Path]) -> None:
+    plain_browser.open(written(hostile()), 400)
+    plain_browser.show_all()
+
+    assert plain_browser.run("return document.images.length") == 0
+    assert plain_browser.run("return document.documentElement.scrollWidth") <= 400
+    assert plain_browser.run("return document.querySelector('button.copy').dataset.copy") == HOSTILE
+    assert plain_browser.complaints() == [] and plain_browser.requests() == []
+
+
+def _moved(browser: Browser, positions: dict[str, int], objective: str) -> dict[str, Any]:
+    """Set sliders and objective as a hand would, and read what the page makes of them."""
+    script = """
+        const [positions, objective, done] = arguments;
+        const set = (id, value) => {
+          const field = document.getElementById(id);
+          field.value = value;
+          field.dispatchEvent(new Event("input", { bubbles: true }));
+        };
+        for (const [name, value] of Object.entries(positions)) set(`limit-${name}`, value);
+        set("objective", objective);
+        const limits = {};
+        for (const name of Object.keys(positions)) {
+          limits[name] = JSON.parse(document.getElementById(`value-${name}`).dataset.value);
+        }
+        const rows = [...document.querySelectorAll("#options tbody tr")];
+        const plot = document.getElementById("plot-flops");
+        requestAnimationFrame(() => requestAnimationFrame(() => done({
+          limits,
+          recommended: document.getElementById("chosen").dataset.recommended,
+          sentence: document.getElementById("chosen").textContent,
+          roles: Object.fromEntries(rows.map((row) => [row.dataset.solution, row.querySelector(".roles").textContent])),
+          holding: rows.filter((row) => row.querySelector(".feasible").textContent === "yes")
+            .map((row) => row.dataset.solution),
+          marked: Object.fromEntries((plot.data ?? []).map((trace) => [trace.name, trace.x.length])),
+        })));"""
+    found: dict[str, Any] = browser.driver.execute_async_script(script, positions, objective)
+    return found
+
+
+@pytest.mark.parametrize(("timed", "turns"), [(True, 32), (False, 8)])
+def test_the_sliders_choose_as_step_7_does(
+    plain_browser: Browser, written: Callable[[Report], Path], timed: bool, turns: int
+) -> None:
+    report, rng = planted(40, timed=timed), random.Random(7)
+    tried, browser = trials(report.options), plain_browser
+    browser.open(written(report))
+    browser.show_all()
+    names = browser.run("return [...document.querySelectorAll('input[type=range]')].map((each) => each.name)")
+    assert ("latency_ms" in names) is timed
+
+    recommended: set[str] = set()
+    for turn in range(turns):
+        positions = {name: rng.choice([201, 200, rng.randint(0, 200), rng.randint(100, 201)]) for name in names}
+        objective = list(Objective)[turn % len(Objective)].value
+        found = _moved(browser, positions, objective)
+
+        limits = constraints(found["limits"], objective)
+        able = [trial for trial in tried if feasible(trial, limits)]
+        picks = choose([trial for trial in tried if trial.complete], limits)
+        assert found["holding"] == [str(trial.solution.number) for trial in able]
+        assert f"{len(able)} of {len(tried)} hold" in found["sentence"]
+        assert found["recommended"] == ("none" if picks is None else str(picks.recommended.solution.number))
+        roles = {number: words for number, words in found["roles"].items() if words}
+        named: dict[str, list[str]] = {}
+        for name, trial in picks.named().items() if picks else ():
+            named.setdefault(str(trial.solution.number), []).append(name.replace("_", " ").replace("flops", "FLOPs"))
+        assert {number: set(words.split(", ")) for number, words in roles.items()} == {
+            number: set(words) for number, words in named.items()
+        }
+        shown = sum(option.accuracy_drop_pp is not None for option in report.options)
+        assert sum(found["marked"].values()) == shown + 1
+        assert found["marked"]["recommended"] == (picks is not None)
+        assert found["marked"]["infeasible"] == shown - len(able)
+        recommended.add(found["recommended"])
+    assert len(recommended) > turns // 5
+    assert browser.complaints() == []
+
+
+def test_it_begins_with_the_limits_of_the_target_and_comes_back_to_them(
+    plain_browser: Browser, written: Callable[[Report], Path]
+) -> None:
+    report = planted(24)
+    plain_browser.open(written(report))
+    read = """
+        const outputs = [...document.querySelectorAll("output")];
+        return Object.fromEntries(outputs.map((each) => [each.id, each.dataset.value]));"""
+    before, sentence = plain_browser.run(read), plain_browser.find("#chosen").text
+    assert {name.removeprefix("value-"): json.loads(value) for name, value in before.items()} == {
+        limit.name: limit.limit for limit in report.limits
+    }
+
+    _moved(plain_browser, {"flops": 3, "accuracy_drop_pp": 201}, "accuracy")
+    assert plain_browser.find("#chosen").text != sentence
+    plain_browser.find("#reset").click()
+
+    plain_browser.until("return document.getElementById('chosen').textContent === arguments[0]", sentence)
+    assert plain_browser.run(read) == before
+
+
+def test_tables_sort(plain_browser: Browser, written: Callable[[Report], Path]) -> None:
+    report = planted(24)
+    plain_browser.open(written(report))
+    read = "return [...document.querySelectorAll('#options tbody tr')].map((row) => Number(row.dataset.solution))"
+    params = [option.params for option in report.options]
+    (head,) = [each for each in plain_browser.driver.find_elements("css selector", "#options th button")
+               if each.text.startswith("parameters")]  # fmt: skip
+
+    orders = []
+    for _ in range(3):
+        plain_browser.press(head, "\ue007")  # Enter
+        orders.append([params[number] for number in plain_browser.run(read)])
+        state = plain_browser.run("return arguments[0].closest('th').getAttribute('aria-sort')", head)
+        assert state == ["ascending", "descending", None][len(orders) - 1]
+    assert orders == [sorted(params), sorted(params, reverse=True), params]
+
+
+def test_what_is_not_known_is_sorted_last(plain_browser: Browser, written: Callable[[Report], Path]) -> None:
+    report = planted(24)
+    failed = {option.solution for option in report.options if option.accuracy_drop_pp is None}
+    assert failed
+    plain_browser.open(written(report))
+    (head,) = [each for each in plain_browser.driver.find_elements("css selector", "#options th button")
+               if each.text.startswith("drop")]  # fmt: skip
+
+    for _ in range(2):
+        plain_browser.press(head, "\ue007")
+        order = plain_browser.run(
+            "return [...document.querySelectorAll('#options tbody tr')].map((row) => Number(row.dataset.solution))"
+        )
+        assert set(order[-len(failed) :]) == failed
+
+
+def test_a_button_and_a_point_copy_the_command(plain_browser: Browser, written: Callable[[Report], Path]) -> None:
+    from selenium.webdriver import ActionChains
+
+    report, browser = planted(24), plain_browser
+    browser.open(written(report))
+    browser.driver.execute_cdp_cmd(
+        "Browser.grantPermissions", {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
+    )
+
+    def said(command: str) -> str:
+        browser.until("return document.getElementById('said').textContent === arguments[0]", f"Copied: {command}")
+        done = "navigator.clipboard.readText().then(arguments[arguments.length - 1], String)"
+        return str(browser.driver.execute_async_script(done))
+
+    button = browser.find("tr[data-solution='5'] button.copy")
+    assert button.get_attribute("aria-label") == "Copy the command that exports solution 5"
+    browser.press(button, "\ue007")
+    assert said(report.options[5].command) == report.options[5].command
+
+    plot = browser.find("#plot-params")
+    browser.show_all()
+    browser.run("arguments[0].scrollIntoView({behavior: 'instant', block: 'center'})", plot)
+    x, y, command = browser.run(
+        """
+        const plot = arguments[0], { xaxis, yaxis } = plot._fullLayout;
+        const trace = plot.data.find((each) => each.name === "recommended");
+        const box = plot.getBoundingClientRect();
+        return [xaxis.l2p(Math.log10(trace.x[0])) + xaxis._offset - box.width / 2,
+                yaxis.l2p(trace.y[0]) + yaxis._offset - box.height / 2, trace.customdata[0]];""",
+        plot,
+    )
+    ActionChains(browser.driver).move_to_element_with_offset(plot, round(x), round(y)).pause(0.3).click().perform()
+    assert said(command) == command
+
+
+def test_everything_is_within_reach_of_the_keyboard(plain_browser: Browser, written: Callable[[Report], Path]) -> None:
+    plain_browser.open(written(planted(8)))
+    plain_browser.run("document.activeElement.blur()")
+    reached = []
+    for _ in range(60):
+        plain_browser.driver.switch_to.active_element.send_keys("\ue004")  # Tab
+        element = plain_browser.driver.switch_to.active_element
+        reached.append(element.get_attribute("id") or element.text or element.tag_name)
+        style = plain_browser.run("return getComputedStyle(arguments[0]).outlineStyle", element)
+        assert style != "none", f"no focus to be seen on {reached[-1]}"
+        if reached[-1] == "reset":
+            break
+    assert reached[0] == "Skip to the verdict"
+    assert {"theme", "Solutions", "limit-flops", "objective", "reset"} <= set(reached)
+
+    slider = plain_browser.find("#limit-flops")
+    before = plain_browser.find("#value-flops").text
+    plain_browser.press(slider, "\ue012", "\ue012")  # left
+    assert plain_browser.find("#value-flops").text not in (before, "")
+    assert slider.get_attribute("aria-valuetext") == plain_browser.find("#value-flops").text
+
+
+def test_dark_and_light_follow_the_reader(plain_browser: Browser, written: Callable[[Report], Path]) -> None:
+    place = written(planted(8))
+    papers = []
+    for dark in (False, True):
+        plain_browser.open(place, dark=dark)
+        assert plain_browser.find("#theme").get_attribute("aria-pressed") == str(dark).lower()
+        papers.append(plain_browser.run("return getComputedStyle(document.documentElement).backgroundColor"))
+        plain_browser.show_all()
+        ink = plain_browser.run("return document.getElementById('plot-flops').layout.font.color")
+        plain_browser.find("#theme").click()
+        assert plain_browser.run("return document.getElementById('plot-flops').layout.font.color") != ink
+    assert papers[0] != papers[1]
+
+
+def test_without_scripts_tables_and_words_are_there(plain_browser: Browser, written: Callable[[Report], Path]) -> None:
+    place = written(planted(8))
+    plain_browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        plain_browser.open(place)
+        assert plain_browser.find("#options").is_displayed()
+        assert not plain_browser.find("#replay").is_displayed()
+        assert not plain_browser.find("#theme").is_displayed()
+    finally:
+        plain_browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+def test_it_prints_everything_in_ink(finished: Finished, plain_browser: Browser) -> None:
+    plain_browser.open(finished.path / "report.html", dark=True)
+    made = plain_browser.driver.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})
+
+    assert len(made["data"]) > 50_000
+    assert plain_browser.run("return [...document.querySelectorAll('details')].every((each) => each.open)")
+    undrawn = "return document.querySelectorAll('.plot:not(.js-plotly-plot)').length"
+    assert plain_browser.run(undrawn) == 0
+    assert plain_browser.complaints() == []
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_an_audit_of_accessibility_finds_nothing(finished: Finished, plain_browser: Browser, dark: bool) -> None:
+    axe = resources.files("axe_core_python").joinpath("axe.min.js").read_text()
+    plain_browser.open(finished.path / "report.html", dark=dark)
+    plain_browser.run(axe)
+    script = "axe.run({exclude: [['.svg-container']]}).then(arguments[arguments.length - 1])"
+    found = plain_browser.driver.execute_async_script(script)
+
+    assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found["violations"]] == []
+    assert len(found["passes"]) > 20
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_words_stand_out_from_what_is_behind_them(
+    plain_browser: Browser, written: Callable[[Report], Path], dark: bool
+) -> None:
+    """WCAG 2.2, 1.4.3: a contrast of 4.5 for text, on each ground that it stands on."""
+    plain_browser.open(written(planted(4)), dark=dark)
+    script = """
+        const probe = document.body.appendChild(document.createElement("span"));
+        return Object.fromEntries(arguments[0].map((name) => {
+          probe.style.color = `var(--${name})`;
+          return [name, getComputedStyle(probe).color.match(/[\\d.]+/g).map(Number)];
+        }));"""
+    inks, grounds = ("ink", "soft", "accent", "good", "bad", "open"), ("page", "card", "wash")
+    colours = plain_browser.run(script, [*inks, *grounds])
+
+    def light(colour: list[float]) -> float:
+        parts = [each / 255 for each in colour[:3]]
+        red, green, blue = (each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4 for each in parts)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    for ink in inks:
+        for ground in grounds:
+            low, high = sorted((light(colours[ink]), light(colours[ground])))
+            assert (high + 0.05) / (low + 0.05) >= 4.5, (ink, ground)

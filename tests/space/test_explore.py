@@ -1,0 +1,52 @@
+"""Joint candidates as solutions: the shapes that are exported."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from edgett.space.cost import exact_flops, lighter, merged, params, peak
+from edgett.space.explore import dense_solution, solutions
+from edgett.space.graph import Constant, Graph, Step
+from edgett.space.tiles import layer_space
+from edgett.values import Candidate, CostModel, Layer, TTShape
+
+
+def dense(names: Collection[str] = ()) -> Graph:
+    kernel, bias = Constant("kernel", 784 * 300), Constant("bias", 300)
+    macs = 784 * 300
+    step = Step("fc", "Dense", ("x",), ("y",), (kernel, bias), 2 * macs + 300, macs)
+    return Graph((step,), {"x": 784, "y": 300}, ("x",), ("y",))
+
+
+def candidates() -> list[Candidate]:
+    corners = layer_space(Layer("fc", 784, 300), (2, 4, 8, 12), CostModel.EXACT, 8).corners.values()
+    shapes = dict.fromkeys(corner.shape for tile in corners for corner in tile)
+    return [Candidate({"fc": shape}) for shape in shapes]
+
+
+def test_shapes_are_merged_where_nothing_gets_larger() -> None:
+    given = candidates()
+    made = solutions(given, dense)
+    shorter = 0
+    for candidate, solution in zip(given, made, strict=True):
+        before, after = lighter(candidate.shapes["fc"]), solution.shapes["fc"]
+        assert after in (before, merged(before))
+        assert params(after) <= params(before) and peak(after) <= peak(before)
+        assert exact_flops(after) <= exact_flops(before)
+        assert solution.cost.params == params(after) + 300
+        shorter += after.length < before.length
+    assert 0 < shorter < len(made)
+
+
+def test_no_two_solutions_are_alike() -> None:
+    wide, whole = TTShape((2, 2, 196), (2, 2, 75), (1, 4, 12, 1)), TTShape((4, 196), (4, 75), (1, 12, 1))
+    assert merged(lighter(wide)) == lighter(whole)
+    for given in ([wide, whole], [whole, wide]):
+        made = [item.shapes["fc"] for item in solutions([Candidate({"fc": shape}) for shape in given], dense)]
+        assert made == [lighter(shape) for shape in given]
+    assert [item.shapes["fc"] for item in solutions([Candidate({"fc": wide})], dense)] == [lighter(whole)]
+
+
+def test_the_dense_model_is_a_solution_without_shapes() -> None:
+    solution = dense_solution(dense())
+    assert not solution.shapes and solution.number == -1 and solution.cost.params == 784 * 300 + 300

@@ -1,0 +1,110 @@
+"""The predicted time: a sum that can be written down by hand, and what follows from it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgett.space.explore import Costing, not_slower, solutions
+from edgett.space.graph import Constant, Graph, Step, with_shapes
+from edgett.space.latency import Speeds, latency_us, layers_us, steps_us
+from edgett.values import Candidate, Layer, TTShape
+from tests.space.test_graph import dense_step
+
+SPEEDS = Speeds(
+    start=100.0, operator=10.0, transpose=20.0, mac=1.0, columns=8, read=0.5, write=0.25, move=2.0, touch=3.0,
+    streams=((1000, 0.125), (100_000, 0.5)),
+)  # fmt: skip
+
+
+def product(rows: int, inner: int, columns: int) -> Graph:
+    weights = (Constant("kernel", inner * columns),)
+    step = Step("l", "Dense", ("x",), ("y",), weights, None, rows * inner * columns)
+    return Graph((step,), {"x": rows * inner, "y": rows * columns}, ("x",), ("y",))
+
+
+@pytest.mark.parametrize(
+    ("rows", "inner", "columns", "filled", "stream"),
+    [(1, 10, 16, 16, 0.125), (3, 10, 16, 16, 0.125), (3, 10, 9, 16, 0.125), (2, 5, 1, 8, 0.125), (1, 30, 40, 40, 0.5),
+     (1, 300, 400, 400, 0.5)],
+)  # fmt: skip
+def test_a_product_by_hand(rows: int, inner: int, columns: int, filled: int, stream: float) -> None:
+    """Weights of up to 1000 bytes come at 0.125 a byte, all larger ones at 0.5; columns in eights."""
+    arithmetic = rows * inner * filled * 1.0
+    ways = 4 * inner * columns * stream + 0.5 * rows * inner + 0.25 * rows * filled
+    np.testing.assert_allclose(latency_us(product(rows, inner, columns), SPEEDS), 100 + 10 + arithmetic + ways)
+
+
+def test_numbers_of_a_byte_come_four_times_as_fast() -> None:
+    small, large = (latency_us(product(1, 100, 80), SPEEDS, size) for size in (1, 4))
+    assert large - small == 3 * 100 * 80 * 0.5
+
+
+def test_what_else_there_is() -> None:
+    steps = (
+        Step("t", "Reshape", ("x",), ("a",)),
+        Step("t", "Transpose", ("a",), ("b",)),
+        Step("t", "Add", ("b", "c"), ("y",)),
+    )
+    graph = Graph(steps, dict.fromkeys("xabcy", 6), ("x", "c"), ("y",))
+    assert steps_us(graph, SPEEDS) == [0.0, 20 + 2 * 6, 10 + 3 * 18]
+    assert latency_us(graph, SPEEDS) == 100 + 32 + 64
+    assert latency_us(Graph((), {}, (), ()), SPEEDS) == 100
+
+
+@given(st.integers(1, 9), st.integers(1, 40), st.integers(1, 40), st.sampled_from(["mac", "read", "write", "operator"]))
+def test_layers_add_up_and_what_costs_more_takes_longer(rows: int, inner: int, columns: int, name: str) -> None:
+    graph = product(rows, inner, columns)
+    np.testing.assert_allclose(sum(layers_us(graph, SPEEDS).values()) + 100, latency_us(graph, SPEEDS))
+    slower = replace(SPEEDS, **{name: 2 * getattr(SPEEDS, name)})
+    assert latency_us(graph, slower) > latency_us(graph, SPEEDS)
+
+
+LAYER = Layer("fc", 64, 64)
+SHAPE = TTShape((8, 8), (8, 8), (1, 2, 1))
+DENSE = Graph((dense_step("fc", LAYER, "x", "y", 1),), {"x": 64, "y": 64}, ("x",), ("y",))
+
+
+def graph(_: frozenset[str]) -> Graph:
+    return DENSE
+
+
+FAST, SLOW = replace(SPEEDS, transpose=0.0), replace(SPEEDS, transpose=1e6)
+
+
+class TestNotSlower:
+    def test_a_layer_that_would_be_slower_stays_dense(self) -> None:
+        """A transpose is what a TT layer has and a dense one has not."""
+        candidates = [Candidate({"fc": SHAPE})]
+        assert not_slower(candidates, graph, Costing(speeds=FAST)) == (tuple(candidates), {})
+        assert not_slower(candidates, graph, Costing(speeds=SLOW)) == ((), {"fc": 1})
+
+    def test_on_a_target_that_nobody_measured_all_stay(self) -> None:
+        candidates = [Candidate({"fc": SHAPE})]
+        assert not_slower(candidates, graph, Costing()) == (tuple(candidates), {})
+
+    def test_others_of_the_model_stay_in_tt_form_each_once(self) -> None:
+        steps = (dense_step("fc", LAYER, "x", "h", 1), dense_step("wide", Layer("wide", 64, 4096), "h", "y", 1))
+        two = Graph(steps, {"x": 64, "h": 64, "y": 4096}, ("x",), ("y",))
+        wide = TTShape((8, 8), (64, 64), (1, 2, 1))
+        speeds = replace(SPEEDS, transpose=2e4)
+        candidates = [
+            Candidate({"fc": SHAPE, "wide": wide}),
+            Candidate({"fc": replace(SHAPE, ranks=(1, 1, 1)), "wide": wide}),
+            Candidate({"fc": SHAPE}),
+        ]
+        kept, slower = not_slower(candidates, lambda _: two, Costing(speeds=speeds))
+        assert kept == (Candidate({"wide": wide}),)
+        assert slower == {"fc": 3}
+
+    def test_solutions_know_their_time(self) -> None:
+        (found,) = solutions([Candidate({"fc": SHAPE})], graph, Costing(speeds=FAST))
+        assert found.latency_us == latency_us(with_shapes(DENSE, found.shapes), FAST)
+        assert found.work == found.latency_us
+        (unknown,) = solutions([Candidate({"fc": SHAPE})], graph)
+        assert unknown.latency_us is None
+        assert unknown.work == unknown.cost.flops

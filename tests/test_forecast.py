@@ -1,0 +1,129 @@
+"""What fine-tuning is about to do, and how long it takes, in words and numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from concurrent.futures import Future
+
+import pytest
+
+from edgett import forecast
+from edgett.forecast import Leg
+from edgett.nn.finetune import Pace, Task, Tuned
+from edgett.nn.workers import WorkerDied
+from edgett.space.cost import rebuild_flops, training_work
+from edgett.values import Cost, Quality, Solution, TTShape
+from tests.conftest import EASY, Answer, Finished, Tiny
+
+Call = Callable[..., Answer]
+
+
+def solution(rank: int) -> Solution:
+    return Solution(rank, {"fc": TTShape((20, 20), (10, 10), (1, rank, 1))}, Cost(1, 1), 1)
+
+
+class Crew:
+    """Takes the pace of a solution to be its number; the worker of `dead` dies."""
+
+    def __init__(self, size: int, dead: int | None = None) -> None:
+        self.size, self.asked, self._dead = size, list[Task](), dead
+
+    def submit(self, task: Task) -> Future[Tuned]:
+        self.asked.append(task)
+        future: Future[Tuned] = Future()
+        number = task.solution.number
+        if number == self._dead:
+            future.set_exception(WorkerDied("its process died"))
+        else:
+            future.set_result(Tuned(Quality(()), (), 1.0, pace=Pace(1.0, float(number), 2.0)))
+        return future
+
+
+def test_every_candidate_for_all_epochs() -> None:
+    assert forecast.legs((3,), 100, [0.0] * 24) == (Leg(24, 300, True),)
+
+
+def test_halving_goes_on_with_a_quarter_and_then_with_the_picks() -> None:
+    assert forecast.legs((0.3, 1, 3), 100, [0.0] * 24) == (Leg(24, 30, True), Leg(6, 70, False), Leg(3, 200, False))
+    assert forecast.legs((0.3, 1, 3), 100, [0.0] * 2) == (Leg(2, 30, True), Leg(2, 70, False), Leg(2, 200, False))
+
+
+def test_what_is_behind_is_not_to_come() -> None:
+    reached = [float("inf")] * 2 + [1.0] * 3 + [0.3] * 10 + [0.0] * 9
+
+    assert [leg.tasks for leg in forecast.legs((0.3, 1, 3), 100, reached)] == [9, 1, 1]
+    assert [leg.tasks for leg in forecast.legs((3,), 100, [float("inf")] * 24)] == [0]
+
+
+def test_seconds_by_hand() -> None:
+    legs, paces = (Leg(5, 100, True), Leg(3, 10, False)), (Pace(2.0, 0.1, 1.0), Pace(4.0, 0.3, 3.0))
+
+    # Three rounds of 3 s to begin, 20 s of batches and 2 s to judge; two rounds of 2 s and 2 s.
+    assert forecast.seconds(legs, paces, 2) == pytest.approx(3 * (3 + 20 + 2) + 2 * (2 + 2))
+    assert forecast.seconds((), paces, 2) == 0
+
+
+def test_each_worker_tries_another_from_the_middle_of_its_part() -> None:
+    solutions = [solution(rank) for rank in (9, 1, 5, 3, 7, 2)]
+    assert training_work(solutions[0].shapes["fc"], 1) > training_work(solutions[1].shapes["fc"], 1)
+
+    one, two, many = Crew(1), Crew(2), Crew(99)
+    for crew in (one, two, many):
+        paces = forecast.tried(solutions, crew, 1)  # type: ignore[arg-type]
+        assert [pace.batch for pace in paces] == [task.solution.number for task in crew.asked]
+        assert all(task.until == 0 and task.state is None for task in crew.asked)
+
+    assert [task.solution.number for task in one.asked] == [5]
+    assert [task.solution.number for task in two.asked] == [2, 7]
+    assert [task.solution.number for task in many.asked] == [1, 2, 3, 5, 7, 9]
+
+
+def test_no_pace_where_a_worker_died() -> None:
+    assert forecast.tried([solution(3)], Crew(1, dead=3), 1) == ()  # type: ignore[arg-type]
+
+
+def test_work_of_a_training_step() -> None:
+    shape = TTShape((20, 20), (10, 10), (1, 8, 1))
+
+    assert training_work(shape, 10**6) < 10**6 * training_work(shape, 1)  # rebuilt once for all rows
+    assert training_work(shape, 10**6) >= 10**6 * 2 * 400 * 100 + rebuild_flops(shape)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.4, "10 s"), (31, "40 s"), (119, "120 s"), (121, "2 min"), (1000, "17 min"), (7100, "118 min"),
+        (7300, "2 h"), (100_000, "28 h"), (10**6, "12 days"),
+    ],
+)  # fmt: skip
+def test_in_words(seconds: float, words: str) -> None:
+    assert forecast.lasting(seconds) == f"about {words}"
+
+
+def test_compress_says_it_before_it_starts(finished: Finished) -> None:
+    told = finished.remarks.splitlines()
+    (line,) = (line for line in told if "joint solutions" in line)
+
+    assert re.fullmatch(r"2 of [\d,]+ joint solutions, 1 epoch each on 540 samples, in this process: about \d+ s", line)
+    assert told.index("trying a few batches") < told.index(line) < told.index("fine-tuning 2 solutions")
+
+
+@pytest.mark.slow
+def test_resume_says_what_is_left(edgett: Call, tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    from edgett.run import Run
+
+    record, seen = Run.record, []
+
+    def once(self: Run, *given: object) -> None:
+        record(self, *given)  # type: ignore[arg-type]
+        seen.append(given)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Run, "record", once)
+        assert edgett("compress", *tiny.arguments, *EASY, "--out", "run").code == 130
+    answer = edgett("compress", "--resume", "--out", "run")
+
+    assert answer.code == 0 and len(seen) == 1
+    assert "joint solutions, 1 of them left, 1 epoch each" in answer.err
