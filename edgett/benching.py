@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ from numpy.typing import NDArray
 from edgett import again, reporting, session
 from edgett.device import local
 from edgett.device.bench import Arrays, Device, Measured, Plan, Report, Subject
-from edgett.device.ssh import Ssh
+from edgett.device.link import Link, NoProgram
+from edgett.device.program import Program
+from edgett.device.ssh import PYTHON, Ssh
+from edgett.device.static import Static
 from edgett.device.statistics import Ratio, ratio, times
 from edgett.errors import ToolError, UsageError
 from edgett.export.check import compare_outputs
@@ -32,7 +36,7 @@ SAMPLES = 64
 class Reach:
     """How to get at a machine: its Python, and a configuration of ssh's."""
 
-    python: str = "python3"
+    python: str = PYTHON
     ssh_config: Path | None = None
 
 
@@ -56,8 +60,32 @@ def device(address: str, reach: Reach) -> Device:
             "Measure a real one: --device ssh://user@host. To compare instructions: edgett bench --device emulator",
         )
     if address.startswith("ssh://"):
-        return Ssh.at(address, reach.python, reach.ssh_config)
+        return Ssh(Link.to(address, reach.ssh_config), reach.python)
     raise UsageError(f"there is no device {address!r}.", "Write local, ssh://user@host or emulator.")
+
+
+def able(place: Device) -> Device:
+    """The device, or the same without Python, where it has none; one that was named must be there."""
+    if not isinstance(place, Ssh) or place.python != PYTHON:
+        return place
+    try:
+        place.link.call([PYTHON, "-c", ""])
+    except NoProgram:
+        machine = place.link.call(["uname", "-m"]).decode(errors="replace").split()[-1:]
+        return Static(place.link, "".join(machine), program)
+    return place
+
+
+def program(path: Path, name: str) -> Program:
+    """The C of an .onnx file, for a program on a device. Raises UsageError when it cannot be read, ToolError when it
+    cannot be compiled."""
+    from edgett.export.c import generate
+
+    try:
+        made = generate(path, name, version("edgett"))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.", "Give a file that was exported.") from error
+    return Program(made.name, made.header, made.code, made.inputs, made.outputs)
 
 
 def bench(paths: Sequence[Path], place: Device, plan: Plan, meter: Meter) -> dict[str, Any]:
@@ -65,7 +93,8 @@ def bench(paths: Sequence[Path], place: Device, plan: Plan, meter: Meter) -> dic
 
     A single run keeps the document in its bench-DEVICE.json.
     """
-    competing = contestants(paths)
+    place = able(place)
+    competing = contestants(paths, ".onnx" if isinstance(place, Static) else None)
     given = list(subjects(competing))
     report = place.measure(given, plan, meter)
     document = _document(place.name, report, competing, given, plan.lives)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from edgett import benching, session
 from edgett.benching import Contestant
 from edgett.device import emulator
 from edgett.device.bench import Arrays
-from edgett.device.emulator import Counted, Program
+from edgett.device.emulator import Counted
 from edgett.errors import ToolError, UsageError
 from edgett.report.document import SCHEMA
 from edgett.targets import Target, load_target
@@ -62,10 +61,7 @@ def _count(path: Path, inputs: Arrays, target: Target, limit: float) -> Counted:
         raise UsageError(
             f"{target.name} is emulated with C, which is made of .onnx: {path} is none.", "Give the .onnx."
         )
-    from edgett.export.c import generate
-
-    source = generate(path, "model", version("edgett"))
-    program = Program(source.name, source.header, source.code, source.inputs, source.outputs)
+    program = benching.program(path, "model")
     if device.emulator not in (*emulator.COMPILERS, "qemu-system-arm"):
         raise ToolError(f"edgett cannot run programs on {device.emulator}.", "Name another with --target.")
     if device.emulator in emulator.COMPILERS:

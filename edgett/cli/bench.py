@@ -67,7 +67,8 @@ def bench(
     They take turns, and each is compared with the first; of a run the dense model is the first, its picks are the
     others. A difference that may be noise is called so. An emulator counts instructions, which are no times.
 
-    A device behind ssh needs Python 3.9 with a runtime: there is no static binary for one without. There is no adb.
+    A device behind ssh needs Python 3.9 with a runtime. One without Python is sent a static binary, the models in it as
+    C, if a compiler for it is installed here. There is no adb.
 
     [bold]Examples[/bold]
 

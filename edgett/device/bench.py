@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -51,6 +51,11 @@ class Plan:
     def turns(self) -> int:
         """Of each artefact in all."""
         return self.rounds * self.lives
+
+    @property
+    def least(self) -> tuple[int, int]:
+        """Of a turn: the runs, and the nanoseconds."""
+        return -(-self.runs // self.turns), round(1e9 * self.seconds / self.turns)
 
 
 @dataclass(frozen=True)
@@ -135,13 +140,21 @@ def pack(folder: Path, subjects: Sequence[Subject], plan: Plan) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def unpack(folder: Path, where: str) -> Report:
-    """What the runner left in the folder. Raises ToolError for what it could not do, or where that is no report."""
+def unpack(folder: Path, where: str, outputs: Callable[[int], Arrays] | None = None) -> Report:
+    """What the runner left in the folder; `outputs` reads those of an artefact, by default .npz files.
+
+    Raises ToolError for what it could not do, or where that is no report.
+    """
+
+    def stored(index: int) -> Arrays:
+        with np.load(folder / f"outputs-{index}.npz", allow_pickle=False) as held:
+            return {name[1:]: values for name, values in held.items()}
+
     try:
         told = json.loads((folder / "report.json").read_text())
         if error := told.get("error"):
             raise trouble(error, where)
-        return _report(told, folder)
+        return _report(told, outputs or stored)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise ToolError(
             f"what {where} reports is no report of edgett: {type(error).__name__}: {error}.",
@@ -149,15 +162,13 @@ def unpack(folder: Path, where: str) -> Report:
         ) from error
 
 
-def _report(told: Mapping[str, Any], folder: Path) -> Report:
+def _report(told: Mapping[str, Any], outputs: Callable[[int], Arrays]) -> Report:
     measured = []
     for index, entry in enumerate(told["artefacts"]):
-        with np.load(folder / f"outputs-{index}.npz", allow_pickle=False) as stored:
-            outputs = {name[1:]: values for name, values in stored.items()}
         runtime = f"{entry['runtime'].replace('_', '-')} {entry['version']}"
         turns = tuple(np.array(turn, np.int64) for turn in entry["turns"])
         start, peak, added = (int(entry[key]) for key in ("start_ns", "peak_bytes", "added_bytes"))
-        measured.append(Measured(entry["file"].partition("-")[2], runtime, turns, start, peak, added, outputs))
+        measured.append(Measured(entry["file"].partition("-")[2], runtime, turns, start, peak, added, outputs(index)))
     before, after = (State(**told[key]) for key in ("before", "after"))
     return Report(told["machine"], int(told["threads"]), tuple(told["pinned"]), before, after, tuple(measured))
 

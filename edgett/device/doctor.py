@@ -29,20 +29,21 @@ _MODULES = {"pyelftools": "elftools", "ethos-u-vela": "ethosu", "pytest-xdist": 
 """What libraries are imported as where it is not their name."""
 _EXTRAS = {
     "ray": "compress --cluster: fine-tuning on a Ray cluster",
-    "firmware": "export --format c and tflm, firmware pack and size",
+    "firmware": "export --format c and tflm, firmware pack and size, bench over ssh without Python",
     "vela": "Ethos-U targets: what of a model runs on the NPU",
     "test": "tools/check: the tests",
 }
 _EMULATED = "bench --device emulator"
+_SENT = "bench --device ssh:// without Python on"
 _TOOLS = {
     "qemu-aarch64": f"{_EMULATED}: 64-bit Arm Linux",
     "qemu-arm": f"{_EMULATED}: 32-bit Arm Linux",
     "qemu-riscv64": f"{_EMULATED}: RISC-V Linux",
     "qemu-system-arm": f"{_EMULATED}: Cortex-M boards",
-    "gcc": f"{_EMULATED}: counting instructions",
-    "aarch64-linux-gnu-gcc": f"{_EMULATED}: C on 64-bit Arm Linux",
-    "arm-linux-gnueabihf-gcc": f"{_EMULATED}: C on 32-bit Arm Linux",
-    "riscv64-linux-gnu-gcc": f"{_EMULATED}: C on RISC-V Linux",
+    "gcc": f"{_EMULATED}: counting instructions; {_SENT} x86-64",
+    "aarch64-linux-gnu-gcc": f"{_SENT} 64-bit Arm",
+    "arm-linux-gnueabihf-gcc": f"{_EMULATED}: C on 32-bit Arm Linux; {_SENT} it",
+    "riscv64-linux-gnu-gcc": f"{_EMULATED}: C on RISC-V Linux; {_SENT} it",
     "arm-none-eabi-gcc": "firmware for Cortex-M, and its emulation",
     "riscv64-unknown-elf-gcc": "firmware for RISC-V",
     "cmake": "firmware packages in CMake builds",

@@ -15,16 +15,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 import edgett
 from edgett.device.debian import PACKAGES
 from edgett.device.emulated import MARK, WARMUP, load, save, sysroot
 from edgett.device.emulated.programs import HERE, OLDEST, call, last_words, other_api, plugin, start
-from edgett.errors import DataError, ToolError
+from edgett.device.program import Program, refuse_none
+from edgett.errors import ToolError
 from edgett.folders import scratch
-from edgett.wire import Port
 
 Arrays = Mapping[str, NDArray[Any]]
 T = TypeVar("T")
@@ -46,17 +45,6 @@ class Counted:
     outputs: Arrays
     emulator: str
     runtime: str
-
-
-@dataclass(frozen=True)
-class Program:
-    """A model in C: the texts of NAME.h and NAME.c, and what NAME_run takes and gives."""
-
-    name: str
-    header: str
-    code: str
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
 
 
 @dataclass(frozen=True)
@@ -108,7 +96,7 @@ def count(artefact: Path, inputs: Arrays, cpu: str, limit: float = LIMIT) -> Cou
     with what the emulated program said at its end.
     """
     runtime, wheel = _known(artefact.suffix, RUNTIMES, "kind of file")
-    _refuse_none(inputs)
+    refuse_none(inputs)
     emulator = version("qemu-aarch64")
     root = sysroot.prepared()
     with scratch() as folder:
@@ -134,7 +122,7 @@ def count_c(program: Program, inputs: Arrays, emulator: str, cpu: str, limit: fl
         sources = [HERE / "main.c", HERE / "linux.c"]
         _compile([compiler, *flags, "-static", f"-DMARK={MARK}"], program, folder, sources)
         _counting([emulator, "-cpu", cpu], [folder / "model"], folder, limit)
-        counts, outputs = _marked(folder), _read(program, inputs, folder)
+        counts, outputs = _marked(folder), program.made(folder / "outputs.bin", len(next(iter(inputs.values()))))
     return _counted(counts, outputs, f"{version(emulator)}, -cpu {cpu}", f"C, {compiler} -O2")
 
 
@@ -162,7 +150,7 @@ def count_on_board(program: Program, inputs: Arrays, machine: str, limit: float 
             raise ToolError(f"the program failed on {machine}: {said}", "Export the model again.")
         lines = [line.split() for line in (folder / "counts.txt").read_text().splitlines()]
         counts = [round(int(ticks) * board.tick / int(repeats)) for ticks, repeats in lines]
-        outputs = _read(program, inputs, folder)
+        outputs = program.made(folder / "outputs.bin", len(next(iter(inputs.values()))))
     return _counted(counts, outputs, f"{version('qemu-system-arm')}, -M {machine}", f"C, {compiler} -O2")
 
 
@@ -184,11 +172,6 @@ def _copy(artefact: Path, to: Path) -> None:
         shutil.copyfile(artefact, to)
     except OSError as error:
         raise ToolError(f"{artefact} cannot be read: {error.strerror}.", "Export it again.") from error
-
-
-def _refuse_none(inputs: Arrays) -> None:
-    if not inputs or len({len(array) for array in inputs.values()}) != 1 or not len(next(iter(inputs.values()))):
-        raise DataError("an emulated device needs samples, as many for each input.", "Give at least one.")
 
 
 def _counting(emulator: Sequence[str | Path], program: Sequence[str | Path], folder: Path, limit: float) -> None:
@@ -229,47 +212,7 @@ def _compile(compiler: Sequence[str], program: Program, folder: Path, sources: S
 
 
 def _write(program: Program, inputs: Arrays, folder: Path) -> None:
-    """The sources of a model, and its inputs in the numbers that it takes, inference after inference."""
-    _refuse_none(inputs)
-    if missing := [port.name for port in program.inputs if port.name not in inputs]:
-        raise DataError(f"the model takes {', '.join(missing)}.", f"There are {', '.join(inputs)}.")
-    (folder / f"{program.name}.h").write_text(program.header)
-    (folder / f"{program.name}.c").write_text(program.code)
-    (folder / "the-model.h").write_text(_glue(program))
-    record = _record(program.inputs)
-    count, batch = len(next(iter(inputs.values()))), program.inputs[0].shape[0]
-    rows = np.arange(-(-count // batch) * batch) % count
-    given = np.zeros(len(rows) // batch, record)
-    for index, port in enumerate(program.inputs):
-        if inputs[port.name].shape[1:] != port.shape[1:]:
-            raise DataError(
-                f"samples of {port.name} are {inputs[port.name].shape[1:]}.", f"The model takes {port.shape[1:]}."
-            )
-        given[f"p{index}"] = port.stored(inputs[port.name][rows]).reshape(-1, port.size)
-    given.tofile(folder / "inputs.bin")
-
-
-def _read(program: Program, inputs: Arrays, folder: Path) -> dict[str, NDArray[Any]]:
-    made = np.fromfile(folder / "outputs.bin", _record(program.outputs))
-    count = len(next(iter(inputs.values())))
-    return {
-        port.name: port.real(made[f"p{index}"].reshape(-1, *port.shape[1:]))[:count]
-        for index, port in enumerate(program.outputs)
-    }
-
-
-def _record(ports: Sequence[Port]) -> np.dtype[Any]:
-    """The numbers of one inference as they lie in a struct of C."""
-    return np.dtype([(f"p{index}", port.dtype, (port.size,)) for index, port in enumerate(ports)], align=True)
-
-
-def _glue(program: Program) -> str:
-    """What main.c includes: places for the numbers of one inference, and the function that takes them."""
-    parts = [f'#include "{program.name}.h"\n']
-    for place, ports in (("given", program.inputs), ("made", program.outputs)):
-        fields = "".join(f"    {port.c_type} p{index}[{port.size}];\n" for index, port in enumerate(ports))
-        parts.append(f"static struct {{\n{fields}}} {place};\n")
-    names = [f"given.p{index}" for index, _ in enumerate(program.inputs)]
-    names += [f"made.p{index}" for index, _ in enumerate(program.outputs)]
-    parts.append(f"static void model(void) {{\n    {program.name}_run({', '.join(names)});\n}}\n")
-    return "\n".join(parts)
+    """The sources of a model, and its inputs."""
+    program.given(inputs).tofile(folder / "inputs.bin")
+    program.write(folder)
+    (folder / "the-model.h").write_text(program.glue())

@@ -186,7 +186,7 @@ class TestOptions:
 
     def test_the_help_says_what_there_is_not(self, edgett: Call) -> None:
         said = " ".join(edgett("bench", "--help").out.replace("│", " ").split())
-        assert "no static binary" in said and "no adb" in said
+        assert "a static binary" in said and "no adb" in said
 
 
 class TestRunsThatCannotBeUsed:

@@ -1,20 +1,13 @@
-"""Measuring on a device: one contract for all of them, and what each alone can get wrong."""
+"""Measuring on a device: one contract for all of them, the lock of a machine, and what is read of a report."""
 
 from __future__ import annotations
 
 import fcntl
-import io
 import json
 import os
-import shlex
-import shutil
 import subprocess
-import tarfile
-import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,62 +15,36 @@ import keras
 import numpy as np
 import pytest
 
-from edgett.device import arrive, bench, local, runner, ssh
-from edgett.device.bench import Device, Plan, Subject
+from edgett.device import arrive, bench, local, runner
+from edgett.device.bench import Device, Subject
+from edgett.device.static import Static
 from edgett.errors import ToolError, UsageError
 from edgett.values import Silent
-from tests.device import sshd
-from tests.device.disks import may_mount
+from tests.device.measuring import LONG, QUICK, SERVER, Impatient, remote, without_python
 from tests.export import exported as zoo
-from tests.firmware.tools import needs
-
-QUICK = Plan(runs=20, seconds=0.1, rounds=2, lives=2, limit=120)
-LONG = Plan(runs=400_000, seconds=0.0, rounds=20, lives=2, limit=120)
-"""About ten seconds of a small model."""
-SERVER = needs("ssh", sshd.SSHD)
 
 
-@pytest.fixture(scope="module")
-def subjects() -> list[Subject]:
-    made = [zoo.exported("tensor trains", suffix, 1) for suffix in (".tflite", ".onnx")]
-    inputs = made[0].samples(5)
-    return [Subject(one.path, inputs) for one in made]
-
-
-@pytest.fixture(scope="module")
-def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where the runner makes its folders and its lock, here and behind ssh; other tests may measure meanwhile."""
-    folder = tmp_path_factory.mktemp("there")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TMPDIR", str(folder))
-        patch.setattr(tempfile, "tempdir", None)
-        yield folder
-    tempfile.tempdir = None
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, there: Path) -> Iterator[sshd.Server]:
-    with sshd.serving(tmp_path_factory.mktemp("sshd"), f"SetEnv TMPDIR={there}\n") as running:
-        yield running
-
-
-@pytest.fixture(params=["local", pytest.param("ssh", marks=SERVER)])
+@pytest.fixture(params=["local", pytest.param("ssh", marks=SERVER), pytest.param("static", marks=SERVER)])
 def device(request: pytest.FixtureRequest, there: Path) -> Device:
     if request.param == "local":
         return local.Local()
+    if request.param == "static":
+        return without_python(request.getfixturevalue("poor"))
     return remote(request.getfixturevalue("server"))
 
 
-def remote(server: sshd.Server) -> ssh.Ssh:
-    return ssh.Ssh.at("ssh://device", PYTHON, server.config)
-
-
-PYTHON = shutil.which("python3") or "python3"
-"""That of the tests, where the runtimes are; a session of ssh's has another path."""
+@pytest.fixture
+def fit(device: Device, subjects: list[Subject]) -> list[Subject]:
+    """What the device takes: without Python no .tflite, but two .onnx of other batches."""
+    if not isinstance(device, Static):
+        return subjects
+    other = zoo.exported("tensor trains", ".onnx", 4)
+    return [subjects[1], Subject(other.path, subjects[1].inputs)]
 
 
 class TestContract:
-    def test_measures_in_turns(self, device: Device, subjects: list[Subject], there: Path) -> None:
+    def test_measures_in_turns(self, device: Device, fit: list[Subject], there: Path) -> None:
+        subjects = fit
         report = device.measure(subjects, QUICK, Silent())
         assert [one.file for one in report.artefacts] == [subject.path.name for subject in subjects]
         assert report.threads == 1
@@ -89,36 +56,27 @@ class TestContract:
             assert all((turn > 0).all() for turn in one.turns)
             assert one.start_ns > max(turn.min() for turn in one.turns)
             assert one.peak_bytes > one.added_bytes > 0
-            for name, expected in local.run(subject.path, subject.inputs, 1).items():
+            batch = local.input_ports(subject.path)[0].shape[0]
+            for name, expected in local.run(subject.path, subject.inputs, batch).items():
                 np.testing.assert_allclose(one.outputs[name], expected, atol=1e-5)
-        assert [one.runtime.split()[0] for one in report.artefacts] == ["ai-edge-litert", "onnxruntime"]
+        ran = {".tflite": "ai-edge-litert ", ".onnx": "C by gcc" if isinstance(device, Static) else "onnxruntime "}
+        assert all(one.runtime.startswith(ran[Path(one.file).suffix]) for one in report.artefacts)
         assert not list(there.glob("edgett-*/"))
 
-    def test_one_benchmark_at_a_time(self, device: Device, subjects: list[Subject], there: Path) -> None:
+    def test_one_benchmark_at_a_time(self, device: Device, fit: list[Subject], there: Path) -> None:
         with (there / runner.LOCK.name).open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             with pytest.raises(ToolError, match="another benchmark is running on"):
-                device.measure(subjects, QUICK, Silent())
+                device.measure(fit, QUICK, Silent())
 
-    @pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
-    def test_a_file_that_the_runtime_refuses(
-        self, device: Device, subjects: list[Subject], suffix: str, tmp_path: Path
-    ) -> None:
-        broken = tmp_path / f"broken{suffix}"
-        broken.write_bytes(b"\x1c\0\0\0TFL3" + bytes(200))
-        with pytest.raises(ToolError, match="refuses an artefact: broken") as raised:
-            device.measure([subjects[0], Subject(broken, subjects[0].inputs)], QUICK, Silent())
-        assert "--upgrade" in raised.value.cure
-        assert {".tflite": "ai-edge-litert", ".onnx": "onnxruntime"}[suffix] in raised.value.cure
-
-    def test_it_is_given_up_after_the_limit(self, device: Device, subjects: list[Subject], there: Path) -> None:
+    def test_it_is_given_up_after_the_limit(self, device: Device, fit: list[Subject], there: Path) -> None:
         with pytest.raises(ToolError, match="took too long"):
-            device.measure(subjects, replace(LONG, runs=10**9, limit=2), Silent())
+            device.measure(fit, replace(LONG, runs=10**9, limit=2), Silent())
         assert not list(there.glob("edgett-*/"))
 
-    def test_ctrl_c_ends_it_there_too(self, device: Device, subjects: list[Subject], there: Path) -> None:
+    def test_ctrl_c_ends_it_there_too(self, device: Device, fit: list[Subject], there: Path) -> None:
         with pytest.raises(KeyboardInterrupt):
-            device.measure(subjects, LONG, Impatient())
+            device.measure(fit, replace(LONG, runs=10**7), Impatient())
         assert not list(there.glob("edgett-*/"))
         with (there / runner.LOCK.name).open("a") as lock:
             for _ in range(50):  # a process that was killed takes a moment to go
@@ -130,9 +88,9 @@ class TestContract:
             else:
                 raise AssertionError("the benchmark goes on")
 
-    def test_more_threads_than_processors(self, device: Device, subjects: list[Subject]) -> None:
+    def test_more_threads_than_processors(self, device: Device, fit: list[Subject]) -> None:
         with pytest.raises(UsageError, match="--threads: 999 threads are more than its"):
-            device.measure(subjects, replace(QUICK, threads=999), Silent())
+            device.measure(fit, replace(QUICK, threads=999), Silent())
 
     @pytest.mark.parametrize("name", ["file", "args", "kwds"])
     def test_any_name_of_an_input(self, device: Device, name: str, tmp_path: Path) -> None:
@@ -143,9 +101,25 @@ class TestContract:
         (one,) = device.measure([Subject(made.path, made.samples(3))], QUICK, Silent()).artefacts
         assert one.outputs["y"].shape == (3, 2)
 
-    def test_an_artefact_that_is_not_there(self, device: Device, subjects: list[Subject], tmp_path: Path) -> None:
-        with pytest.raises(UsageError, match=r"gone\.tflite cannot be read"):
-            device.measure([Subject(tmp_path / "gone.tflite", subjects[0].inputs)], QUICK, Silent())
+    def test_an_artefact_that_is_not_there(self, device: Device, fit: list[Subject], tmp_path: Path) -> None:
+        gone = Subject(tmp_path / f"gone{fit[0].path.suffix}", fit[0].inputs)
+        with pytest.raises(UsageError, match=r"gone\.\w+ cannot be read"):
+            device.measure([gone], QUICK, Silent())
+
+
+class TestRuntimes:
+    @pytest.mark.parametrize("name", ["local", pytest.param("ssh", marks=SERVER)])
+    @pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
+    def test_a_file_that_the_runtime_refuses(
+        self, name: str, request: pytest.FixtureRequest, subjects: list[Subject], suffix: str, tmp_path: Path
+    ) -> None:
+        place = local.Local() if name == "local" else remote(request.getfixturevalue("server"))
+        broken = tmp_path / f"broken{suffix}"
+        broken.write_bytes(b"\x1c\0\0\0TFL3" + bytes(200))
+        with pytest.raises(ToolError, match="refuses an artefact: broken") as raised:
+            place.measure([subjects[0], Subject(broken, subjects[0].inputs)], QUICK, Silent())
+        assert "--upgrade" in raised.value.cure
+        assert {".tflite": "ai-edge-litert", ".onnx": "onnxruntime"}[suffix] in raised.value.cure
 
 
 class TestLock:
@@ -194,231 +168,6 @@ class TestLock:
     def test_held(self, lock: Path) -> None:
         with runner.lock(), pytest.raises(runner.Trouble, match="another benchmark is running"):
             runner.lock()
-
-
-class Impatient(Silent):
-    """Somebody who presses Ctrl-C after the first turn."""
-
-    def stage(self, text: str, total: int | None = None) -> AbstractContextManager[Callable[[int], None]]:
-        @contextmanager
-        def watched() -> Iterator[Callable[[int], None]]:
-            def advance(units: int) -> None:
-                if units:
-                    raise KeyboardInterrupt
-
-            yield advance
-
-        return watched()
-
-
-@SERVER
-class TestSsh:
-    @pytest.mark.slow
-    def test_the_link_may_drop(self, subjects: list[Subject], server: sshd.Server, there: Path) -> None:
-
-        def cut() -> None:
-            while not list(there.glob("edgett-*/progress.json")):
-                time.sleep(0.1)
-            server.stop()
-            time.sleep(4)
-            server.start()
-
-        thread = threading.Thread(target=cut)
-        thread.start()
-        report = remote(server).measure(subjects, LONG, Silent())
-        thread.join()
-        assert sum(map(len, report.artefacts[0].turns)) >= LONG.runs
-        assert not list(there.glob("edgett-*/"))
-
-    def test_a_host_that_does_not_answer(self, subjects: list[Subject]) -> None:
-        with pytest.raises(ToolError, match=r"ssh://127\.0\.0\.1:1 cannot be reached: .*refused"):
-            ssh.Ssh.at("ssh://127.0.0.1:1").measure(subjects, QUICK, Silent())
-
-    def test_a_name_that_nobody_has(self, subjects: list[Subject]) -> None:
-        with pytest.raises(ToolError, match=r"cannot be reached: .*resolve") as raised:
-            ssh.Ssh.at("ssh://nobody.invalid").measure(subjects, QUICK, Silent())
-        assert "name" in raised.value.cure
-
-    def test_a_key_that_is_not_known_is_refused(self, subjects: list[Subject], tmp_path: Path) -> None:
-        with sshd.serving(tmp_path) as server:
-            (tmp_path / "known").write_text("")
-            with pytest.raises(ToolError, match="cannot be reached") as raised:
-                remote(server).measure(subjects, QUICK, Silent())
-            assert "not known" in raised.value.cure
-            assert raised.value.cure.endswith(f"say yes: ssh -F {server.config} device")
-            assert (tmp_path / "known").read_text() == ""
-
-    def test_a_key_that_has_changed_is_refused(self, subjects: list[Subject], tmp_path: Path) -> None:
-        with sshd.serving(tmp_path) as server:
-            sshd.key(tmp_path / "other")
-            sshd.trust(tmp_path, server.port, "other")
-            with pytest.raises(ToolError, match="key of ssh://device has changed: it is SHA256:") as raised:
-                remote(server).measure(subjects, QUICK, Silent())
-            assert f"not the one in {tmp_path / 'known'}." in raised.value.message
-            assert "listen in" in raised.value.cure
-            assert f"say yes: ssh -F {server.config} device" in raised.value.cure
-            forget = raised.value.cure.partition("anew: ")[2].partition(";")[0]
-            subprocess.run(shlex.split(forget), check=True, capture_output=True)
-            assert (tmp_path / "known").read_text() == ""
-
-    def test_a_key_that_the_device_does_not_take(self, subjects: list[Subject], tmp_path: Path) -> None:
-        with sshd.serving(tmp_path) as server:
-            (tmp_path / "authorized").write_text("")
-            with pytest.raises(ToolError, match="Permission denied") as raised:
-                remote(server).measure(subjects, QUICK, Silent())
-            assert f"ssh-copy-id -F {server.config} device, or" in raised.value.cure
-
-    def test_cures_are_complete_with_user_and_port(self, subjects: list[Subject]) -> None:
-        with pytest.raises(ToolError) as raised:
-            ssh.Ssh.at("ssh://pi@127.0.0.1:1").measure(subjects, QUICK, Silent())
-        assert raised.value.cure == "Try by hand: ssh -p 1 pi@127.0.0.1"
-
-    def test_long_words_are_cut_between_them(self) -> None:
-        told = ssh.Ssh.at("ssh://pi")._failed(255, "exchange identification " * 40)
-        assert "cannot be reached: ... " in told.message
-        assert set(told.message.partition("... ")[2].rstrip(".").split()) == {"exchange", "identification"}
-
-    def test_what_was_left_there_goes_at_the_next_start(
-        self, subjects: list[Subject], server: sshd.Server, there: Path
-    ) -> None:
-        """Of a client that was killed: but not what is still running, or may still be fetched."""
-        old = time.time() - ssh.ABANDONED - 60
-        for name, pid in (("dead", 2**22 + 1), ("recent", 2**22 + 1), ("running", os.getpid()), ("early", None)):
-            folder = there / f"{arrive.PREFIX}{name}"
-            folder.mkdir()
-            (folder / "0-x.onnx").touch()
-            if pid:
-                (folder / "process.json").write_text(json.dumps({"pid": pid}))
-            for path in (*folder.iterdir(), folder):
-                os.utime(path, (old, old))
-        runner.status(there / f"{arrive.PREFIX}recent")  # somebody asked
-        remote(server).measure(subjects, QUICK, Silent())
-        left = sorted(there.glob(f"{arrive.PREFIX}*"))
-        assert [path.name.removeprefix(arrive.PREFIX) for path in left] == ["recent", "running"]
-        for path in left:
-            shutil.rmtree(path)
-
-    def test_a_client_that_was_killed(self, server: sshd.Server, subjects: list[Subject], there: Path) -> None:
-        """The benchmark there ends, and its folder goes with the next one that comes late enough."""
-        script = (
-            "import sys; from pathlib import Path; from edgett.device import bench, ssh\n"
-            "from edgett.values import Silent\n"
-            "place = ssh.Ssh.at('ssh://device', sys.argv[1], Path(sys.argv[2]))\n"
-            "import numpy; plan = bench.Plan(runs=10**9, seconds=0.0, rounds=20, lives=1, limit=2)\n"
-            "subject = bench.Subject(Path(sys.argv[3]), dict(numpy.load(sys.argv[4])))\n"
-            "place.measure([subject], plan, Silent())"
-        )
-        np.savez(there / "inputs.npz", **{name: np.asarray(values) for name, values in subjects[0].inputs.items()})
-        command = [PYTHON, "-c", script, PYTHON, server.config, subjects[0].path, there / "inputs.npz"]
-        client = subprocess.Popen([str(word) for word in command])
-        while not (found := list(there.glob(f"{arrive.PREFIX}*/process.json"))):
-            assert client.poll() is None
-            time.sleep(0.1)
-        client.kill()
-        client.wait()
-        for _ in range(300):
-            if (found[0].parent / "report.json").exists():
-                break
-            time.sleep(0.1)
-        left = found[0].parent
-        assert "it took longer than allowed" in (left / "report.json").read_text()
-        assert not arrive.abandoned(left, 60)
-        for _ in range(100):  # its process takes a moment to go
-            arrive.sweep(there, 0.1)
-            if not left.exists():
-                break
-            time.sleep(0.1)
-        else:
-            raise AssertionError("its folder stays")
-
-    @pytest.mark.skipif(not may_mount(), reason="no file system can be mounted here")
-    def test_a_full_disk_there(self, tmp_path: Path) -> None:
-        archive = io.BytesIO()
-        with tarfile.open(fileobj=archive, mode="w") as file:
-            file.addfile(tarfile.TarInfo("x"), None)
-        script = 'mount -t tmpfs -o size=64k tmpfs "$1" && TMPDIR="$1" "$2" -c "$3" 60 "$4"; ls "$1"'
-        words = [str(tmp_path), PYTHON, Path(arrive.__file__).read_text(), str(bench.ROOM)]
-        command = ["unshare", "-rm", "sh", "-c", script, "sh", *words]
-        said = subprocess.run(command, input=archive.getvalue(), capture_output=True, check=True).stdout
-        told = bench.trouble(json.loads(said)["error"], "board")  # and nothing is left that ls would tell
-        assert told.message == f"the disk of board is full: {tmp_path}."
-
-    def test_no_python(self, subjects: list[Subject], server: sshd.Server) -> None:
-        with pytest.raises(ToolError, match="has no /no/where") as raised:
-            replace(remote(server), python="/no/where").measure(subjects, QUICK, Silent())
-        assert "--python" in raised.value.cure
-
-    def test_no_runtime(self, subjects: list[Subject], server: sshd.Server, tmp_path: Path) -> None:
-        subprocess.run([PYTHON, "-m", "venv", "--without-pip", str(tmp_path / "bare")], check=True)
-        bare = replace(remote(server), python=str(tmp_path / "bare" / "bin" / "python3"))
-        for subject, package in zip(subjects, ("ai-edge-litert", "onnxruntime"), strict=True):
-            with pytest.raises(ToolError, match="has no runtime for") as raised:
-                bare.measure([subject], QUICK, Silent())
-            assert raised.value.cure == f"There: python3 -m pip install {package}"
-
-    def test_an_answer_that_is_no_json(self, subjects: list[Subject], server: sshd.Server) -> None:
-        with pytest.raises(ToolError, match=r"is not what edgett's runner says: .*json.dumps"):
-            replace(remote(server), python="/bin/echo").measure(subjects, QUICK, Silent())
-
-    @pytest.mark.parametrize(
-        "said",
-        ["{}", "[]", '{"folder": 3}', '{"error": "x"}', "nothing", '{"error": {"kind": "runtime", "message": "y"}}'],
-    )
-    def test_whatever_else_it_says(
-        self, subjects: list[Subject], server: sshd.Server, tmp_path: Path, said: str
-    ) -> None:
-        fake = tmp_path / "python"
-        fake.write_text(f"#!/bin/sh\necho '{said}'\n")
-        fake.chmod(0o755)
-        with pytest.raises(ToolError):
-            replace(remote(server), python=str(fake)).measure(subjects, QUICK, Silent())
-
-    def test_shells_may_greet_and_take_leave(
-        self, subjects: list[Subject], server: sshd.Server, there: Path, tmp_path: Path
-    ) -> None:
-        polite = tmp_path / "python"
-        polite.write_text(f'#!/bin/sh\necho "Welcome to pi"\n{PYTHON} "$@"\necho Bye\n')
-        polite.chmod(0o755)
-        report = replace(remote(server), python=str(polite)).measure(subjects, QUICK, Silent())
-        assert len(report.artefacts) == 2
-        assert not list(there.glob("edgett-*/"))
-
-    def test_nothing_of_ours_is_for_the_shell(
-        self, subjects: list[Subject], server: sshd.Server, tmp_path: Path
-    ) -> None:
-        with pytest.raises(ToolError, match="has no "):
-            replace(remote(server), python=f"touch {tmp_path}/made; python3").measure(subjects, QUICK, Silent())
-        assert list(tmp_path.iterdir()) == []
-
-    def test_a_configuration_that_is_not_there(self, subjects: list[Subject], tmp_path: Path) -> None:
-        with pytest.raises(ToolError, match="cannot be reached") as raised:
-            ssh.Ssh.at("ssh://device", PYTHON, tmp_path / "none").measure(subjects, QUICK, Silent())
-        assert "--ssh-config" in raised.value.cure
-
-
-@pytest.mark.parametrize(
-    "address",
-    ["ssh://", "ssh://-oProxyCommand=x", "ssh://-x@host", "ssh://u:secret@host", "ssh://host/path", "ssh://host:port",
-     "ssh://host;x", "ssh://host:0", "ssh://host:70000", "ssh://::1", "http://host", "host", "ssh://host?x"],
-)  # fmt: skip
-def test_no_address(address: str) -> None:
-    with pytest.raises(UsageError, match="is no address of a device"):
-        ssh.Ssh.at(address)
-
-
-@pytest.mark.parametrize(
-    ("address", "user", "host", "port"),
-    [
-        ("ssh://pi@raspberrypi.local:2222", "pi", "raspberrypi.local", 2222),
-        ("ssh://Board_2/", None, "Board_2", None),
-        ("ssh://board", None, "board", None),
-        ("ssh://root@[::1]:22", "root", "::1", 22),
-    ],
-)
-def test_an_address(address: str, user: str | None, host: str, port: int | None) -> None:
-    found = ssh.Ssh.at(address)
-    assert (found.user, found.host, found.port) == (user, host, port)
-    assert ssh.Ssh.at(found.name) == found
 
 
 class TestReports:

@@ -12,7 +12,8 @@ import pytest
 
 from edgett.device import emulator, local
 from edgett.device.emulated import programs, sysroot
-from edgett.device.emulator import Counted, Program
+from edgett.device.emulator import Counted
+from edgett.device.program import Program
 from edgett.errors import DataError, ToolError
 from edgett.export import c
 from edgett.nn.tt_dense import TTDense

@@ -1,0 +1,55 @@
+"""How the tests of measuring reach a device."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from edgett import benching
+from edgett.device.bench import Plan
+from edgett.device.link import Link
+from edgett.device.ssh import Ssh
+from edgett.device.static import Static
+from edgett.values import Silent
+from tests.device import sshd
+from tests.firmware.tools import needs
+
+QUICK = Plan(runs=20, seconds=0.1, rounds=2, lives=2, limit=120)
+LONG = Plan(runs=400_000, seconds=0.0, rounds=20, lives=2, limit=120)
+"""About ten seconds of a small model."""
+SERVER = needs("ssh", sshd.SSHD)
+
+
+def remote(server: sshd.Server) -> Ssh:
+    return at("ssh://device", server.config)
+
+
+def without_python(server: sshd.Server) -> Static:
+    found = benching.able(Ssh(Link.to("ssh://device", server.config)))
+    assert isinstance(found, Static)
+    return found
+
+
+def at(address: str, config: Path | None = None) -> Ssh:
+    return Ssh(Link.to(address, config), PYTHON)
+
+
+PYTHON = shutil.which("python3") or "python3"
+"""That of the tests, where the runtimes are; a session of ssh's has another path."""
+
+
+class Impatient(Silent):
+    """Somebody who presses Ctrl-C after the first turn."""
+
+    def stage(self, text: str, total: int | None = None) -> AbstractContextManager[Callable[[int], None]]:
+        @contextmanager
+        def watched() -> Iterator[Callable[[int], None]]:
+            def advance(units: int) -> None:
+                if units:
+                    raise KeyboardInterrupt
+
+            yield advance
+
+        return watched()

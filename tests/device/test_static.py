@@ -1,0 +1,165 @@
+"""A device behind ssh that has no Python."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgett import benching
+from edgett.device import arrive, emulator, local
+from edgett.device.bench import Subject, unpack
+from edgett.device.debian import PACKAGES
+from edgett.device.errand import ABANDONED
+from edgett.device.ssh import Ssh
+from edgett.device.static import COMPILERS, Static, built
+from edgett.errors import ToolError, UsageError
+from edgett.values import Silent
+from tests.conftest import Answer, Finished
+from tests.device import sshd
+from tests.device.measuring import LONG, QUICK, SERVER, at, without_python
+from tests.export import test_int8
+from tests.firmware.tools import needs
+
+Call = Callable[..., Answer]
+
+LINUX = needs(*emulator.COMPILERS, *emulator.COMPILERS.values())
+
+
+@SERVER
+class TestStatic:
+    @pytest.fixture
+    def place(self, poor: sshd.Server) -> Static:
+        return without_python(poor)
+
+    def test_a_run_is_measured_by_its_onnx(self, edgett: Call, finished: Finished, poor: sshd.Server) -> None:
+        words = ("--device", "ssh://device", "--ssh-config", poor.config, "--runs", "20", "--seconds", "0.1", "--json")
+        told = edgett("bench", finished.path, *words)
+        assert told.code == 0, told.remarks
+        assert {one["runtime"] for one in told.document["artifacts"]} == {"C by gcc -O3"}
+        assert all(one["path"].endswith(".onnx") for one in told.document["artifacts"])
+        assert all(one["agreement"]["max_abs"] < 1e-5 for one in told.document["artifacts"])
+        assert told.document["artifacts"][1]["verdict"] in ("faster", "slower", "noise")
+
+    def test_int8_takes_and_gives_real_numbers(self, place: Static) -> None:
+        path = test_int8.exported("tensor trains", ".onnx").path
+        given = {"my-input": np.random.default_rng(0).normal(size=(9, 24)).astype("f4")}
+        (one,) = place.measure([Subject(path, given)], QUICK, Silent()).artefacts
+        for name, expected in local.reference(path, given, 1).items():
+            # A probability in steps of 1/256; sums are rounded half-way by either.
+            np.testing.assert_allclose(one.outputs[name], expected, atol=2 / 256)
+
+    @pytest.mark.parametrize(
+        ("machine", "emulator"),
+        [("aarch64", "qemu-aarch64"), ("armv7l", "qemu-arm"), ("riscv64", "qemu-riscv64")],
+    )
+    @LINUX
+    def test_other_processors(self, machine: str, emulator: str, subjects: list[Subject], tmp_path: Path) -> None:
+        """The binary itself, as QEMU executes it."""
+        programs = [benching.program(subjects[1].path, "artefact0")]
+        (tmp_path / "build").mkdir()
+        binary = built(COMPILERS[machine], programs, subjects[1:], QUICK, tmp_path / "build")
+        (tmp_path / "work").mkdir()
+        (tmp_path / "work" / "runner").write_bytes(binary)
+        (tmp_path / "work" / "runner").chmod(0o700)
+
+        def say(how: str) -> bytes:
+            command = [emulator, tmp_path / "work" / "runner", tmp_path / "work", how]
+            return subprocess.run(command, capture_output=True, check=True, timeout=60).stdout
+
+        say("--detach")
+        for _ in range(300):
+            if json.loads(say("--status"))["state"] == "done":
+                break
+            time.sleep(0.1)
+        (one,) = unpack(
+            tmp_path / "work", "QEMU", lambda _: programs[0].made(tmp_path / "work" / "outputs-0.bin", 5)
+        ).artefacts
+        assert sum(map(len, one.turns)) >= QUICK.runs
+        for name, expected in local.run(subjects[1].path, subjects[1].inputs, 1).items():
+            np.testing.assert_allclose(one.outputs[name], expected, atol=1e-5)
+        say("--stop")
+        assert not (tmp_path / "work").exists()
+
+    def test_a_python_that_was_named_has_to_be_there(self, poor: sshd.Server, subjects: list[Subject]) -> None:
+        named = at("ssh://device", poor.config)
+        assert benching.able(named) == named
+        with pytest.raises(ToolError, match="has no python3"):
+            Ssh(named.link).measure(subjects, QUICK, Silent())
+
+    def test_other_files_than_onnx(self, place: Static, subjects: list[Subject]) -> None:
+        with pytest.raises(UsageError, match=r"has no Python: it runs C, which is made of \.onnx") as raised:
+            place.measure(subjects, QUICK, Silent())
+        assert "install Python 3.9" in raised.value.cure
+
+    def test_a_file_that_is_no_model(self, place: Static, subjects: list[Subject], tmp_path: Path) -> None:
+        (tmp_path / "broken.onnx").write_bytes(b"\x1c\0\0\0" + bytes(200))
+        with pytest.raises(ToolError, match=r"broken\.onnx"):
+            place.measure([Subject(tmp_path / "broken.onnx", subjects[0].inputs)], QUICK, Silent())
+
+    def test_a_processor_that_nobody_compiles_for(self, place: Static, subjects: list[Subject]) -> None:
+        with pytest.raises(ToolError, match="edgett compiles for no sh4"):
+            replace(place, machine="sh4").measure(subjects[1:], QUICK, Silent())
+
+    def test_a_program_for_another_processor(self, place: Static, subjects: list[Subject], there: Path) -> None:
+        """What sh says of it differs; that nothing stays does not."""
+        with pytest.raises(ToolError, match=r"does not execute|failed with"):
+            replace(place, machine="riscv64").measure(subjects[1:], QUICK, Silent())
+        assert not list(there.glob("edgett-*/"))
+
+    def test_no_compiler(self, place: Static, subjects: list[Subject], monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(COMPILERS, "x86_64", "m68k-linux-gnu-gcc")
+        monkeypatch.setitem(PACKAGES, "m68k-linux-gnu-gcc", "gcc-m68k-linux-gnu")
+        with pytest.raises(ToolError, match="m68k-linux-gnu-gcc is not installed") as raised:
+            replace(place, machine="x86_64").measure(subjects[1:], QUICK, Silent())
+        assert raised.value.cure == "apt-get install gcc-m68k-linux-gnu"
+
+    def test_a_process_that_is_killed_there(self, place: Static, fit_one: Subject, there: Path) -> None:
+        def kill() -> None:
+            while not list(there.glob("edgett-*/progress")):
+                time.sleep(0.1)
+            found = []
+            for path in Path("/proc").glob("[0-9]*/cmdline"):
+                with suppress(OSError):
+                    words = path.read_bytes().split(b"\0")
+                    found += [path] if words[0].startswith(bytes(there)) and b"--detach" in words else []
+            os.kill(max(int(path.parent.name) for path in found), signal.SIGKILL)
+
+        thread = threading.Thread(target=kill)
+        thread.start()
+        with pytest.raises(ToolError, match="was ended by signal 9 on ssh://device") as raised:
+            place.measure([fit_one], replace(LONG, runs=10**7), Silent())
+        thread.join()
+        assert "free memory" in raised.value.cure
+        assert not list(there.glob("edgett-*/"))
+
+    @pytest.fixture
+    def fit_one(self, subjects: list[Subject]) -> Subject:
+        return subjects[1]
+
+    def test_what_was_left_there_goes_at_the_next_start(self, place: Static, fit_one: Subject, there: Path) -> None:
+        old = time.time() - ABANDONED - 60
+        for name, pid in (("dead", 2**22 + 1), ("recent", 2**22 + 1), ("running", os.getpid()), ("early", None)):
+            folder = there / f"{arrive.PREFIX}{name}"
+            folder.mkdir()
+            (folder / "0-x.onnx").touch()
+            if pid:
+                (folder / "process.json").write_text(json.dumps({"pid": pid}))
+            os.utime(folder, (old, old))
+        os.utime(there / f"{arrive.PREFIX}recent")  # somebody asked
+        place.measure([fit_one], QUICK, Silent())
+        left = sorted(there.glob(f"{arrive.PREFIX}*"))
+        assert [path.name.removeprefix(arrive.PREFIX) for path in left] == ["recent", "running"]
+        for path in left:
+            shutil.rmtree(path)
