@@ -172,8 +172,17 @@ def infeasible(outcome: Outcome) -> Infeasible:
         f"no solution meets the constraints of {outcome.target.name}: {holding.name} binds. The nearest, solution"
         f" {solution.number} ({solution.cost.params:,} parameters{lost}), has {found} where the limit is"
         f" {holding.limit:,.6g}{over}.",
-        f"Raise {holding.name} in the profile or on the command line, {wider}{longer}.{kept}",
+        f"Raise {_RAISED.get(holding.name, f'{holding.name} in the profile')}, {wider}{longer}.{kept}",
     )
+
+
+_RAISED = {
+    "accuracy_drop_pp": "--max-drop, or accuracy_drop_pp in the profile",
+    "model_bytes": "--model-bytes, or model_bytes in the profile",
+    "flops": "--flops, or flops in the profile",
+    "latency_ms": "--latency-ms, or latency_ms in the profile",
+}
+"""Where a limit is set that the command line can set, too."""
 
 
 def _too_slow(outcome: Outcome) -> Infeasible:

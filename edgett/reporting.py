@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,11 @@ from typing import Any
 from edgett import session
 from edgett.errors import EdgettError, UsageError
 from edgett.pipeline import Outcome
-from edgett.report import document, draw, front_plots, sections, space_plots
+from edgett.report import document, draw, evidence, front_plots, sections, space_plots
 from edgett.report.facts import Report
 from edgett.report.picture import Picture
 from edgett.report.stored import restored, stored
-from edgett.run import Run
+from edgett.run import Run, read_json
 from edgett.space.explore import Exploration
 from edgett.values import Meter
 
@@ -27,7 +26,7 @@ def finish(run: Run, outcome: Outcome, meter: Meter) -> dict[str, Any]:
 
     A report that cannot be written is only told: the run is worth more.
     """
-    with _told(meter):
+    with _failure_told(meter):
         run.write_json(SPACE, {"schema": document.SCHEMA, "picture": stored(_space(outcome, meter))})
     content = session.finish(run, outcome)
     complete(run, meter)
@@ -44,15 +43,15 @@ def refresh(run: Run, meter: Meter) -> None:
     """Write the page of a finished run that is open; a failure is only told."""
     from edgett.report import page
 
-    with meter.stage("writing the report"), _told(meter):
-        content = page.document(report(run.path))
+    with meter.stage("writing the report"), _failure_told(meter):
+        content = told(run.path, page.document)
         with run.writing(PAGE) as part:
-            part.write_text(content, encoding="utf-8")
+            part.write_bytes(_encoded(content))
         meter.say(f"report: {run.path / PAGE}")
 
 
 @contextmanager
-def _told(meter: Meter) -> Iterator[None]:
+def _failure_told(meter: Meter) -> Iterator[None]:
     try:
         yield
     except EdgettError as error:
@@ -61,19 +60,39 @@ def _told(meter: Meter) -> Iterator[None]:
 
 def write(text: str, place: Path) -> None:
     """Write a report to a file, whole or not at all. Raises ToolError when it fails."""
-    draw.put(text.encode(), place, "report")
+    draw.put(_encoded(text), place, "report")
+
+
+def _encoded(text: str) -> bytes:
+    """In UTF-8; names of files may hold bytes that are none."""
+    return text.encode(errors="backslashreplace")
+
+
+def told(path: Path, render: Callable[[Report], str]) -> str:
+    """What a renderer makes of a finished run. Raises UsageError when there is none, or a file of it is damaged."""
+    content = report(path)
+    with _whole(f"the run in {path}", _ANEW):
+        return render(content)
 
 
 def report(path: Path) -> Report:
-    """What is to be told of a finished run. Raises UsageError when there is none, or a file of it is damaged."""
+    """What is to be told of a finished run. Raises as `told` does."""
     asked, _, _ = session.told(path)
-    benches = [_read(place) for place in sorted(path.glob("bench-*.json"))]
+    space = _picture(path / SPACE)
+    benches = [_bench(place) for place in sorted(path.glob("bench-*.json"))]
+    with _whole(f"the run in {path}", _ANEW):
+        return sections.report(str(path), asked, space, benches)
+
+
+@contextmanager
+def _whole(what: str, cure: str) -> Iterator[None]:
+    """Translate what comes of values that are not as edgett writes them."""
     try:
-        return sections.report(str(path), asked, _picture(path / SPACE), benches)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
+        why = f"{type(error).__name__} {error}".rstrip(".")
         raise UsageError(
-            f"the run in {path} cannot be told: {type(error).__name__} {error}.",
-            "It is damaged, or of another version of edgett: start anew with 'edgett compress --fresh'.",
+            f"{what} cannot be told: {why}.", f"It is damaged, or of another version of edgett. {cure}"
         ) from error
 
 
@@ -89,11 +108,29 @@ def _space(outcome: Outcome, meter: Meter) -> Picture:
 
 def _picture(place: Path) -> Picture | None:
     """The design spaces that the run kept, None where it did not."""
-    return restored(_read(place)["picture"]) if place.is_file() else None
+    if not place.is_file():
+        return None
+    with _whole(str(place), _WITHOUT):
+        return restored(_read(place)["picture"])
+
+
+def _bench(place: Path) -> Mapping[str, Any]:
+    """A benchmark that the run kept."""
+    content: Mapping[str, Any] = _read(place)
+    with _whole(str(place), _WITHOUT):
+        tuple(evidence.benchmarks([content]))
+    return content
+
+
+_ANEW = "Start anew with 'edgett compress --fresh'."
+_WITHOUT = "Take it away: the report does without it."
 
 
 def _read(place: Path) -> Any:
     try:
-        return json.loads(place.read_text())
+        content = read_json(place)
     except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{place} cannot be read: {error}.", "Take it away: the report does without it.") from error
+        raise UsageError(f"{place} cannot be read: {error}.", _WITHOUT) from error
+    if not isinstance(content, dict) or content.get("schema") != document.SCHEMA:
+        raise UsageError(f"{place} is not of schema {document.SCHEMA}, which this edgett reads.", _WITHOUT)
+    return content

@@ -204,7 +204,7 @@ def read_asked(path: Path) -> dict[str, Any]:
     if not place.is_file():
         raise UsageError(f"there is no run in {path}.", "Name the directory of one: 'edgett compress' tells it.")
     try:
-        content = json.loads(place.read_text())
+        content = read_json(place)
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{place} cannot be read: {error}.", _ANEW) from error
     schema = content.get("schema") if isinstance(content, dict) else None
@@ -216,8 +216,23 @@ def read_asked(path: Path) -> dict[str, Any]:
     return dict(content)
 
 
+def read_json(place: Path) -> Any:
+    """What a file of a run holds. Raises OSError, ValueError, also for NaN and Infinity, and RecursionError."""
+
+    def refuse(name: str) -> None:
+        raise ValueError(f"{name} is no number of JSON")
+
+    return json.loads(place.read_text(encoding="utf-8"), parse_constant=refuse)
+
+
 def refuse_occupied(path: Path, *, fresh: bool) -> None:
-    """Raise UsageError where no run can be started, because of what is there already."""
+    """Raise UsageError where no run can be started, because of what is there already, or of the name."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"{str(path)!r} is no text in UTF-8, and the converters take no other name.", "Name another with --out."
+        ) from error
     if path.exists() and not path.is_dir():
         raise UsageError(f"--out {path} is a file.", "Name a directory that does not exist yet.")
     if not path.is_dir() or all(item.name.startswith((_LOCK, _PART)) for item in path.iterdir()):

@@ -65,7 +65,7 @@ def resumed(path: Path, given: Mapping[str, Any]) -> Iterator[tuple[Run, Job, di
     run = Run.resume(path)
     try:
         asked = run.asked
-        yield run, _asked_job(path, asked, given), asked.get("outcome")
+        yield run, _asked_job(path, asked, given), _here(path, asked.get("outcome"))
     finally:
         run.close()
 
@@ -79,7 +79,12 @@ def told(path: Path) -> tuple[dict[str, Any], Job, dict[str, Any]]:
     outcome = asked.get("outcome")
     if not isinstance(outcome, dict):
         raise unfinished(path)
-    return asked, _asked_job(path, asked, {}), outcome
+    return asked, _asked_job(path, asked, {}), _here(path, outcome)
+
+
+def _here(path: Path, outcome: Any) -> Any:
+    """The outcome, which says where its run is: it may have been moved."""
+    return outcome | {"run": str(path)} if isinstance(outcome, dict) else outcome
 
 
 def unfinished(path: Path) -> UsageError:

@@ -303,4 +303,5 @@ class _Desk:
 def _told(trial: Trial, tuned: Tuned) -> str:
     """A trial in a line of the log."""
     came = f"failed: {trial.failure}" if trial.failure else f"drop {trial.drop:.3f}, loss {trial.quality.loss}"
-    return f"solution {trial.solution.number}: {trial.epochs:.3g} epochs in {tuned.seconds:.2f} s, {came}"
+    epochs = "1 epoch" if trial.epochs == 1 else f"{trial.epochs:.3g} epochs"
+    return f"solution {trial.solution.number}: {epochs} in {tuned.seconds:.2f} s, {came}"

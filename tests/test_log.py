@@ -135,7 +135,7 @@ def test_run_has_a_log_of_its_stages_and_trials(finished: Finished) -> None:
         assert any(line.startswith(f"begin: {stage}") for line in told)
         assert any(re.match(rf"end: {stage}, \d+\.\d\d s", line) for line in told)
     for trial in finished.document["trials"]:
-        assert any(line.startswith(f"solution {trial['solution']}: 1 epochs in ") for line in told)
+        assert any(line.startswith(f"solution {trial['solution']}: 1 epoch in ") for line in told)
     assert told[-1].startswith(f"recommended: solution {finished.document['picks']['recommended']['solution']}, ")
     assert NAME not in json.dumps(finished.document)
 

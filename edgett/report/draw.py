@@ -61,8 +61,15 @@ def write(picture: Picture, path: Path) -> None:
 
 
 def put(content: bytes, path: Path, what: str) -> None:
-    """Write a file whole or not at all. Raises ToolError, in which the file is called `what`, when it fails."""
+    """Write a file whole or not at all; into what is none, a pipe or a device, it just goes.
+
+    Raises ToolError, in which the file is called `what`, when it fails.
+    """
     try:
+        path = path.resolve()  # the link stays, and what it leads to is written
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+            return
         with scratch(path.parent) as folder:
             part = folder / path.name
             with part.open("wb") as file:

@@ -8,7 +8,7 @@ from typing import Any
 
 from edgett.report.facts import Cell, Column, Mood, Section, Table
 from edgett.report.picture import Axis, Hue, Mark, Panel, Picture, Points, Scale
-from edgett.report.words import PICKS, size
+from edgett.report.words import PICKS, digits, place, size
 
 CURVES = (Hue.BLUE, Hue.ORANGE, Hue.GREEN, Hue.VERMILION, Hue.PURPLE, Hue.SKY, Hue.BLACK, Hue.GREY)
 
@@ -20,8 +20,9 @@ def check(outcome: Mapping[str, Any]) -> Iterator[Section]:
         return
     samples = next(item["numerics"]["samples"] for item in artifacts.values())
     words = [
-        "Parameters, their bytes, FLOPs and MACs counted in every file equal the prediction; the peak bounds what its"
-        f" interpreter takes. Outputs are compared with Keras's on {samples} validation samples."
+        "Parameters, their bytes, FLOPs and MACs counted in every file equal the prediction. Of the peak stands first"
+        " what must be alive at once whatever runs the file, then the prediction, which bounds what its interpreter"
+        f" plans. Outputs are compared with Keras's on {samples} validation samples."
         if outcome["check"]["ok"]
         else "The cross-check failed: do not deploy the files that differ."
     ]
@@ -35,7 +36,7 @@ def check(outcome: Mapping[str, Any]) -> Iterator[Section]:
 
 
 def _files(artifacts: Mapping[str, Any]) -> Table:
-    titles = ["artefact", "parameters", "their bytes", "FLOPs", "MACs", "peak bytes, at most", "largest error"]
+    titles = ["artefact", "parameters", "their bytes", "FLOPs", "MACs", "peak, bytes", "largest error"]
     titles += ["same top class", "verdict"]
     rows = []
     for path, item in artifacts.items():
@@ -44,7 +45,7 @@ def _files(artifacts: Mapping[str, Any]) -> Table:
         rows.append((
             Cell(path, path),
             *(_pair(item[name]) for name in ("params", "weight_bytes", "flops", "macs")),
-            Cell(peak["found"], f"{peak['found']:,} of {peak['predicted']:,}"),
+            Cell(peak["found"], f"{peak['found']:,} to {peak['predicted']:,}"),
             _tiny(numerics["max_abs"]),
             Cell(numerics["top1_agreement"], f"{numerics['top1_agreement']:.1%}"),
             good,
@@ -157,7 +158,7 @@ def _circumstances(document: Mapping[str, Any]) -> Iterator[str]:
 
 def _timed(document: Mapping[str, Any]) -> Table:
     titles = ["artefact", "median, us", "p90, us", "p99, us", "times the first", "verdict", "memory added", "file"]
-    longest = max(one["median_us"] for one in document["artifacts"])
+    longest = max(one["median_us"] for one in document["artifacts"]) or 1
     moods = {"faster": Mood.GOOD, "slower": Mood.BAD, "noise": Mood.OPEN, "baseline": Mood.PLAIN}
     rows = []
     for one in document["artifacts"]:
@@ -165,8 +166,8 @@ def _timed(document: Mapping[str, Any]) -> Table:
         times = Cell(1.0, "1") if ratio is None else Cell(ratio["value"], _interval(ratio))
         rows.append((
             Cell(one["name"], _called(one)),
-            Cell(one["median_us"], f"{one['median_us']:,.4g}", share=one["median_us"] / longest),
-            *(Cell(one[key], f"{one[key]:,.4g}") for key in ("p90_us", "p99_us")),
+            Cell(one["median_us"], digits(one["median_us"], 4), share=one["median_us"] / longest),
+            *(Cell(one[key], digits(one[key], 4)) for key in ("p90_us", "p99_us")),
             times,
             Cell(one["verdict"], one["verdict"], moods[one["verdict"]]),
             *(Cell(one[key], size(one[key])) for key in ("added_bytes", "bytes")),
@@ -176,12 +177,12 @@ def _timed(document: Mapping[str, Any]) -> Table:
 
 def _counted(document: Mapping[str, Any]) -> Table:
     titles = ["artefact", "instructions", "times the first", "file"]
-    most = max(one["instructions"] for one in document["artifacts"])
+    most = max(one["instructions"] for one in document["artifacts"]) or 1
     rows = []
     for one in document["artifacts"]:
         ratio = 1.0 if one["ratio"] is None else one["ratio"]
         instructions = Cell(one["instructions"], f"{one['instructions']:,}", share=one["instructions"] / most)
-        told = Cell(ratio, f"{ratio:.3g}"), Cell(one["bytes"], size(one["bytes"]))
+        told = Cell(ratio, digits(ratio)), Cell(one["bytes"], size(one["bytes"]))
         rows.append((Cell(one["name"], _called(one)), instructions, *told))
     return Table(f"On an emulated {document['device']['target']}", _columns(titles, "artefact"), tuple(rows))
 
@@ -191,12 +192,13 @@ def _called(one: Mapping[str, Any]) -> str:
 
 
 def _interval(ratio: Mapping[str, float]) -> str:
-    return f"{ratio['value']:.3g} [{ratio['low']:.3g}, {ratio['high']:.3g}]"
+    return f"{digits(ratio['value'])} [{digits(ratio['low'])}, {digits(ratio['high'])}]"
 
 
 def reproduction(asked: Mapping[str, Any]) -> Section:
     """All that is needed to come to the same again."""
     options, versions, digests = asked["options"], asked["versions"], asked["digests"]
+    profile = dict(_of_profile(asked["outcome"]))
     tables = (
         _named("Versions", "package", "version", versions),
         _named("SHA-256 of what went in", "what", "digest", digests),
@@ -205,7 +207,7 @@ def reproduction(asked: Mapping[str, Any]) -> Section:
             "Options",
             _columns(["option", "value", "from"], "option", "value", "from"),
             tuple(
-                tuple(Cell(text, text) for text in (name, _told(item["value"]), item["from"]))
+                tuple(Cell(text, text) for text in (name, _told(item["value"], profile.get(name)), item["from"]))
                 for name, item in options.items()
             ),
         ),
@@ -216,7 +218,7 @@ def reproduction(asked: Mapping[str, Any]) -> Section:
 
 def command(options: Mapping[str, Any]) -> str:
     """The command line that asks for the same, wherever its values came from that are no defaults."""
-    parts = ["edgett", "compress", str(options["model"]["value"])]
+    parts = ["edgett", "compress", place(str(options["model"]["value"]))]
     for name, item in options.items():
         value = "all" if name == "limit" and item["value"] is None else item["value"]
         if name == "model" or item["from"] in ("default", "profile") or value in (None, []):
@@ -232,10 +234,18 @@ def _written(outcome: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield item["path"], item["sha256"]
 
 
-def _told(value: object) -> str:
+def _of_profile(outcome: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    """What a profile says where an option does not."""
+    yield "objective", outcome["objective"]
+    yield "dtype", outcome["target"]["dtype"]
+    for item in outcome["constraints"]:
+        yield {"accuracy_drop_pp": "max_drop"}.get(item["name"], item["name"]), item["limit"]
+
+
+def _told(value: object, instead: object = None) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value))
-    return "" if value is None else str(value)
+    return str(instead if value is None else value) if (value, instead) != (None, None) else ""
 
 
 def _named(title: str, first: str, second: str, values: Mapping[str, str]) -> Table:

@@ -10,7 +10,7 @@ from typing import Any
 from edgett.report import evidence
 from edgett.report.facts import Cell, Column, Figure, Limit, Mood, Option, Report, Section, Table
 from edgett.report.picture import Picture
-from edgett.report.words import PICKS, count, size
+from edgett.report.words import PICKS, apart, count, digits, place, size
 from edgett.values import Objective, Order, TTShape
 
 LIMITS = {
@@ -18,7 +18,7 @@ LIMITS = {
     "peak_activation_bytes": "peak memory, bytes",
     "flops": "FLOPs",
     "latency_ms": "latency, ms",
-    "accuracy_drop_pp": "drop of accuracy",
+    "accuracy_drop_pp": "drop, pp",
 }
 DENSE: Mapping[str, Any] = {"solution": -1, "shapes": {}, "feasible": False, "complete": True, "reverted": []}
 """What the dense model is as an option."""
@@ -71,11 +71,11 @@ def verdict(outcome: Mapping[str, Any]) -> Section:
     if pick is None:
         if (miss := outcome["nearest_miss"]) is None:
             slower = "Every solution that holds is slower on this machine, which is the target, than the dense model."
-            return Section("verdict", "Verdict", (slower,), (_budgets(outcome),))
-        limit, value = (_limited(miss["constraint"], miss[key]) for key in ("limit", "value"))
+            return Section("verdict", "Verdict", (slower,), (_figures(outcome), _budgets(outcome)))
+        limit, value = _beside(miss["constraint"], miss["limit"], miss["value"])
         told = f"The nearest, solution {miss['solution']}, has {value} where the limit is {limit}."
         missed = f"No solution meets the constraints of {target['name']}: {LIMITS[miss['constraint']]} binds."
-        return Section("verdict", "Verdict", (missed, told), (_budgets(outcome),))
+        return Section("verdict", "Verdict", (missed, told), (_figures(outcome), _budgets(outcome)))
     judged = f"Judged by {outcome['judged_by']}, on validation data"
     words = (
         f"Solution {pick['solution']} is recommended for {target['name']} ({target['title']}):"
@@ -103,7 +103,7 @@ def figures(outcome: Mapping[str, Any]) -> Iterator[Figure]:
         yield _changed("Predicted latency", dense["latency_ms"], pick["latency_ms"], _time)
     words, mood = _points(pick["drop"]).removeprefix("a "), Mood.PLAIN if pick["drop"] > 0 else Mood.GOOD
     if len(dense["accuracy"]) > 1:
-        yield Figure("Drop", "0.00", f"{pick['drop']:.2f}", words, mood)
+        yield Figure("Drop, pp", "0.00", f"{pick['drop']:.2f}", words, mood)
     else:
         score, found = dense["accuracy"][0], pick["accuracy"][0]
         title = score["metric"].replace("_", " ").capitalize()
@@ -115,13 +115,15 @@ def _changed(title: str, dense: float, picked: float, words: Callable[[Any], str
     if share is None or round(share, 3) == 1:
         return Figure(title, words(dense), words(picked), "the same", Mood.PLAIN, share)
     if share > 1:
-        return Figure(title, words(dense), words(picked), f"{share:.3g}{TIMES} more", Mood.BAD, share)
-    change = f"{1 / share:.3g}{TIMES} less" if share else "none"
+        return Figure(title, words(dense), words(picked), f"{digits(share)}{TIMES} as much", Mood.BAD, share)
+    change = f"{digits(1 / share)}{TIMES} less" if share else "none"
     return Figure(title, words(dense), words(picked), change, Mood.GOOD, share)
 
 
 def _time(milliseconds: float) -> str:
-    return f"{milliseconds:.3g} ms" if milliseconds >= 1 else f"{milliseconds * 1000:.3g} us"
+    if round(milliseconds, 3) >= 1:
+        return f"{digits(milliseconds)} ms"
+    return f"{digits(milliseconds * 1000)} us"
 
 
 def _said(outcome: Mapping[str, Any]) -> Iterator[str]:
@@ -146,7 +148,8 @@ def _figures(outcome: Mapping[str, Any]) -> Table:
     titles = [", ".join(PICKS[role] for role in roles) for roles in named.values()]
     rows = [(Cell(name, name), *cells) for name, cells in _figure_rows(models, _suffix(outcome))]
     columns = (Column("", False), Column("dense"), *map(Column, titles))
-    return Table("The dense model and the picks", columns, tuple(rows))
+    title = "The dense model and the picks; memory is that of the parameters" if picks else "The dense model"
+    return Table(title, columns, tuple(rows))
 
 
 def _suffix(outcome: Mapping[str, Any]) -> str:
@@ -174,9 +177,9 @@ def _figure_rows(models: Sequence[Mapping[str, Any]], suffix: str) -> Iterator[t
         yield f"{name}, validation", [figure(model["accuracy"][index]["value"]) for model in models]
         if models[0]["test_accuracy"]:
             yield f"{name}, test", [figure(model["test_accuracy"][index]["value"]) for model in models]
-    yield "drop, validation", [figure(model["drop"], 2) for model in models]
+    yield "drop, pp, validation", [figure(model["drop"], 2) for model in models]
     if models[0]["test_accuracy"]:
-        yield "drop, test", [figure(model["test_drop"], 2) for model in models]
+        yield "drop, pp, test", [figure(model["test_drop"], 2) for model in models]
 
 
 def _against(values: Sequence[int]) -> list[Cell]:
@@ -192,10 +195,9 @@ def _budgets(outcome: Mapping[str, Any]) -> Table:
     for item in outcome["constraints"]:
         words, mood = VERDICTS[item["holds"]]
         name, value = item["name"], item["value"]
-        limit = Cell(item["limit"], _limited(name, item["limit"]))
-        rows.append(
-            (Cell(name, LIMITS[name]), limit, Cell(value, _limited(name, value)), Cell(item["holds"], words, mood))
-        )
+        limit, found = _beside(name, item["limit"], value)
+        cells = Cell(item["limit"], limit), Cell(value, found), Cell(item["holds"], words, mood)
+        rows.append((Cell(name, LIMITS[name]), *cells))
     return Table(f"Budgets of {outcome['target']['name']}", columns, tuple(rows))
 
 
@@ -247,7 +249,7 @@ def tradeoff(options: Sequence[Option], outcome: Mapping[str, Any]) -> Section:
     """Every fine-tuned solution, by memory, FLOPs and accuracy."""
     timed = any(option.latency_ms is not None for option in options)
     numeric = ["solution", "parameters", "FLOPs", "peak memory, bytes", "file, bytes"]
-    numeric += ["latency, ms", "drop"] if timed else ["drop"]
+    numeric += ["latency, ms", "drop, pp"] if timed else ["drop, pp"]
     columns = *map(Column, numeric), *(Column(title, False) for title in ("feasible", "picked as", "shapes"))
     rows = []
     for option in options:
@@ -303,7 +305,7 @@ def _option(run: str, trial: Mapping[str, Any], outcome: Mapping[str, Any]) -> O
     return Option(
         number,
         trial["params"],
-        trial["bytes"],
+        _file_bytes(trial, outcome),
         trial["flops"],
         trial["macs"],
         trial["peak_activation_bytes"],
@@ -313,8 +315,16 @@ def _option(run: str, trial: Mapping[str, Any], outcome: Mapping[str, Any]) -> O
         trial["complete"] and not _too_slow(trial),
         tuple(roles),
         tuple((name, shape_of(shape)) for name, shape in trial["shapes"].items()),
-        f"edgett export {shlex.quote(run)} --solution {number}" if number >= 0 else "",
+        f"edgett export {shlex.quote(place(run))} --solution {number}" if number >= 0 else "",
     )
+
+
+def _file_bytes(model: Mapping[str, Any], outcome: Mapping[str, Any]) -> int:
+    """What the file for the target takes; of a solution that has none, what it is predicted to."""
+    picks = {pick["solution"]: pick for pick in outcome["picks"].values() if pick}
+    written = picks.get(model["solution"], model).get("artifacts", {})
+    found: int = written.get(_suffix(outcome), model)["bytes"]
+    return found
 
 
 def _too_slow(trial: Mapping[str, Any]) -> bool:
@@ -334,17 +344,21 @@ def figure(value: float | None, digits: int = 4) -> Cell:
     return Cell(value, "not finite" if value is None else f"{value:.{digits}f}")
 
 
-def _limited(name: str, value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:,.3g}" if name in ("accuracy_drop_pp", "latency_ms") else f"{value:,.0f}"
+def _beside(name: str, limit: float | None, value: float | None) -> tuple[str, str]:
+    """A limit and what is held against it, in as many digits as tell them apart."""
+    if name not in ("accuracy_drop_pp", "latency_ms"):
+        return "" if limit is None else f"{limit:,.0f}", "" if value is None else f"{value:,.0f}"
+    many = 3 if limit is None or value is None else apart(limit, value) if limit != value else 3
+    return "" if limit is None else digits(limit, many), "" if value is None else digits(value, many)
 
 
 def _times(dense: float, small: float) -> str:
-    return f"1/{dense / small:.3g} of" if small and dense >= small else f"{small / max(dense, 1):.3g} times"
+    if small and dense >= small:
+        return f"1/{digits(dense / small)} of"
+    return f"{digits(small / max(dense, 1))} times"
 
 
 def _points(drop: float) -> str:
     if round(drop, 2) == 0:
         return "no drop"
-    return f"a drop of {drop:.2f}" if drop > 0 else f"a gain of {-drop:.2f}"
+    return f"a drop of {drop:.2f} pp" if drop > 0 else f"a gain of {-drop:.2f} pp"

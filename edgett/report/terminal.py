@@ -224,7 +224,7 @@ def _check_layers(artifacts: Mapping[str, Any]) -> Iterator[RenderableType]:
     named = next((path for path, item in artifacts.items() if _paper_rows(item)), None)
     if named is None:
         return
-    yield title(f"{named}, layer by layer (the others in check.json)")
+    yield title(f"{named}, layer by layer; --json has the others")
     table = _numbers("layer", "parameters", "FLOPs", "equation 4", "of the real")
     for row in artifacts[named]["layers"]:
         pairs = (row[name] for name in ("params", "weight_bytes", "flops", "macs"))

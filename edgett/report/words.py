@@ -23,9 +23,25 @@ def nearly(epsilon: float) -> str:
     return f"none more than {epsilon:.1%} above the one it stands for"
 
 
+def digits(number: float, many: int = 3) -> str:
+    """To so many significant digits, and never as a power of ten for being large."""
+    text = f"{number:.{many}g}"
+    return f"{float(text):,.0f}" if "e+" in text else text
+
+
+def apart(one: float, other: float) -> int:
+    """How many significant digits tell two numbers apart that are not the same; three or more."""
+    return next((many for many in range(3, 17) if digits(one, many) != digits(other, many)), 17)
+
+
 def size(number: float) -> str:
     """Bytes, to three digits."""
     for name, worth in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
-        if number >= worth:
-            return f"{number / worth:.3g} {name}"
+        if round(number / worth, 3) >= 1:
+            return f"{digits(number / worth)} {name}"
     return f"{number:g} B"
+
+
+def place(path: str) -> str:
+    """A path as a command takes it: none is an option."""
+    return f"./{path}" if path.startswith("-") else path

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -106,7 +108,7 @@ def test_a_run_in_which_nothing_holds_says_what_binds() -> None:
     verdict = part(told(asked("miss")), "verdict")
 
     assert verdict.words[0] == "No solution meets the constraints of cortex-m4: FLOPs binds."
-    assert [cell.text for row in verdict.tables[0].rows for cell in row if cell.mood is facts.Mood.BAD] == ["broken"]
+    assert [cell.text for row in verdict.tables[-1].rows for cell in row if cell.mood is facts.Mood.BAD] == ["broken"]
     assert not {"solutions", "layers", "training"} & {section.name for section in told(asked("miss")).sections}
 
 
@@ -206,9 +208,13 @@ def test_an_old_run_without_its_picture_is_told_all_the_same(finished: Finished,
     ("file", "content", "words"),
     [
         ("space.json", "{", "space.json cannot be read"),
-        ("space.json", '{"picture": {"title": 3}}', "cannot be told: KeyError"),
+        ("space.json", '{"schema": 1, "picture": {"title": 3}}', r"space\.json cannot be told: KeyError"),
+        ("space.json", '{"schema": 99}', r"space\.json is not of schema 1"),
         ("bench-local.json", "[" * 100_000, "bench-local.json cannot be read"),
-        ("bench-local.json", "{}", "cannot be told: KeyError"),
+        ("bench-notes.json", '{"note": "mine"}', r"bench-notes\.json is not of schema 1"),
+        ("bench-local.json", '{"schema": 1}', r"bench-local\.json cannot be told: KeyError"),
+        ("bench-local.json", "[]", r"bench-local\.json is not of schema 1"),
+        ("run.json", '{"schema": 1, "outcome": {"drop": NaN}}', "NaN is no number"),
         ("run.json", '{"schema": 1}', "is not finished"),
         ("run.json", '{"schema": 9}', "schema 9"),
     ],
@@ -220,6 +226,48 @@ def test_damaged_runs_are_refused(file: str, content: str, words: str, finished:
     with pytest.raises(UsageError, match=words) as caught:
         reporting.report(tmp_path)
     assert caught.value.cure
+
+
+def test_what_a_renderer_stumbles_over_is_damage(finished: Finished) -> None:
+    def render(_: Report) -> str:
+        raise OverflowError("too large")
+
+    with pytest.raises(UsageError, match="cannot be told: OverflowError too large. It is damaged"):
+        reporting.told(finished.path, render)
+
+
+def test_a_report_goes_through_links_and_into_pipes(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "link").symlink_to("file")
+    reporting.write("new", tmp_path / "link")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "file").read_text() == "new"
+
+    os.mkfifo(tmp_path / "pipe")
+    reader = subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE)
+    reporting.write("through", tmp_path / "pipe")
+    assert reader.communicate(timeout=20)[0] == b"through"
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_bytes_that_are_no_text_are_told(finished: Finished, tmp_path: Path) -> None:
+    run = shutil.copytree(finished.path, tmp_path / "q\udcff")
+    reporting.write(reporting.told(run, lambda report: report.options[0].command), tmp_path / "command")
+    assert "q\\udcff" in (tmp_path / "command").read_text()
+
+
+def test_a_run_that_was_moved_is_where_it_is(edgett: Call, finished: Finished, tmp_path: Path) -> None:
+    run = shutil.copytree(finished.path, tmp_path / "moved")
+    answer = edgett("compress", "--out", run, "--resume")
+    assert f"{run}/artifacts/" in answer.out and f"{finished.path}/artifacts/" not in answer.out
+
+
+def test_limits_and_values_are_told_apart() -> None:
+    content = asked()
+    for item in content["outcome"]["constraints"]:
+        if item["name"] == "accuracy_drop_pp":
+            item |= {"limit": 1.5, "value": 1.5004, "holds": False}
+    (row,) = (row for row in part(told(content), "verdict").tables[-1].rows if row[0].value == "accuracy_drop_pp")
+    assert [cell.text for cell in row[1:3]] == ["1.5", "1.5004"]
 
 
 def test_no_run_and_no_place(edgett: Call, finished: Finished, tmp_path: Path) -> None:
