@@ -94,7 +94,7 @@ class Run:
     def resume(cls, path: Path) -> Run:
         """Open an existing run. Raises UsageError when there is none, and for a journal that cannot be gone on with."""
         if not (path / _MARK).is_file():
-            raise UsageError(f"there is no run in {path}.", "Leave out --resume to start one there.")
+            raise UsageError(f"there is no run in {str(path)!r}.", "Leave out --resume to start one there.")
         run = cls(path)
         try:
             # Before the inputs are known nothing is trained, and a kill may have come before the journal.
@@ -202,7 +202,7 @@ def read_asked(path: Path) -> dict[str, Any]:
     """
     place = path / _MARK
     if not place.is_file():
-        raise UsageError(f"there is no run in {path}.", "Name the directory of one: 'edgett compress' tells it.")
+        raise UsageError(f"there is no run in {str(path)!r}.", "Name the directory of one: 'edgett compress' tells it.")
     try:
         content = read_json(place)
     except (OSError, ValueError, RecursionError) as error:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from edgett.cli import streams
 from edgett.cli.interrupts import CtrlC, interrupted
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """The console script."""
+    streams.mend()
     handler = CtrlC()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as after nohup
@@ -38,7 +39,7 @@ def run(arguments: Sequence[str]) -> int:
     from edgett.errors import Interrupted
 
     try:
-        with complete.with_colons():
+        with complete.answering():
             code = app(list(arguments), prog_name="edgett", standalone_mode=False)
         if code == Interrupted.exit_code:  # Typer catches Ctrl-C
             raise Interrupted("interrupted.")
@@ -46,10 +47,6 @@ def run(arguments: Sequence[str]) -> int:
         return code if isinstance(code, int) else 0
     except typer.Exit as leave:
         return leave.exit_code
-    except BrokenPipeError:
-        # Whoever read has left; what is still to be written at exit has to go somewhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 0
     except Exception as error:  # noqa: BLE001
         if "--debug" in arguments:
             import traceback

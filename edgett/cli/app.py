@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from typing import Annotated
 
 import typer
@@ -33,6 +35,16 @@ app.command()(calibrate)
 app.command()(doctor)
 app.add_typer(firmware, name="firmware")
 app.add_typer(targets, name="targets")
+
+
+def _flow(part: typer.Typer) -> None:
+    """Let the paragraphs of every command's help flow: Typer keeps the line ends of all but the first."""
+    for command in part.registered_commands:
+        command.help = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(command.callback) or "")
+
+
+for part in (app, firmware, targets):
+    _flow(part)
 
 
 def _version(wanted: bool) -> None:

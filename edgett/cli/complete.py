@@ -12,8 +12,18 @@ from typing import Any
 
 import typer
 
-EXAMPLES = tuple(f"example:{name}" for name in ("clock", "lenet300", "lenet5", "alexnet", "vgg16"))
-_WORDS, _WORD = "COMP_WORDS", "COMP_CWORD"
+EXAMPLES = {
+    "example:clock": ("hour_fc", "minute_fc", "hour", "minute"),
+    "example:lenet300": ("fc1", "fc2", "fc3"),
+    "example:lenet5": ("fc1", "fc2", "fc3"),
+    "example:alexnet": ("fc1", "fc2", "fc3", "fc4"),
+    "example:vgg16": ("fc1", "fc2", "fc3"),
+}
+"""The built-in models with their dense layers, which would take TensorFlow to find."""
+
+_ASKED, _WORDS, _WORD = "_EDGETT_COMPLETE", "COMP_WORDS", "COMP_CWORD"
+_BREAKS = ":="
+"""Where bash ends words beside at spaces."""
 
 
 def targets(incomplete: str) -> list[str]:
@@ -52,46 +62,63 @@ def subjects(incomplete: str) -> list[str]:
 
 def solutions(context: typer.Context, incomplete: str) -> list[str]:
     """The numbers of the solutions that a run has fine-tuned."""
-    outcome = _read(Path(_first(context, "run")) / "run.json").get("outcome") or {}
+    import json
+
+    place = Path(_first(context, "run")) / "run.json"
+    if not place.is_file():  # a pipe would be waited for
+        return []
+    outcome = json.loads(place.read_bytes())["outcome"] or {}
     return _beginning(incomplete, (str(trial["solution"]) for trial in outcome.get("trials", ())))
 
 
 def layers(context: typer.Context, incomplete: str) -> list[str]:
-    """The dense layers of a .keras file."""
+    """The dense layers of an example or a .keras file."""
+    import json
     import zipfile
 
-    try:
-        with zipfile.ZipFile(_first(context, "model")) as file:
-            config = _parsed(file.read("config.json"))
-    except (OSError, KeyError, zipfile.BadZipFile):
+    model = _first(context, "model")
+    if model in EXAMPLES:
+        return _beginning(incomplete, EXAMPLES[model])
+    if not Path(model).is_file():
         return []
-    return _beginning(incomplete, dict.fromkeys(_dense(config)))
+    with zipfile.ZipFile(model) as file:
+        return _beginning(incomplete, dict.fromkeys(_dense(json.loads(file.read("config.json")))))
 
 
 @contextmanager
-def with_colons() -> Iterator[None]:
-    """Undo that bash ends words at colons: example:clock is one. It gets back only what comes after the last."""
-    words, place = os.environ.get(_WORDS, "").split("\n"), os.environ.get(_WORD, "")
-    if ":" not in words or not place.isdigit():
+def answering() -> Iterator[None]:
+    """Where the shell asks, print offers and nothing else, whatever is wrong with half a line or with a file."""
+    if not (asked := os.environ.get(_ASKED, "")).startswith("complete_"):
         yield
         return
-    joined, index = joined_words(words, int(place))
-    os.environ |= {_WORDS: "\n".join(joined), _WORD: str(index)}
-    cut = joined[index].rfind(":") + 1
-    out = io.StringIO()
+    out, known = io.StringIO(), 0
     try:
+        known = _join() if asked == "complete_bash" else 0
         with redirect_stdout(out):
             yield
+    except Exception:  # noqa: BLE001
+        raise SystemExit(1) from None
     finally:
         for line in out.getvalue().splitlines():
-            print(line[cut:])
+            print(line[known:])
+
+
+def _join() -> int:
+    """Undo that bash ends words at colons and the like: example:clock is one. How much of each offer it has already."""
+    words, place = [*os.environ[_WORDS].split("\n"), ""], int(os.environ[_WORD])
+    if not any(map(_is_break, words)):
+        return 0
+    joined, index = joined_words(words, place)
+    os.environ |= {_WORDS: "\n".join(joined), _WORD: str(index)}
+    before = joined[index].removesuffix("" if _is_break(words[place]) else words[place])
+    return len(before.partition("=")[2] if before.startswith("-") else before)
 
 
 def joined_words(words: Sequence[str], place: int) -> tuple[list[str], int]:
-    """Words with a colon between them as one; where the one at `place` then is."""
+    """Words as they were typed, of those that bash made of them; where the one at `place` then is."""
     found, now = [""], 0
     for index, word in enumerate([*words, ""]):
-        if word and found[-1] and (word == ":" or found[-1].endswith(":")):
+        if word and found[-1] and (_is_break(word) or found[-1][-1] in _BREAKS):
             found[-1] += word
         else:
             found.append(word)
@@ -100,13 +127,18 @@ def joined_words(words: Sequence[str], place: int) -> tuple[list[str], int]:
     return found[1:], now
 
 
+def _is_break(word: str) -> bool:
+    return bool(word) and set(word) <= set(_BREAKS)
+
+
 def _first(context: typer.Context, name: str) -> str:
     """An argument, which the parser has not come to where an option's value is missing."""
     return str(context.params.get(name) or next(iter(context.args), ""))
 
 
 def _beginning(incomplete: str, *words: Iterable[str]) -> list[str]:
-    return [word for word in chain(*words) if word.startswith(incomplete)]
+    """What a shell can show and take, one a line."""
+    return [word for word in chain(*words) if word.startswith(incomplete) and word.isprintable()]
 
 
 def _files(incomplete: str, *ends: str) -> Iterator[str]:
@@ -128,20 +160,3 @@ def _dense(config: Any, path: str = "") -> Iterator[str]:
         if layer.get("class_name") == "Dense":
             yield name
         yield from _dense(layer, f"{name}/")
-
-
-def _read(path: Path) -> Any:
-    try:
-        return _parsed(path.read_bytes())
-    except OSError:
-        return {}
-
-
-def _parsed(text: bytes) -> Any:
-    import json
-
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -118,7 +118,7 @@ def compress(
         str | None,
         typer.Option(
             metavar="ADDRESS",
-            help="Fine-tune on the Ray cluster at HOST:PORT. Needs edgett[ray].",
+            help="Fine-tune on the Ray cluster at HOST:PORT. Needs edgett\\[ray].",
             show_default=False,
         ),
     ] = None,

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from edgett.cli.streams import twin
 from edgett.errors import EdgettError
 
 if TYPE_CHECKING:  # completion is waited for, and draws nothing
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
     from rich.progress import Progress, ProgressColumn
 
 ROOM, LEAST_BAR = 56, 8
@@ -29,7 +29,7 @@ class Screen:
         from rich.console import Console
 
         # A descriptor of its own: the converters' chatter is turned away from number 2 while progress is drawn.
-        self._errors = Console(file=os.fdopen(os.dup(sys.stderr.fileno()), "w") if _has_descriptor() else sys.stderr)
+        self._errors = Console(file=twin(sys.stderr) if _has_descriptor() else sys.stderr)
         self._json, self._silent = json, silent
         # Colours may be forced where there is no terminal; what moves may not.
         self._moves = self._errors.file.isatty() and self._errors.is_interactive
@@ -80,7 +80,7 @@ class Screen:
         else:
             from rich.console import Console
 
-            Console().print(drawn(document))
+            Console().print(_Printable(drawn(document)))
 
     def conclude(
         self,
@@ -112,6 +112,19 @@ class Screen:
             self._errors.print(printable(problem.cure), markup=False, highlight=False, soft_wrap=True)
 
 
+class _Printable:
+    """Something drawn, without what a terminal would obey."""
+
+    def __init__(self, drawn: RenderableType) -> None:
+        self._drawn = drawn
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from edgett.log import printable
+
+        for part in console.render(self._drawn, options):
+            yield part if part.control else part._replace(text=printable(part.text))
+
+
 def _described(problem: EdgettError) -> dict[str, Any]:
     return {
         "code": problem.exit_code,
@@ -124,6 +137,6 @@ def _described(problem: EdgettError) -> dict[str, Any]:
 def _has_descriptor() -> bool:
     try:
         sys.stderr.fileno()
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError):
         return False
     return True

@@ -34,11 +34,18 @@ def doctor(json: options.Json = False, debug: options.Debug = False) -> int:
     except PackageNotFoundError as error:
         raise ToolError("edgett is not installed, only its files are there.", "pip install -e .") from error
     kept = cache()
-    machine = doctor.this_machine({f"the cache, {kept}": kept, f"this folder, {Path.cwd()}": Path()})
+    machine = doctor.this_machine({f"the cache, {kept}": kept, _here(): Path()})
     core, extras = doctor.libraries(wanted.core), doctor.extras(wanted)
     suits = doctor.python_will_do(wanted)
     document = health.health(health.Findings(own, wanted.python, suits, machine, core, extras, doctor.tools()))
     return Screen(json=json).conclude(document, health.draw, _problem(document))
+
+
+def _here() -> str:
+    try:
+        return f"this folder, {Path.cwd()}"
+    except OSError:
+        return "this folder, which is gone: change to another"
 
 
 def _problem(document: Mapping[str, Any]) -> ToolError | None:
@@ -57,5 +64,5 @@ def _wrong(one: Mapping[str, Any]) -> str:
     return {
         "missing": "is missing",
         "other version": f"is {one['version']}, not {one['needed']}",
-        "broken": "cannot be imported",
+        "broken": "is damaged",
     }[one["state"]]

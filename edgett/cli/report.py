@@ -11,6 +11,7 @@ import typer
 
 from edgett.cli import options
 from edgett.cli.console import Screen
+from edgett.errors import UsageError
 
 
 class ReportFormat(enum.Enum):
@@ -22,7 +23,7 @@ class ReportFormat(enum.Enum):
 
 
 def report(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's directory.")],
+    run: options.Run,
     format: Annotated[
         ReportFormat, typer.Option(help="html: a page for a browser. md: for a pull request. json: for a program.")
     ] = ReportFormat.HTML,
@@ -46,20 +47,27 @@ def report(
     from edgett import reporting
     from edgett.report import facts, markdown
 
+    if out is not None:
+        _refuse_own(run, out)
     screen = Screen(silent=quiet)
     with screen.stage("writing the report"):
-        content = reporting.report(run)
         if format is ReportFormat.HTML:
             from edgett.report import page
 
-            out, text = out or run / reporting.PAGE, page.document(content)
+            out, text = out or run / reporting.PAGE, reporting.told(run, page.document)
         elif format is ReportFormat.MARKDOWN:
-            text = markdown.document(content)
+            text = reporting.told(run, markdown.document)
         else:
-            text = json.dumps(facts.document(content), indent=2, allow_nan=False)
+            text = reporting.told(run, lambda report: json.dumps(facts.document(report), indent=2, allow_nan=False))
         if out is not None:
             reporting.write(text, out)
     if out is None:
         print(text)
     else:
         screen.say(f"written: {out}")
+
+
+def _refuse_own(run: Path, out: Path) -> None:
+    """Raise UsageError for a file of the run that is no report."""
+    if out.is_file() and (place := out.resolve()).is_relative_to(run.resolve()) and place.stem != "report":
+        raise UsageError(f"--out {out} is a file of the run itself.", f"Name another, as --out {run / 'report.md'}.")

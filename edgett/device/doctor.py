@@ -18,6 +18,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
 import edgett
 from edgett.device.debian import PACKAGES
@@ -101,7 +102,10 @@ class Tool:
 
 @dataclass(frozen=True)
 class Machine:
-    """What there is to work with; bytes, and free ones of folders. `usable`: processors that this process may use."""
+    """What there is to work with; bytes, and free ones of folders, None where it cannot be told.
+
+    `usable`: processors that this process may use.
+    """
 
     processor: str
     architecture: str
@@ -111,7 +115,7 @@ class Machine:
     memory: int
     available: int
     simd: tuple[str, ...]
-    free: Mapping[str, int]
+    free: Mapping[str, int | None]
 
 
 @dataclass(frozen=True)
@@ -173,7 +177,7 @@ def this_machine(folders: Mapping[str, Path]) -> Machine:
         memory.get("MemTotal", 0),
         memory.get("MemAvailable", 0),
         tuple(name for name in _SIMD if name in known),
-        {name: shutil.disk_usage(_existing(folder)).free for name, folder in folders.items()},
+        {name: _free(folder) for name, folder in folders.items()},
     )
 
 
@@ -190,9 +194,12 @@ def _belongs(one: Requirement, extra: str) -> bool:
 def _library(one: Requirement) -> Library:
     try:
         version = importlib.metadata.version(one.name)
+        fits = one.specifier.contains(Version(version), prereleases=True)
     except importlib.metadata.PackageNotFoundError:
         return Library(one.name, str(one.specifier), None, State.MISSING)
-    state = State.OK if one.specifier.contains(version, prereleases=True) else State.OTHER
+    except (TypeError, KeyError, ValueError):  # its description is empty, or no text, or of no version
+        return Library(one.name, str(one.specifier), None, State.BROKEN)
+    state = State.OK if fits else State.OTHER
     module = _MODULES.get(one.name, one.name.replace("-", "_"))
     try:
         found = importlib.util.find_spec(module) is not None
@@ -207,7 +214,14 @@ def _tool(name: str) -> Tool:
         return Tool(name, _TOOLS[name], debian, None, None, State.MISSING)
     try:
         option = "-V" if name == "ssh" else "--version"
-        told = subprocess.run([path, option], capture_output=True, text=True, errors="replace", timeout=PATIENCE)
+        told = subprocess.run(
+            [path, option],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=PATIENCE,
+        )
     except (OSError, subprocess.TimeoutExpired):
         return Tool(name, _TOOLS[name], debian, path, None, State.BROKEN)
     version = re.search(r"\d+(?:\.\w+)+", re.sub(r"\([^)]*\)", "", told.stdout + told.stderr))
@@ -222,6 +236,14 @@ def _table(path: Path) -> dict[str, str]:
         return {name.strip(): value.strip() for name, _, value in pairs}
     except OSError:
         return {}
+
+
+def _free(folder: Path) -> int | None:
+    """Bytes where a folder is or would be made, None where that cannot be reached."""
+    try:
+        return shutil.disk_usage(_existing(folder)).free
+    except OSError:
+        return None
 
 
 def _existing(folder: Path) -> Path:

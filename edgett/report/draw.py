@@ -77,6 +77,8 @@ def put(content: bytes, path: Path, what: str) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(path)
-    except OSError as error:
-        cure = "Free some disk space." if error.errno == errno.ENOSPC else "Choose another file or directory."
-        raise ToolError(f"the {what} {str(path)!r} cannot be written: {error.strerror or error}.", cure) from error
+    except (OSError, RuntimeError) as error:  # the latter for a link that leads to itself
+        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        cure = "Free some disk space." if full else "Choose another file or directory."
+        why = getattr(error, "strerror", None) or str(error).rstrip(".")
+        raise ToolError(f"the {what} {str(path)!r} cannot be written: {why}.", cure) from error

@@ -80,7 +80,7 @@ def _machine(document: Mapping[str, Any]) -> Iterator[RenderableType]:
     table.add("memory", f"{size(machine['memory'])}, {size(machine['available'])} of it available")
     table.add("SIMD", ", ".join(machine["simd"]) or "none that matters")
     for folder, free in machine["free"].items():
-        table.add("free disk", f"{size(free)} in {folder}")
+        table.add("free disk", f"unknown in {folder}" if free is None else f"{size(free)} in {folder}")
     yield table
 
 

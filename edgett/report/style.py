@@ -15,6 +15,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from edgett.log import printable
+
 GOOD, BAD, DOUBT, FAINT = "green", "red", "yellow", "dim"
 
 FOLD = 16
@@ -60,7 +62,7 @@ def bar(width: int) -> Column:
 
 
 class Sheet:
-    """Rows under heads. A string is plain text, never markup; a line break in a cell begins a second line of it."""
+    """Rows under heads. A string is plain text, never markup nor codes; a line break in a cell begins a second line."""
 
     def __init__(self, *columns: Column) -> None:
         self.columns = columns
@@ -69,7 +71,7 @@ class Sheet:
     def add(self, *cells: RenderableType) -> None:
         """Another row, a cell a column."""
         assert len(cells) == len(self.columns), f"{len(cells)} cells for {len(self.columns)} columns"
-        self.rows.append(tuple(Text(cell) if isinstance(cell, str) else cell for cell in cells))
+        self.rows.append(tuple(Text(printable(cell)) if isinstance(cell, str) else cell for cell in cells))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         every = range(len(self.columns))
@@ -148,7 +150,7 @@ class Sheet:
 
 def title(text: str) -> Text:
     """What stands above a table."""
-    return Text(text, style="bold")
+    return Text(printable(text), style="bold")
 
 
 def verdict(holds: bool | None, *, good: str = "holds", bad: str = "broken", open: str = "not checked") -> Text:

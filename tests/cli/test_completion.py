@@ -69,6 +69,12 @@ def dense(name: str) -> Mapping[str, object]:
         (("compress", "example", ":", "le"), ["lenet300", "lenet5"]),
         (("compress", "example", ":"), ["clock", "lenet300", "lenet5", "alexnet", "vgg16"]),
         (("compress", "example", ":", "clock", "--target", "cortex-m7"), ["cortex-m7"]),
+        (("compress", "--target", "=", "cortex-a"), ["cortex-a53", "cortex-a7", "cortex-a72"]),
+        (("compress", "--objective", "="), ["accuracy", "memory", "flops", "latency"]),
+        (("bench", "--device", "=", "ssh", ":"), ["//"]),
+        (("compress", '"example:le'), ["example:lenet300", "example:lenet5"]),
+        (("compress", "example", ":", "clock", "--only-layer", "h"), ["hour_fc", "hour"]),
+        (("report", "ru"), ["runs/dial-host-1"]),
         (("compress", "[not-a-pattern"), []),
     ],
     ids=" ".join,
@@ -92,6 +98,94 @@ def test_answers(
     assert (out.split(), err) == (answers, "")
 
 
+def keras(name: str, config: str, **how: int) -> Path:
+    with zipfile.ZipFile(name, "w", **how) as file:  # type: ignore[arg-type]
+        file.writestr("config.json", config)
+    return Path(name)
+
+
+def spoiled(path: Path, changes: Mapping[int, int]) -> None:
+    content = bytearray(path.read_bytes())
+    for index, value in changes.items():
+        content[index] = value
+    path.write_bytes(content)
+
+
+ONE = json.dumps({"config": {"layers": [dense("fc")]}})
+ENTRY = 30 + len("config.json") + len(ONE)
+"""Where the directory of an archive of just that begins."""
+ODD = {
+    "no.keras": lambda name: None,
+    "cut.keras": lambda name: Path(name).write_bytes(b"PK"),
+    "pipe.keras": os.mkfifo,
+    "numbers.keras": lambda name: keras(name, json.dumps({"config": {"layers": [5, None]}})),
+    "deep.keras": lambda name: keras(name, "[" * 100_000),
+    "encrypted.keras": lambda name: spoiled(keras(name, ONE), {6: 1, ENTRY + 8: 1}),
+    "method.keras": lambda name: spoiled(keras(name, ONE), {8: 99, ENTRY + 10: 99}),
+    "damaged.keras": lambda name: spoiled(
+        keras(name, ONE * 9, compression=zipfile.ZIP_DEFLATED), dict.fromkeys(range(45, 60), 255)
+    ),
+}
+"""What cannot be looked into, by name, and how it is made."""
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_whatever_is_wrong_with_a_model_nothing_is_said(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ODD[name](name)
+
+    silent({"COMP_WORDS": f"edgett\ncompress\n{name}\n--only-layer\n", "COMP_CWORD": "4"}, monkeypatch, capsys)
+
+
+@pytest.mark.parametrize("content", ['{"outcome":"x"}', '{"outcome":{"trials":5}}', "[{}]", "{", "[" * 100_000, None])
+def test_whatever_is_wrong_with_a_run_nothing_is_said(
+    content: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("run").mkdir()
+    if content is None:
+        os.mkfifo("run/run.json")
+    else:
+        Path("run/run.json").write_text(content)
+
+    silent({"COMP_WORDS": "edgett\nexport\nrun\n--solution\n", "COMP_CWORD": "4"}, monkeypatch, capsys)
+
+
+@pytest.mark.parametrize("place", ["abc", "", "²", "99", "-9", None])
+def test_whatever_is_wrong_with_the_question_nothing_is_said(
+    place: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = {"COMP_CWORD": "1"} if place is None else {"COMP_WORDS": "edgett\nexample\n:\nl", "COMP_CWORD": place}
+
+    silent(asked, monkeypatch, capsys)
+
+
+def silent(asked: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, text in {"_EDGETT_COMPLETE": "complete_bash", **asked}.items():
+        monkeypatch.setenv(name, text)
+
+    with pytest.raises(SystemExit):
+        run([])
+
+    assert [text.strip() for text in capsys.readouterr()] == ["", ""]
+
+
+def test_what_would_move_the_cursor_is_not_offered() -> None:
+    assert complete._beginning("a", ["a\x1b[2J", "a\nb", "a\udcff", "ab"]) == ["ab"]
+
+
+@pytest.mark.parametrize("example", complete.EXAMPLES)
+def test_layers_of_examples_are_theirs(example: str) -> None:
+    from edgett.nn import ports, zoo  # first, so that TensorFlow loads in silence
+
+    model = getattr(zoo, example.removeprefix("example:"))()
+
+    found = [layer.name for layer in model.layers if isinstance(layer, ports.keras.layers.Dense)]
+    assert sorted(found) == sorted(complete.EXAMPLES[example])
+
+
 def test_a_real_bash_completes(place: Path) -> None:
     """With the script that --show-completion prints, and the words that this bash makes of a line."""
     bash = shutil.which("bash")
@@ -103,11 +197,14 @@ def test_a_real_bash_completes(place: Path) -> None:
         COMP_WORDS=(edgett compress example : le) COMP_CWORD=4
         _edgett_completion edgett
         echo "${{COMPREPLY[@]}}"
+        COMP_WORDS=(edgett compress --objective = fl) COMP_CWORD=4
+        _edgett_completion edgett
+        echo "${{COMPREPLY[@]}}"
     """
     done = subprocess.run([bash, "--norc", "-c", script], cwd=place, capture_output=True, text=True, check=False)
 
     assert (done.stdout.splitlines(), done.stderr) == (
-        ["complete -o default -F _edgett_completion edgett", "lenet300 lenet5"], "",
+        ["complete -o default -F _edgett_completion edgett", "lenet300 lenet5", "flops"], "",
     )  # fmt: skip
 
 

@@ -183,7 +183,7 @@ def test_resume_needs_out_and_a_run(edgett: Call, tmp_path: Path) -> None:
     assert "--out" in edgett("compress", "--resume").err
     answer = edgett("compress", "--resume", "--out", "nowhere")
     assert answer.code == 2
-    assert "there is no run in nowhere" in answer.err
+    assert "there is no run in 'nowhere'" in answer.err
     assert not (tmp_path / "nowhere").exists()
 
 

@@ -30,11 +30,12 @@ def document() -> dict:
     return found
 
 
-def plant(folder: Path, name: str, version: str) -> None:
+def plant(folder: Path, name: str, version: str, more: bytes = b"") -> None:
     """A library of which only the description is there."""
     place = folder / f"{name}-{version}.dist-info"
     place.mkdir()
-    (place / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    text = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    (place / "METADATA").write_bytes(text.encode() + more)
 
 
 def test_a_sound_installation(document: dict) -> None:
@@ -123,6 +124,56 @@ def test_libraries_that_are_missing_or_cannot_be_imported(monkeypatch: pytest.Mo
 
     assert (half.state, half.version) == (doctor.State.BROKEN, "1.0")
     assert (gone.state, gone.version, gone.needed) == (doctor.State.MISSING, None, "<2")
+
+
+def test_a_library_with_a_damaged_description(edgett: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    plant(tmp_path, "keras", "3.15.0", b"Author: \xe9\xff\n")
+    plant(tmp_path, "numpy", "foo")
+    (tmp_path / "typer-9.dist-info").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    answer = edgett("doctor", "--json")
+
+    assert answer.code == 6
+    states = {one["name"]: (one["state"], one["version"]) for one in answer.document["libraries"]}
+    assert states["keras"] == states["numpy"] == states["typer"] == ("broken", None)
+    assert "keras is damaged" in answer.err and "numpy is damaged" in answer.err
+
+
+def test_a_working_directory_that_is_gone(edgett: Call, tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    os.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+
+    answer = edgett("doctor")
+
+    assert (answer.code, answer.err) == (0, "")
+    assert "unknown in this folder, which is gone: change to another" in " ".join(answer.out.split())
+
+
+def test_names_do_not_steer_the_terminal(edgett: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    monkeypatch.setenv("EDGETT_CACHE_DIR", f"{tmp_path}/\x1b[31mred")
+
+    assert "?[31mred" in edgett("doctor").out
+
+
+def test_tools_do_not_read_what_is_typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "cmake").write_text("#!/bin/sh\nread -r typed && exit 1\necho cmake version 3.99.1\n")
+    (tmp_path / "cmake").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    read, write = os.pipe()
+    os.write(write, b"typed\n")
+    saved = os.dup(0)
+    os.dup2(read, 0)
+    try:
+        found = {one.name: one for one in doctor.tools()}
+    finally:
+        os.dup2(saved, 0)
+        for number in (read, write, saved):
+            os.close(number)
+
+    assert found["cmake"].version == "3.99.1"
 
 
 def test_missing_extra_is_no_fault_but_told(edgett: Call, monkeypatch: pytest.MonkeyPatch) -> None:

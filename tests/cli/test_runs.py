@@ -56,7 +56,7 @@ def test_export_takes_the_recommended_and_another_batch(edgett: Call, copy: Path
     [
         (("copy", "--solution", "99999"), "no solution 99999"),
         (("copy", "--format", "pdf"), "pdf"),
-        (("nowhere",), "there is no run in nowhere"),
+        (("nowhere",), "there is no run in 'nowhere'"),
         (("copy", "--batch", "0"), "--batch"),
     ],
 )
@@ -136,3 +136,16 @@ def test_check_misses_an_artefact(edgett: Call, copy: Path) -> None:
 
     assert answer.code == 5
     assert "copy/artifacts/baseline.onnx is missing" in answer.err
+
+
+def test_report_leaves_the_files_of_the_run_alone(edgett: Call, copy: Path) -> None:
+    before = (copy / "run.json").read_bytes()
+    Path("link").symlink_to(copy / "run.json")
+
+    for out in ("copy/run.json", "copy/artifacts/../run.json", "link"):
+        answer = edgett("report", "copy", "--format", "md", "--out", out)
+        assert answer.code == 2
+        assert f"--out {out} is a file of the run itself" in answer.err and "--out copy/report.md" in answer.err
+    assert (copy / "run.json").read_bytes() == before
+    for out in ("copy/report.html", "copy/report.html", "copy/report.md", "copy/report.md"):
+        assert edgett("report", "copy", "--format", "md", "--out", out).code == 0

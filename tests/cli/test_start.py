@@ -66,9 +66,11 @@ def test_wrong_usage(edgett: Call, arguments: tuple[str, ...], told: str) -> Non
     assert told in answer.err and "--help'" in answer.err
 
 
-def test_reader_that_leaves_early_causes_no_traceback() -> None:
+@pytest.mark.parametrize("command", ["targets show cortex-a53 --json", "targets list", "targets list --help"])
+def test_reader_that_leaves_early_changes_nothing(command: str) -> None:
+    """What is printed, what Rich draws, what Typer draws."""
     with subprocess.Popen(
-        [sys.executable, "-m", "edgett", "targets", "show", "cortex-a53", "--json"],
+        [sys.executable, "-m", "edgett", *command.split()],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -76,6 +78,59 @@ def test_reader_that_leaves_early_causes_no_traceback() -> None:
         assert process.stdout is not None and process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == ""
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "2>/dev/full", "2> >(true)", "<&- 2>&-"])
+def test_nobody_who_listens_stops_no_work(closed: str, tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from edgett.cli import streams; streams.mend()\n"
+        "from edgett.cli.console import Screen\n"
+        "screen = Screen(); time.sleep(0.3)\n"
+        "with screen.stage('working'): screen.say('said'); print('told', file=sys.stderr)\n"
+        "print('done')"
+    )
+    command = ["bash", "-c", f'"$0" -c "$1" {closed}', sys.executable, code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout) == (0, "done\n")
+
+
+@pytest.mark.parametrize("command", ["targets list", "targets list --json", "targets list --help"])
+def test_closed_standard_output_changes_nothing(command: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", '"$0" -m edgett "$@" >&-', sys.executable, *command.split()],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["COLUMNS", "LINES", "TERMINAL_WIDTH"])
+@pytest.mark.parametrize("size", ["0", "²", "-5", "abc", "100000000"])
+def test_sizes_that_no_terminal_has_are_not_believed(name: str, size: str) -> None:
+    command = [sys.executable, "-m", "edgett", "targets", "show", "nosuch"]
+    done = subprocess.run(command, env=os.environ | {name: size}, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 3 and "nosuch" in done.stderr
+
+
+def test_characters_that_cannot_be_encoded_are_replaced() -> None:
+    code = "import sys; from edgett.cli import streams; streams.mend(); print('8 µs'); print('8 µs', file=sys.stderr)"
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "8 ?s\n", "8 ?s\n")
+
+
+def test_help_flows_and_keeps_its_brackets(edgett: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+
+    assert "its picks are the others. A difference that may be noise is called so." in edgett("bench", "--help").out
+    assert "The same run gives the same bytes; files" in edgett("firmware", "pack", "--help").out
+    assert "Needs edgett[ray]." in edgett("compress", "--help").out
 
 
 def test_terminal_sees_progress_and_no_chatter(tiny: Tiny, tmp_path: Path) -> None:

@@ -71,6 +71,14 @@ def test_markup_and_wide_characters_are_text() -> None:
         assert text.count("層") == 6 and "12,345,678" in text
 
 
+def test_codes_are_shown_and_not_obeyed() -> None:
+    table = Sheet(words("name"))
+    table.add("\x1b[31mred")
+
+    assert "?[31mred" in drawn(table, 40)
+    assert title("\x1b[2Jgone").plain == "?[2Jgone"
+
+
 @settings(deadline=None)
 @given(
     st.lists(st.tuples(st.text("abc_/ ", max_size=40), st.integers(0, 10**15)), min_size=1, max_size=4),
