@@ -161,9 +161,6 @@ class Device(Table):
     emulator: Text | None = Field(default=None, description="program that emulates the device")
     machine: Text | None = Field(default=None, description="the emulator's name for the board")
     cpu: Text | None = Field(default=None, description="the emulator's name for the processor")
-    address: Annotated[str, Field(pattern="^ssh://.+")] | None = Field(
-        default=None, description="where a real one is reached: ssh://user@host"
-    )
 
 
 class Target(Table):
@@ -178,7 +175,7 @@ class Target(Table):
     memory: Memory = Field(description="how much memory there is, and how much of it a model may take")
     compute: Compute = Field(description="how fast the device is")
     budget: Budget = Field(description="limits of the whole model")
-    device: Device = Field(default=Device(), description="how to emulate or reach one")
+    device: Device = Field(default=Device(), description="whether it is this machine, and how to emulate one")
     latency: Latency | None = Field(default=None, description="how fast it was found to be, by 'edgett calibrate'")
 
     @property

@@ -236,7 +236,6 @@ class TestMistakes:
             ('name = "board"', 'name = "bored"', ("name is 'bored'", "'board'")),
             ('name = "board"', 'name = "A Board"', ("name is 'A Board'", "match pattern")),
             ('emulator = "qemu-system-arm"\n', "", ("device.emulator is missing",)),
-            ("[device]", "[device]\naddress = 'me@host'", ("device.address is 'me@host'", "ssh://")),
             ("[runtime]", "[runtime", ("not TOML", "line")),
         ],
     )
