@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 import textwrap
 from collections.abc import Iterator
 from typing import Any
@@ -68,18 +69,14 @@ def div(picture: p.Picture, name: str) -> str:
 def figures(picture: p.Picture) -> Iterator[dict[str, Any]]:
     """Each panel for itself, as wide as its place, without a title and in no particular colours of paper.
 
-    A heat map has counts where plotly.js needs their logarithms and words: the page makes them, at half the size.
+    A heat map has counts where plotly.js needs what `_toned` makes of them: the page does that, from half the size.
     """
+    whole = [0.0, 1.0], [0.0, 1.0]
     for panel in picture.panels:
-        traces, notes = _layers(panel, 1, ([0.0, 1.0], [0.0, 1.0]), set())
-        heats = iter([layer for layer in panel.layers if isinstance(layer, p.Heat)])
-        for trace in traces:
-            if trace["type"] == "heatmap":
-                trace |= {"z": next(heats).counts.T.tolist(), "text": None}
-        axes = _axes(panel, 1, ([0.0, 1.0], [0.0, 1.0]))
+        traces, notes = _layers(panel, 1, whole, set())
         yield {
             "data": traces,
-            "layout": axes
+            "layout": _axes(panel, 1, whole)
             | {
                 "template": None,
                 "margin": {"l": 64, "r": 12, "t": 12, "b": 56},
@@ -114,7 +111,7 @@ def _figure(picture: p.Picture) -> dict[str, Any]:
         layout |= _axes(panel, number, frame)
         layout["annotations"].append(_title(panel.title, frame))
         drawn, notes = _layers(panel, number, frame, shown)
-        traces += drawn
+        traces += [_toned(trace) if trace["type"] == "heatmap" else trace for trace in drawn]
         layout["annotations"] += notes
     return {"data": traces, "layout": layout}
 
@@ -179,17 +176,15 @@ def _axes(panel: p.Panel, number: int, frame: tuple[list[float], list[float]]) -
 
 
 def _heat(heat: p.Heat, number: int, frame: tuple[list[float], list[float]]) -> dict[str, Any]:
-    counts = heat.counts.T
-    most = max(1.0, float(np.log10(max(1, counts.max(initial=0)))))
+    """Its counts, and a scale for their logarithms."""
+    most = max(1.0, float(np.log10(max(1, heat.counts.max(initial=0)))))
     powers = range(int(most) + 1)
-    filled = [[float(np.log10(count)) if count else None for count in row] for row in counts.tolist()]
     middle, tall = sum(frame[1]) / 2, frame[1][1] - frame[1][0]
     return {
         "type": "heatmap",
         "x": heat.x.tolist(),
         "y": heat.y.tolist(),
-        "z": [[None if value is None else round(value, 4) for value in row] for row in filled],
-        "text": [[f"{count:,}" if count else "" for count in row] for row in counts.tolist()],
+        "z": heat.counts.T.tolist(),
         "hovertemplate": f"%{{text}} {_text(heat.unit)}<extra></extra>",
         "hoverongaps": False,
         "zmin": 0.0,
@@ -208,6 +203,12 @@ def _heat(heat: p.Heat, number: int, frame: tuple[list[float], list[float]]) -> 
         },
         **_place(number),
     }
+
+
+def _toned(heat: dict[str, Any]) -> dict[str, Any]:
+    """A heat map's counts as their logarithms, and in words."""
+    logs = [[round(math.log10(count), 4) if count else None for count in row] for row in heat["z"]]
+    return heat | {"z": logs, "text": [[f"{count:,}" if count else "" for count in row] for row in heat["z"]]}
 
 
 def _points(points: p.Points, number: int, *, first: bool) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def _section(section: Section) -> Iterator[str]:
         yield from (_paragraph(words), "")
     for command in section.code:
         fence = "`" * max(3, 1 + max(map(len, re.findall("`+", command)), default=0))
-        yield from (f"{fence}sh", command, fence, "")
+        yield from (f"{fence}sh", plain(command, len(command)), fence, "")
     for table in section.tables:
         yield from (f"### {_text(table.title)}", "", *_table(table), "")
 
@@ -40,8 +40,8 @@ def _row(cells: list[str]) -> str:
 
 
 def _cell(cell: Cell) -> str:
-    bar = "" if cell.share is None else f" {'█' * max(1, round(cell.share * BLOCKS))}"
-    return f"{_text(cell.text)}{bar}"
+    blocks = max(1, round(cell.share * BLOCKS)) if cell.share else 0
+    return f"{_text(cell.text)} {'█' * blocks}" if blocks else _text(cell.text)
 
 
 def _paragraph(text: str) -> str:

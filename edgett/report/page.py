@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from edgett.report import draw_page
-from edgett.report.facts import Limit, Mood, Option, Report, Section, Table
+from edgett.report.facts import Cell, Limit, Mood, Option, Report, Section, Table
 from edgett.report.picture import Panel, Picture, Points, plain
 from edgett.values import Objective
 
@@ -19,7 +19,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 LONG = 12
 """Rows of a table that is shown at once; a longer one opens on demand."""
 MOST = 1000
-"""Solutions that the page holds: feasible and picked ones before others."""
+"""Solutions that the table lists."""
 LABELS, DOTS = 400_000, 1_000_000
 """Bytes that the labels of all points may take, and those that points may take."""
 
@@ -49,9 +49,8 @@ class Plot:
 
 def document(report: Report) -> str:
     """The page. The same report gives the same bytes."""
-    options = _kept(report.options)
     pictures = {section.name: _light(section.picture) for section in report.sections if section.picture is not None}
-    sliders = tuple(_sliders(report, options))
+    sliders = tuple(_sliders(report))
     data = {
         "figures": {
             plot.name: figure
@@ -59,7 +58,7 @@ def document(report: Report) -> str:
             for plot, figure in zip(_plots(name, picture), draw_page.figures(picture), strict=True)
         },
         "dense": _told(report.dense),
-        "options": [_told(option) for option in options],
+        "options": [_told(option) for option in report.options],
         "sliders": {slider.limit.name: asdict(slider) for slider in sliders},
         "limits": {limit.name: limit.limit for limit in report.limits},
         "objective": report.objective.value,
@@ -72,12 +71,12 @@ def document(report: Report) -> str:
             verdict=report.sections[0],
             sections=report.sections[1:],
             headline=_headline(report),
-            kept={option.solution for option in options},
-            left_out=len(report.options) - len(options),
+            listed=_listed(report),
+            left_out=max(0, len(report.options) - MOST),
             plots={name: list(_plots(name, picture)) for name, picture in pictures.items()},
             remarks={name: picture.remarks for name, picture in pictures.items()},
             sliders=sliders,
-            objectives=list(Objective),
+            objectives=_objectives(report.options),
             data=data,
             plotly=draw_page.script(),
         )
@@ -96,9 +95,9 @@ def _environment() -> Environment:
     environment.filters |= {
         "plain": lambda text: plain(text, 400),
         "command": lambda text: plain(text, 4000),
-        "words": _words,
-        "zipped": zip,
+        "copied": lambda text: plain(text, len(text)),
     }
+    environment.filters["words"] = _words
     environment.tests["long"] = lambda table: len(table.rows) > LONG
     return environment
 
@@ -108,7 +107,8 @@ def _headline(report: Report) -> tuple[Mood, str]:
     moods = [cell.mood for cell in _cells(report.sections[0].tables[-1:]) if cell.mood is not Mood.PLAIN]
     broken, open_ = moods.count(Mood.BAD), moods.count(Mood.OPEN)
     if not report.figures:
-        return Mood.BAD, "No solution meets the constraints"
+        slow = any(_slow(option) for option in report.options)
+        return Mood.BAD, "No solution can be recommended" if slow else "No solution meets the constraints"
     if broken:
         return Mood.BAD, f"{broken} of {len(moods)} budgets broken"
     if open_:
@@ -133,25 +133,43 @@ def _plots(name: str, picture: Picture) -> Iterator[Plot]:
         yield Plot(f"{name}-{number}", panel.title, f"{panel.title}: {panel.y.title} against {panel.x.title}")
 
 
-def _kept(options: Sequence[Option]) -> list[Option]:
-    """At most so many, in their order."""
-    ranked = sorted(range(len(options)), key=lambda row: (not options[row].roles, not options[row].feasible, row))
-    return [options[row] for row in sorted(ranked[:MOST])]
+def _listed(report: Report) -> list[tuple[Option, tuple[Cell, ...]]]:
+    """At most so many solutions with their rows: the recommended one, other picks, what holds, the rest."""
+
+    def rank(listed: tuple[Option, tuple[Cell, ...]]) -> tuple[bool, bool, bool, int]:
+        option = listed[0]
+        return "recommended" not in option.roles, not option.roles, not option.feasible, option.solution
+
+    rows = next((section.tables[0].rows for section in report.sections if section.name == "solutions"), ())
+    return sorted(zip(report.options, rows, strict=True), key=rank)[:MOST]
+
+
+def _objectives(options: Sequence[Option]) -> list[Objective]:
+    """What can be made small: times only where every one is known."""
+    timed = all(option.latency_ms is not None for option in options)
+    return [objective for objective in Objective if timed or objective is not Objective.LATENCY]
+
+
+def _slow(option: Option) -> bool:
+    """Whether it is all dense again for being slow; layers go back only in what was trained to the end."""
+    return not option.shapes and not option.eligible
 
 
 def _told(option: Option) -> dict[str, Any]:
     """An option for the page's script: its numbers, its command, and what the pointer tells of its shapes."""
     shapes = [f"{plain(name, 28)}: {plain(shape, 80)}" for name, shape in option.shapes]
     return {
-        **{name: value for name, value in asdict(option).items() if name not in ("shapes", "feasible")},
+        **{name: value for name, value in asdict(option).items() if name != "feasible"},
+        "slow": _slow(option),
         "shapes": "<br>".join(html.escape(line, quote=False) for line in shapes),
+        "command": plain(option.command, len(option.command)),
     }
 
 
-def _sliders(report: Report, options: Sequence[Option]) -> Iterator[Slider]:
+def _sliders(report: Report) -> Iterator[Slider]:
     """One for each limit that something is known of."""
     for limit in report.limits:
-        values = [value for option in options if (value := getattr(option, limit.name)) is not None]
+        values = [value for option in report.options if (value := getattr(option, limit.name)) is not None]
         if not values:
             continue
         ends = [*values, getattr(report.dense, limit.name)]

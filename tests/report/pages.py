@@ -1,4 +1,4 @@
-"""Reports to draw as pages: one of planted solutions, with ties and with what is not known, and a hostile one."""
+"""Reports to draw as pages: one of planted solutions, with ties and with failures, and a hostile one."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 from edgett.report.facts import Cell, Column, Limit, Mood, Option, Report, Section, Table
 from edgett.report.picture import Axis, Hue, Mark, Note, Panel, Picture, Points, plain
 from edgett.report.sections import LIMITS
-from edgett.values import Constraints, Cost, Objective, Quality, Solution, Trial
+from edgett.values import Constraints, Cost, Objective, Quality, Refuge, Reverted, Solution, Trial
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\"'`{{ 7 * 7 }}&lt;\u202egnp.exe\u2028<b>" + "long" * 2500
 """A layer's name as nobody should give it, 10,000 characters long."""
 
 
 def planted(count: int = 24, seed: int = 0, timed: bool = True) -> Report:
-    """So many solutions with equal costs and drops among them, failed ones and such that were put away."""
+    """So many solutions with equal costs and drops among them, failed ones, such that were put away, and slow ones."""
     options = tuple(_option(number, random.Random(seed * 1000 + number), timed) for number in range(count))
     dense = Option(-1, 9000, 40_000, 18_000, 9000, 4096, 0.05 if timed else None, 0.0, False, True, (), (), "")
     columns = (Column("solution"), *map(Column, ("parameters", "FLOPs", "drop")), Column("feasible", False))
@@ -37,11 +37,12 @@ def planted(count: int = 24, seed: int = 0, timed: bool = True) -> Report:
 def _option(number: int, rng: random.Random, timed: bool) -> Option:
     params, flops = 100 * rng.randint(2, 80), 1000 * rng.randint(2, 18)
     drop = None if rng.random() < 0.1 else round(rng.uniform(-0.5, 20) ** 2 / 40, 1)
-    latency = None if not timed or rng.random() < 0.2 else flops / 4e5
-    shapes, command = (("dense", f"2x{number} -> 3x4, rank 5"),), f"edgett export 'a run' --solution {number}"
+    latency = flops / 4e5 + rng.randint(0, 2) / 100 if timed else None
+    slow, put_away = rng.random() < 0.15, rng.random() < 0.1
+    shapes = () if slow else (("dense", f"2x{number} -> 3x4, rank 5"),)
     return Option(
         number, params, params * 4 + 2048, flops, flops // 2, 64 * rng.randint(1, 64), latency, drop, False,
-        rng.random() > 0.1, (), shapes, command,
+        not (slow or put_away), (), shapes, f"edgett export 'a run' --solution {number}",
     )  # fmt: skip
 
 
@@ -69,7 +70,8 @@ def trials(options: tuple[Option, ...]) -> list[Trial]:
             Quality(()),
             math.inf if option.accuracy_drop_pp is None else option.accuracy_drop_pp,
             *(1, 0, 0.0),
-            complete=option.eligible,
+            complete=option.eligible or not option.shapes,
+            reverted=() if option.shapes else (Reverted("dense", Refuge.DENSE, 0.0, 0.0, slowdown=2.0),),
         )
         for option in options
     ]

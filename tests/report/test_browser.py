@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
+import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -15,82 +16,16 @@ import pytest
 
 from edgett.report import page
 from edgett.report.facts import Report
+from edgett.report.picture import plain
 from edgett.space.choose import choose, feasible
-from edgett.values import Objective
 from tests.conftest import Finished
+from tests.report.browser import CHROMIUM, DRIVER, Browser
 from tests.report.pages import HOSTILE, constraints, hostile, planted, trials
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not (CHROMIUM and DRIVER) and os.environ.get("CI") != "true", reason="no chromium here"),
 ]
-SOFTWARE = ("GPU stall due to ReadPixels", "Canvas2D: Multiple readback operations")
-"""What Chromium says of WebGL without a graphics card, and of the canvas on which plotly.js measures its letters."""
-
-
-class Browser:
-    """A page of 1400 by 900 pixels."""
-
-    def __init__(self, webgl: bool) -> None:
-        from selenium import webdriver
-
-        options = webdriver.ChromeOptions()
-        options.binary_location = CHROMIUM or ""
-        flags = [
-            "--headless=new",
-            "--window-size=1400,1000",
-            "--force-device-scale-factor=1",
-            "--disable-dev-shm-usage",
-        ]
-        flags += ["--no-sandbox"] if os.geteuid() == 0 else []
-        flags += ["--enable-unsafe-swiftshader"] if webgl else ["--disable-gpu", "--disable-3d-apis"]
-        for flag in flags:
-            options.add_argument(flag)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-        self.driver.set_script_timeout(120)
-
-    def open(self, place: Path, width: int = 1400, dark: bool = False) -> None:
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-        wishes = {"prefers-color-scheme": "dark" if dark else "light", "prefers-reduced-motion": "reduce"}
-        features = [{"name": name, "value": value} for name, value in wishes.items()]
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-        self.driver.get(place.as_uri())
-
-    def run(self, script: str, *arguments: object) -> Any:
-        return self.driver.execute_script(script, *arguments)
-
-    def until(self, script: str, *arguments: object) -> Any:
-        from selenium.webdriver.support.ui import WebDriverWait
-
-        return WebDriverWait(self.driver, 60).until(lambda driver: driver.execute_script(script, *arguments))
-
-    def show_all(self) -> None:
-        """Scroll through the page until everything is drawn."""
-        for element in self.driver.find_elements("css selector", ".plot"):
-            self.run("arguments[0].scrollIntoView({behavior: 'instant', block: 'center'})", element)
-            self.until("return arguments[0].classList.contains('js-plotly-plot')", element)
-
-    def press(self, element: Any, *keys: str) -> None:
-        self.run("arguments[0].focus()", element)
-        for key in keys:
-            self.driver.switch_to.active_element.send_keys(key)
-
-    def find(self, selector: str) -> Any:
-        return self.driver.find_element("css selector", selector)
-
-    def complaints(self) -> list[str]:
-        said = [entry["message"] for entry in self.driver.get_log("browser")]
-        return [message for message in said if not any(words in message for words in SOFTWARE)]
-
-    def requests(self) -> list[str]:
-        events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
-        sent = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
-        asked = [each["request"]["url"] for each in sent]
-        asked += [event["params"]["url"] for event in events if event["method"] == "Network.webSocketCreated"]
-        return [url for url in asked if not url.startswith(("file:", "data:", "blob:"))]
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["webgl", "no webgl"])
@@ -137,7 +72,9 @@ def test_hostile_text_breaks_nothing(plain_browser: Browser, written: Callable[[
 
     assert plain_browser.run("return document.images.length") == 0
     assert plain_browser.run("return document.documentElement.scrollWidth") <= 400
-    assert plain_browser.run("return document.querySelector('button.copy').dataset.copy") == HOSTILE
+    assert plain_browser.run("return document.querySelector('button.copy').dataset.copy") == plain(
+        HOSTILE, len(HOSTILE)
+    )
     assert plain_browser.complaints() == [] and plain_browser.requests() == []
 
 
@@ -180,12 +117,13 @@ def test_the_sliders_choose_as_step_7_does(
     browser.open(written(report))
     browser.show_all()
     names = browser.run("return [...document.querySelectorAll('input[type=range]')].map((each) => each.name)")
-    assert ("latency_ms" in names) is timed
+    objectives = browser.run("return [...document.querySelectorAll('option')].map((each) => each.value)")
+    assert ("latency_ms" in names) is ("latency" in objectives) is timed
 
     recommended: set[str] = set()
     for turn in range(turns):
         positions = {name: rng.choice([201, 200, rng.randint(0, 200), rng.randint(100, 201)]) for name in names}
-        objective = list(Objective)[turn % len(Objective)].value
+        objective = objectives[turn % len(objectives)]
         found = _moved(browser, positions, objective)
 
         limits = constraints(found["limits"], objective)
@@ -208,6 +146,57 @@ def test_the_sliders_choose_as_step_7_does(
         recommended.add(found["recommended"])
     assert len(recommended) > turns // 5
     assert browser.complaints() == []
+
+
+def _far(report: Report, costs: float) -> Report:
+    """With two failures among solutions near the limit, all within so many times the lowest cost."""
+    drops = [94.3, 87.6, *(0.1 * number for number in range(20))]
+    options = zip(report.options, drops, strict=True)
+    return replace(
+        report,
+        dense=replace(report.dense, flops=round(3_100_000 * costs), params=round(52_000 * costs)),
+        options=tuple(
+            replace(option, accuracy_drop_pp=drop, flops=3_100_000, params=52_000) for option, drop in options
+        ),
+    )
+
+
+@pytest.mark.parametrize("costs", [1.0, 1.7, 8.0, 60.0, 5000.0])
+def test_failures_stand_at_the_edge_and_costs_have_their_units(
+    browser: Browser, written: Callable[[Report], Path], costs: float
+) -> None:
+    browser.open(written(_far(planted(22), costs)))
+    browser.show_all()
+
+    read = """
+        const plot = document.getElementById(arguments[0]);
+        const ticks = [...plot.querySelectorAll(".xtick text")].map((each) => each.textContent);
+        const points = plot.data.flatMap(({ y, text, marker }) =>
+          y.map((drop, index) => [drop, marker.symbol[index], text[index]]));
+        return [ticks, plot.layout.yaxis.title.text, plot._fullLayout.yaxis.range, points];"""
+    for name in ("plot-params", "plot-flops"):
+        ticks, title, (_, top), points = browser.run(read, name)
+        assert len(ticks) >= 3 and all(re.fullmatch(r"[\d.]+[kMG]", tick) for tick in ticks), ticks
+        beyond = [(y, told) for y, symbol, told in points if symbol == "diamond-open"]
+        assert len(beyond) == 2 and all(1.9 < y < top < 3 for y, _ in beyond)
+        assert {"drop 94.3 pp", "drop 87.6 pp"} <= {line for _, told in beyond for line in told.split("<br>")}
+        assert title == "drop, pp (◇: above 1.9)"
+    assert browser.find("#space-edge").text == "; ◇: above 1.9 pp"
+
+
+def test_the_navigation_follows_what_is_read(finished: Finished, plain_browser: Browser) -> None:
+    plain_browser.open(finished.path / "report.html", 400)
+    plain_browser.show_all()
+    shown = """
+        const [name, link] = [arguments[0], document.querySelector("nav a[aria-current]")];
+        const [box, bar] = [link.getBoundingClientRect(), link.closest("ul").getBoundingClientRect()];
+        return link.hash === `#${name}` && box.left >= bar.left && box.right <= bar.right;"""
+    for name in ("solutions", "training", "verdict"):
+        plain_browser.run("document.getElementById(arguments[0]).scrollIntoView({behavior: 'instant'})", name)
+        plain_browser.until(shown, name)
+    for place, name in ((1e9, "reproduction"), (0, "verdict")):
+        plain_browser.run("scrollTo({top: arguments[0], behavior: 'instant'})", place)
+        plain_browser.until(shown, name)
 
 
 def test_it_begins_with_the_limits_of_the_target_and_comes_back_to_them(
@@ -356,6 +345,17 @@ def test_it_prints_everything_in_ink(finished: Finished, plain_browser: Browser)
     undrawn = "return document.querySelectorAll('.plot:not(.js-plotly-plot)').length"
     assert plain_browser.run(undrawn) == 0
     assert plain_browser.complaints() == []
+
+
+def test_pictures_keep_their_place_on_paper(finished: Finished, plain_browser: Browser) -> None:
+    plain_browser.open(finished.path / "report.html")
+    plain_browser.run("dispatchEvent(new Event('beforeprint'))")
+    plain_browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    too_high = """
+        const plots = [...document.querySelectorAll(".plot")];
+        return plots.map((plot) => plot._fullLayout.height - plot.clientHeight).filter((more) => more !== 0);"""
+    assert plain_browser.run(too_high) == []
+    plain_browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
 
 @pytest.mark.parametrize("dark", [False, True])

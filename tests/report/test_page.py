@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from edgett import reporting
-from edgett.report import draw_page, page
-from edgett.report.facts import Report, Section
-from edgett.report.picture import Axis, Heat, Hue, Mark, Panel, Picture, Points
+from edgett.report import draw_page, markdown, page
+from edgett.report.facts import Cell, Column, Report, Section, Table
+from edgett.report.picture import Axis, Heat, Hue, Mark, Panel, Picture, Points, plain
 from tests.conftest import Finished
 from tests.report.pages import HOSTILE, hostile, planted
 from tools.regolden import FOLDER
@@ -134,7 +134,7 @@ def test_hostile_text_stays_text() -> None:
     assert not {"\u202e", "\u2028"} & set("".join(read.words)) and "\u2028" not in "".join(read.scripts)
     assert text.count(HOSTILE) == 0
     data = json.loads(read.scripts[0])
-    assert data["options"][0]["command"] == HOSTILE  # what is copied is exact
+    assert data["options"][0]["command"] == plain(HOSTILE, len(HOSTILE))  # what is copied is whole, and shows
     assert "<img" not in json.dumps(data["figures"]) and "<img" not in data["options"][0]["shapes"]
     assert "</script>" not in text.partition('id="data">')[2].partition("</script>")[0]
 
@@ -180,8 +180,57 @@ def test_many_solutions_do_not_grow_the_page() -> None:
     text = page.document(report)
 
     assert len(text) - len(draw_page.script()) < 2_000_000
-    assert len(json.loads(Read(text).scripts[0])["options"]) == page.MOST
+    read = Read(text)
+    assert len(json.loads(read.scripts[0])["options"]) == 3000
+    assert sum("data-solution" in attributes for attributes in read.all("tr")) == page.MOST
     assert f"{3000 - page.MOST} more solutions" in text
+
+
+def test_picks_are_listed_first_then_what_holds() -> None:
+    report = planted(6)
+    lowest, recommended = ("lowest FLOPs",), ("recommended", "highest accuracy")
+    changed = {2: {"feasible": True}, 3: {"roles": lowest}, 5: {"roles": recommended}}
+    options = tuple(replace(option, **changed.get(option.solution, {})) for option in report.options)
+
+    rows = Read(page.document(replace(report, options=options))).all("tr")
+
+    assert [int(row["data-solution"] or "") for row in rows if "data-solution" in row] == [5, 3, 2, 0, 1, 4]
+
+
+def test_what_is_all_dense_again_is_no_broken_constraint() -> None:
+    report = planted(24)
+    kept = tuple(option for option in report.options if option.shapes)
+    assert len(kept) < len(report.options)
+
+    assert "No solution can be recommended" in Read(page.document(report)).words
+    (first, solutions, last), rows = report.sections, report.sections[1].tables[0].rows
+    table = replace(solutions.tables[0], rows=tuple(rows[option.solution] for option in kept))
+    sections = first, replace(solutions, tables=(table,)), last
+    assert (
+        "No solution meets the constraints"
+        in Read(page.document(replace(report, sections=sections, options=kept))).words
+    )
+
+
+@pytest.mark.parametrize("timed", [True, False])
+def test_latency_can_be_made_small_where_it_is_known(timed: bool) -> None:
+    offered = [attributes["value"] for attributes in Read(page.document(planted(6, timed=timed))).all("option")]
+
+    assert offered == ["accuracy", "memory", "flops", *(["latency"] if timed else [])]
+
+
+def test_nothing_leaves_no_bar_and_codes_of_terminals_stay_out() -> None:
+    cells = tuple((Cell(share, "many", share=share),) for share in (0.0, 0.01, 1.0))
+    code = "edgett \x1b]0;title\x07 ```"
+    section = Section("one", "One", tables=(Table("t", (Column("c"),), cells),), code=(code,))
+    report = replace(planted(1), sections=(planted(1).sections[0], section), options=())
+
+    text = markdown.document(report)
+
+    assert [line for line in text.splitlines() if "many" in line] == ["| many |", "| many █ |", f"| many {'█' * 8} |"]
+    assert text.replace("\n", "").isprintable()
+    (button,) = (each for each in Read(page.document(report)).all("button") if "data-copy" in each)
+    assert button["data-copy"] == plain(code, len(code)) and "\x1b" not in page.document(report)
 
 
 def test_the_same_report_gives_the_same_bytes() -> None:

@@ -46,6 +46,7 @@ darkness.addEventListener("change", recolour);
 const drawers = new Map(); // element -> what draws it, again and again
 const drawn = new Map(); // those that were drawn
 const DARK_HEAT = ["#1d4066", "#2f6ba8", "#5598cb", "#9cc5e2", "#e3f0fa"];
+const NARROW = 420; // pixels, below which what is written in a picture is smaller
 const settings = { displaylogo: false, displayModeBar: false };
 
 /** The greys of a picture as they are here: ink, what is quieter, what is faint. */
@@ -64,13 +65,14 @@ function legended(place, layout, traces, wanted) {
   const width = place.clientWidth;
   const longest = Math.max(0, ...names.map((name) => 48 + 6.6 * name.length));
   const lines = Math.ceil(names.length / Math.max(1, Math.floor((width - 70) / longest)));
-  const area = Math.min(wanted, Math.max(260, 0.85 * width));
+  const area = Math.round(Math.min(wanted, Math.max(260, 0.85 * width)));
   const below = layout.scene ? 0 : 52;
   const side = layout.scene ? { l: 0, r: 0, t: 0 } : { l: 60, r: 12, t: 12 };
   const margin = { ...side, b: below + 20 * lines };
   place.style.height = `${margin.t + area + margin.b}px`;
   const legend = { orientation: "h", x: 0, xanchor: "left", y: -(below + 2) / area, yanchor: "top", font: { size: 11.5 } };
-  return { ...layout, margin, legend };
+  const annotations = (layout.annotations ?? []).map((note) => (width < NARROW ? { ...note, font: { size: 8.5 } } : note));
+  return { ...layout, margin, legend, annotations };
 }
 
 function framed(layout) {
@@ -217,14 +219,32 @@ for (const table of all("table")) {
 
 // ---- the section that is on the screen, in the navigation
 
-const links = new Map(all("nav a").map((link) => [link.hash.slice(1), link]));
-const reading = new IntersectionObserver(
-  (entries) => {
-    for (const entry of entries.filter((each) => each.isIntersecting)) {
-      links.forEach((link) => link.removeAttribute("aria-current"));
-      links.get(entry.target.id)?.setAttribute("aria-current", "true");
-    }
-  },
-  { rootMargin: "-30% 0px -65% 0px" },
-);
-all("main > section").forEach((section) => reading.observe(section));
+const links = all("nav a");
+const bar = document.querySelector("nav ul");
+let current = null;
+
+/** The link of the section that is read: the last one that begins in the upper third of the screen or above it. */
+function reading() {
+  if (scrollY <= 0) return links[0];
+  if (scrollY + innerHeight >= root.scrollHeight - 1) return links.at(-1);
+  return links.findLast((link) => byId(link.hash.slice(1)).getBoundingClientRect().top < innerHeight / 3) ?? links[0];
+}
+
+/** Mark that link, and keep it in sight. */
+function mark() {
+  const link = reading();
+  if (link === current) return;
+  current?.removeAttribute("aria-current");
+  current = link;
+  current.setAttribute("aria-current", "true");
+  bar.scrollTo({ left: current.offsetLeft - (bar.clientWidth - current.offsetWidth) / 2 });
+}
+let marking = null;
+const soon = () => {
+  marking ??= requestAnimationFrame(() => {
+    marking = null;
+    mark();
+  });
+};
+addEventListener("scroll", soon, { passive: true });
+new ResizeObserver(soon).observe(document.body); // what is drawn moves what is below it

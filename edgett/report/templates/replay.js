@@ -14,6 +14,9 @@ const ROLES = { recommended: "recommended", accuracy: "highest accuracy", memory
 const broken = (option) =>
   Object.keys(NAMES).filter((name) => limits[name] !== null && option[name] !== null && option[name] > limits[name]);
 const known = (option) => option.accuracy_drop_pp !== null;
+const holds = (option) => known(option) && !option.slow && !broken(option).length;
+/** Why an option does not hold, in words. */
+const reasons = (option) => [...(option.slow ? ["slower than dense"] : []), ...broken(option).map((name) => NAMES[name])];
 
 function least(options, key) {
   const before = (a, b) => {
@@ -24,16 +27,15 @@ function least(options, key) {
 }
 
 function choose(objective) {
-  const able = data.options.filter((option) => option.eligible && known(option) && !broken(option).length);
+  const able = data.options.filter((option) => option.eligible && holds(option));
   const drop = (option) => option.accuracy_drop_pp;
-  const work = (option) => (option.latency_ms === null ? option.flops : option.latency_ms * 1000);
   const picks = {
     accuracy: least(able, (option) => [drop(option), option.params, option.solution]),
     memory: least(able, (option) => [option.params, drop(option), option.solution]),
     flops: least(able, (option) => [option.flops, drop(option), option.solution]),
   };
-  const fastest = least(able, (option) => [work(option), drop(option), option.solution]);
-  return { recommended: objective === "latency" ? fastest : picks[objective], ...picks };
+  const fastest = () => least(able, (option) => [option.latency_ms, drop(option), option.solution]);
+  return { recommended: objective === "latency" ? fastest() : picks[objective], ...picks };
 }
 
 function limitAt(slider, position) {
@@ -55,7 +57,7 @@ const shown = (name, value) => (value === null ? "no limit" : /ms|pp/.test(name)
 
 /** What an option is among those that hold. */
 function kind(option, picks) {
-  if (!known(option) || broken(option).length) return "infeasible";
+  if (!holds(option)) return "infeasible";
   if (option === picks.recommended) return "recommended";
   return Object.values(picks).includes(option) ? "picked" : "feasible";
 }
@@ -67,43 +69,72 @@ const KINDS = {
   recommended: { name: "recommended", symbol: "diamond", hue: "good", size: 16 },
   dense: { name: "dense", symbol: "cross", hue: "ink", size: 13 },
 };
-const TITLES = { params: "parameters", flops: "FLOPs", accuracy_drop_pp: "drop" };
+const BEYOND = "diamond-open"; // of a drop that is drawn at the edge
+const FAR = 3; // times the target's limit: where the edge is; or times the quartiles' distance above them
+const TITLES = { params: "parameters", flops: "FLOPs" };
+
+/** Up to where drops are drawn: a few failed solutions would press all others into one line. */
+function reach() {
+  const drops = data.options.filter(known).map((option) => option.accuracy_drop_pp).sort((a, b) => a - b);
+  const [own, now] = [data.limits.accuracy_drop_pp, limits.accuracy_drop_pp ?? 0];
+  const [low, high] = [1, 3].map((quarters) => drops[Math.floor((quarters * (drops.length - 1)) / 4)] ?? 0);
+  const far = Math.max(1, 2 * now, own === null ? high + FAR * (high - low) : FAR * own);
+  const [least, most] = [Math.min(0, ...drops), Math.max(0.1, now, ...drops.filter((drop) => drop <= far))];
+  const room = 0.05 * (most - least);
+  const beyond = drops.at(-1) > most ? `◇: above ${Number(most.toPrecision(3))}` : "";
+  const title = beyond ? `drop, pp (${beyond})` : "drop, pp";
+  return { most, edge: most + 2 * room, range: [least - room, most + (beyond ? 3 : 1) * room], beyond, title };
+}
 
 function told(option, picks) {
   const roles = Object.keys(ROLES).filter((role) => picks[role] === option).map((role) => ROLES[role]);
   const lines = [option === data.dense ? "dense model" : `solution ${option.solution}${roles.length ? `: ${roles.join(", ")}` : ""}`];
   if (option.shapes) lines.push(option.shapes);
-  lines.push(`${number(option.params)} parameters, ${number(option.flops)} FLOPs`, `drop ${number(option.accuracy_drop_pp, 2)}`);
+  lines.push(`${number(option.params)} parameters, ${number(option.flops)} FLOPs`, `drop ${number(option.accuracy_drop_pp, 2)} pp`);
   if (option.latency_ms !== null) lines.push(`${number(option.latency_ms, 3)} ms predicted`);
-  if (option !== data.dense && broken(option).length) lines.push(`breaks ${broken(option).map((name) => NAMES[name]).join(", ")}`);
+  if (option !== data.dense && reasons(option).length) lines.push(`no: ${reasons(option).join(", ")}`);
   return lines.join("<br>");
+}
+
+/** The options of each kind, those at the edge last: the legend shows the mark of the first. */
+function grouped(picks, most) {
+  const beyond = (option) => Number(option.accuracy_drop_pp > most);
+  const kinds = Map.groupBy(data.options.filter(known), (option) => kind(option, picks)).set("dense", [data.dense]);
+  return Object.keys(KINDS).map((key) => (kinds.get(key) ?? []).sort((a, b) => beyond(a) - beyond(b)));
 }
 
 /** A trace for each kind of option, on the axes of those names. */
 function traces(picks, axes, more = {}) {
-  return Object.entries(KINDS).map(([key, look]) => {
-    const options = key === "dense" ? [data.dense] : data.options.filter((option) => known(option) && kind(option, picks) === key);
-    const places = axes.map((name, index) => ["xyz"[index], options.map((option) => option[name])]);
+  const { most, edge } = reach();
+  const groups = grouped(picks, most);
+  return Object.values(KINDS).map((look, index) => {
+    const options = groups[index];
+    const place = (option, name) => (name === "accuracy_drop_pp" && option[name] > most ? edge : option[name]);
+    const places = axes.map((name, side) => ["xyz"[side], options.map((option) => place(option, name))]);
     return {
       type: "scatter", mode: "markers", name: look.name, ...Object.fromEntries(places), ...more,
       text: options.map((option) => told(option, picks)), hovertemplate: "%{text}<extra></extra>",
       customdata: options.map((option) => option.command),
       marker: {
-        symbol: look.symbol, color: colour(look.hue), size: look.size * (axes.length === 3 ? 0.6 : 1),
+        symbol: options.map((option) => (option.accuracy_drop_pp > most ? BEYOND : look.symbol)),
+        color: colour(look.hue), size: look.size * (axes.length === 3 ? 0.6 : 1),
         line: { width: axes.length === 3 ? 0 : 1, color: colour("card") },
       },
     };
   });
 }
 
+/** An axis of drops, or of costs: there with three ticks or more, each with its unit. */
 function scaled(name) {
-  const log = name !== "accuracy_drop_pp";
-  const values = [data.dense, ...data.options].map((option) => option[name]);
-  const decades = log && Math.max(...values) >= 100 * Math.min(...values);
-  return {
-    title: { text: TITLES[name], standoff: 8 }, type: log ? "log" : "linear", ...(log && { dtick: decades ? 1 : "D2" }),
-    exponentformat: "SI", minexponent: 2, showline: true, ticks: "outside", zeroline: false,
-  };
+  const look = (text) => ({ title: { text, standoff: 8 }, showline: true, ticks: "outside", zeroline: false });
+  const { title, range } = reach();
+  if (name === "accuracy_drop_pp") return { ...look(title), range };
+  const powers = [data.dense, ...data.options].map((option) => Math.log10(option[name]));
+  const [low, high] = [Math.min(...powers), Math.max(...powers)];
+  const room = Math.max(0.05, 0.06 * (high - low));
+  const span = high - low + 2 * room;
+  const step = span < 1 ? {} : { dtick: span < 3 ? "D2" : 1 };
+  return { ...look(TITLES[name]), type: "log", range: [low - room, high + room], tickformat: "~s", ...step };
 }
 function flat(x, y, picks) {
   const rule = (side, name) =>
@@ -116,10 +147,10 @@ function flat(x, y, picks) {
 }
 
 function solid(picks) {
-  const wall = { ...axis(), color: colour("ink"), showbackground: false, exponentformat: "SI", minexponent: 2 };
-  const side = (name) => ({ ...wall, ...scaled(name), title: { text: TITLES[name] } });
+  const wall = { ...axis(), color: colour("ink"), showbackground: false };
+  const side = (name, text = TITLES[name]) => ({ ...wall, ...scaled(name), title: { text } });
   const scene = {
-    xaxis: side("params"), yaxis: side("flops"), zaxis: side("accuracy_drop_pp"), uirevision: "kept",
+    xaxis: side("params"), yaxis: side("flops"), zaxis: side("accuracy_drop_pp", "drop, pp"), uirevision: "kept",
     camera: { eye: innerWidth < 640 ? { x: 2, y: -2.1, z: 1.1 } : { x: 1.45, y: -1.55, z: 0.8 }, center: { x: 0, y: 0, z: -0.12 } }, aspectmode: "cube",
   };
   const layout = { scene, uirevision: "kept", hovermode: "closest" };
@@ -129,17 +160,13 @@ function solid(picks) {
 /** Without WebGL: parameters and FLOPs, and the drop by colour and, at the pointer, in words. */
 function tinted(picks) {
   const [series, layout] = flat("params", "flops", picks);
-  const drops = data.options.filter(known).map((option) => option.accuracy_drop_pp);
-  const range = { cmin: Math.min(0, ...drops), cmax: Math.max(1, ...drops), coloraxis: "coloraxis" };
-  series.forEach((trace, index) => {
-    const key = Object.keys(KINDS)[index];
-    const options = key === "dense" ? [data.dense] : data.options.filter((option) => known(option) && kind(option, picks) === key);
-    trace.marker.color = options.map((option) => option.accuracy_drop_pp);
-    trace.marker.coloraxis = "coloraxis";
-    trace.marker.line = { width: 1, color: colour("ink") };
+  const { range: [cmin, cmax], most, title } = reach();
+  grouped(picks, most).forEach((options, index) => {
+    const color = options.map((option) => option.accuracy_drop_pp);
+    Object.assign(series[index].marker, { color, coloraxis: "coloraxis", line: { width: 1, color: colour("ink") } });
   });
-  layout.coloraxis = { cmin: range.cmin, cmax: range.cmax, colorscale: "Viridis", colorbar: { title: { text: "drop", side: "right" }, thickness: 10 } };
-  return [series, layout];
+  const colorbar = { title: { text: title, side: "right" }, thickness: 10 };
+  return [series, { ...layout, coloraxis: { cmin, cmax, colorscale: "Viridis", colorbar } }];
 }
 
 function hasWebGL() {
@@ -158,9 +185,10 @@ function update() {
     byId(`breaks-${name}`).textContent = `${count[name]} of ${data.options.length} break it`;
     byId(`limit-${name}`).setAttribute("aria-valuetext", words);
   }
-  const holding = data.options.filter((option) => known(option) && !broken(option).length);
+  const holding = data.options.filter(holds);
   byId("chosen").textContent = sentence(holding.length, picks);
   byId("chosen").dataset.recommended = picks.recommended?.solution ?? "none";
+  byId("space-edge").textContent = reach().beyond && `; ${reach().beyond} pp`;
   all("#options tbody tr").forEach((row) => told7(row, picks));
   waiting ??= requestAnimationFrame(() => {
     waiting = null;
@@ -172,19 +200,19 @@ function sentence(holding, picks) {
   const many = `${holding} of ${data.options.length} hold`;
   const pick = picks.recommended;
   if (pick === null) return `${many}; none can be recommended.`;
-  const figures = `${number(pick.params)} parameters, ${number(pick.flops)} FLOPs, drop ${number(pick.accuracy_drop_pp, 2)}`;
+  const figures = `${number(pick.params)} parameters, ${number(pick.flops)} FLOPs, drop ${number(pick.accuracy_drop_pp, 2)} pp`;
   const own = data.options.find((option) => option.roles.includes("recommended"));
   const pristine = Object.keys(limits).every((name) => limits[name] === data.limits[name]) && form.elements.objective.value === data.objective;
   const other = pristine && own && own !== pick ? ` The run itself recommends solution ${own.solution}, by its files.` : "";
   return `${many}; recommended: solution ${pick.solution} (${figures}).${other}`;
 }
 
+const numbered = new Map(data.options.map((option) => [String(option.solution), option]));
 function told7(row, picks) {
-  const option = data.options.find((each) => each.solution === Number(row.dataset.solution));
-  const [fails, holds] = [broken(option), known(option) && !broken(option).length];
-  const words = holds ? "yes" : known(option) ? `no: ${fails.map((name) => NAMES[name]).join(", ")}` : "no: failed";
+  const option = numbered.get(row.dataset.solution);
+  const words = holds(option) ? "yes" : `no: ${known(option) ? reasons(option).join(", ") : "failed"}`;
   const cell = row.querySelector(".feasible");
-  cell.replaceChildren(Object.assign(document.createElement("span"), { className: `mood ${holds ? "good" : "bad"}`, textContent: words }));
+  cell.replaceChildren(Object.assign(document.createElement("span"), { className: `mood ${holds(option) ? "good" : "bad"}`, textContent: words }));
   row.querySelector(".roles").textContent = Object.keys(ROLES).filter((role) => picks[role] === option).map((role) => ROLES[role]).join(", ");
   row.classList.toggle("recommended", option === picks.recommended);
 }
