@@ -15,6 +15,7 @@ from edgett.export.calibration import Calibration
 from edgett.export.check import INT8_TOLERANCE, TOLERANCE, GraphCheck, Numerics, compare, compare_outputs
 from edgett.folders import scratch
 from edgett.space import cost
+from edgett.space.contraction import Moves
 from edgett.space.explore import Costing
 from edgett.space.graph import Graph
 
@@ -150,11 +151,12 @@ class _Form:
     def write(self, path: Path, style: Style) -> None:
         """Write the file whose format the path's suffix names."""
         from edgett.export import onnx, tflite
+        from edgett.nn.servable import Servable
 
         fed = style.calibration and [self._servable.cast(part) for part in style.calibration]
         floats = self._in(style.floats) if style.floats and fed else None
         if path.suffix == ".tflite":
-            tflite.write(self._servable, path, fed, floats)
+            tflite.write(Servable(self._form, Moves.RUNS), path, fed, floats)
         else:
             onnx.write(self._servable, self._owners, path, fed, floats)
 

@@ -13,6 +13,8 @@ import tensorflow as tf
 
 from edgett.errors import ModelError
 from edgett.nn.trace import Call, Trace
+from edgett.nn.tt_dense import TTDense
+from edgett.space.contraction import Moves
 
 # The name scope of the operators that an activation is spelled out in; `export.owners` looks for it.
 _ACTIVATION = "_activation"
@@ -29,9 +31,10 @@ class Servable(tf.Module):
     cannot write down.
     """
 
-    def __init__(self, form: Trace) -> None:
+    def __init__(self, form: Trace, moves: Moves = Moves.NUMBERS) -> None:
+        """`moves`: how the runtime that the graph is for is fastest at the transposes of a TT layer."""
         super().__init__(name="edgett")
-        self.form = form
+        self.form, self.moves = form, moves
         refuse_unspeakable(form)
         # Keras hides its variables from tf.Module, and one that is not found is not frozen into the file.
         self.tracked = [weight.value for call in form.calls for weight in getattr(call.layer, "variables", ())]
@@ -60,12 +63,24 @@ class Servable(tf.Module):
                 kwargs["training"] = False
             # The dependency keeps the converters from running the calls in another order than the one predicted, the
             # stopped gradient keeps tf2onnx from fusing one call with the next.
-            with tf.name_scope(scope), tf.control_dependencies(outputs), _apart(call.layer):
+            with tf.name_scope(scope), tf.control_dependencies(outputs), _apart(call.layer), self._moving(call.layer):
                 outputs = [tf.stop_gradient(made) for made in keras.tree.flatten(call.layer(*args, **kwargs))]
             known.update((id(spec), output) for spec, output in zip(call.writes, outputs, strict=True))
         return {
             name: tf.identity(known[id(tensor)], name=f"{_clean(name)}_out") for name, tensor in form.outputs.items()
         }
+
+    @contextmanager
+    def _moving(self, layer: Any) -> Iterator[None]:
+        """While a TT layer runs, it moves its numbers so."""
+        if not isinstance(layer, TTDense):
+            yield
+            return
+        before, layer.moves = layer.moves, self.moves
+        try:
+            yield
+        finally:
+            layer.moves = before
 
 
 @contextmanager

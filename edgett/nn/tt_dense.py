@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from edgett.nn.decompose import Cores, tt_svd
-from edgett.space.contraction import Product, Reshape, matrix_axes, plan
+from edgett.space.contraction import Moves, Product, Reshape, matrix_axes, plan
 from edgett.space.cost import rebuild_from
 from edgett.values import Order, TTShape
 
@@ -27,9 +27,10 @@ class TTDense(keras.layers.Layer):
     A batch meets the cores one after the other when the layer infers, which is what is exported. A training batch may
     meet the dense weight rebuilt from the cores instead, where that costs less for its size; the result is the same to
     float32 rounding. `training_rows` is the size that a training batch is taken for while its shape does not tell.
-    With `inference_rows`, such a size, inference may do so too.
+    With `inference_rows`, such a size, inference may do so too. `moves` says how cores are met one after the other.
     """
 
+    moves = Moves.NUMBERS
     training_rows = 128
     inference_rows: int | None = None
 
@@ -119,14 +120,15 @@ class TTDense(keras.layers.Layer):
     def contract(self, inputs: Any) -> Any:
         """The product with the weight, core by core, as `space.contraction` plans it."""
         tensor = inputs
-        for operator in plan(self.shape, inputs.shape[0]):
+        for operator in plan(self.shape, inputs.shape[0], self.moves):
             if isinstance(operator, Product):
-                core = tf.transpose(tf.convert_to_tensor(self.cores[operator.core]), matrix_axes(self.shape.order))
+                axes = matrix_axes(self.shape, operator.core, self.moves)
+                core = tf.transpose(tf.convert_to_tensor(self.cores[operator.core]), axes)
                 tensor = tf.matmul(tensor, tf.reshape(core, (operator.inner, operator.columns)))
             elif isinstance(operator, Reshape):
                 tensor = tf.reshape(tensor, operator.dims)
             else:
-                tensor = tf.transpose(tensor)
+                tensor = tf.transpose(tensor, operator.axes)
         return tensor
 
     def _product(self, inputs: Any, training: bool | None) -> Any:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from edgett.report import style
 from edgett.report.style import BAD, FAINT, GOOD, Sheet, number, words
-from edgett.report.words import size
+from edgett.report.words import digits, duration, size
 
 BAR = 6
 """Characters of the longest bar."""
@@ -31,7 +31,7 @@ def counted(document: Mapping[str, Any]) -> RenderableType:
     numbers = map(number, ("instructions", "x the first", "file", "top class", "error"))
     sheet = Sheet(words("artefact"), *numbers, style.bar(BAR))
     for one in artefacts:
-        ratio = "1" if one["ratio"] is None else f"{one['ratio']:.3g}"
+        ratio = "1" if one["ratio"] is None else digits(one["ratio"])
         cells = f"{one['instructions']:,}", ratio, size(one["bytes"]), *_agreement(one)
         sheet.add(one["name"], *cells, Bar(most, 0, one["instructions"], width=BAR))
     device = document["device"]
@@ -50,7 +50,7 @@ def _times(document: Mapping[str, Any]) -> Sheet:
     longest = max(one["median_us"] for one in artefacts)
     sheet = Sheet(words("artefact"), *map(number, ("median", "p90", "p99", "x the first")), style.bar(BAR))
     for one in artefacts:
-        times = (_time(one[key]) for key in ("median_us", "p90_us", "p99_us"))
+        times = (duration(one[key]) for key in ("median_us", "p90_us", "p99_us"))
         ratio = Text(_ratio(one), _STYLES[one["verdict"]])
         sheet.add(one["name"], *times, ratio, Bar(longest, 0, one["median_us"], width=BAR))
     return sheet
@@ -63,19 +63,13 @@ def _sizes(document: Mapping[str, Any]) -> Sheet:
     return sheet
 
 
-def _time(microseconds: float) -> str:
-    for unit, worth in (("s", 1e6), ("ms", 1e3)):
-        if microseconds >= worth:
-            return f"{microseconds / worth:.3g} {unit}"
-    return f"{microseconds:.3g} us"
-
-
 def _ratio(one: Mapping[str, Any]) -> str:
     ratio = one["ratio"]
     if ratio is None:
         return "1"
     words = "  noise" if one["verdict"] == "noise" else ""
-    return f"{ratio['value']:.3g} [{ratio['low']:.3g}, {ratio['high']:.3g}]{words}"
+    value, low, high = (digits(ratio[key]) for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]{words}"
 
 
 def _remarks(document: Mapping[str, Any]) -> Iterator[str]:
@@ -104,9 +98,9 @@ def calibrated(document: Mapping[str, Any]) -> RenderableType:
     sheet = Sheet(words(), number())
     sheet.add("an inference as such", f"{speeds['start']:.3g} us")
     sheet.add("an operator; a transpose", f"{speeds['operator']:.3g} us; {speeds['transpose']:.3g} us")
-    sheet.add("multiply-accumulates", f"{1e-3 / speeds['mac']:,.3g} G/s, {speeds['columns']} columns at once")
+    sheet.add("multiply-accumulates", f"{digits(1e-3 / speeds['mac'])} G/s, {speeds['columns']} columns at once")
     for held, cost in speeds["streams"]:
-        rate = f"{1e-3 / cost:,.3g} GB/s" if cost else "as fast as they are used"
+        rate = f"{digits(1e-3 / cost)} GB/s" if cost else "as fast as they are used"
         sheet.add(f"weights, of {size(held)} at most", rate)
     off = f"{document['median_error']:.1%} in the middle, {document['p90_error']:.1%} for nine in ten"
     return Group(

@@ -10,7 +10,7 @@ from typing import Any
 from edgett.report import evidence
 from edgett.report.facts import Cell, Column, Figure, Limit, Mood, Option, Report, Section, Table
 from edgett.report.picture import Picture
-from edgett.report.words import PICKS, apart, count, digits, place, size
+from edgett.report.words import PICKS, apart, count, digits, duration, place, size
 from edgett.values import Objective, Order, TTShape
 
 LIMITS = {
@@ -100,7 +100,7 @@ def figures(outcome: Mapping[str, Any]) -> Iterator[Figure]:
     yield _changed("FLOPs", dense["flops"], pick["flops"], count)
     yield _changed("Peak memory", dense["peak_activation_bytes"], pick["peak_activation_bytes"], size)
     if None not in (dense["latency_ms"], pick["latency_ms"]):
-        yield _changed("Predicted latency", dense["latency_ms"], pick["latency_ms"], _time)
+        yield _changed("Predicted latency", dense["latency_ms"], pick["latency_ms"], lambda time: duration(1000 * time))
     words, mood = _points(pick["drop"]).removeprefix("a "), Mood.PLAIN if pick["drop"] > 0 else Mood.GOOD
     if len(dense["accuracy"]) > 1:
         yield Figure("Drop, pp", "0.00", f"{pick['drop']:.2f}", words, mood)
@@ -120,22 +120,17 @@ def _changed(title: str, dense: float, picked: float, words: Callable[[Any], str
     return Figure(title, words(dense), words(picked), change, Mood.GOOD, share)
 
 
-def _time(milliseconds: float) -> str:
-    if round(milliseconds, 3) >= 1:
-        return f"{digits(milliseconds)} ms"
-    return f"{digits(milliseconds * 1000)} us"
-
-
 def _said(outcome: Mapping[str, Any]) -> Iterator[str]:
     """What goes without a table: layers left dense, the time here."""
     for name, times in outcome["slower_than_dense"].items():
         yield f"{name} stays dense in {times} candidates, where its TT form is predicted to be slower."
     for step in outcome["picks"]["recommended"]["reverted"]:
         if (times := step.get("slowdown")) is not None:
-            yield f"{step['layer']} is dense again: with its TT form an inference took {times:.3g} times as long here."
+            long = f"{digits(times)} times as long here"
+            yield f"{step['layer']} is dense again: with its TT form an inference took {long}."
     if (timed := outcome["timed_here"]) is not None:
-        spread = f"{timed['low']:.3g} to {timed['high']:.3g}"
-        yield f"On the machine of the run an inference took {timed['value']:.3g} times the dense model's ({spread})."
+        value, low, high = (digits(timed[key]) for key in ("value", "low", "high"))
+        yield f"On the machine of the run an inference took {value} times the dense model's ({low} to {high})."
 
 
 def _figures(outcome: Mapping[str, Any]) -> Table:

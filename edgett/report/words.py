@@ -42,6 +42,14 @@ def size(number: float) -> str:
     return f"{number:g} B"
 
 
+def duration(microseconds: float) -> str:
+    """A time, to three digits."""
+    for unit, worth in (("s", 1e6), ("ms", 1e3)):
+        if round(microseconds / worth, 3) >= 1:
+            return f"{digits(microseconds / worth)} {unit}"
+    return f"{digits(microseconds)} us"
+
+
 def place(path: str) -> str:
     """A path as a command takes it: none is an option."""
     return f"./{path}" if path.startswith("-") else path

@@ -20,6 +20,7 @@ from edgett.nn.inference import inference_form
 from edgett.nn.predict import predict
 from edgett.nn.servable import Servable
 from edgett.nn.tt_dense import TTDense
+from edgett.space.contraction import Moves
 from edgett.space.graph import Graph
 from edgett.values import Order
 
@@ -173,7 +174,7 @@ class Exported:
 def export(model: keras.Model, form: Format, batch: int, path: Path) -> Exported:
     """Predict and write a model."""
     calls = inference_form(model, batch)
-    servable = Servable(calls)
+    servable = Servable(calls, Moves.RUNS if form is TFLITE else Moves.NUMBERS)
     owners = Owners(servable.paths, frozenset(predict(calls, batch).layers), servable.producers)
     form.write(servable, owners, path)
     return Exported(model, predict(calls, batch, fused=form.fused), owners, path, batch)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import onnx
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
@@ -18,7 +19,9 @@ from edgett.errors import ToolError
 from edgett.export import tflite
 from edgett.export.check import compare, compare_outputs
 from edgett.nn.tt_dense import TTDense
+from edgett.space.contraction import Moves
 from edgett.space.memory import arena_bytes, live_bytes
+from edgett.values import Order
 from tests.export import exported as zoo
 from tests.export.contract import WHOLE, ExporterContract
 from tests.export.exported import TFLITE, L
@@ -61,6 +64,25 @@ def test_the_operators_of_a_tt_layer(tmp_path: Path) -> None:
         "RESHAPE", "FULLY_CONNECTED", "RESHAPE", "TRANSPOSE", "FULLY_CONNECTED", "TRANSPOSE", "RESHAPE", "ADD",
         "RESHAPE",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("order", Order)
+def test_a_rank_moves_together_in_tflite_and_not_in_onnx(order: Order, tmp_path: Path) -> None:
+    layer = TTDense((4, 2, 3), (2, 3, 4), (1, 9, 9, 1), order)
+    model = zoo.lively(keras.Sequential([keras.Input((24,)), layer]))
+    made = zoo.export(model, TFLITE, 1, tmp_path / "tt.tflite")
+    interpreter = Interpreter(str(made.path))
+    shapes = {detail["index"]: tuple(map(int, detail["shape"])) for detail in interpreter.get_tensor_details()}
+    moved = [shapes[each["inputs"][0]] for each in interpreter._get_ops_details() if each["op_name"] == "TRANSPOSE"]
+    assert [dims[2:] for dims in moved].count((9,)) == 2
+    other = zoo.export(model, zoo.ONNX, 1, tmp_path / "tt.onnx")
+    permutations = [node.attribute[0].ints for node in onnx.load(other.path).graph.node if node.op_type == "Transpose"]
+    assert all(list(axes) == [1, 0] for axes in permutations)
+    samples = made.samples(5)
+    for one in (made, other):
+        for name, wanted in made.reference(samples).items():
+            np.testing.assert_allclose(local.run(one.path, samples, 1)[name], wanted, rtol=1e-4, atol=1e-4)
+    assert layer.moves is Moves.NUMBERS
 
 
 def test_changed_weights_are_seen_in_the_outputs(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ class TestProduct:
     def test_a_wrong_permutation_of_the_cores_would_be_noticed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         layer = of(SMALL, Order.LAST_FIRST, use_bias=False)
         x = samples(2, layer)
-        monkeypatch.setattr(tt_dense, "matrix_axes", lambda order: (1, 3, 2, 0))
+        monkeypatch.setattr(tt_dense, "matrix_axes", lambda *_: (3, 1, 2, 0))
         with pytest.raises(AssertionError):
             np.testing.assert_allclose(layer(x), x @ dense_weight(layer), atol=1e-5)
 

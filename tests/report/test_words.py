@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgett.report.words import apart, digits, place, size
+from edgett.report.words import apart, digits, duration, place, size
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,13 @@ def test_no_power_of_ten_and_as_near_as_the_digits_say(number: float, many: int)
 )  # fmt: skip
 def test_sizes(number: float, words: str) -> None:
     assert size(number) == words
+
+
+@pytest.mark.parametrize(
+    ("microseconds", "words"), [(0.5, "0.5 us"), (999.7, "1 ms"), (12_345, "12.3 ms"), (2.5e9, "2,500 s")]
+)
+def test_durations(microseconds: float, words: str) -> None:
+    assert duration(microseconds) == words
 
 
 @given(st.floats(1e-3, 1e6), st.floats(1e-3, 1e6))

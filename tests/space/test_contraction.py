@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edgett.space.contraction import Operator, Product, Reshape, Transpose, matrix_axes, plan
+from edgett.space.contraction import Moves, Operator, Product, Reshape, Transpose, matrix_axes, plan
 from edgett.space.cost import exact_flops, tt
 from edgett.values import Layer, Order, TTShape
 
@@ -26,7 +26,7 @@ def shapes(draw: st.DrawFn, longest: int = 5) -> TTShape:
     length = draw(st.integers(2, longest))
     largest = 4 if length < 4 else 3
     inputs, outputs = (tuple(draw(st.integers(1, largest)) for _ in range(length)) for _ in range(2))
-    inner = tuple(draw(st.integers(1, 3)) for _ in range(length - 1))
+    inner = tuple(draw(st.integers(1, 5)) for _ in range(length - 1))
     return TTShape(inputs, outputs, (1, *inner, 1), draw(st.sampled_from(Order)))
 
 
@@ -57,12 +57,15 @@ class Seen:
     peak: int = 0
 
 
-def execute(operators: tuple[Operator, ...], shape: TTShape, cores: list[Floats], x: Floats) -> tuple[Floats, Seen]:
+def execute(
+    operators: tuple[Operator, ...], shape: TTShape, cores: list[Floats], x: Floats, moves: Moves = Moves.NUMBERS
+) -> tuple[Floats, Seen]:
     seen, tensor = Seen(), x
     for operator in operators:
         before: Any = tensor
         if isinstance(operator, Product):
-            matrix = cores[operator.core].transpose(matrix_axes(shape.order)).reshape(operator.inner, operator.columns)
+            axes = matrix_axes(shape, operator.core, moves)
+            matrix = cores[operator.core].transpose(axes).reshape(operator.inner, operator.columns)
             assert operator.rows in (-1, len(tensor))
             seen.multiplications += sum(len(row) * matrix.shape[1] for row in tensor)
             tensor = tensor @ matrix
@@ -71,20 +74,21 @@ def execute(operators: tuple[Operator, ...], shape: TTShape, cores: list[Floats]
             tensor = tensor.reshape(operator.dims)
         else:
             assert all(size in (-1, real) for size, real in zip(operator.dims, tensor.shape, strict=True))
-            tensor = np.ascontiguousarray(tensor.T)
+            tensor = np.ascontiguousarray(tensor.transpose(operator.axes))
+            assert all(size in (-1, real) for size, real in zip(operator.made, tensor.shape, strict=True))
             seen.moved += tensor.size
         seen.peak = max(seen.peak, before.size + tensor.size)
     return tensor, seen
 
 
 @settings(max_examples=60, deadline=None)
-@given(shapes(), st.sampled_from([1, 2, 5]))
-def test_the_plan_is_the_product_with_the_weight(shape: TTShape, batch: int) -> None:
+@given(shapes(), st.sampled_from([1, 2, 5]), st.sampled_from(Moves))
+def test_the_plan_is_the_product_with_the_weight(shape: TTShape, batch: int, moves: Moves) -> None:
     cores = random_cores(shape)
     x = np.random.default_rng(batch).integers(-3, 4, (batch, shape.matrix[0])).astype(np.float64)
     wanted = x @ dense(shape, cores)
-    np.testing.assert_array_equal(execute(plan(shape, batch), shape, cores, x)[0], wanted)
-    np.testing.assert_array_equal(execute(plan(shape, None), shape, cores, x)[0], wanted)
+    for size in (batch, None):
+        np.testing.assert_array_equal(execute(plan(shape, size, moves), shape, cores, x, moves)[0], wanted)
 
 
 @settings(max_examples=60, deadline=None)
@@ -102,23 +106,43 @@ def test_costs_are_what_an_execution_sees(shape: TTShape, batch: int) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(shapes(), st.sampled_from([1, 2, 5]))
-def test_no_operator_is_idle(shape: TTShape, batch: int) -> None:
+@given(shapes(), st.sampled_from([1, 2, 5]), st.sampled_from(Moves))
+def test_no_operator_is_idle(shape: TTShape, batch: int, moves: Moves) -> None:
     dims: tuple[int, ...] = (batch, shape.matrix[0])
     last: Operator | None = None
-    for operator in plan(shape, batch):
+    for operator in plan(shape, batch, moves):
         if isinstance(operator, Reshape):
             assert operator.dims != dims and not isinstance(last, Reshape)
             dims = operator.dims
         elif isinstance(operator, Transpose):
             assert operator.dims == dims and 1 not in dims
             assert not isinstance(last, Transpose)
-            dims = dims[::-1]
+            dims = operator.made
         else:
             assert dims == (operator.rows, operator.inner)
             dims = (operator.rows, operator.columns)
         last = operator
     assert dims == (batch, shape.matrix[1])
+
+
+@settings(max_examples=200, deadline=None)
+@given(shapes(), st.sampled_from([1, 2, 5]))
+def test_what_moves_together_costs_no_more(shape: TTShape, batch: int) -> None:
+    one, other = (plan(shape, batch, moves) for moves in Moves)
+    products = [[each for each in operators if isinstance(each, Product)] for operators in (one, other)]
+    assert products[0] == products[1]
+    moved = [sum(each.writes for each in operators if isinstance(each, Transpose)) for operators in (one, other)]
+    assert moved[1] <= moved[0]
+
+
+@pytest.mark.parametrize(
+    ("order", "rank", "runs"),
+    [(Order.LAST_FIRST, 4, {1}), (Order.LAST_FIRST, 5, {1, 5}), (Order.FIRST_LAST, 8, {1}),
+     (Order.FIRST_LAST, 9, {1, 9})],
+)  # fmt: skip
+def test_a_rank_moves_together_where_it_is_longer_than_the_axis(order: Order, rank: int, runs: set[int]) -> None:
+    operators = plan(TTShape((4, 4, 4), (4, 4, 4), (1, rank, rank, 1), order), 1, Moves.RUNS)
+    assert {each.run for each in operators if isinstance(each, Transpose)} == runs
 
 
 @pytest.mark.parametrize("order", Order)
@@ -143,7 +167,7 @@ def test_a_wrong_permutation_of_the_cores_would_be_noticed(
     cores, x = random_cores(shape), np.arange(12.0)[None]
     wanted = x @ dense(shape, cores)
     np.testing.assert_array_equal(execute(plan(shape), shape, cores, x)[0], wanted)
-    monkeypatch.setitem(globals(), "matrix_axes", lambda order: wrong)
+    monkeypatch.setitem(globals(), "matrix_axes", lambda *_: wrong)
     with pytest.raises(AssertionError):
         np.testing.assert_array_equal(execute(plan(shape), shape, cores, x)[0], wanted)
 
