@@ -19,7 +19,7 @@ from edgett.device.bench import Arrays, Device, Measured, Plan, Report, Subject
 from edgett.device.link import Link, NoProgram
 from edgett.device.program import Program
 from edgett.device.ssh import PYTHON, Ssh
-from edgett.device.static import Static
+from edgett.device.static import Static, processor
 from edgett.device.statistics import Ratio, ratio, times
 from edgett.errors import ToolError, UsageError
 from edgett.export.check import compare_outputs
@@ -71,8 +71,7 @@ def able(place: Device) -> Device:
     try:
         place.link.call([PYTHON, "-c", ""])
     except NoProgram:
-        machine = place.link.call(["uname", "-m"]).decode(errors="replace").split()[-1:]
-        return Static(place.link, "".join(machine), program)
+        return Static(place.link, processor(place.link), program)
     return place
 
 

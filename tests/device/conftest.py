@@ -11,6 +11,7 @@ import pytest
 
 from edgett.device.bench import Subject
 from tests.device import sshd
+from tests.device.measuring import TOOLS
 from tests.export import exported as zoo
 
 
@@ -42,7 +43,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, there: Path) -> Iterator[ss
 def poor(tmp_path_factory: pytest.TempPathFactory, there: Path) -> Iterator[sshd.Server]:
     """A machine with what every small Linux has, and no Python."""
     tools = tmp_path_factory.mktemp("tools")
-    for name in ("sh", "uname", "mktemp", "dd", "chmod", "rm"):
+    for name in TOOLS:
         (tools / name).symlink_to(shutil.which(name) or name)
     with sshd.serving(tmp_path_factory.mktemp("poor"), f"SetEnv TMPDIR={there} PATH={tools}\n") as running:
         yield running

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -19,6 +21,8 @@ from tests.firmware.tools import needs
 QUICK = Plan(runs=20, seconds=0.1, rounds=2, lives=2, limit=120)
 LONG = Plan(runs=400_000, seconds=0.0, rounds=20, lives=2, limit=120)
 """About ten seconds of a small model."""
+TOOLS = ("sh", "uname", "mktemp", "dd", "chmod", "rm")
+"""All that a device without Python needs."""
 SERVER = needs("ssh", sshd.SSHD)
 
 
@@ -53,3 +57,20 @@ class Impatient(Silent):
             yield advance
 
         return watched()
+
+
+@contextmanager
+def link_cut(server: sshd.Server, there: Path) -> Iterator[None]:
+    """The link drops once something was measured, for a few seconds."""
+
+    def cut() -> None:
+        while not list(there.glob("edgett-*/progress*")):
+            time.sleep(0.1)
+        server.stop()
+        time.sleep(4)
+        server.start()
+
+    thread = threading.Thread(target=cut)
+    thread.start()
+    yield
+    thread.join()

@@ -9,7 +9,6 @@ import shlex
 import shutil
 import subprocess
 import tarfile
-import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -25,25 +24,15 @@ from edgett.errors import ToolError, UsageError
 from edgett.values import Silent
 from tests.device import sshd
 from tests.device.disks import may_mount
-from tests.device.measuring import LONG, PYTHON, QUICK, SERVER, at, remote
+from tests.device.measuring import LONG, PYTHON, QUICK, SERVER, at, link_cut, remote
 
 
 @SERVER
 class TestSsh:
     @pytest.mark.slow
     def test_the_link_may_drop(self, subjects: list[Subject], server: sshd.Server, there: Path) -> None:
-
-        def cut() -> None:
-            while not list(there.glob("edgett-*/progress.json")):
-                time.sleep(0.1)
-            server.stop()
-            time.sleep(4)
-            server.start()
-
-        thread = threading.Thread(target=cut)
-        thread.start()
-        report = remote(server).measure(subjects, LONG, Silent())
-        thread.join()
+        with link_cut(server, there):
+            report = remote(server).measure(subjects, LONG, Silent())
         assert sum(map(len, report.artefacts[0].turns)) >= LONG.runs
         assert not list(there.glob("edgett-*/"))
 

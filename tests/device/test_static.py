@@ -28,7 +28,7 @@ from edgett.errors import ToolError, UsageError
 from edgett.values import Silent
 from tests.conftest import Answer, Finished
 from tests.device import sshd
-from tests.device.measuring import LONG, QUICK, SERVER, at, without_python
+from tests.device.measuring import LONG, QUICK, SERVER, TOOLS, at, link_cut, without_python
 from tests.export import test_int8
 from tests.firmware.tools import needs
 
@@ -92,6 +92,24 @@ class TestStatic:
         say("--stop")
         assert not (tmp_path / "work").exists()
 
+    def test_shells_may_greet_and_take_leave(
+        self, fit_one: Subject, there: Path, poor: sshd.Server, tmp_path: Path
+    ) -> None:
+        tools = tmp_path / "tools"
+        tools.mkdir()
+        for name in TOOLS:
+            (tools / name).symlink_to(shutil.which(name) or name)
+        polite = tmp_path / "shell"
+        polite.write_text(
+            '#!/bin/sh\necho "Welcome to pi"\n/bin/sh -c "$SSH_ORIGINAL_COMMAND"\ncode=$?\necho Bye\nexit $code\n'
+        )
+        polite.chmod(0o755)
+        settings = f"SetEnv TMPDIR={there} PATH={tools}\nForceCommand {polite}\n"
+        with sshd.serving(tmp_path, settings) as server:
+            (one,) = without_python(server).measure([fit_one], QUICK, Silent()).artefacts
+        assert one.runtime == "C by gcc -O3"
+        assert not list(there.glob("edgett-*/"))
+
     def test_a_python_that_was_named_has_to_be_there(self, poor: sshd.Server, subjects: list[Subject]) -> None:
         named = at("ssh://device", poor.config)
         assert benching.able(named) == named
@@ -147,6 +165,14 @@ class TestStatic:
     @pytest.fixture
     def fit_one(self, subjects: list[Subject]) -> Subject:
         return subjects[1]
+
+    @pytest.mark.slow
+    def test_the_link_may_drop(self, place: Static, fit_one: Subject, poor: sshd.Server, there: Path) -> None:
+        plan = replace(LONG, runs=6_000_000)
+        with link_cut(poor, there):
+            (one,) = place.measure([fit_one], plan, Silent()).artefacts
+        assert sum(map(len, one.turns)) >= plan.runs
+        assert not list(there.glob("edgett-*/"))
 
     def test_what_was_left_there_goes_at_the_next_start(self, place: Static, fit_one: Subject, there: Path) -> None:
         old = time.time() - ABANDONED - 60

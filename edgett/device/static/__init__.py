@@ -34,6 +34,12 @@ LIMIT = 600.0
 """Seconds that a compiler may take."""
 
 
+def processor(link: Link) -> str:
+    """What a machine calls its processor; shells may greet and take leave."""
+    words = link.call(["uname", "-m"]).decode(errors="replace").split()
+    return next((word for word in words if word in COMPILERS), words[-1] if words else "processor")
+
+
 @dataclass(frozen=True)
 class Static:
     """A machine behind a link: its architecture, and what makes C of an .onnx file, of a name, for programs there."""
