@@ -134,14 +134,9 @@ def _plots(name: str, picture: Picture) -> Iterator[Plot]:
 
 
 def _listed(report: Report) -> list[tuple[Option, tuple[Cell, ...]]]:
-    """At most so many solutions with their rows: the recommended one, other picks, what holds, the rest."""
-
-    def rank(listed: tuple[Option, tuple[Cell, ...]]) -> tuple[bool, bool, bool, int]:
-        option = listed[0]
-        return "recommended" not in option.roles, not option.roles, not option.feasible, option.solution
-
+    """At most so many solutions with their rows."""
     rows = next((section.tables[0].rows for section in report.sections if section.name == "solutions"), ())
-    return sorted(zip(report.options, rows, strict=True), key=rank)[:MOST]
+    return list(zip(report.options, rows, strict=True))[:MOST]
 
 
 def _objectives(options: Sequence[Option]) -> list[Objective]:

@@ -41,7 +41,7 @@ VERDICTS = {True: ("holds", Mood.GOOD), False: ("broken", Mood.BAD), None: ("not
 def report(run: str, asked: Mapping[str, Any], space: Picture | None, benches: Sequence[Mapping[str, Any]]) -> Report:
     """The report of a finished run: its directory, the content of run.json, its design spaces and its benchmarks."""
     outcome = asked["outcome"]
-    options = tuple(_option(run, trial, outcome) for trial in outcome["trials"])
+    options = tuple(sorted((_option(run, trial, outcome) for trial in outcome["trials"]), key=_rank))
     sections = (
         verdict(outcome),
         funnel(outcome),
@@ -312,6 +312,11 @@ def _option(run: str, trial: Mapping[str, Any], outcome: Mapping[str, Any]) -> O
         tuple((name, shape_of(shape)) for name, shape in trial["shapes"].items()),
         f"edgett export {shlex.quote(place(run))} --solution {number}" if number >= 0 else "",
     )
+
+
+def _rank(option: Option) -> tuple[bool, bool, bool, int]:
+    """The recommended one first, then other picks, what holds, and the rest."""
+    return PICKS["recommended"] not in option.roles, not option.roles, not option.feasible, option.solution
 
 
 def _file_bytes(model: Mapping[str, Any], outcome: Mapping[str, Any]) -> int:

@@ -19,6 +19,7 @@ from edgett.report import facts, markdown, sections
 from edgett.report.evidence import command
 from edgett.report.facts import Cell, Column, Report, Section, Table
 from edgett.report.stored import restored, stored
+from edgett.report.words import PICKS
 from edgett.values import Objective
 from tests.conftest import Answer, Finished
 from tools.regolden import FOLDER, rendered
@@ -259,6 +260,18 @@ def test_a_run_that_was_moved_is_where_it_is(edgett: Call, finished: Finished, t
     run = shutil.copytree(finished.path, tmp_path / "moved")
     answer = edgett("compress", "--out", run, "--resume")
     assert f"{run}/artifacts/" in answer.out and f"{finished.path}/artifacts/" not in answer.out
+
+
+def test_picks_come_first_then_what_holds() -> None:
+    content = asked()
+    outcome = content["outcome"]
+    outcome["trials"] = [outcome["trials"][0] | {"solution": number, "feasible": number != 0} for number in range(6)]
+    picks = zip(PICKS, (5, 3, 5, 3), strict=True)
+    outcome["picks"] = {name: outcome["picks"]["recommended"] | {"solution": number} for name, number in picks}
+    report = told(content)
+    assert [option.solution for option in report.options] == [5, 3, 1, 2, 4, 0]
+    rows = part(report, "solutions").tables[0].rows
+    assert [row[0].value for row in rows] == [5, 3, 1, 2, 4, 0]
 
 
 def test_limits_and_values_are_told_apart() -> None:

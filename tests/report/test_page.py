@@ -186,17 +186,6 @@ def test_many_solutions_do_not_grow_the_page() -> None:
     assert f"{3000 - page.MOST} more solutions" in text
 
 
-def test_picks_are_listed_first_then_what_holds() -> None:
-    report = planted(6)
-    lowest, recommended = ("lowest FLOPs",), ("recommended", "highest accuracy")
-    changed = {2: {"feasible": True}, 3: {"roles": lowest}, 5: {"roles": recommended}}
-    options = tuple(replace(option, **changed.get(option.solution, {})) for option in report.options)
-
-    rows = Read(page.document(replace(report, options=options))).all("tr")
-
-    assert [int(row["data-solution"] or "") for row in rows if "data-solution" in row] == [5, 3, 2, 0, 1, 4]
-
-
 def test_what_is_all_dense_again_is_no_broken_constraint() -> None:
     report = planted(24)
     kept = tuple(option for option in report.options if option.shapes)
