@@ -30,10 +30,8 @@ def calibrate(
     limit: Annotated[
         int, typer.Option(min=1, max=86400, help="Seconds after which a dozen probes are given up.")
     ] = 600,
-    python: Annotated[str, typer.Option(metavar="PATH", help="The Python of a remote device.")] = "python3",
-    ssh_config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A configuration for ssh, as for ssh -F.", dir_okay=False)
-    ] = None,
+    python: options.Python = "python3",
+    ssh_config: options.SshConfig = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,

@@ -93,6 +93,10 @@ Solution = Annotated[
     ),
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run's directory.", autocompletion=complete.runs)]
+Python = Annotated[str, typer.Option(metavar="PATH", help="The Python of a remote device.")]
+SshConfig = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="A configuration for ssh, as for ssh -F.", dir_okay=False)
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, all else on standard error.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no remarks.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
