@@ -76,14 +76,11 @@ def able(place: Device) -> Device:
 
 
 def program(path: Path, name: str) -> Program:
-    """The C of an .onnx file, for a program on a device. Raises UsageError when it cannot be read, ToolError when it
-    cannot be compiled."""
+    """The C of an .onnx file, for a program on a device. Raises as `input_ports` and `export.c.generate` do."""
     from edgett.export.c import generate
 
-    try:
-        made = generate(path, name, version("edgett"))
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.", "Give a file that was exported.") from error
+    local.refuse_open(path)
+    made = generate(path, name, version("edgett"))
     return Program(made.name, made.header, made.code, made.inputs, made.outputs)
 
 

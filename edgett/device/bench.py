@@ -155,10 +155,11 @@ def unpack(folder: Path, where: str, outputs: Callable[[int], Arrays] | None = N
         if error := told.get("error"):
             raise trouble(error, where)
         return _report(told, outputs or stored)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        works = "." if outputs else " and whether its Python works: python3 -m json.tool < /dev/null."
         raise ToolError(
             f"what {where} reports is no report of edgett: {type(error).__name__}: {error}.",
-            "Look whether its disk is full and whether its Python works: python3 -m json.tool < /dev/null.",
+            f"Look whether its disk is full{works}",
         ) from error
 
 
@@ -167,10 +168,14 @@ def _report(told: Mapping[str, Any], outputs: Callable[[int], Arrays]) -> Report
     for index, entry in enumerate(told["artefacts"]):
         runtime = f"{entry['runtime'].replace('_', '-')} {entry['version']}"
         turns = tuple(np.array(turn, np.int64) for turn in entry["turns"])
+        if not turns or any(turn.ndim != 1 or not len(turn) or turn.min() < 0 for turn in turns):
+            raise ValueError(f"times of {entry['file']} that are none")
         start, peak, added = (int(entry[key]) for key in ("start_ns", "peak_bytes", "added_bytes"))
         measured.append(Measured(entry["file"].partition("-")[2], runtime, turns, start, peak, added, outputs(index)))
     before, after = (State(**told[key]) for key in ("before", "after"))
-    return Report(told["machine"], int(told["threads"]), tuple(told["pinned"]), before, after, tuple(measured))
+    if not measured:
+        raise ValueError("no artefact")
+    return Report(dict(told["machine"]), int(told["threads"]), tuple(told["pinned"]), before, after, tuple(measured))
 
 
 def trouble(error: Mapping[str, str], where: str) -> EdgettError:

@@ -98,8 +98,9 @@ class Link:
             return LinkDown(f"{self.name} cannot be reached: {last}.", f"Try by hand: {ways['ssh']}")
         if code in (126, 127):
             return NoProgram(f"{self.name} has no {program}: {last}.", "Install it there.")
-        if "No space left on device" in words:
-            return ToolError(f"the disk of {self.name} is full: {last}.", "Free some space there.")
+        for trouble, cure in _DISK.items():
+            if trouble in words:
+                return ToolError(f"{self.name} cannot write: {last}.", cure)
         return ToolError(f"{program} on {self.name} failed with {code}: {last}.", SHELL)
 
     def _changed(self, words: str) -> ToolError:
@@ -122,6 +123,10 @@ def _end(words: str) -> str:
     return plain if len(plain) <= 300 else "... " + plain[-300:].partition(" ")[2]
 
 
+_DISK = {
+    "No space left on device": "Its disk is full: free some space there, or name another folder in its TMPDIR.",
+    "Read-only file system": "Name a folder in its TMPDIR that can be written to.",
+}
 SHELL = "Look whether the shell there prints something of its own, and whether its disk is full."
 _REFUSALS = (
     (
@@ -156,7 +161,7 @@ def document(content: bytes, key: str, where: str) -> dict[str, Any]:
     for line in reversed(lines):
         try:
             answer = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(answer, dict) and (isinstance(answer.get(key), str) or "error" in answer):
             return answer

@@ -64,6 +64,19 @@ def input_ports(path: Path) -> tuple[Port, ...]:
 
     Raises ToolError when it is no such file, ModelError when it takes what edgett cannot feed.
     """
+    return _batched(path, _ports(path))
+
+
+def refuse_open(path: Path) -> None:
+    """Raise ModelError, and as `input_ports` does, for a file whose batch is open: what is compiled has a fixed one."""
+    for port in _ports(path):
+        if any(size < 0 for size in port.shape):
+            told = f"{path}: the input {port.name!r} is {_shape(port)}, and C takes fixed sizes."
+            raise ModelError(told, _closed(path, port))
+
+
+def _ports(path: Path) -> tuple[Port, ...]:
+    """As the file says, -1 for a size that is open."""
     read = {".tflite": _litert_inputs, ".onnx": _onnx_inputs}.get(path.suffix)
     if not path.is_file():
         raise UsageError(f"{path} is no file.", "Give a file that was exported, or a run's directory.")
@@ -71,12 +84,11 @@ def input_ports(path: Path) -> tuple[Port, ...]:
         raise UsageError(f"{path} is neither .tflite nor .onnx.", "Give such a file, or a run's directory.")
     try:
         with quiet():
-            ports = read(path)
+            return read(path)
     except ModelError:
         raise
     except Exception as error:  # ONNX Runtime's have no base class of their own
         raise ToolError(f"{path} does not load here: {_words(error)}", "Export it again.") from error
-    return _batched(path, ports)
 
 
 def _batched(path: Path, ports: Sequence[Port]) -> tuple[Port, ...]:

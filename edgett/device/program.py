@@ -64,10 +64,10 @@ class Program:
     def made(self, path: Path, count: int) -> dict[str, NDArray[Any]]:
         """The outputs of so many samples, real numbers by name, from the file of what it made.
 
-        Raises ValueError when there are fewer.
+        An output that is one for a batch has one a record. Raises ValueError when there are fewer records.
         """
         records = np.fromfile(path, _record(self.outputs))
-        if len(records) * self.outputs[0].shape[0] < count:
+        if len(records) * self.inputs[0].shape[0] < count:
             raise ValueError(f"{len(records)} inferences for {count} samples")
         return {
             port.name: port.real(records[f"p{index}"].reshape(-1, *port.shape[1:]))[:count]

@@ -15,19 +15,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from edgett import benching
 from edgett.device import arrive, emulator, local
 from edgett.device.bench import Subject, unpack
 from edgett.device.debian import PACKAGES
 from edgett.device.errand import ABANDONED
+from edgett.device.program import Program
 from edgett.device.ssh import Ssh
 from edgett.device.static import COMPILERS, Static, built
-from edgett.errors import ToolError, UsageError
+from edgett.errors import ModelError, ToolError, UsageError
 from edgett.values import Silent
+from edgett.wire import Port
 from tests.conftest import Answer, Finished
 from tests.device import sshd
+from tests.device.disks import may_mount
 from tests.device.measuring import LONG, QUICK, SERVER, TOOLS, at, link_cut, without_python
 from tests.export import test_int8
 from tests.firmware.tools import needs
@@ -109,6 +114,44 @@ class TestStatic:
             (one,) = without_python(server).measure([fit_one], QUICK, Silent()).artefacts
         assert one.runtime == "C by gcc -O3"
         assert not list(there.glob("edgett-*/"))
+
+    def test_memory_is_the_models_and_not_the_samples(self, place: Static, fit_one: Subject) -> None:
+        many = {name: np.repeat(values, 20_000, axis=0) for name, values in fit_one.inputs.items()}
+        few, lots = place.measure([fit_one, Subject(fit_one.path, many)], QUICK, Silent()).artefacts
+        assert abs(few.peak_bytes - lots.peak_bytes) < 200_000 < sum(values.nbytes for values in many.values())
+
+    def test_an_output_of_no_batch(self, tmp_path: Path) -> None:
+        ports = Port("x", "x", (2, 3), "float32"), Port("all", "all", (), "float32"), Port("y", "y", (1, 3), "float32")
+        program = Program("x", "", "", ports[:1], ports[1:])
+        np.arange(16, dtype="f4").tofile(tmp_path / "made")
+        found = program.made(tmp_path / "made", 7)
+        assert found["all"].tolist() == [0, 4, 8, 12] and found["y"].shape == (4, 3)
+        with pytest.raises(ValueError, match="4 inferences for 9 samples"):
+            program.made(tmp_path / "made", 9)
+
+    def test_an_open_batch(self, tmp_path: Path) -> None:
+        sides = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 6]) for name in "xy"]
+        graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", sides[:1], sides[1:])
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), tmp_path / "open.onnx")
+        with pytest.raises(ModelError, match=r"is \(\?, 6\), and C takes fixed sizes") as raised:
+            benching.program(tmp_path / "open.onnx", "x")
+        assert "make_dynamic_shape_fixed" in raised.value.cure
+
+    def test_too_many_at_once(self, place: Static, fit_one: Subject) -> None:
+        with pytest.raises(UsageError, match="257 artefacts are more than 256"):
+            place.measure([fit_one] * 257, QUICK, Silent())
+
+    @pytest.mark.skipif(not may_mount(), reason="no file system can be mounted here")
+    def test_a_full_disk_there(self, fit_one: Subject, tmp_path: Path) -> None:
+        """The binary has room, and a report has not."""
+        binary = built("gcc", [benching.program(fit_one.path, "artefact0")], [fit_one], QUICK, tmp_path)
+        (tmp_path / "there").mkdir()
+        size = len(binary) + 65_536
+        runner = 'cp "$2" "$1" && chmod 700 "$1/runner" && "$1/runner" "$1" --detach'
+        script = f'mount -t tmpfs -o size={size} t "$1" && {runner}'
+        command = ["unshare", "-rm", "sh", "-c", script, "sh", tmp_path / "there", tmp_path / "runner"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 1 and "No space left on device" in done.stderr
 
     def test_a_python_that_was_named_has_to_be_there(self, poor: sshd.Server, subjects: list[Subject]) -> None:
         named = at("ssh://device", poor.config)

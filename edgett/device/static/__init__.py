@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgett.device import arrive, runner
-from edgett.device.bench import Arrays, Plan, Report, Subject, unpack
+from edgett.device.bench import ROOM, Arrays, Plan, Report, Subject, unpack
 from edgett.device.debian import PACKAGES
 from edgett.device.emulated.programs import call
 from edgett.device.errand import ABANDONED, RESULTS, TRANSFER, Errand
@@ -30,6 +30,8 @@ COMPILERS = {
 OPTIMISED = "-O3"
 HERE = Path(__file__).parent
 SOURCES = ("runner.c", "measure.c", "facts.c")
+MOST = 256
+"""Artefacts at once, as in measure.c."""
 LIMIT = 600.0
 """Seconds that a compiler may take."""
 
@@ -85,6 +87,8 @@ class Static:
                 f"--threads: {plan.threads} threads are more than its programs in C have ({self.name}).",
                 "Leave it out.",
             )
+        if len(subjects) > MOST:
+            raise UsageError(f"{len(subjects)} artefacts are more than {MOST} at once.", "Give fewer.")
         if self.machine not in COMPILERS:
             raise ToolError(
                 f"{self.name} has no Python, and edgett compiles for no {self.machine}.",
@@ -110,45 +114,44 @@ class Static:
             with suppress(ToolError):  # what went wrong first is what matters
                 self.link.call(["rm", "-r", "-f", there])
             if isinstance(error, NoProgram):
-                cure = (
-                    "Name a folder in its TMPDIR whose files may be executed; its name for the processor may mislead."
-                )
-                raise ToolError(f"{self.name} does not execute a program in {there}: {error.message}", cure) from error
+                why = error.message.rpartition(": ")[2]
+                cure = f"Is it {self.machine}? Else name a folder in its TMPDIR whose files may be executed."
+                raise ToolError(f"{self.name} does not execute a program in {there}: {why}", cure) from error
             raise
 
 
 def built(compiler: str, programs: Sequence[Program], subjects: Sequence[Subject], plan: Plan, folder: Path) -> bytes:
     """The binary that measures what is to be measured, and needs nothing."""
-    for index, (program, subject) in enumerate(zip(programs, subjects, strict=True)):
+    (folder / "artefacts.c").write_text(_artefacts(programs, subjects, plan, compiler, folder))
+    for program in programs:
         program.write(folder)
-        program.given(subject.inputs).tofile(folder / f"inputs-{index}.bin")
-    (folder / "artefacts.c").write_text(_artefacts(programs, subjects, plan, compiler))
-    sources: list[str | Path] = [
-        "artefacts.c",
-        *(f"{program.name}.c" for program in programs),
-        *(HERE / name for name in SOURCES),
-    ]
+    models = [f"{program.name}.c" for program in programs]
+    sources: list[str | Path] = ["artefacts.c", *models, *(HERE / name for name in SOURCES)]
     options = ["-std=gnu99", OPTIMISED, "-static", "-D_FILE_OFFSET_BITS=64", f"-I{folder}", f"-I{HERE}", "-o", "runner"]
     cure = f"There may be too many artefacts at once. The compiler: apt-get install {PACKAGES[compiler]}"
     call([compiler, *options, *sources, "-lm"], folder, LIMIT, cure)
     return (folder / "runner").read_bytes()
 
 
-def _artefacts(programs: Sequence[Program], subjects: Sequence[Subject], plan: Plan, compiler: str) -> str:
-    """The text of artefacts.c: the models, their inputs, and the plan."""
-    parts, entries = ['#include "runner.h"'], []
+def _artefacts(
+    programs: Sequence[Program], subjects: Sequence[Subject], plan: Plan, compiler: str, folder: Path
+) -> str:
+    """The text of artefacts.c: the models, their inputs, which go into files of the folder, and the plan."""
+    parts, entries, known = ['#include "runner.h"'], [], dict[bytes, str]()
     for index, (program, subject) in enumerate(zip(programs, subjects, strict=True)):
-        count = len(program.given(subject.inputs))
-        parts += [
-            program.glue(str(index)),
-            f'__asm__(".section .rodata\\n.balign 16\\ninputs{index}: .incbin \\"inputs-{index}.bin\\"\\n.previous");',
-            f"extern const unsigned char inputs{index}[];",
-        ]
-        places = f"&given{index}, &made{index}, sizeof given{index}, sizeof made{index}"
-        entries.append(f"    {{{_c(f'{index}-{subject.path.name}')}, model{index}, {places}, {count}, inputs{index}}},")
+        records = program.given(subject.inputs)
+        inputs = known.setdefault(records.tobytes(), f"inputs{index}")
+        if inputs == f"inputs{index}":
+            records.tofile(folder / f"{inputs}.bin")
+            held = f'{inputs}: .incbin \\"{inputs}.bin\\"'
+            parts.append(f'__asm__(".section .rodata\\n.balign 16\\n{held}\\n.previous");')
+            parts.append(f"extern const unsigned char {inputs}[];")
+        parts.append(program.glue(str(index)))
+        file, sizes = _c(f"{index}-{subject.path.name}"), f"sizeof given{index}, sizeof made{index}, {len(records)}"
+        entries.append(f"    {{{file}, model{index}, &given{index}, &made{index}, {sizes}, {inputs}}},")
     parts += ["const struct artefact artefacts[] = {", *entries, "};"]
     parts.append(f"const size_t artefact_count = {len(entries)};")
-    numbers = (runner.CONTRACT, plan.rounds, plan.lives, plan.limit, *plan.least, ABANDONED)
+    numbers = (runner.CONTRACT, plan.rounds, plan.lives, plan.limit, *plan.least, ABANDONED, ROOM)
     texts = (arrive.PREFIX, RESULTS, f"by {compiler} {OPTIMISED}")
     parts.append(f"const struct plan plan = {{{', '.join([*map(str, numbers), *map(_c, texts)])}}};")
     return "\n".join(parts) + "\n"

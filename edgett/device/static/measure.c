@@ -50,7 +50,7 @@ _Noreturn void fail(const char *what, const char *format, ...) {
     va_start(arguments, format);
     vsnprintf(words, sizeof words, format, arguments);
     va_end(arguments);
-    for (size_t i = 0; i < artefact_count; ++i) {
+    for (size_t i = 0; i < artefact_count && i < MANY; ++i) {
         if (children[i].pid > 0) {
             kill(children[i].pid, SIGKILL);
         }
@@ -104,14 +104,13 @@ static void turn(const struct artefact *one, size_t index) {
     }
 }
 
-static int64_t first_ns, before_bytes;
+static int64_t first_ns, before_bytes, peak_bytes;
 
 static void say_facts(FILE *out) {
-    const int64_t peak = memory("VmHWM");
     fputs("\"runtime\": \"C\", ", out);
     pair(out, "version", plan.version);
-    fprintf(out, ", \"start_ns\": %" PRId64 ", \"peak_bytes\": %" PRId64 ", \"added_bytes\": %" PRId64, first_ns, peak,
-            peak > before_bytes ? peak - before_bytes : 0);
+    fprintf(out, ", \"start_ns\": %" PRId64 ", \"peak_bytes\": %" PRId64 ", \"added_bytes\": %" PRId64, first_ns, peak_bytes,
+            peak_bytes > before_bytes ? peak_bytes - before_bytes : 0);
 }
 
 static void finish(const struct artefact *one, size_t index) {
@@ -137,6 +136,7 @@ static _Noreturn void serve(const struct artefact *one, size_t index, int asks, 
     memcpy(one->given, one->inputs, one->given_bytes);
     one->run();
     first_ns = now() - start;
+    peak_bytes = memory("VmHWM"); /* before the other samples are read, and times kept */
     while (write(answers, "k", 1) == 1 && read(asks, &asked, 1) == 1) {
         if (asked == 't') {
             turn(one, index);

@@ -88,9 +88,23 @@ static void say_process(FILE *out) {
     fprintf(out, "{\"pid\": %ld}", (long)getpid());
 }
 
+/* Whether the report and the times have room on the disk; errno says what else. */
+static bool room(void) {
+    const int file = open("room", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    errno = file < 0 ? errno : posix_fallocate(file, 0, plan.room);
+    const int why = errno;
+    close(file);
+    unlink("room");
+    errno = why;
+    return why == 0 || why == EOPNOTSUPP || why == EINVAL;
+}
+
 /* Work on in the background, of no terminal. */
 static int detach(void) {
-    const pid_t pid = fork();
+    const pid_t pid = room() ? fork() : -1;
+    if (pid < 0) {
+        perror("runner");
+    }
     if (pid != 0) {
         return pid < 0;
     }

@@ -22,6 +22,7 @@ struct plan {
     size_t least;    /* timed runs of a turn */
     int64_t turn_ns; /* and how long they last */
     long abandoned;  /* seconds after which nobody comes back for a folder */
+    long room;       /* bytes that have to be free for a report */
     const char *prefix;  /* of such folders */
     const char *results; /* the line before the results */
     const char *version; /* of what was compiled */
