@@ -48,9 +48,12 @@ class TestStatic:
     def place(self, poor: sshd.Server) -> Static:
         return without_python(poor)
 
-    def test_a_run_is_measured_by_its_onnx(self, edgett: Call, finished: Finished, poor: sshd.Server) -> None:
+    def test_a_run_is_measured_by_its_onnx(
+        self, edgett: Call, finished: Finished, poor: sshd.Server, tmp_path: Path
+    ) -> None:
+        run = shutil.copytree(finished.path, tmp_path / "run")
         words = ("--device", "ssh://device", "--ssh-config", poor.config, "--runs", "20", "--seconds", "0.1", "--json")
-        told = edgett("bench", finished.path, *words)
+        told = edgett("bench", run, *words)
         assert told.code == 0, told.remarks
         assert {one["runtime"] for one in told.document["artifacts"]} == {"C by gcc -O3"}
         assert all(one["path"].endswith(".onnx") for one in told.document["artifacts"])
