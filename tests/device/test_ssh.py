@@ -24,7 +24,7 @@ from edgett.errors import ToolError, UsageError
 from edgett.values import Silent
 from tests.device import sshd
 from tests.device.disks import may_mount
-from tests.device.measuring import LONG, PYTHON, QUICK, SERVER, at, link_cut, remote
+from tests.device.measuring import LONG, PYTHON, QUICK, SERVER, at, link_cut, remote, without_python
 
 
 @SERVER
@@ -84,10 +84,12 @@ class TestSsh:
         assert "cannot be reached: ... " in told.message
         assert set(told.message.partition("... ")[2].rstrip(".").split()) == {"exchange", "identification"}
 
+    @pytest.mark.parametrize("machine", ["server", "poor"])
     def test_what_was_left_there_goes_at_the_next_start(
-        self, subjects: list[Subject], server: sshd.Server, there: Path
+        self, subjects: list[Subject], machine: str, request: pytest.FixtureRequest, there: Path
     ) -> None:
         """Of a client that was killed: but not what is still running, or may still be fetched."""
+        reached = {"server": remote, "poor": without_python}[machine](request.getfixturevalue(machine))
         old = time.time() - ABANDONED - 60
         for name, pid in (("dead", 2**22 + 1), ("recent", 2**22 + 1), ("running", os.getpid()), ("early", None)):
             folder = there / f"{arrive.PREFIX}{name}"
@@ -98,7 +100,7 @@ class TestSsh:
             for path in (*folder.iterdir(), folder):
                 os.utime(path, (old, old))
         runner.status(there / f"{arrive.PREFIX}recent")  # somebody asked
-        remote(server).measure(subjects, QUICK, Silent())
+        reached.measure(subjects[1:], QUICK, Silent())
         left = sorted(there.glob(f"{arrive.PREFIX}*"))
         assert [path.name.removeprefix(arrive.PREFIX) for path in left] == ["recent", "running"]
         for path in left:

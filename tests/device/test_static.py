@@ -20,10 +20,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from edgett import benching
-from edgett.device import arrive, emulator, local
+from edgett.device import emulator, local
 from edgett.device.bench import Subject, unpack
 from edgett.device.debian import PACKAGES
-from edgett.device.errand import ABANDONED
 from edgett.device.program import Program
 from edgett.device.ssh import Ssh
 from edgett.device.static import COMPILERS, Static, built
@@ -219,19 +218,3 @@ class TestStatic:
             (one,) = place.measure([fit_one], plan, Silent()).artefacts
         assert sum(map(len, one.turns)) >= plan.runs
         assert not list(there.glob("edgett-*/"))
-
-    def test_what_was_left_there_goes_at_the_next_start(self, place: Static, fit_one: Subject, there: Path) -> None:
-        old = time.time() - ABANDONED - 60
-        for name, pid in (("dead", 2**22 + 1), ("recent", 2**22 + 1), ("running", os.getpid()), ("early", None)):
-            folder = there / f"{arrive.PREFIX}{name}"
-            folder.mkdir()
-            (folder / "0-x.onnx").touch()
-            if pid:
-                (folder / "process.json").write_text(json.dumps({"pid": pid}))
-            os.utime(folder, (old, old))
-        os.utime(there / f"{arrive.PREFIX}recent")  # somebody asked
-        place.measure([fit_one], QUICK, Silent())
-        left = sorted(there.glob(f"{arrive.PREFIX}*"))
-        assert [path.name.removeprefix(arrive.PREFIX) for path in left] == ["recent", "running"]
-        for path in left:
-            shutil.rmtree(path)
