@@ -25,6 +25,10 @@ def main() -> None:
         code = run(sys.argv[1:])
     except KeyboardInterrupt:  # outside of any command
         code = 130
+    except ModuleNotFoundError as missing:  # one without which nothing can be told in any other way
+        name = (missing.name or "a library").partition(".")[0]
+        print(f"error: {name} is not installed.\nInstall edgett again: pip install edgett", file=sys.stderr)
+        code = 6
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said, and libraries that take leave would complain
     sys.exit(code)
 

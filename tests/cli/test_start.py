@@ -207,3 +207,12 @@ def heard(command: list[str], environment: dict[str, str], *, piped: bool) -> st
             pass
     os.close(ours)
     return seen.decode()
+
+
+@pytest.mark.parametrize("library", ["rich", "typer"])
+def test_a_library_that_is_gone_is_named(library: str) -> None:
+    code = f"import sys; sys.modules[{library!r}] = None; sys.argv = ['edgett', 'doctor']; import edgett.cli as cli"
+    code += "; cli.main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (6, "")
+    assert done.stderr == f"error: {library} is not installed.\nInstall edgett again: pip install edgett\n"
