@@ -38,7 +38,7 @@ class Latency(Table):
     start: Cost = Field(description="microseconds of an inference as such")
     operator: Cost = Field(description="microseconds of each operator, however small")
     transpose: Cost = Field(description="microseconds of each transpose, however small")
-    mac: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(description="microseconds of a multiply-accumulate")
+    mac: Cost = Field(description="microseconds of a multiply-accumulate")
     columns: Annotated[int, Field(ge=1)] = Field(description="columns that a kernel computes at once")
     read: Cost = Field(description="microseconds of a number that a product reads")
     write: Cost = Field(description="microseconds of a number that a product writes")

@@ -20,9 +20,11 @@ from edgett.values import TTShape
 
 Floats = NDArray[np.float64]
 
-COLUMNS = (1, 2, 4, 8, 16, 32)
+COLUMNS = (1, 2, 4, 8, 16, 32, 64)
 """Columns that a kernel may compute at once."""
 
+USELESS = 0.5
+"""An error in the middle with which nothing is predicted."""
 LEVELS = tuple(1 << power for power in (18, 21, 23, 25, 28))
 """Bytes of weights that may make a difference: caches are in between."""
 
@@ -87,11 +89,14 @@ def fitted(times: Mapping[Probe, float], size: int = 4) -> Fit:
     """The speeds that predict the probes' times (in microseconds) best; `size`: bytes of a number.
 
     A time is a sum of the constants, each as often as the probe's graph calls for it: least squares of the relative
-    errors, for each number of columns that a kernel may compute at once. Raises ToolError when the times make no sense.
+    errors, for each number of columns that a kernel may compute at once. Where matrices are multiplied by a unit of
+    their own, arithmetic may cost nothing beside what it reads and writes. Raises ToolError when more work takes no
+    more time, or nothing predicts the times.
     """
     fits = [_fit(times, replace(_NOTHING, columns=columns), size) for columns in COLUMNS]
     best = min(fits, key=lambda fit: fit.median)
-    if best.speeds.mac <= 0 or best.speeds.start + best.speeds.operator <= 0:
+    speeds = best.speeds
+    if speeds.mac + speeds.read + speeds.write <= 0 or speeds.start + speeds.operator <= 0 or best.median > USELESS:
         raise ToolError(
             "the times that were measured make no sense: more work took no more time.",
             "Measure again while nothing else runs on the device.",

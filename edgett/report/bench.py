@@ -98,7 +98,8 @@ def calibrated(document: Mapping[str, Any]) -> RenderableType:
     sheet = Sheet(words(), number())
     sheet.add("an inference as such", f"{speeds['start']:.3g} us")
     sheet.add("an operator; a transpose", f"{speeds['operator']:.3g} us; {speeds['transpose']:.3g} us")
-    sheet.add("multiply-accumulates", f"{digits(1e-3 / speeds['mac'])} G/s, {speeds['columns']} columns at once")
+    rate = f"{digits(1e-3 / speeds['mac'])} G/s" if speeds["mac"] else "as fast as they are fed"
+    sheet.add("multiply-accumulates", f"{rate}, {speeds['columns']} columns at once")
     for held, cost in speeds["streams"]:
         rate = f"{digits(1e-3 / cost)} GB/s" if cost else "as fast as they are used"
         sheet.add(f"weights, of {size(held)} at most", rate)

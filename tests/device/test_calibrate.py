@@ -69,6 +69,15 @@ def test_nothing_costs_less_than_nothing() -> None:
     assert costs == sorted(costs)
 
 
+def test_a_unit_for_matrices_hides_the_arithmetic() -> None:
+    """As int8 on AMX: 64 columns at once, and no time but that of reading and writing."""
+    planted = replace(PLANTED, mac=0.0, columns=64)
+    found = fitted(times(planted, 1, noise=0.03), 1)
+    assert found.speeds.columns == 64
+    assert found.speeds.mac < 0.01 * PLANTED.mac
+    assert found.median < 0.05
+
+
 def test_times_that_make_no_sense() -> None:
     with pytest.raises(ToolError, match="make no sense"):
         fitted({probe: 1e9 / (1 + latency_us(graph(probe), PLANTED)) for probe in PROBES})
