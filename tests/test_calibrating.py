@@ -86,7 +86,7 @@ class TestProfile:
             ("streams = {", 'streams = { "1 parsec" = 1e-5,', "latency.streams"),
             ('"256 KiB" = 1.2e-05', '"256 KiB" = -1', "latency.streams"),
             ("touch = 7e-05", "touch = nan", "latency.touch"),
-            ("mac = 1.6e-05", "mac = 0", "latency.mac"),
+            ("mac = 1.6e-05", "mac = -1", "latency.mac"),
             ('"256 KiB" = 1.2e-05', '"256 KiB" = 1', "latency.streams"),
             ('"256 KiB" = 1.2e-05', '"256 KiB" = 1.2e-05, "2048 KiB" = 1.3e-05', "latency.streams"),
             ("touch = 7e-05", "touch = 7e-05\nspeed = 1", "latency.speed is unknown"),

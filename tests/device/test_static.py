@@ -67,6 +67,7 @@ class TestStatic:
             # A probability in steps of 1/256; sums are rounded half-way by either.
             np.testing.assert_allclose(one.outputs[name], expected, atol=2 / 256)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("machine", "emulator"),
         [("aarch64", "qemu-aarch64"), ("armv7l", "qemu-arm"), ("riscv64", "qemu-riscv64")],
@@ -99,6 +100,7 @@ class TestStatic:
         say("--stop")
         assert not (tmp_path / "work").exists()
 
+    @pytest.mark.slow
     def test_shells_may_greet_and_take_leave(
         self, fit_one: Subject, there: Path, poor: sshd.Server, tmp_path: Path
     ) -> None:
@@ -117,6 +119,7 @@ class TestStatic:
         assert one.runtime == "C by gcc -O3"
         assert not list(there.glob("edgett-*/"))
 
+    @pytest.mark.slow
     def test_memory_is_the_models_and_not_the_samples(self, place: Static, fit_one: Subject) -> None:
         many = {name: np.repeat(values, 20_000, axis=0) for name, values in fit_one.inputs.items()}
         few, lots = place.measure([fit_one, Subject(fit_one.path, many)], QUICK, Silent()).artefacts
@@ -188,6 +191,7 @@ class TestStatic:
             replace(place, machine="x86_64").measure(subjects[1:], QUICK, Silent())
         assert raised.value.cure == "apt-get install gcc-m68k-linux-gnu"
 
+    @pytest.mark.slow
     def test_a_process_that_is_killed_there(self, place: Static, fit_one: Subject, there: Path) -> None:
         def kill() -> None:
             while not list(there.glob("edgett-*/progress")):
