@@ -6,7 +6,7 @@ import io
 import os
 import re
 import sys
-from typing import Any, TextIO
+from typing import TextIO
 
 _SIZES = ("COLUMNS", "LINES", "TERMINAL_WIDTH")
 """What Rich and Typer believe of the terminal's size, unseen."""
@@ -25,22 +25,13 @@ def mend() -> None:
 
 def twin(stream: TextIO) -> TextIO:
     """Another stream for messages to the same place, by a descriptor of its own."""
-    return _writer(stream, _Lossy(os.dup(stream.fileno()), OSError))
+    return _Lossy(stream, os.dup(stream.fileno()), OSError)
 
 
 def _mended(stream: TextIO | None, lost: type[OSError]) -> TextIO:
     if stream is None:
         return open(_nowhere(), "w", closefd=False)
-    return _writer(stream, _Lossy(stream.fileno(), lost, closefd=False))
-
-
-def _writer(like: TextIO, raw: _Lossy) -> TextIO:
-    return io.TextIOWrapper(
-        io.BufferedWriter(raw),
-        encoding=like.encoding,
-        errors="replace",
-        line_buffering=bool(like.line_buffering),
-    )
+    return _Lossy(stream, stream.fileno(), lost, closefd=False)
 
 
 def _nowhere() -> int:
@@ -50,16 +41,35 @@ def _nowhere() -> int:
     return number
 
 
-class _Lossy(io.FileIO):
-    """Writes; what fails with an error of the kind that may be `lost` counts as written."""
+class _Lossy(io.TextIOWrapper):
+    """Writes like another stream; from the first error of the kind that may be `lost`, it writes to nowhere.
 
-    def __init__(self, descriptor: int, lost: type[OSError], *, closefd: bool = True) -> None:
-        super().__init__(descriptor, "w", closefd=closefd)
+    What writes to the descriptor is not in Python: there Ctrl-C would come between a write and its end, and the same
+    would be written again.
+    """
+
+    def __init__(self, like: TextIO, descriptor: int, lost: type[OSError], *, closefd: bool = True) -> None:
+        raw = io.BufferedWriter(io.FileIO(descriptor, "w", closefd=closefd))
+        super().__init__(raw, encoding=like.encoding, errors="replace", line_buffering=bool(like.line_buffering))
         self._lost = lost
 
-    def write(self, content: Any, /) -> int:
-        """The number of bytes."""
+    def write(self, text: str, /) -> int:
+        """The number of characters."""
         try:
-            return super().write(content)
+            return super().write(text)
         except self._lost:
-            return len(content)
+            self._lose()
+            return len(text)
+
+    def flush(self) -> None:
+        """Write what is held back."""
+        try:
+            super().flush()
+        except self._lost:
+            self._lose()
+
+    def _lose(self) -> None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.fileno())
+        os.close(nowhere)
+        super().flush()
