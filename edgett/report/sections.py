@@ -18,7 +18,7 @@ LIMITS = {
     "peak_activation_bytes": "peak memory, bytes",
     "flops": "FLOPs",
     "latency_ms": "latency, ms",
-    "accuracy_drop_pp": "drop, pp",
+    "accuracy_drop_pp": "drop, points",
 }
 DENSE: Mapping[str, Any] = {"solution": -1, "shapes": {}, "feasible": False, "complete": True, "reverted": []}
 """What the dense model is as an option."""
@@ -103,7 +103,7 @@ def figures(outcome: Mapping[str, Any]) -> Iterator[Figure]:
         yield _changed("Predicted latency", dense["latency_ms"], pick["latency_ms"], lambda time: duration(1000 * time))
     words, mood = _points(pick["drop"]).removeprefix("a "), Mood.PLAIN if pick["drop"] > 0 else Mood.GOOD
     if len(dense["accuracy"]) > 1:
-        yield Figure("Drop, pp", "0.00", f"{pick['drop']:.2f}", words, mood)
+        yield Figure("Drop, points", "0.00", f"{pick['drop']:.2f}", words, mood)
     else:
         score, found = dense["accuracy"][0], pick["accuracy"][0]
         title = score["metric"].replace("_", " ").capitalize()
@@ -172,9 +172,9 @@ def _figure_rows(models: Sequence[Mapping[str, Any]], suffix: str) -> Iterator[t
         yield f"{name}, validation", [figure(model["accuracy"][index]["value"]) for model in models]
         if models[0]["test_accuracy"]:
             yield f"{name}, test", [figure(model["test_accuracy"][index]["value"]) for model in models]
-    yield "drop, pp, validation", [figure(model["drop"], 2) for model in models]
+    yield "drop, points, validation", [figure(model["drop"], 2) for model in models]
     if models[0]["test_accuracy"]:
-        yield "drop, pp, test", [figure(model["test_drop"], 2) for model in models]
+        yield "drop, points, test", [figure(model["test_drop"], 2) for model in models]
 
 
 def _against(values: Sequence[int]) -> list[Cell]:
@@ -244,7 +244,7 @@ def tradeoff(options: Sequence[Option], outcome: Mapping[str, Any]) -> Section:
     """Every fine-tuned solution, by memory, FLOPs and accuracy."""
     timed = any(option.latency_ms is not None for option in options)
     numeric = ["solution", "parameters", "FLOPs", "peak memory, bytes", "file, bytes"]
-    numeric += ["latency, ms", "drop, pp"] if timed else ["drop, pp"]
+    numeric += ["latency, ms", "drop, points"] if timed else ["drop, points"]
     columns = *map(Column, numeric), *(Column(title, False) for title in ("feasible", "picked as", "shapes"))
     rows = []
     for option in options:
@@ -361,4 +361,4 @@ def _times(dense: float, small: float) -> str:
 def _points(drop: float) -> str:
     if round(drop, 2) == 0:
         return "no drop"
-    return f"a drop of {drop:.2f} pp" if drop > 0 else f"a gain of {-drop:.2f} pp"
+    return f"a drop of {drop:.2f} points" if drop > 0 else f"a gain of {-drop:.2f} points"

@@ -179,9 +179,9 @@ def test_failures_stand_at_the_edge_and_costs_have_their_units(
         assert len(ticks) >= 3 and all(re.fullmatch(r"[\d.]+[kMG]", tick) for tick in ticks), ticks
         beyond = [(y, told) for y, symbol, told in points if symbol == "diamond-open"]
         assert len(beyond) == 2 and all(1.9 < y < top < 3 for y, _ in beyond)
-        assert {"drop 94.3 pp", "drop 87.6 pp"} <= {line for _, told in beyond for line in told.split("<br>")}
-        assert title == "drop, pp (◇: above 1.9)"
-    assert browser.find("#space-edge").text == "; ◇: above 1.9 pp"
+        assert {"drop 94.3 points", "drop 87.6 points"} <= {line for _, told in beyond for line in told.split("<br>")}
+        assert title == "drop, points (◇: above 1.9)"
+    assert browser.find("#space-edge").text == "; ◇: above 1.9 points"
 
 
 def test_the_navigation_follows_what_is_read(finished: Finished, plain_browser: Browser) -> None:

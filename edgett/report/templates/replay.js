@@ -82,7 +82,7 @@ function reach() {
   const [least, most] = [Math.min(0, ...drops), Math.max(0.1, now, ...drops.filter((drop) => drop <= far))];
   const room = 0.05 * (most - least);
   const beyond = drops.at(-1) > most ? `◇: above ${Number(most.toPrecision(3))}` : "";
-  const title = beyond ? `drop, pp (${beyond})` : "drop, pp";
+  const title = beyond ? `drop, points (${beyond})` : "drop, points";
   return { most, edge: most + 2 * room, range: [least - room, most + (beyond ? 3 : 1) * room], beyond, title };
 }
 
@@ -90,7 +90,7 @@ function told(option, picks) {
   const roles = Object.keys(ROLES).filter((role) => picks[role] === option).map((role) => ROLES[role]);
   const lines = [option === data.dense ? "dense model" : `solution ${option.solution}${roles.length ? `: ${roles.join(", ")}` : ""}`];
   if (option.shapes) lines.push(option.shapes);
-  lines.push(`${number(option.params)} parameters, ${number(option.flops)} FLOPs`, `drop ${number(option.accuracy_drop_pp, 2)} pp`);
+  lines.push(`${number(option.params)} parameters, ${number(option.flops)} FLOPs`, `drop ${number(option.accuracy_drop_pp, 2)} points`);
   if (option.latency_ms !== null) lines.push(`${number(option.latency_ms, 3)} ms predicted`);
   if (option !== data.dense && reasons(option).length) lines.push(`no: ${reasons(option).join(", ")}`);
   return lines.join("<br>");
@@ -150,7 +150,7 @@ function solid(picks) {
   const wall = { ...axis(), color: colour("ink"), showbackground: false };
   const side = (name, text = TITLES[name]) => ({ ...wall, ...scaled(name), title: { text } });
   const scene = {
-    xaxis: side("params"), yaxis: side("flops"), zaxis: side("accuracy_drop_pp", "drop, pp"), uirevision: "kept",
+    xaxis: side("params"), yaxis: side("flops"), zaxis: side("accuracy_drop_pp", "drop, points"), uirevision: "kept",
     camera: { eye: innerWidth < 640 ? { x: 2, y: -2.1, z: 1.1 } : { x: 1.45, y: -1.55, z: 0.8 }, center: { x: 0, y: 0, z: -0.12 } }, aspectmode: "cube",
   };
   const layout = { scene, uirevision: "kept", hovermode: "closest" };
@@ -188,7 +188,7 @@ function update() {
   const holding = data.options.filter(holds);
   byId("chosen").textContent = sentence(holding.length, picks);
   byId("chosen").dataset.recommended = picks.recommended?.solution ?? "none";
-  byId("space-edge").textContent = reach().beyond && `; ${reach().beyond} pp`;
+  byId("space-edge").textContent = reach().beyond && `; ${reach().beyond} points`;
   all("#options tbody tr").forEach((row) => told7(row, picks));
   waiting ??= requestAnimationFrame(() => {
     waiting = null;
@@ -200,7 +200,7 @@ function sentence(holding, picks) {
   const many = `${holding} of ${data.options.length} hold`;
   const pick = picks.recommended;
   if (pick === null) return `${many}; none can be recommended.`;
-  const figures = `${number(pick.params)} parameters, ${number(pick.flops)} FLOPs, drop ${number(pick.accuracy_drop_pp, 2)} pp`;
+  const figures = `${number(pick.params)} parameters, ${number(pick.flops)} FLOPs, drop ${number(pick.accuracy_drop_pp, 2)} points`;
   const own = data.options.find((option) => option.roles.includes("recommended"));
   const pristine = Object.keys(limits).every((name) => limits[name] === data.limits[name]) && form.elements.objective.value === data.objective;
   const other = pristine && own && own !== pick ? ` The run itself recommends solution ${own.solution}, by its files.` : "";
