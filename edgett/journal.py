@@ -33,6 +33,8 @@ CREATE TABLE trials (
 );
 COMMIT;
 """
+BESIDE = ("-wal", "-shm", "-journal")
+"""What SQLite's files beside a database end with."""
 _MAGIC = b"SQLite format 3\0"
 _ANEW = "Start anew with --fresh."
 _ROOM = "Free some disk space and go on with --resume."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -97,32 +96,19 @@ class _Found:
 def _found(path: Path, wish: Wish, scratch: Path) -> _Found:
     """The artefact that the run wrote, or, of a solution that it did not pick, one that is exported now."""
     asked, job, outcome = session.told(path)
-    with _readable(path):
-        number = again.recommended(path, outcome) if wish.number is None else wish.number
-        names = (str(entry["path"]) for entry in _files(outcome, number))
-        name = next((name for name in names if name.endswith(wish.kind.suffix)), None)
-        origin = _origin(asked, outcome, number, picked=name is not None)
-        folder, document = path, outcome["check"]
-        if name is not None:
-            again.refuse_changed(path, outcome)
+    number = again.recommended(path, outcome) if wish.number is None else wish.number
+    names = (str(entry["path"]) for entry in _files(outcome, number))
+    name = next((name for name in names if name.endswith(wish.kind.suffix)), None)
+    origin = _origin(asked, outcome, number, picked=name is not None)
+    folder, document = path, outcome["check"]
+    if name is not None:
+        again.refuse_changed(path, outcome)
     if name is None:
         folder, name = scratch, f"solution-{number}{wish.kind.suffix}"
         document = again.export(path, number, [wish.kind.suffix], scratch, job.batch)
-    with _readable(path):
-        check = document["artifacts"][name]
-        peak = check.get("c_peak_bytes") if wish.kind is Kind.C else check["peak_bytes"]["predicted"]
+    check = document["artifacts"][name]
+    peak = check.get("c_peak_bytes") if wish.kind is Kind.C else check["peak_bytes"]["predicted"]
     return _Found(folder / name, job.title, again.samples(path), job.batch, origin, peak)
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Translates what a damaged run.json leads to."""
-    try:
-        yield
-    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
-        raise UsageError(
-            f"{path / 'run.json'} is damaged: {type(error).__name__} {error}.", "Start the run again elsewhere."
-        ) from error
 
 
 def _refuse_over(sizes: Mapping[str, int], budgets: Sequence[Mapping[str, Any]]) -> None:
@@ -292,8 +278,7 @@ def checked(folder: Path, run: Path | None) -> dict[str, Any]:
 def _stale(content: Mapping[str, Any], path: Path) -> list[str]:
     """What of the run is no longer what the package was made from."""
     asked, _, outcome = session.told(path)
-    with _readable(path):
-        return list(_differences(content, asked, outcome))
+    return list(_differences(content, asked, outcome))
 
 
 def _differences(content: Mapping[str, Any], asked: Mapping[str, Any], outcome: Mapping[str, Any]) -> Iterator[str]:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from edgett import session
+from edgett import record, session
 from edgett.errors import EdgettError, UsageError
 from edgett.pipeline import Outcome
-from edgett.report import document, draw, evidence, front_plots, sections, space_plots
+from edgett.report import document, draw, front_plots, sections, space_plots
 from edgett.report.facts import Report
 from edgett.report.picture import Picture
-from edgett.report.stored import restored, stored
-from edgett.run import Run, read_json
+from edgett.report.stored import CODEC, stored
+from edgett.run import Run
 from edgett.space.explore import Exploration
 from edgett.values import Meter
 
@@ -79,7 +79,7 @@ def report(path: Path) -> Report:
     """What is to be told of a finished run. Raises as `told` does."""
     asked, _, _ = session.told(path)
     space = _picture(path / SPACE)
-    benches = [_bench(place) for place in sorted(path.glob("bench-*.json"))]
+    benches = [record.benchmark(path, place.name) for place in sorted(path.glob("bench-*.json"))]
     with _whole(f"the run in {path}", _ANEW):
         return sections.report(str(path), asked, space, benches)
 
@@ -110,27 +110,8 @@ def _picture(place: Path) -> Picture | None:
     """The design spaces that the run kept, None where it did not."""
     if not place.is_file():
         return None
-    with _whole(str(place), _WITHOUT):
-        return restored(_read(place)["picture"])
-
-
-def _bench(place: Path) -> Mapping[str, Any]:
-    """A benchmark that the run kept."""
-    content: Mapping[str, Any] = _read(place)
-    with _whole(str(place), _WITHOUT):
-        tuple(evidence.benchmarks([content]))
-    return content
+    found: Picture = record.value(place.parent, place.name, "picture", CODEC, record.WITHOUT)
+    return found
 
 
 _ANEW = "Start anew with 'edgett compress --fresh'."
-_WITHOUT = "Take it away: the report does without it."
-
-
-def _read(place: Path) -> Any:
-    try:
-        content = read_json(place)
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{place} cannot be read: {error}.", _WITHOUT) from error
-    if not isinstance(content, dict) or content.get("schema") != document.SCHEMA:
-        raise UsageError(f"{place} is not of schema {document.SCHEMA}, which this edgett reads.", _WITHOUT)
-    return content

@@ -15,7 +15,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from edgett.errors import InputError, UsageError
+from edgett import record
+from edgett.errors import EdgettError, InputError, UsageError
 from edgett.inputs import Inputs
 from edgett.pipeline import Outcome, target_of
 from edgett.project import Job, settled
@@ -65,6 +66,8 @@ def resumed(path: Path, given: Mapping[str, Any]) -> Iterator[tuple[Run, Job, di
     run = Run.resume(path)
     try:
         asked = run.asked
+        if asked.get("outcome") is not None:
+            record.finished(path, asked)
         yield run, _asked_job(path, asked, given), _here(path, asked.get("outcome"))
     finally:
         run.close()
@@ -76,15 +79,15 @@ def told(path: Path) -> tuple[dict[str, Any], Job, dict[str, Any]]:
     Raises UsageError when there is no run, or no outcome yet.
     """
     asked = read_asked(path)
-    outcome = asked.get("outcome")
-    if not isinstance(outcome, dict):
+    if (outcome := asked.get("outcome")) is None:
         raise unfinished(path)
+    record.finished(path, asked)
     return asked, _asked_job(path, asked, {}), _here(path, outcome)
 
 
 def _here(path: Path, outcome: Any) -> Any:
     """The outcome, which says where its run is: it may have been moved."""
-    return outcome | {"run": str(path)} if isinstance(outcome, dict) else outcome
+    return None if outcome is None else outcome | {"run": str(path)}
 
 
 def unfinished(path: Path) -> UsageError:
@@ -94,11 +97,11 @@ def unfinished(path: Path) -> UsageError:
 
 
 def _asked_job(path: Path, asked: Mapping[str, Any], given: Mapping[str, Any]) -> Job:
+    values = {name: entry["value"] for name, entry in asked.get("options", {}).items()}
     try:
-        values = {name: entry["value"] for name, entry in asked["options"].items()}
         job = TypeAdapter(Job).validate_python(values)
-    except (KeyError, TypeError, AttributeError, ValidationError) as error:
-        raise UsageError(f"{path / 'run.json'} is not of this version of edgett.", _ANEW) from error
+    except (TypeError, ValidationError, EdgettError) as error:
+        raise record.damaged(path / "run.json", error, _ANEW, "options") from error
     now = replace(job, **settled(given))
     _refuse_another(path, job, now)
     return now

@@ -42,14 +42,14 @@ class Screen:
             return
         from rich.markup import escape
 
-        from edgett.log import printable
+        from edgett.escape import terminal
 
         if not self._moves:
             self.say(text)
             yield lambda units: None
             return
         with self._progress(counted=bool(total)) as progress:
-            task = progress.add_task(escape(printable(text)), total=total)
+            task = progress.add_task(escape(terminal(text)), total=total)
             # Units of nothing would count as samples of the speed, and crowd out the real ones.
             yield lambda units: progress.advance(task, units) if units else None
 
@@ -65,10 +65,10 @@ class Screen:
 
     def say(self, text: str) -> None:
         """A line the user should read."""
-        from edgett.log import printable
+        from edgett.escape import terminal
 
         if not self._silent:
-            self._errors.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+            self._errors.print(terminal(text), markup=False, highlight=False, soft_wrap=True)
 
     def note(self, text: str) -> None:
         """A line for a log, which is not here."""
@@ -103,13 +103,13 @@ class Screen:
         self._complain(problem)
 
     def _complain(self, problem: EdgettError) -> None:
-        from edgett.log import printable
+        from edgett.escape import terminal
 
         self._errors.print(
-            f"error: {printable(problem.message)}", markup=False, highlight=False, soft_wrap=True, style="red"
+            f"error: {terminal(problem.message)}", markup=False, highlight=False, soft_wrap=True, style="red"
         )
         if problem.cure:
-            self._errors.print(printable(problem.cure), markup=False, highlight=False, soft_wrap=True)
+            self._errors.print(terminal(problem.cure), markup=False, highlight=False, soft_wrap=True)
 
 
 class _Printable:
@@ -119,10 +119,10 @@ class _Printable:
         self._drawn = drawn
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        from edgett.log import printable
+        from edgett.escape import terminal
 
         for part in console.render(self._drawn, options):
-            yield part if part.control else part._replace(text=printable(part.text))
+            yield part if part.control else part._replace(text=terminal(part.text))
 
 
 def _described(problem: EdgettError) -> dict[str, Any]:

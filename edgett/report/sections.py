@@ -199,10 +199,10 @@ def _budgets(outcome: Mapping[str, Any]) -> Table:
 def funnel(outcome: Mapping[str, Any]) -> Section:
     """How many each step left."""
     left = outcome["funnel"]
-    most, rows = math.log1p(max(1, *left.values())), []
+    most, rows = math.log(1 + max(1, *left.values())), []
     for name, title, step in STEPS:
         if name in left:
-            many = Cell(left[name], count(left[name]), share=math.log1p(left[name]) / most)
+            many = Cell(left[name], count(left[name]), share=math.log(1 + left[name]) / most)
             rows.append((Cell(name, title), Cell(step, str(step)), many))
     words = ["How many each step of the method left; bars are logarithmic."]
     if left["fine_tuned"] < left["within_budgets"]:

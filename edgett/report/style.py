@@ -15,7 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from edgett.log import printable
+from edgett.escape import terminal
 
 GOOD, BAD, DOUBT, FAINT = "green", "red", "yellow", "dim"
 
@@ -71,7 +71,7 @@ class Sheet:
     def add(self, *cells: RenderableType) -> None:
         """Another row, a cell a column."""
         assert len(cells) == len(self.columns), f"{len(cells)} cells for {len(self.columns)} columns"
-        self.rows.append(tuple(Text(printable(cell)) if isinstance(cell, str) else cell for cell in cells))
+        self.rows.append(tuple(Text(terminal(cell)) if isinstance(cell, str) else cell for cell in cells))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         every = range(len(self.columns))
@@ -150,7 +150,7 @@ class Sheet:
 
 def title(text: str) -> Text:
     """What stands above a table."""
-    return Text(printable(text), style="bold")
+    return Text(terminal(text), style="bold")
 
 
 def verdict(holds: bool | None, *, good: str = "holds", bad: str = "broken", open: str = "not checked") -> Text:

@@ -229,7 +229,8 @@ def _check_layers(artifacts: Mapping[str, Any]) -> Iterator[RenderableType]:
     for row in artifacts[named]["layers"]:
         pairs = (row[name] for name in ("params", "weight_bytes", "flops", "macs"))
         same = all(pair["predicted"] == pair["found"] for pair in pairs)
-        paper = (f"{row['paper_flops']:,}", f"{row['paper_ratio']:.2f}") if "paper_flops" in row else ("", "")
+        ratio = row.get("paper_ratio")
+        paper = (f"{row['paper_flops']:,}" if "paper_flops" in row else "", "" if ratio is None else f"{ratio:.2f}")
         table.add(row["name"], _equal(row["params"]), _equal(row["flops"]), *paper, _verdict(same))
     yield table
     yield Text()

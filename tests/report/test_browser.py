@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from edgett.escape import one_line
 from edgett.report import page
 from edgett.report.facts import Report
-from edgett.report.picture import plain
 from edgett.space.choose import choose, feasible
 from tests.conftest import Finished
 from tests.report.browser import CHROMIUM, DRIVER, Browser
@@ -72,7 +72,7 @@ def test_hostile_text_breaks_nothing(plain_browser: Browser, written: Callable[[
 
     assert plain_browser.run("return document.images.length") == 0
     assert plain_browser.run("return document.documentElement.scrollWidth") <= 400
-    assert plain_browser.run("return document.querySelector('button.copy').dataset.copy") == plain(
+    assert plain_browser.run("return document.querySelector('button.copy').dataset.copy") == one_line(
         HOSTILE, len(HOSTILE)
     )
     assert plain_browser.complaints() == [] and plain_browser.requests() == []
