@@ -18,7 +18,7 @@ from edgett.export.calibration import Calibration
 from edgett.export.owners import Owners
 from edgett.folders import scratch
 from edgett.quiet import quiet
-from edgett.space.graph import Constant, Graph, Step
+from edgett.space.graph import Constant, Graph, Step, around
 
 # Operators that compute nothing the cost model counts: they move numbers, pool them or bend them.
 _UNCOUNTED = frozenset(
@@ -107,7 +107,7 @@ def read(path: Path, owners: Owners) -> Graph:
             told = [owners.producers.get(name, name) for name in _told(body, operator, outputs)]
             kind, layer = _kind(model, operator), owners.layer(told)
             inner = list(_called(model, operator, layer, (0,)))
-            steps += _around(_step(model, operator, layer, kind in _UNCOUNTED or _bends(kind, owners, told)), inner)
+            steps += around(_step(model, operator, layer, kind in _UNCOUNTED or _bends(kind, owners, told)), inner)
         steps = [*_kept(model, steps)]
         sizes, widths = _measures(model, steps)
     except (IndexError, AttributeError, TypeError, ValueError) as error:
@@ -144,16 +144,8 @@ def _called(model: Any, operator: Any, layer: str, above: tuple[int, ...]) -> It
         yield Step(layer, "ENTER", (), names(body.inputs))
         for inner in body.operators:
             step = Step(layer, _kind(model, inner), names(inner.inputs), names(inner.outputs))
-            yield from _around(step, list(_called(model, inner, layer, (*above, number))))
+            yield from around(step, list(_called(model, inner, layer, (*above, number))))
         yield Step(layer, "LEAVE", names(body.outputs), ())
-
-
-def _around(step: Step, inner: list[Step]) -> Iterator[Step]:
-    """An operator and what runs inside it, while all that it reads and writes is alive."""
-    yield step
-    if inner:
-        yield from inner
-        yield Step(step.layer, "LEAVE", (*step.reads, *step.writes), ())
 
 
 def _callees(operator: Any) -> list[int]:
