@@ -7,17 +7,19 @@ import heapq
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edgett.errors import ToolError
+from edgett.export.bodies import UNTOLD, Tensors, bodies, dims, inside, reads, results, size, told_by_running
 from edgett.export.calibration import Calibration
 from edgett.export.owners import ACTIVATION, UNKNOWN, Owners
 from edgett.export.qdq import quantised, seen_through
 from edgett.quiet import quiet
-from edgett.space.graph import Constant, Graph, Step
+from edgett.space.graph import Constant, Graph, Step, around
 
 OPSET = 17
 
@@ -85,34 +87,43 @@ def read(path: Path, owners: Owners) -> Graph:
         raise ToolError(f"{path} is no ONNX model: {error}.", "Export it again.") from error
     graph = model.graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
-    shapes = {value.name: _dims(value) for value in (*graph.input, *graph.value_info, *graph.output)}
+    shapes = {value.name: dims(value) for value in (*graph.input, *graph.value_info, *graph.output)}
     shapes |= {name: tuple(tensor.dims) for name, tensor in constants.items()}
-    steps, seen = [], seen_through(graph)
+    seen, inner = seen_through(graph), Tensors()
+    made = [name for node in seen.nodes for name in node.output if name]
+    shapes |= told_by_running(model, [name for name in made if None in shapes.get(name, UNTOLD)])
+    known = {name: None if name in constants else name for name in shapes}
+    wanted = {name for node in seen.nodes for name in reads(node)} | set(seen.outputs)
+    steps: list[Step] = []
     for node in seen.nodes:
-        names = [name for name in node.input if name]
-        reads = tuple(name for name in names if name not in constants)
-        stored = {name: constants[name] for name in names if name in constants}
+        stored = {name: constants[name] for name in node.input if name in constants}
         told = [node.name, *node.output]
         idle = node.op_type in _UNCOUNTED or (node.op_type not in _PRODUCTS and owners.activates(told))
         numbers = {n: tensor for n, tensor in stored.items() if tensor.data_type in _FLOATS or n in seen.narrow}
         kept, flops, macs = ((), 0, 0) if idle else _count(node, shapes, numbers)
-        steps.append(Step(owners.layer(told), node.op_type, reads, tuple(node.output), kept, flops, macs))
+        layer, tensors = owners.layer(told), tuple(name for name in reads(node) if known.get(name) is not None)
+        step = Step(layer, node.op_type, tensors, results(node, wanted), kept, flops, macs)
+        steps += around(step, [replace(one, layer=layer) for one in inside(node, known, inner)])
+    shapes |= inner.shapes
     used = {name for step in steps for name in (*step.reads, *step.writes)}
-    sizes = {name: math.prod(shapes[name]) for name in used}
     inputs = tuple(value.name for value in graph.input if value.name in used)
     outputs = tuple(name for name in seen.outputs if name in used)
     # A layer that stays in float32 beside quantised ones.
     wide = {step.layer for step in steps if step.macs and all(constant.width == 4 for constant in step.constants)}
     widths = dict.fromkeys(seen.narrow & used, 1)
     widths.update((name, 4) for step in steps if step.layer in wide for name in step.writes)
-    return Graph(tuple(steps), sizes, inputs, outputs, widths)
+    unsized = tuple(sorted(name for name in used if None in shapes[name]))
+    sizes = {name: size(shapes[name]) for name in used}
+    return Graph(tuple(steps), sizes, inputs, outputs, widths | inner.widths, unsized)
 
 
 def _count(node: Any, shapes: dict[str, Any], stored: dict[str, Any]) -> tuple[tuple[Constant, ...], int | None, int]:
     """The constants that a node stores, its FLOPs (None for a node without a rule) and its MACs."""
     kind = node.op_type
     kept = tuple(_constant(tensor, node.output[0]) for tensor in stored.values())
-    made, first = math.prod(shapes[node.output[0]]), math.prod(shapes[node.input[0]])
+    if kind not in _ELEMENTWISE | _PRODUCTS:
+        return kept, None, 0
+    made, first = size(shapes[node.output[0]]), size(shapes[node.input[0]])
     if kind in _ELEMENTWISE:
         return kept, made, 0
     weight: tuple[int, ...] = shapes[node.input[1]] if len(node.input) > 1 else ()
@@ -186,12 +197,14 @@ def _scopes(graph: Any, owners: Owners) -> list[str]:
     known = {name: scope for node, scope in zip(graph.node, scopes, strict=True) for name in node.output}
     for index, node in enumerate(graph.node):
         if scopes[index] == UNKNOWN:
-            near = [known[name] for name in _reads(node) if known.get(name, UNKNOWN) != UNKNOWN]
+            near = [known[name] for name in reads(node) if known.get(name, UNKNOWN) != UNKNOWN]
             scopes[index] = max(near, key=calls.__getitem__, default=UNKNOWN)
             known.update(dict.fromkeys(node.output, scopes[index]))
     for index, node in reversed(list(enumerate(graph.node))):
         if scopes[index] == UNKNOWN:
-            readers = [scopes[other] for other, reader in enumerate(graph.node) if _reads(reader) & set(node.output)]
+            readers = [
+                scopes[other] for other, reader in enumerate(graph.node) if set(reads(reader)) & set(node.output)
+            ]
             near = [scope for scope in readers if scope != UNKNOWN]
             scopes[index] = min(near, key=calls.__getitem__, default=UNKNOWN)
     return scopes
@@ -204,7 +217,7 @@ def _settled(graph: Any, scopes: list[str], calls: dict[str, int]) -> list[str]:
     """
     settled = list(scopes)
     for index, node in reversed(list(enumerate(graph.node))):
-        readers = [settled[other] for other, reader in enumerate(graph.node) if _reads(reader) & set(node.output)]
+        readers = [settled[other] for other, reader in enumerate(graph.node) if set(reads(reader)) & set(node.output)]
         if node.op_type in _MOVES and settled[index] in readers and len(set(readers)) > 1:
             settled[index] = min((scope for scope in readers if scope in calls), key=calls.__getitem__)
             node.name = f"{settled[index]}/{node.op_type}"
@@ -215,7 +228,7 @@ def _rewire(node: Any, names: dict[str, str]) -> None:
     """Use the new names, also where the bodies of a loop or a branch reach out for them."""
     node.input[:] = [names.get(name, name) for name in node.input]
     node.output[:] = [names.get(name, name) for name in node.output]
-    for body in _bodies(node):
+    for body in bodies(node):
         for inner in body.node:
             _rewire(inner, names)
         for value in body.output:
@@ -253,7 +266,7 @@ def _put_in_order(graph: Any, names: list[str]) -> None:
 def _sorted(nodes: list[Any], keys: list[tuple[int, str]]) -> list[int]:
     """The order of the nodes by their keys, as far as each one's inputs are there by then."""
     maker = {name: index for index, node in enumerate(nodes) for name in node.output}
-    waits = [{maker[name] for name in _reads(node) if name in maker} for node in nodes]
+    waits = [{maker[name] for name in reads(node) if name in maker} for node in nodes]
     ready = [(keys[index], index) for index, wait in enumerate(waits) if not wait]
     heapq.heapify(ready)
     done: list[int] = []
@@ -268,14 +281,6 @@ def _sorted(nodes: list[Any], keys: list[tuple[int, str]]) -> list[int]:
     return done
 
 
-def _reads(node: Any) -> set[str]:
-    return {*node.input, *(name for body in _bodies(node) for inner in body.node for name in _reads(inner))}
-
-
-def _bodies(node: Any) -> list[Any]:
-    return [attribute.g for attribute in node.attribute if attribute.HasField("g")]
-
-
 def _constant(tensor: Any, product: str) -> Constant:
     """By content; but a quantised bias belongs to one product, by whose scales it is stored."""
     from onnx import numpy_helper
@@ -287,7 +292,3 @@ def _constant(tensor: Any, product: str) -> Constant:
 
 def _attribute(node: Any, name: str) -> int:
     return next((int(attribute.i) for attribute in node.attribute if attribute.name == name), 0)
-
-
-def _dims(value: Any) -> tuple[int, ...]:
-    return tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)

@@ -18,7 +18,7 @@ from edgett.export.calibration import Calibration
 from edgett.export.owners import Owners
 from edgett.folders import scratch
 from edgett.quiet import quiet
-from edgett.space.graph import Constant, Graph, Step
+from edgett.space.graph import Constant, Graph, Step, around
 
 # Operators that compute nothing the cost model counts: they move numbers, pool them or bend them.
 _UNCOUNTED = frozenset(
@@ -101,25 +101,85 @@ def read(path: Path, owners: Owners) -> Graph:
     model = _parsed(path)
     body = model.subgraphs[0]
     outputs = _outputs(model)
-    used: set[int] = set()
-    steps = []
-    for operator in body.operators:
-        kind = _kind(model, operator)
-        inputs = [index for index in operator.inputs if index >= 0]
-        stored = {index: _values(model, body.tensors[index]) for index in inputs}
-        constants = {index: values for index, values in stored.items() if values is not None}
-        numbers = {index: values for index, values in constants.items() if _computed_with(body.tensors[index], values)}
-        made = list(operator.outputs)
-        told = [owners.producers.get(name, name) for name in _told(body, operator, outputs)]
-        reads = tuple(str(index) for index in inputs if index not in constants)
-        writes = tuple(str(index) for index in made)
-        used.update(map(int, reads + writes))
-        idle = kind in _UNCOUNTED or (kind not in _PRODUCTS and owners.activates(told))
-        kept, flops, macs = ((), 0, 0) if idle else _count(kind, body.tensors, operator, numbers)
-        steps.append(Step(owners.layer(told), kind, reads, writes, kept, flops, macs))
-    sizes = {str(index): math.prod(_shape(body.tensors[index])) for index in used}
-    widths = {str(index): _kinds().get(body.tensors[index].type, np.float32)(0).itemsize for index in used}
+    steps: list[Step] = []
+    try:
+        for operator in body.operators:
+            told = [owners.producers.get(name, name) for name in _told(body, operator, outputs)]
+            kind, layer = _kind(model, operator), owners.layer(told)
+            inner = list(_called(model, operator, layer, (0,)))
+            steps += around(_step(model, operator, layer, kind in _UNCOUNTED or _bends(kind, owners, told)), inner)
+        steps = [*_kept(model, steps)]
+        sizes, widths = _measures(model, steps)
+    except (IndexError, AttributeError, TypeError, ValueError) as error:
+        raise ToolError(f"{path} is no TFLite model that can be read: {error}.", "Export it again.") from error
     return Graph(tuple(steps), sizes, _known(body.inputs, sizes), _known(body.outputs, sizes), widths)
+
+
+def _bends(kind: str, owners: Owners, told: list[str]) -> bool:
+    return kind not in _PRODUCTS and owners.activates(told)
+
+
+def _step(model: Any, operator: Any, layer: str, idle: bool) -> Step:
+    """An operator of the main graph; an `idle` one stores and computes nothing that counts."""
+    tensors, kind = model.subgraphs[0].tensors, _kind(model, operator)
+    inputs = [index for index in operator.inputs if index >= 0]
+    stored = {index: _values(model, tensors[index]) for index in inputs}
+    constants = {index: values for index, values in stored.items() if values is not None}
+    numbers = {index: values for index, values in constants.items() if _computed_with(tensors[index], values)}
+    reads = tuple(str(index) for index in inputs if index not in constants)
+    kept, flops, macs = ((), 0, 0) if idle else _count(kind, tensors, operator, numbers)
+    return Step(layer, kind, reads, tuple(map(str, operator.outputs)), kept, flops, macs)
+
+
+def _called(model: Any, operator: Any, layer: str, above: tuple[int, ...]) -> Iterator[Step]:
+    """The steps of the graphs that an operator of control flow runs, one after the other, as tflite-micro plans them.
+
+    They count nothing, for nobody knows how often they run, but their tensors take their place.
+    """
+    for number in _callees(operator):
+        if number in above or not 0 < number < len(model.subgraphs):
+            raise ValueError(f"a graph of it calls graph {number}")
+        body = model.subgraphs[number]
+        names = functools.partial(_names, model, number)
+        yield Step(layer, "ENTER", (), names(body.inputs))
+        for inner in body.operators:
+            step = Step(layer, _kind(model, inner), names(inner.inputs), names(inner.outputs))
+            yield from around(step, list(_called(model, inner, layer, (*above, number))))
+        yield Step(layer, "LEAVE", names(body.outputs), ())
+
+
+def _callees(operator: Any) -> list[int]:
+    """The graphs that an operator runs: WHILE, IF and CALL_ONCE name them in their options."""
+    keys = ("condSubgraphIndex", "bodySubgraphIndex", "thenSubgraphIndex", "elseSubgraphIndex", "initSubgraphIndex")
+    return [getattr(operator.builtinOptions, key) for key in keys if hasattr(operator.builtinOptions, key)]
+
+
+def _names(model: Any, number: int, indices: Any) -> tuple[str, ...]:
+    """What tensors of an inner graph are called here, constants left out."""
+    tensors = model.subgraphs[number].tensors
+    return tuple(f"{number}/{index}" for index in indices if index >= 0 and _values(model, tensors[index]) is None)
+
+
+def _kept(model: Any, steps: list[Step]) -> Iterator[Step]:
+    """The steps, and around them what is there all the time: variables, which no operator makes anew."""
+    made = {name for step in steps for name in step.writes} | {str(index) for index in model.subgraphs[0].inputs}
+    held = tuple(dict.fromkeys(name for step in steps for name in step.reads if name not in made))
+    if held:
+        yield Step("", "VARIABLE", (), held)
+    yield from steps
+    if held:
+        yield Step("", "VARIABLE", held, ())
+
+
+def _measures(model: Any, steps: list[Step]) -> tuple[dict[str, int], dict[str, int]]:
+    """The elements of each tensor that the steps name, and the bytes of one."""
+    sizes, widths = {}, {}
+    for name in dict.fromkeys(name for step in steps for name in (*step.reads, *step.writes)):
+        *graph, index = map(int, name.split("/"))
+        tensor = model.subgraphs[graph[0] if graph else 0].tensors[index]
+        sizes[name] = math.prod(_shape(tensor))
+        widths[name] = _kinds().get(tensor.type, np.float32)(0).itemsize
+    return sizes, widths
 
 
 def _outputs(model: Any) -> dict[int, str]:

@@ -6,7 +6,7 @@ and comparing them compares nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from edgett.space.contraction import Product, plan
@@ -47,7 +47,8 @@ class Step:
 class Graph:
     """Steps in the order they run; `sizes` gives every tensor's elements, outputs live to the last step.
 
-    `widths` gives the bytes of an element of each tensor that is known to have others than most.
+    `widths` gives the bytes of an element of each tensor that is known to have others than most. `unsized` are tensors
+    of which a file does not tell how large they become; they count as nothing.
     """
 
     steps: tuple[Step, ...]
@@ -55,6 +56,7 @@ class Graph:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     widths: Mapping[str, int] = field(default_factory=dict)
+    unsized: tuple[str, ...] = ()
 
     def bytes(self, name: str, size: int) -> int:
         """What a tensor takes, `size` bytes an element unless it is known better."""
@@ -93,6 +95,14 @@ class Graph:
 
     def _of(self, layer: str | None) -> Iterator[Step]:
         return (step for step in self.steps if layer is None or step.layer == layer)
+
+
+def around(step: Step, inner: Sequence[Step]) -> Iterator[Step]:
+    """An operator of control flow and what runs inside it, while all that it reads and writes is alive."""
+    yield step
+    if inner:
+        yield from inner
+        yield Step(step.layer, "Leave", (*step.reads, *step.writes), ())
 
 
 def with_shapes(graph: Graph, shapes: Mapping[str, TTShape], batch: int = 1) -> Graph:
