@@ -81,13 +81,12 @@ def verdict(outcome: Mapping[str, Any]) -> Section:
         return Section("verdict", "Verdict", (missed, told), tables)
     if outcome["why_dense"]:
         dense_is = f"The dense model is recommended for {target['name']} ({target['title']})."
-        told = " ".join((*judged(outcome), f"The objective is {outcome['objective']}.")), *_said(outcome)
-        return Section("verdict", "Verdict", (dense_is, outcome["why_dense"], *told), tables)
+        words = dense_is, outcome["why_dense"], *_said(outcome)
+        return Section("verdict", "Verdict", words, tables)
     words = (
         f"Solution {pick['solution']} is recommended for {target['name']} ({target['title']}):"
         f" {_times(dense['params'], pick['params'])} the parameters, {_times(dense['flops'], pick['flops'])} the FLOPs,"
         f" {_points(pick['drop'])}.",
-        " ".join((*judged(outcome), f"The objective is {outcome['objective']}.")),
         *_said(outcome),
     )
     return Section("verdict", "Verdict", words, tables)
@@ -141,7 +140,8 @@ def _changed(title: str, dense: float, picked: float, words: Callable[[Any], str
 
 
 def _said(outcome: Mapping[str, Any]) -> Iterator[str]:
-    """What goes without a table: layers left dense, the time here."""
+    """What goes without a table: who judges, layers left dense, the time here."""
+    yield " ".join((*judged(outcome), f"The objective is {outcome['objective']}."))
     for name, times in outcome["slower_than_dense"].items():
         yield f"{name} stays dense in {times} candidates, where its TT form is predicted to be slower."
     for step in (outcome["picks"]["recommended"] or outcome["baseline"])["reverted"]:
