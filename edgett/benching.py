@@ -113,6 +113,7 @@ def _contestants(path: Path, suffix: str | None) -> Iterator[Contestant]:
         yield Contestant(path.name, path, {})
         return
     _, _, outcome = session.told(path)
+    again.refuse_unchecked(path, outcome)
     again.refuse_changed(path, outcome)
     kept = {name: values[:SAMPLES] for name, values in again.samples(path).items()}
     kind = (suffix or Format(outcome["target"]["format"]).suffix).removeprefix(".")

@@ -22,13 +22,17 @@ EXAMPLE = "example:"
 
 @dataclass(frozen=True)
 class Inputs:
-    """A trained model, its data, how it is judged, its quality on the validation data; `digests` tell them apart."""
+    """A trained model, its data, how it is judged, its quality on the validation data; `digests` tell them apart.
+
+    `drawn`: the model came alone, its data are random, and nothing is judged.
+    """
 
     model: Any
     data: Data
     judge: Judge
     quality: Quality
     digests: Mapping[str, str]
+    drawn: bool = False
 
 
 def load(job: Job, meter: Meter) -> Inputs:
@@ -55,6 +59,16 @@ def inputs(model: Any, data: Data, meter: Meter) -> Inputs:
     judged = judge(model, data.train.y)
     quality = assess(model, data.validation, judged)
     return Inputs(model, data, judged, quality, {"model": _digest(model), "data": data.digest})
+
+
+def alone(model: Any, seed: int) -> Inputs:
+    """A model without data, to be exported and not judged. Raises ModelError for one that could not be exported."""
+    from edgett.nn.drawn import UNJUDGED, drawn
+    from edgett.nn.servable import refuse_unspeakable
+    from edgett.nn.trace import trace
+
+    refuse_unspeakable(trace(model))
+    return Inputs(model, drawn(model, seed), UNJUDGED, Quality(()), {"model": _digest(model)}, drawn=True)
 
 
 def model_only(job: Job) -> Any:

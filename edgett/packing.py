@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edgett import again, session
 from edgett.device import local
-from edgett.errors import DataError, Infeasible, ToolError, UsageError
+from edgett.errors import CheckFailed, DataError, Infeasible, ToolError, UsageError
 from edgett.firmware import manifest, package
 from edgett.firmware.kind import Kind
 from edgett.folders import scratch
@@ -96,6 +96,7 @@ class _Found:
 def _found(path: Path, wish: Wish, scratch: Path) -> _Found:
     """The artefact that the run wrote, or, of a solution that it did not pick, one that is exported now."""
     asked, job, outcome = session.told(path)
+    again.refuse_unchecked(path, outcome)
     number = again.recommended(path, outcome) if wish.number is None else wish.number
     names = (str(entry["path"]) for entry in _files(outcome, number))
     name = next((name for name in names if name.endswith(wish.kind.suffix)), None)
@@ -104,9 +105,11 @@ def _found(path: Path, wish: Wish, scratch: Path) -> _Found:
     if name is not None:
         again.refuse_changed(path, outcome)
     if name is None:
-        folder, name = scratch, f"solution-{number}{wish.kind.suffix}"
+        folder, name = scratch, f"{again.exported(number)}{wish.kind.suffix}"
         document = again.export(path, number, [wish.kind.suffix], scratch, job.batch)
     check = document["artifacts"][name]
+    if not check["ok"]:
+        raise CheckFailed(f"{name} of the run in {path} is not what was predicted.", "Do not deploy it.")
     peak = check.get("c_peak_bytes") if wish.kind is Kind.C else check["peak_bytes"]["predicted"]
     return _Found(folder / name, job.title, again.samples(path), job.batch, origin, peak)
 
@@ -125,9 +128,10 @@ def _refuse_over(sizes: Mapping[str, int], budgets: Sequence[Mapping[str, Any]])
 
 
 def _files(outcome: Mapping[str, Any], number: int) -> list[Mapping[str, Any]]:
-    """The artefacts of a solution, if it was picked."""
-    picked = [pick for pick in outcome["picks"].values() if pick and pick["solution"] == number]
-    return list(picked[0]["artifacts"].values()) if picked else []
+    """The artefacts of a solution, if it is the dense model or was picked."""
+    written = [model for model in (outcome["baseline"], *outcome["picks"].values()) if model]
+    found = [model for model in written if model["solution"] == number]
+    return list(found[0]["artifacts"].values()) if found else []
 
 
 def _origin(asked: Mapping[str, Any], outcome: Mapping[str, Any], number: int, picked: bool) -> dict[str, Any]:
@@ -135,7 +139,7 @@ def _origin(asked: Mapping[str, Any], outcome: Mapping[str, Any], number: int, p
 
     What int8 loses of a solution that was not picked nobody has measured: `holds` is None.
     """
-    known = [pick for pick in outcome["picks"].values() if pick] + outcome["trials"]
+    known = [outcome["baseline"], *(pick for pick in outcome["picks"].values() if pick), *outcome["trials"]]
     model = next((item for item in known if item["solution"] == number), None)
     if model is None:
         raise UsageError(f"the run has no solution {number}.", "'run.json' lists them under \"trials\".")
@@ -155,7 +159,7 @@ def _origin(asked: Mapping[str, Any], outcome: Mapping[str, Any], number: int, p
         "shapes": model["shapes"],
         "target": {key: outcome["target"][key] for key in ("name", "dtype")},
         "seed": asked["options"]["seed"]["value"],
-        "digests": {key: asked["digests"][key] for key in ("model", "data")},
+        "digests": {key: asked["digests"][key] for key in ("model", "data") if key in asked["digests"]},
         "versions": asked["versions"],
         "budgets": budgets,
         "accuracy": model["accuracy"],
@@ -283,7 +287,8 @@ def _stale(content: Mapping[str, Any], path: Path) -> list[str]:
 
 def _differences(content: Mapping[str, Any], asked: Mapping[str, Any], outcome: Mapping[str, Any]) -> Iterator[str]:
     was = content["run"]
-    now = next((item for item in outcome["trials"] if item["solution"] == was["solution"]), None)
+    known = (outcome["baseline"], *outcome["trials"])
+    now = next((item for item in known if item["solution"] == was["solution"]), None)
     if now is None:
         yield f"the run has no solution {was['solution']} any more"
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -19,6 +20,22 @@ from edgett.values import DType, EmptyTiles, Estimate, Objective, Recover, Sched
 
 FILE = Path("edgett.toml")
 EXAMPLE = "example:clock"
+
+
+class Command(enum.Enum):
+    """What makes a run."""
+
+    COMPRESS = "compress"
+    DEPLOY = "deploy"
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The fields of a `Job` that mean something to it."""
+        return tuple(field.name for field in fields(Job) if self is Command.COMPRESS or field.name in _DEPLOYED)
+
+
+_DEPLOYED = ("target", "model", "data", "custom_objects", "seed", "batch", "dtype", "max_drop", "model_bytes", "flops",
+             "latency_ms")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,14 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from edgett.errors import UsageError
 from edgett.escape import one_line
 from edgett.schema.bench import Counting, Timing
-from edgett.schema.run import Begun, Finished, GridOutcome, ParetoOutcome
+from edgett.schema.run import Begun, DeployedOutcome, Finished, GridOutcome, ParetoOutcome
 
 SCHEMA = 1
 DEEPEST = 40
 """Tables inside tables; a run's own have ten."""
 ANEW = "'edgett compress' starts anew there with --fresh."
 WITHOUT = "Take it away: the report does without it."
-_OUTCOMES: Mapping[object, type[BaseModel]] = {"grid": GridOutcome, "pareto": ParetoOutcome}
+_OUTCOMES: Mapping[object, type[BaseModel]] = {"grid": GridOutcome, "pareto": ParetoOutcome, None: DeployedOutcome}
 
 
 def begun(run: Path) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def finished(run: Path, asked: Mapping[str, Any]) -> None:
     """Raise UsageError unless what `begun` gave of a run has an outcome that can be relied on."""
     place, outcome = run / "run.json", asked["outcome"]
     _refuse_other(asked, Finished, place, ANEW)
-    kind = _OUTCOMES.get(outcome.get("search") if isinstance(outcome, dict) else None, GridOutcome)
+    kind = _OUTCOMES.get(outcome.get("search", "grid") if isinstance(outcome, dict) else "grid", GridOutcome)
     _refuse_other(outcome, kind, place, ANEW, "outcome")
 
 

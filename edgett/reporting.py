@@ -16,6 +16,7 @@ from edgett.report.picture import Picture
 from edgett.report.stored import CODEC, stored
 from edgett.run import Run
 from edgett.space.explore import Exploration
+from edgett.survey import Explored
 from edgett.values import Meter
 
 SPACE, PAGE = "space.json", "report.html"
@@ -26,8 +27,11 @@ def finish(run: Run, outcome: Outcome, meter: Meter) -> dict[str, Any]:
 
     A report that cannot be written is only told: the run is worth more.
     """
-    with _failure_told(meter):
-        run.write_json(SPACE, {"schema": document.SCHEMA, "picture": stored(_space(outcome, meter))})
+    if outcome.exploration is not None:
+        with _failure_told(meter):
+            run.write_json(
+                SPACE, {"schema": document.SCHEMA, "picture": stored(_space(outcome, outcome.exploration, meter))}
+            )
     content = session.finish(run, outcome)
     complete(run, meter)
     return content
@@ -96,10 +100,10 @@ def _whole(what: str, cure: str) -> Iterator[None]:
         ) from error
 
 
-def _space(outcome: Outcome, meter: Meter) -> Picture:
-    """The design spaces, with the picks in them."""
-    explored = outcome.exploration
-    chosen = {name: trial.solution.shapes for name, trial in (outcome.picks.named() if outcome.picks else {}).items()}
+def _space(outcome: Outcome, explored: Explored, meter: Meter) -> Picture:
+    """The design spaces, with the picks in them that replace anything."""
+    picks = outcome.picks.named() if outcome.picks else {}
+    chosen = {name: trial.solution.shapes for name, trial in picks.items() if trial.solution.shapes}
     if not isinstance(explored, Exploration):
         return front_plots.front_picture(explored, chosen, outcome.errors)
     with meter.stage("counting solutions for the report", space_plots.units(explored)) as advance:

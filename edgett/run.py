@@ -44,8 +44,8 @@ _WRITTEN = (
     "bench-*.json",
     "run.log",
     *(f"artifacts/*{end}" for end in (".keras", ".tflite", ".onnx", ".npz")),
-    *(f"exports/solution-*{end}" for end in (".keras", ".tflite", ".onnx")),
-    *(f"exports/solution_*{end}" for end in (".c", ".h")),
+    *(f"exports/{name}{end}" for name in ("solution-*", "baseline") for end in (".keras", ".tflite", ".onnx")),
+    *(f"exports/{name}{end}" for name in ("solution_*", "baseline*") for end in (".c", ".h")),
 )
 """Files of a run, the journal first: without it the rest is of no use to anybody."""
 

@@ -20,6 +20,9 @@ LEVELS = (
     {"nn", "export", "firmware", "device", "report"},
     {
         "pipeline",
+        "deploying",
+        "reasons",
+        "terms",
         "survey",
         "tuning",
         "forecast",

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from edgett.cli.streams import twin
-from edgett.errors import EdgettError
+from edgett.errors import EdgettError, described
 
 if TYPE_CHECKING:  # completion is waited for, and draws nothing
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -92,14 +92,14 @@ class Screen:
         if problem is None:
             self.show(document, drawn)
             return 0
-        self.show({**document, "error": _described(problem)}, drawn)
+        self.show({**document, "error": described(problem)}, drawn)
         self._complain(problem)
         return problem.exit_code
 
     def fail(self, problem: EdgettError) -> None:
         """What went wrong and what to do; with --json as a document too."""
         if self._json:
-            print(json.dumps({"schema": 1, "error": _described(problem)}, indent=2))
+            print(json.dumps({"schema": 1, "error": described(problem)}, indent=2))
         self._complain(problem)
 
     def _complain(self, problem: EdgettError) -> None:
@@ -123,15 +123,6 @@ class _Printable:
 
         for part in console.render(self._drawn, options):
             yield part if part.control else part._replace(text=terminal(part.text))
-
-
-def _described(problem: EdgettError) -> dict[str, Any]:
-    return {
-        "code": problem.exit_code,
-        "kind": type(problem).__name__,
-        "message": problem.message,
-        "cure": problem.cure,
-    }
 
 
 def _has_descriptor() -> bool:

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from edgett.space import cost
-from edgett.space.choose import feasible, holdings
+from edgett.space.choose import DENSE, feasible, holdings
 from edgett.space.explore import Exploration
 from edgett.space.pareto import Front
 from edgett.space.whole import Whole
@@ -46,8 +46,11 @@ def explored(exploration: Explored) -> dict[str, Any]:
 
 
 def compressed(outcome: Outcome) -> dict[str, Any]:
-    """The document of `compress`. The picks hold neither times nor absolute paths."""
-    release, limits, dense = outcome.release, outcome.limits, outcome.dense
+    """The document of `compress` and `deploy`. The picks hold neither times nor absolute paths.
+
+    Where the model is deployed as it is, nothing was searched, and there is no funnel.
+    """
+    release, limits = outcome.release, outcome.limits
     picks = outcome.picks.named() if outcome.picks else {}
     return _summary(outcome.exploration) | {
         "run": str(outcome.path),
@@ -58,9 +61,9 @@ def compressed(outcome: Outcome) -> dict[str, Any]:
             "format": outcome.target.runtime.format.value,
             "dtype": outcome.target.runtime.dtype.value,
         },
-        "judged_by": outcome.judged_by,
-        "funnel": _funnel(outcome),
-        "baseline": _model(dense, outcome.baseline, 0.0) | _released(release, "baseline"),
+        "judged_by": outcome.judged_by or None,
+        "funnel": None if outcome.exploration is None else _funnel(outcome, outcome.exploration),
+        "baseline": _baseline(outcome),
         "trials": [_trial(trial, limits) for trial in outcome.trials],
         "picks": {
             name: _pick(picks[name], outcome, name) if name in picks else None
@@ -71,6 +74,7 @@ def compressed(outcome: Outcome) -> dict[str, Any]:
             for item in _holdings(outcome)
         ],
         "objective": limits.objective.value,
+        "why_dense": outcome.why,
         "nearest_miss": _miss(outcome),
         "slower_than_dense": dict(outcome.slower),
         "timed_here": None if release.timed is None else asdict(release.timed),
@@ -85,6 +89,7 @@ def checked(release: Release) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "ok": release.ok,
+        "samples": "random" if release.drawn else "validation",
         "artifacts": {path: _check(check) for path, check in release.checks.items()},
     }
 
@@ -99,8 +104,10 @@ def shape_document(shape: TTShape) -> dict[str, Any]:
     }
 
 
-def _summary(exploration: Explored) -> dict[str, Any]:
+def _summary(exploration: Explored | None) -> dict[str, Any]:
     """What was explored, and how much of it there is."""
+    if exploration is None:
+        return {"schema": SCHEMA, "search": None, "layers": []}
     return {"schema": SCHEMA} | (_whole(exploration) if isinstance(exploration, Whole) else _grid(exploration))
 
 
@@ -185,9 +192,24 @@ def _front(front: Front) -> list[dict[str, Any]]:
     ]
 
 
-def _funnel(outcome: Outcome) -> dict[str, int]:
+def _baseline(outcome: Outcome) -> dict[str, Any]:
+    """The dense model as its file for the target is, and the quality of Keras's own, which drops are measured by."""
+    release, dense = outcome.release, outcome.dense
+    return (
+        {"solution": DENSE, "shapes": {}, "reverted": []}
+        | _model(dense.solution, dense.quality, outcome.loses(outcome.dense))
+        | _released(release, "baseline")
+        | {
+            "original": {
+                "accuracy": _scores(outcome.baseline),
+                "test_accuracy": release.original and (_scores(release.original) or None),
+            }
+        }
+    )
+
+
+def _funnel(outcome: Outcome, exploration: Explored) -> dict[str, int]:
     """How many were left after each step."""
-    exploration = outcome.exploration
     if isinstance(exploration, Whole):
         pruned = {"undominated": len(exploration.joint)}
     else:
@@ -204,7 +226,7 @@ def _funnel(outcome: Outcome) -> dict[str, int]:
     }
 
 
-def _model(solution: Solution, quality: Quality, drop: float) -> dict[str, Any]:
+def _model(solution: Solution, quality: Quality, drop: float | None) -> dict[str, Any]:
     costs: Cost = solution.cost
     return {
         "params": costs.params,
@@ -247,7 +269,7 @@ def _pick(trial: Trial, outcome: Outcome, name: str) -> dict[str, Any]:
     solution = trial.solution
     return (
         {"solution": solution.number, "shapes": {key: shape_document(shape) for key, shape in solution.shapes.items()}}
-        | _model(solution, trial.quality, trial.drop)
+        | _model(solution, trial.quality, outcome.loses(trial))
         | {"reverted": _reverted(trial), "layers": list(_replaced(solution, outcome))}
         | _released(outcome.release, name)
     )
@@ -255,7 +277,7 @@ def _pick(trial: Trial, outcome: Outcome, name: str) -> dict[str, Any]:
 
 def _replaced(solution: Solution, outcome: Outcome) -> Iterator[dict[str, Any]]:
     """Each replaced layer: what it costs, dense and in TT form, and how far its shape was from the trained weight."""
-    for found, _ in outcome.exploration.layers:
+    for found, _ in outcome.exploration.layers if outcome.exploration else ():
         layer = found.layer
         if (shape := solution.shapes.get(layer.name)) is not None:
             error = outcome.errors[layer.name, shape]
@@ -285,10 +307,10 @@ def _reverted(trial: Trial) -> list[dict[str, Any]]:
 
 def _released(release: Release, name: str) -> dict[str, Any]:
     test = release.test.get(name)
-    base = release.test.get("baseline")
+    base = release.original
     return {
-        "test_accuracy": _scores(test) if test else None,
-        "test_drop": _number(test.drop_from(base)) if test and base else None,
+        "test_accuracy": test and (_scores(test) or None),
+        "test_drop": _number(test.drop_from(base)) if test and base and base.scores else None,
         "artifacts": {item.path.suffix[1:]: {"path": str(item.path), "bytes": item.bytes, "sha256": item.sha256}
                       for item in release.artifacts.get(name, ())},
     }  # fmt: skip
@@ -297,12 +319,12 @@ def _released(release: Release, name: str) -> dict[str, Any]:
 def _holdings(outcome: Outcome) -> tuple[Holding, ...]:
     """What the recommended solution, its file as it was written, or else the nearest miss makes of the constraints."""
     if outcome.picks is None:
-        solution, drop = outcome.miss[:2] if outcome.miss else (outcome.dense, None)
+        solution, drop = outcome.miss[:2] if outcome.miss else (outcome.dense.solution, outcome.loses(outcome.dense))
         return holdings(solution, drop, outcome.limits)
     pick, suffix = outcome.picks.recommended, outcome.target.runtime.format.suffix
     written = [item.bytes for item in outcome.release.artifacts["recommended"] if item.path.suffix == suffix]
     solution = replace(pick.solution, file_bytes=written[0]) if written else pick.solution
-    return holdings(solution, pick.drop, outcome.limits)
+    return holdings(solution, outcome.loses(pick), outcome.limits)
 
 
 def _miss(outcome: Outcome) -> dict[str, Any] | None:

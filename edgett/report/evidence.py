@@ -8,7 +8,7 @@ from typing import Any
 
 from edgett.report.facts import Cell, Column, Mood, Section, Table
 from edgett.report.picture import Axis, Hue, Mark, Panel, Picture, Points, Scale
-from edgett.report.words import PICKS, digits, place, size
+from edgett.report.words import PICKS, SAMPLES, digits, place, size
 
 CURVES = (Hue.BLUE, Hue.ORANGE, Hue.GREEN, Hue.VERMILION, Hue.PURPLE, Hue.SKY, Hue.BLACK, Hue.GREY)
 
@@ -22,7 +22,7 @@ def check(outcome: Mapping[str, Any]) -> Iterator[Section]:
     words = [
         "Parameters, their bytes, FLOPs and MACs counted in every file equal the prediction. Of the peak stands first"
         " what must be alive at once whatever runs the file, then the prediction, which bounds what its interpreter"
-        f" plans. Outputs are compared with Keras's on {samples} validation samples."
+        f" plans. Outputs are compared with Keras's on {samples} {SAMPLES[outcome['check']['samples']]}."
         if outcome["check"]["ok"]
         else "The cross-check failed: do not deploy the files that differ."
     ]
@@ -213,12 +213,13 @@ def reproduction(asked: Mapping[str, Any]) -> Section:
         ),
     )
     words = ("The same command, versions, data and machine give the same bytes.",)
-    return Section("reproduction", "Reproduction", words, tables, code=(command(options),))
+    return Section("reproduction", "Reproduction", words, tables, code=(command(asked),))
 
 
-def command(options: Mapping[str, Any]) -> str:
+def command(asked: Mapping[str, Any]) -> str:
     """The command line that asks for the same, wherever its values came from that are no defaults."""
-    parts = ["edgett", "compress", place(str(options["model"]["value"]))]
+    options = asked["options"]
+    parts = ["edgett", asked.get("command", "compress"), place(str(options["model"]["value"]))]
     for name, item in options.items():
         value = "all" if name == "limit" and item["value"] is None else item["value"]
         if name == "model" or item["from"] in ("default", "profile") or value in (None, []):

@@ -10,7 +10,7 @@ from typing import Any
 from edgett.report import evidence
 from edgett.report.facts import Cell, Column, Figure, Limit, Mood, Option, Report, Section, Table
 from edgett.report.picture import Picture
-from edgett.report.words import PICKS, apart, count, digits, duration, place, size
+from edgett.report.words import PICKS, apart, called, count, digits, duration, judged, place, size
 from edgett.values import Objective, Order, TTShape
 
 LIMITS = {
@@ -20,8 +20,8 @@ LIMITS = {
     "latency_ms": "latency, ms",
     "accuracy_drop_pp": "drop, points",
 }
-DENSE: Mapping[str, Any] = {"solution": -1, "shapes": {}, "feasible": False, "complete": True, "reverted": []}
-"""What the dense model is as an option."""
+DENSE: Mapping[str, Any] = {"feasible": False, "complete": True}
+"""What the dense model is as an option, beside what its document says."""
 STEPS = (
     ("layers", "fully connected layers", 1),
     ("layers_taken", "of them worth factorising", 1),
@@ -44,10 +44,9 @@ def report(run: str, asked: Mapping[str, Any], space: Picture | None, benches: S
     options = tuple(sorted((_option(run, trial, outcome) for trial in outcome["trials"]), key=_rank))
     sections = (
         verdict(outcome),
-        funnel(outcome),
-        design_space(outcome, space),
+        *([funnel(outcome), design_space(outcome, space)] if outcome["funnel"] else []),
         *([tradeoff(options, outcome)] if options else []),
-        *([layers(outcome)] if outcome["picks"]["recommended"] else []),
+        *([layers(outcome)] if any(pick and pick["layers"] for pick in outcome["picks"].values()) else []),
         *evidence.check(outcome),
         *evidence.curves(outcome),
         *evidence.benchmarks(benches),
@@ -68,28 +67,37 @@ def report(run: str, asked: Mapping[str, Any], space: Picture | None, benches: S
 def verdict(outcome: Mapping[str, Any]) -> Section:
     """The recommended model against the dense one in five figures, and whether every budget holds."""
     dense, pick, target = outcome["baseline"], outcome["picks"]["recommended"], outcome["target"]
+    tables = _figures(outcome), _budgets(outcome)
+    if outcome["funnel"] is None:
+        asis = f"The model as it is, for {target['name']} ({target['title']}): nothing was trained or replaced."
+        return Section("verdict", "Verdict", (asis, *judged(outcome)), tables)
     if pick is None:
         if (miss := outcome["nearest_miss"]) is None:
             slower = "Every solution that holds is slower on this machine, which is the target, than the dense model."
-            return Section("verdict", "Verdict", (slower,), (_figures(outcome), _budgets(outcome)))
+            return Section("verdict", "Verdict", (slower,), tables)
         limit, value = _beside(miss["constraint"], miss["limit"], miss["value"])
-        told = f"The nearest, solution {miss['solution']}, has {value} where the limit is {limit}."
+        told = f"The nearest, {called(miss['solution'])}, has {value} where the limit is {limit}."
         missed = f"No solution meets the constraints of {target['name']}: {LIMITS[miss['constraint']]} binds."
-        return Section("verdict", "Verdict", (missed, told), (_figures(outcome), _budgets(outcome)))
-    judged = f"Judged by {outcome['judged_by']}, on validation data"
+        return Section("verdict", "Verdict", (missed, told), tables)
+    if outcome["why_dense"]:
+        dense_is = f"The dense model is recommended for {target['name']} ({target['title']})."
+        words = dense_is, outcome["why_dense"], *_said(outcome)
+        return Section("verdict", "Verdict", words, tables)
     words = (
         f"Solution {pick['solution']} is recommended for {target['name']} ({target['title']}):"
         f" {_times(dense['params'], pick['params'])} the parameters, {_times(dense['flops'], pick['flops'])} the FLOPs,"
         f" {_points(pick['drop'])}.",
-        f"{judged}; the objective is {outcome['objective']}.",
         *_said(outcome),
     )
-    return Section("verdict", "Verdict", words, (_figures(outcome), _budgets(outcome)))
+    return Section("verdict", "Verdict", words, tables)
 
 
 def figures(outcome: Mapping[str, Any]) -> Iterator[Figure]:
-    """The recommended model against the dense one in a handful of numbers."""
+    """The recommended model against the dense one in a handful of numbers; that one alone where it is."""
     dense, pick = outcome["baseline"], outcome["picks"]["recommended"]
+    if outcome["funnel"] is None or (pick and pick["solution"] == dense["solution"]):
+        yield from _alone(outcome)
+        return
     if pick is None:
         return
     yield _changed("Parameters", dense["params"], pick["params"], count)
@@ -105,9 +113,20 @@ def figures(outcome: Mapping[str, Any]) -> Iterator[Figure]:
     if len(dense["accuracy"]) > 1:
         yield Figure("Drop, points", "0.00", f"{pick['drop']:.2f}", words, mood)
     else:
-        score, found = dense["accuracy"][0], pick["accuracy"][0]
+        score, found = dense["original"]["accuracy"][0], pick["accuracy"][0]
         title = score["metric"].replace("_", " ").capitalize()
         yield Figure(title, f"{score['value']:.4f}", f"{found['value']:.4f}", words, mood)
+
+
+def _alone(outcome: Mapping[str, Any]) -> Iterator[Figure]:
+    """The dense model in a handful of numbers."""
+    dense, suffix = outcome["baseline"], _suffix(outcome)
+    told = [("Parameters", count(dense["params"])), ("FLOPs", count(dense["flops"]))]
+    told += [(f".{suffix} file", size(dense["artifacts"][suffix]["bytes"]))] if suffix in dense["artifacts"] else []
+    told.append(("Peak memory", size(dense["peak_activation_bytes"])))
+    told += [] if dense["latency_ms"] is None else [("Predicted latency", duration(1000 * dense["latency_ms"]))]
+    told += [(one["metric"].replace("_", " ").capitalize(), figure(one["value"]).text) for one in dense["accuracy"]]
+    return (Figure(title, "", words, words, Mood.PLAIN) for title, words in told)
 
 
 def _changed(title: str, dense: float, picked: float, words: Callable[[Any], str]) -> Figure:
@@ -121,10 +140,11 @@ def _changed(title: str, dense: float, picked: float, words: Callable[[Any], str
 
 
 def _said(outcome: Mapping[str, Any]) -> Iterator[str]:
-    """What goes without a table: layers left dense, the time here."""
+    """What goes without a table: who judges, layers left dense, the time here."""
+    yield " ".join((*judged(outcome), f"The objective is {outcome['objective']}."))
     for name, times in outcome["slower_than_dense"].items():
         yield f"{name} stays dense in {times} candidates, where its TT form is predicted to be slower."
-    for step in outcome["picks"]["recommended"]["reverted"]:
+    for step in (outcome["picks"]["recommended"] or outcome["baseline"])["reverted"]:
         if (times := step.get("slowdown")) is not None:
             long = f"{digits(times)} times as long here"
             yield f"{step['layer']} is dense again: with its TT form an inference took {long}."
@@ -135,15 +155,17 @@ def _said(outcome: Mapping[str, Any]) -> Iterator[str]:
 
 def _figures(outcome: Mapping[str, Any]) -> Table:
     dense, picks = outcome["baseline"], {name: pick for name, pick in outcome["picks"].items() if pick}
-    named: dict[int, list[str]] = {}
+    named: dict[int, list[str]] = {dense["solution"]: []}
     for role in PICKS:
-        if role in picks:
+        if role in picks and outcome["funnel"]:
             named.setdefault(picks[role]["solution"], []).append(role)
-    models = [dense, *(picks[roles[0]] for roles in named.values())]
-    titles = [", ".join(PICKS[role] for role in roles) for roles in named.values()]
+    own, *others = named.values()
+    models = [dense, *(picks[roles[0]] for roles in others)]
+    titles = [", ".join(PICKS[role] for role in roles) for roles in others]
     rows = [(Cell(name, name), *cells) for name, cells in _figure_rows(models, _suffix(outcome))]
-    columns = (Column("", False), Column("dense"), *map(Column, titles))
-    title = "The dense model and the picks; memory is that of the parameters" if picks else "The dense model"
+    first = ", ".join(("dense", *(PICKS[role] for role in own)))
+    columns = (Column("", False), Column(first), *map(Column, titles))
+    title = "The dense model and the picks; memory is that of the parameters" if others else "The dense model"
     return Table(title, columns, tuple(rows))
 
 
@@ -172,7 +194,8 @@ def _figure_rows(models: Sequence[Mapping[str, Any]], suffix: str) -> Iterator[t
         yield f"{name}, validation", [figure(model["accuracy"][index]["value"]) for model in models]
         if models[0]["test_accuracy"]:
             yield f"{name}, test", [figure(model["test_accuracy"][index]["value"]) for model in models]
-    yield "drop, points, validation", [figure(model["drop"], 2) for model in models]
+    if models[0]["accuracy"]:
+        yield "drop, points, validation", [figure(model["drop"], 2) for model in models]
     if models[0]["test_accuracy"]:
         yield "drop, points, test", [figure(model["test_drop"], 2) for model in models]
 
@@ -270,7 +293,7 @@ def layers(outcome: Mapping[str, Any]) -> Section:
     tables, seen = [], set()
     for role in PICKS:
         pick = outcome["picks"][role]
-        if pick is None or pick["solution"] in seen:
+        if pick is None or pick["solution"] in seen or not pick["layers"]:
             continue
         seen.add(pick["solution"])
         rows = [cells for layer in pick.get("layers", ()) for cells in _layer_rows(layer)]

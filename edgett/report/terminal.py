@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from edgett.report.style import BAD, DOUBT, Sheet, number, title, verdict, words
-from edgett.report.words import PICKS, count, nearly
+from edgett.report.words import PICKS, SAMPLES, called, count, judged, nearly
 from edgett.targets import Format
 
 _SPACE = {
@@ -24,8 +24,7 @@ _OBJECTIVES = {"accuracy": "accuracy", "memory": "memory", "flops": "FLOPs", "la
 def compressed(document: Mapping[str, Any]) -> RenderableType:
     """The summary of a run: funnel, layers, the picks beside the dense model, budgets, cross-check, files."""
     sections = (
-        _layers(document),
-        _funnel(document),
+        *((_layers(document), _funnel(document)) if document["funnel"] else ()),
         _models(document),
         _budgets(document),
         _check(document["check"]),
@@ -110,20 +109,23 @@ def _funnel(document: Mapping[str, Any]) -> Iterator[RenderableType]:
 
 def _models(document: Mapping[str, Any]) -> Iterator[RenderableType]:
     dense = document["baseline"]
-    yield title("The dense model and the picks")
-    picked = [
-        (spelled, document["picks"][name]) for name, spelled in PICKS.items() if document["picks"][name] is not None
-    ]
-    table = Sheet(words(), number("dense"), *(number(spelled) for spelled, _ in picked))
+    yield title("The dense model and the picks" if document["funnel"] else "The model as it is")
+    found = [(spelled, document["picks"][name]) for name, spelled in PICKS.items() if document["picks"][name]]
+    picked = [(spelled, pick) for spelled, pick in found if pick["solution"] != dense["solution"]]
+    same = [spelled for spelled, pick in found if pick["solution"] == dense["solution"]]
+    table = Sheet(words(), number(_dense(document, same)), *(number(spelled) for spelled, _ in picked))
     models = [dense, *(pick for _, pick in picked)]
     for name, cells in _rows(models, Format(document["target"]["format"]).suffix[1:]):
         table.add(name, *cells)
     yield table
-    yield Text(f"Judged by {document['judged_by']}.")
-    if document["target"]["dtype"] == "int8":
-        yield Text("The dense model's accuracy is Keras's, in float32; the picks' is that of their int8 files.")
+    yield Text(" ".join(judged(document)))
     yield from _reverted([(spelled, document["picks"][name]) for name, spelled in PICKS.items()])
     yield from _pace(document)
+
+
+def _dense(document: Mapping[str, Any], roles: list[str]) -> str:
+    """What stands above the dense model: that it is, and which picks it is."""
+    return "\n".join(["dense", *roles]) if document["funnel"] else "dense"
 
 
 def _pace(document: Mapping[str, Any]) -> Iterator[RenderableType]:
@@ -156,7 +158,8 @@ def _reverted(picks: list[tuple[str, Any]]) -> Iterator[RenderableType]:
 
 def _rows(models: list[Any], file: str) -> Iterator[tuple[str, list[str]]]:
     dense = models[0]
-    yield "solution", ["", *(f"{model['solution']}" for model in models[1:])]
+    if models[1:]:
+        yield "solution", ["", *(f"{model['solution']}" for model in models[1:])]
     sizes = [model["artifacts"].get(file, {}).get("bytes", model["bytes"]) for model in models]
     for name, values in (
         ("parameters", [model["params"] for model in models]),
@@ -178,9 +181,10 @@ def _rows(models: list[Any], file: str) -> Iterator[tuple[str, list[str]]]:
         yield f"{name}, val.", [_figure(model["accuracy"][index]["value"]) for model in models]
         if tested:
             yield f"{name}, test", [_figure(model["test_accuracy"][index]["value"]) for model in models]
-    yield "drop, val.", ["", *(_figure(model["drop"], 2) for model in models[1:])]
+    if dense["accuracy"]:
+        yield "drop, val.", [_figure(model["drop"], 2) for model in models]
     if tested:
-        yield "drop, test", ["", *(_figure(model["test_drop"], 2) for model in models[1:])]
+        yield "drop, test", [_figure(model["test_drop"], 2) for model in models]
 
 
 def _budgets(document: Mapping[str, Any]) -> Iterator[RenderableType]:
@@ -190,11 +194,15 @@ def _budgets(document: Mapping[str, Any]) -> Iterator[RenderableType]:
         limits = (_limit(item["name"], item[key]) for key in ("limit", "value"))
         table.add(item["name"], *limits, verdict(item["holds"]))
     yield table
-    if document["picks"]["recommended"] is None and document["nearest_miss"] is None:
+    if document["funnel"] is None:
+        yield Text("Values of the model as it is.")
+    elif document["picks"]["recommended"] is None and document["nearest_miss"] is None:
         yield Text("Every solution that holds is slower here than the dense model; --objective memory takes it.")
     elif document["nearest_miss"]:
         miss = document["nearest_miss"]
-        yield Text(f"No solution holds. The nearest is solution {miss['solution']}; {miss['constraint']} binds.")
+        yield Text(f"No solution holds. The nearest is {called(miss['solution'])}; {miss['constraint']} binds.")
+    elif document["why_dense"]:
+        yield Text(f"The dense model is recommended. {document['why_dense']}")
     else:
         yield Text(f"Values of the recommended solution, the best in {_OBJECTIVES[document['objective']]}.")
 
@@ -216,7 +224,7 @@ def _check(document: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield Text()
     yield from _check_layers(artifacts)
     yield from _check_tensors(artifacts)
-    yield from _check_outputs(artifacts)
+    yield from _check_outputs(artifacts, document["samples"])
 
 
 def _check_layers(artifacts: Mapping[str, Any]) -> Iterator[RenderableType]:
@@ -261,9 +269,9 @@ def _decibels(value: float | None) -> str:
     return "exact" if value is None else f"{value:.1f} dB"
 
 
-def _check_outputs(artifacts: Mapping[str, Any]) -> Iterator[RenderableType]:
+def _check_outputs(artifacts: Mapping[str, Any], kind: str) -> Iterator[RenderableType]:
     samples = next((item["numerics"]["samples"] for item in artifacts.values()), 0)
-    yield title(f"Outputs against Keras's on {samples} validation samples")
+    yield title(f"Outputs against Keras's on {samples} {SAMPLES[kind]}")
     table = _numbers("artefact", "largest error", "L2 error, relative", "same top class")
     for path, item in artifacts.items():
         numerics = item["numerics"]
@@ -307,9 +315,11 @@ def _npu(summaries: Mapping[str, Any]) -> Iterator[RenderableType]:
 def _files(document: Mapping[str, Any]) -> Iterator[RenderableType]:
     groups: dict[tuple[str, ...], list[str]] = {}
     for name, paths in document["artifacts"].items():
-        groups.setdefault(tuple(paths), []).append(PICKS.get(name, name))
+        groups.setdefault(tuple(paths), []).append(
+            PICKS.get(name, name) if document["funnel"] else "the model as it is"
+        )
     for paths, names in groups.items():
-        yield Text(f"{', '.join(names)}:", style="bold")
+        yield Text(f"{', '.join(dict.fromkeys(names))}:", style="bold")
         yield from (Text(f"  {document['run']}/{path}") for path in paths)
 
 

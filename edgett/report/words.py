@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from typing import Any
 
 PICKS = {
     "recommended": "recommended",
@@ -11,6 +13,32 @@ PICKS = {
     "lowest_flops": "lowest FLOPs",
 }
 """The picks by their names in a document."""
+SAMPLES = {"validation": "validation samples", "random": "random inputs, for want of data"}
+"""On what the outputs of files are compared."""
+
+
+def called(solution: int) -> str:
+    """A solution by its number."""
+    return "the dense model" if solution < 0 else f"solution {solution}"
+
+
+def judged(document: Mapping[str, Any]) -> Iterator[str]:
+    """What a model is judged by, and of what that is told; a sentence each."""
+    dense = document["baseline"]
+    if document["judged_by"] is None:
+        yield "Not judged: there are no data, and outputs are compared on random inputs."
+        return
+    yield f"Judged by {document['judged_by']}, on validation data."
+    if document["target"]["dtype"] == "int8":
+        original = dense["original"]
+        scores = [f"{one['metric']} of {one['output']} {_score(one)}" for one in original["accuracy"]]
+        tested = [_score(one) for one in original["test_accuracy"] or ()]
+        told = ", ".join(f"{words} (test {test})" for words, test in zip(scores, tested, strict=True))
+        yield f"Accuracies are those of the int8 files; drops are from the dense model in float32: {told}."
+
+
+def _score(score: Mapping[str, Any]) -> str:
+    return "not finite" if score["value"] is None else f"{score['value']:.4f}"
 
 
 def count(number: int) -> str:

@@ -96,7 +96,7 @@ class _Model(Part):
     moved_elements: Count
     latency_ms: Positive | None
     latency_estimate_ms: Positive | None
-    accuracy: Annotated[list[Score], Field(min_length=1)]
+    accuracy: list[Score]
     loss: Real | None
     drop: Real | None
 
@@ -130,7 +130,6 @@ class _Replaced(Part):
 
 
 class _Pick(Written):
-    drop: Real
     solution: Number
     shapes: dict[Text, Shape]
     reverted: list[_Step]

@@ -64,7 +64,7 @@ class _Outcome(Part):
     target: _Target
     model: Text
     judged_by: Text
-    funnel: dict[Text, Many]
+    funnel: dict[Text, Many] | None
     baseline: Written
     trials: list[TrialRow]
     picks: Picks
@@ -80,7 +80,8 @@ class _Outcome(Part):
     @model_validator(mode="after")
     def _agrees(self) -> Self:
         """What is compared side by side is known of all of them; a pick is one of the trials."""
-        _Funnel.model_validate(self.funnel)
+        if self.funnel is not None:
+            _Funnel.model_validate(self.funnel)
         trials = {trial.solution for trial in self.trials} | {-1}
         dense, files = self.baseline, {"baseline"}
         for name, pick in self.picks.all():
@@ -105,13 +106,23 @@ class _Outcome(Part):
 
 class GridOutcome(_Outcome):
     search: Literal["grid"]
+    funnel: dict[Text, Many]
     empty_tiles: one_of(EmptyTiles)  # type: ignore[valid-type]
     layers: list[_GridLayer]
 
 
 class ParetoOutcome(_Outcome):
     search: Literal["pareto"]
+    funnel: dict[Text, Many]
     layers: list[_ParetoLayer]
+
+
+class DeployedOutcome(_Outcome):
+    """Of a model as it is: nothing was searched."""
+
+    search: None
+    layers: Annotated[list[_Layer], Field(max_length=0)]
+    funnel: None
 
 
 class _Option(Part):

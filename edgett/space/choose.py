@@ -14,6 +14,9 @@ from edgett.space.dominance import undominated
 from edgett.space.graph import Graph
 from edgett.values import Constraints, Holding, Objective, Picks, Solution, Trial
 
+DENSE = -1
+"""The number of the solution that replaces nothing: the dense model."""
+
 FILE_BYTES = 2048
 BYTES_PER_STEP = 256
 """What a file holds beside its numbers: a fixed part, and names and options for each operator (TFLite and ONNX)."""
@@ -91,19 +94,44 @@ def feasible(trial: Trial, limits: Constraints) -> bool:
     return all(holding.holds is not False for holding in holdings(trial.solution, trial.drop, limits))
 
 
-def choose(trials: Sequence[Trial], limits: Constraints) -> Picks | None:
-    """The picks among the trials within the constraints; None when there is none."""
+def choose(trials: Sequence[Trial], limits: Constraints, dense: Trial | None = None) -> Picks | None:
+    """The picks among the trials within the constraints; None when there is none.
+
+    The `dense` model is a solution like the others where it holds the constraints, and of those that are equal in the
+    objective it is the recommended one: nothing was done to it. Where the objective is accuracy that is often so, for
+    drops are measured by it, and then no budget asks for less. Lowest memory and lowest FLOPs are never above it
+    either. Highest accuracy is that of the others, as long as one holds: how near they come to the dense model is what
+    it tells.
+    """
     able = [trial for trial in trials if feasible(trial, limits)]
-    if not able:
+    every = [*able, dense] if dense is not None and feasible(dense, limits) else able
+    if not every:
         return None
-    accuracy = min(able, key=lambda trial: (trial.drop, trial.solution.cost.params, trial.solution.number))
-    memory = min(able, key=lambda trial: (trial.solution.cost.params, trial.drop, trial.solution.number))
-    flops = min(able, key=lambda trial: (trial.solution.cost.flops, trial.drop, trial.solution.number))
-    fastest = min(able, key=lambda trial: (trial.solution.work, trial.drop, trial.solution.number))
-    recommended = {
-        Objective.ACCURACY: accuracy, Objective.MEMORY: memory, Objective.FLOPS: flops, Objective.LATENCY: fastest,
-    }[limits.objective]  # fmt: skip
-    return Picks(recommended, accuracy, memory, flops)
+
+    def best(objective: Objective, among: Sequence[Trial]) -> Trial:
+        return min(among, key=lambda trial: _rank(trial, objective))
+
+    return Picks(
+        best(limits.objective, every),
+        best(Objective.ACCURACY, able or every),
+        best(Objective.MEMORY, every),
+        best(Objective.FLOPS, every),
+    )
+
+
+def worth(trial: Trial, objective: Objective) -> float:
+    """What is to be small in the objective."""
+    solution = trial.solution
+    return {
+        Objective.ACCURACY: trial.drop, Objective.MEMORY: solution.cost.params, Objective.FLOPS: solution.cost.flops,
+        Objective.LATENCY: solution.work,
+    }[objective]  # fmt: skip
+
+
+def _rank(trial: Trial, objective: Objective) -> tuple[float, bool, float, int]:
+    """The order among trials: by the objective, the dense model before what is no better, then by what else counts."""
+    other = trial.solution.cost.params if objective is Objective.ACCURACY else trial.drop
+    return worth(trial, objective), trial.solution.number != DENSE, other, trial.solution.number
 
 
 GOING_ON = 1 / 4

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edgett.space.choose import file_bytes, logarithmic, ranked, spread, tradeoffs
+from edgett.space.choose import DENSE, file_bytes, logarithmic, ranked, spread, tradeoffs
 from edgett.space.compiled import compiled_bytes
 from edgett.space.cost import lighter, merged
 from edgett.space.graph import Graph, with_shapes
@@ -162,8 +162,8 @@ def not_slower(
 
 
 def dense_solution(graph: Graph, costing: Costing = STANDARD) -> Solution:
-    """The dense model as the solution that factorises nothing; its number is -1."""
-    return _solution(-1, Candidate({}), graph, costing)
+    """The dense model as the solution that factorises nothing."""
+    return _solution(DENSE, Candidate({}), graph, costing)
 
 
 def spread_out(candidates: Sequence[Solution], limit: int | None) -> tuple[Solution, ...]:
