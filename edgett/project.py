@@ -16,6 +16,7 @@ from edgett.space.states import Search
 from edgett.space.tiles import check_grid
 from edgett.tables import Table, read
 from edgett.values import DType, EmptyTiles, Estimate, Objective, Recover, Schedule, Strategy, Trunk
+from edgett.yardstick import Yardstick, parse_metric
 
 FILE = Path("edgett.toml")
 EXAMPLE = "example:clock"
@@ -26,8 +27,9 @@ class Job:
     """A model, its data and a target, and how to go about it; checks itself.
 
     `limit` None fine-tunes every joint candidate. `jobs` None trains in as many processes as there are processors, 0 in
-    this one; `cluster` on a Ray cluster. `dtype` stands over the target's, `max_drop`, `objective`, `model_bytes`,
-    `flops` and `latency_ms` stand over its budget where they are not None.
+    this one; `cluster` on a Ray cluster. `metric` None judges by those that the model was compiled with. `dtype` stands
+    over the target's, `max_drop`, `objective`, `model_bytes`, `flops` and `latency_ms` stand over its budget where they
+    are not None.
     """
 
     target: str
@@ -57,6 +59,7 @@ class Job:
     dtype: DType | None = None
     jobs: int | None = None
     cluster: str | None = None
+    metric: str | None = None
     max_drop: float | None = None
     objective: Objective | None = None
     model_bytes: str | None = None
@@ -90,6 +93,7 @@ class Job:
             raise UsageError(f"--latency-ms {self.latency_ms:g} is not above 0 and finite.", "Give milliseconds.")
         if not 0 <= self.seed < 2**32:
             raise UsageError(f"--seed {self.seed} is not from 0 to {2**32 - 1}.", "Give a number in between.")
+        _ = self.yardstick
         check_max_ranks(self.max_ranks)
         check_grid(self.grid)
         self.whole_space  # noqa: B018 - checks itself
@@ -103,6 +107,11 @@ class Job:
     def whole_space(self) -> Search:
         """How the whole space is searched."""
         return Search(self.rank_multiple, self.max_rank, self.estimate)
+
+    @property
+    def yardstick(self) -> Yardstick | None:
+        """The metric that is asked for."""
+        return None if self.metric is None else parse_metric(self.metric)
 
     @property
     def budget(self) -> dict[str, Any]:
@@ -172,6 +181,9 @@ class Project(Table):
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None = Field(default=None, description="seed of everything random")
     batch: Whole | None = Field(default=None, description="samples that an exported model takes at once")
     dtype: Annotated[DType, Field(strict=False)] | None = Field(default=None, description="float32 or int8")
+    metric: str | None = Field(
+        default=None, description="what models are judged by: package.module:function or a metric's name, :max or :min"
+    )
     max_drop: Annotated[float, Field(ge=0, le=100)] | None = Field(
         default=None, description="largest loss of accuracy, in percentage points"
     )

@@ -35,6 +35,7 @@ def compress(
     max_drop: Annotated[
         float | None, typer.Option(help="Largest loss of accuracy in percentage points. Default: the target's.")
     ] = None,
+    metric: options.Metric = None,
     objective: Annotated[Objective | None, typer.Option(help="What is recommended. Default: the target's.")] = None,
     model_bytes: Annotated[
         str | None, typer.Option(metavar="SIZE", help='Largest file: "512 KiB", "50 %". Default: the target\'s.')
@@ -161,7 +162,7 @@ def compress(
         "limit": _limit(limit), "share": share, "only_layer": only_layer or None, "skip_layer": skip_layer or None,
         "batch": batch, "dtype": dtype, "batch_size": batch_size, "patience": patience,
         "learning_rate": learning_rate, "seed": seed, "schedule": schedule, "trunk": trunk, "recover": recover,
-        "jobs": jobs, "cluster": cluster, "custom_objects": custom_objects,
+        "jobs": jobs, "cluster": cluster, "custom_objects": custom_objects, "metric": metric,
     }  # fmt: skip
     screen = Screen(json=json, silent=quiet)
     if resume and fresh:
