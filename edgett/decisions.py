@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 FEW = 5
 """Decisions that differ, below which nothing is said against a model: a rare class may be in the samples once."""
 
+SLACK = 0.05
+"""How far the rounding of int8 may take the sum of probabilities from 1."""
+
 
 class Decision(enum.Enum):
     """What an output decides: the class of the largest value, or yes and no by a threshold, each value for itself."""
@@ -17,6 +20,13 @@ class Decision(enum.Enum):
     TOP = "top class"
     HALF = "above a half"
     SIGN = "above zero"
+
+    @classmethod
+    def seen(cls, outputs: NDArray[np.floating]) -> Decision | None:
+        """What outputs of which nothing is known decide: a class where each row (n, ..., k) is a distribution."""
+        if outputs.ndim < 2 or outputs.shape[-1] < 2 or outputs.min() < 0:
+            return None
+        return cls.TOP if bool((np.abs(outputs.sum(axis=-1) - 1) < SLACK).all()) else None
 
     def of(self, outputs: NDArray[np.floating]) -> NDArray[np.int64]:
         """The decisions in outputs (n, ...): (n, ...) without the last axis for a top class."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, Any
 
-from pydantic import Field, PlainValidator
+from pydantic import Field, PlainValidator, ValidationError
 
 from edgett.errors import UsageError
 from edgett.space.shapes import check_max_ranks, parse_ranks
 from edgett.space.states import Search
 from edgett.space.tiles import check_grid
-from edgett.tables import Table, read
+from edgett.tables import Table, mistakes, read
 from edgett.values import DType, EmptyTiles, Estimate, Objective, Recover, Schedule, Strategy, Trunk
 from edgett.yardstick import Yardstick, parse_metric
 
@@ -213,14 +213,38 @@ def settled(given: Mapping[str, Any]) -> dict[str, Any]:
     return named | ({"limit": None} if named.get("limit") == "all" else {})
 
 
-def resolve(given: Mapping[str, Any], project: Project) -> tuple[Job, dict[str, str]]:
-    """The job, and where each of its values came from. `given` holds what the command line says, None where nothing.
+def from_python(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as a program gives them, checked and read as those of an edgett.toml, None where nothing.
+
+    Enumerations or their words, paths or their words, one layer or several, amounts as words or as numbers of bytes or
+    FLOPs; a limit of None is "all", as in a `Job`. Raises UsageError.
+    """
+    try:
+        return dict(Project.model_validate({name: _worded(name, value) for name, value in given.items()}))
+    except ValidationError as problem:
+        message, nearest = mistakes(problem, Project)
+        raise UsageError(message, nearest or "The options are those of 'edgett compress', with _ for -.") from problem
+
+
+def _worded(name: str, value: Any) -> Any:
+    """A value as TOML might hold it."""
+    if name == "limit" and value is None:
+        return "all"
+    if name in ("only_layer", "skip_layer") and isinstance(value, str | tuple):
+        return [value] if isinstance(value, str) else list(value)
+    if name in ("model_bytes", "flops") and isinstance(value, int) and not isinstance(value, bool):
+        return f"{value} {'B' if name == 'model_bytes' else 'FLOP'}"
+    return str(value) if isinstance(value, PurePath) else value
+
+
+def resolve(given: Mapping[str, Any], project: Project, giver: str = "command line") -> tuple[Job, dict[str, str]]:
+    """The job, and where each of its values came from. `given` holds what the `giver` says, None where nothing.
 
     Raises UsageError when no target is named.
     """
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    sources = {"command line": settled(given), str(FILE): settled(dict(project))}
+    sources = {giver: settled(given), str(FILE): settled(dict(project))}
     for field in fields(Job):
         name = field.name
         for origin, named in sources.items():
@@ -236,7 +260,7 @@ def resolve(given: Mapping[str, Any], project: Project) -> tuple[Job, dict[str, 
     job = Job(**values)
     for strategy, names in _ONLY.items():
         for name in names:
-            if strategy is not job.search and origins[name] == "command line":
+            if strategy is not job.search and origins[name] == giver:
                 raise UsageError(
                     f"--{name.replace('_', '-')} belongs to --search {strategy.value}, this is {job.search.value}.",
                     f"Leave it out, or add --search {strategy.value}.",
