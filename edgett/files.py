@@ -101,11 +101,12 @@ def check(model: Any, samples: Arrays, artifacts: Sequence[Path], root: Path, st
 
     `samples` are inputs by name, (n, ...) each; the paths are relative to `root`.
     """
+    from edgett.nn.agreement import decisions
     from edgett.nn.assess import outputs
     from edgett.nn.layers import tt_layers
 
     batch, form = style.batch, _Form(model, style.batch)
-    reference = outputs(model, samples)
+    reference, decided = outputs(model, samples), decisions(model)
     paper = {
         path: cost.paper_flops(layer.shape) * batch + layer.shape.matrix[1] * batch * layer.use_bias
         for path, layer in tt_layers(model).items()
@@ -117,7 +118,7 @@ def check(model: Any, samples: Arrays, artifacts: Sequence[Path], root: Path, st
             continue
         expected = form.predicted(path.suffix, style)
         graph = compare(expected, form.read(path), path.name, style.width)
-        numerics = compare_outputs(reference, local.run(path, samples, batch), style.tolerance)
+        numerics = compare_outputs(reference, local.run(path, samples, batch), style.tolerance, decided)
         tensors = form.tensors(path, samples, tuple(paper)) if paper and style.calibration else ()
         compiled = Costing(batch, style.width, compiled=True).peak_bytes(expected) if path.suffix == ".onnx" else None
         checks[str(artifact)] = FileCheck(graph, numerics, paper, tensors, compiled)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ class Outcome:
     Without a feasible solution `picks` is None, and `miss` is the nearest solution with the constraint that it breaks.
     That is None too where none is feasible because layers that are slower here went back to dense. `slower`: in how
     many candidates a layer stays dense because its TT form is predicted to be slower. `errors`: of the picks' shapes,
-    how far they were from the trained weights before fine-tuning.
+    how far they were from the trained weights before fine-tuning. `remarks`: what to know of how models were judged.
     """
 
     path: Path
@@ -66,6 +67,7 @@ class Outcome:
     release: Release
     slower: Mapping[str, int]
     errors: Mapping[tuple[str, TTShape], Bracket]
+    remarks: tuple[str, ...] = ()
 
     @property
     def feasible(self) -> int:
@@ -94,6 +96,7 @@ def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
 
     # 1. Which layers are worth it.
     found = fc_layers(model, Wish(job.share, job.only_layer, job.skip_layer))
+    remarks = _remarks(inputs, limits, meter)
     # 2 to 5. Every TT solution, costed; the inefficient discarded; the rest pruned, joined over the layers.
     exploration = survey(model, found, job, Room(graph, limits, costing), meter)
     proposed: tuple[Candidate, ...] = exploration.candidates if exploration.taken else ()
@@ -115,7 +118,22 @@ def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
         run.path, job, terms.target, limits, str(inputs.judge), exploration, chosen.dense, inputs.quality, len(able),
         chosen.trials, chosen.picks, nearest_miss(tried, chosen, limits), released, slower,
         weigh.brackets(model, [trial.solution for trial in chosen.picks.named().values()] if chosen.picks else []),
+        remarks,
     )  # fmt: skip
+
+
+def _remarks(inputs: Inputs, limits: Constraints, meter: Meter) -> tuple[str, ...]:
+    """What to know of how models are judged: also, and said here, that a single sample breaks the budget."""
+    count, limit = len(inputs.data.validation), limits.accuracy_drop_pp
+    shares = any(score.decides and score.higher_is_better for score in inputs.quality.scores)
+    if not shares or not limit or 100 / count <= limit:
+        return inputs.remarks
+    coarse = (
+        f"the validation data are {count:,} samples, one of which is {100 / count:.2g} points: they cannot tell whether"
+        f" a drop is within the {limit:g} of the budget. Give {math.ceil(100 / limit):,} or more as x_val and y_val."
+    )
+    meter.say(f"Warning: {coarse}")
+    return (*inputs.remarks, coarse)
 
 
 def nearest_miss(
@@ -177,8 +195,8 @@ def unchecked(release: Release) -> CheckFailed:
     lines = []
     for path, check in release.checks.items():
         lines += [str(mismatch) for mismatch in check.graph.mismatches]
-        if not check.numerics.ok:
-            lines.append(f"{path}: outputs differ from Keras's by {check.numerics.l2_relative:.1e} (L2, relative)")
+        if check.numerics.fault is not None:
+            lines.append(f"{path}: {check.numerics.fault}")
     return CheckFailed(
         f"the cross-check failed: {'; '.join(lines)}.",
         "Do not deploy these files. Please report it with the model's summary and check.json.",

@@ -30,7 +30,13 @@ _WHERE = ("jobs", "cluster")
 _LIBRARIES = ("edgett", "tensorflow", "keras", "numpy", "t3f", "onnx", "tf2onnx", "onnxruntime", "ai-edge-litert")
 _DECISIVE = ("edgett", "tensorflow", "keras", "numpy")
 """Whose versions change what fine-tuning comes to."""
-_DIGESTS = {"code": "edgett's code", "target": "the target's profile", "model": "the model", "data": "the data"}
+_DIGESTS = {
+    "code": "edgett's code",
+    "target": "the target's profile",
+    "model": "the model",
+    "data": "the data",
+    "metric": "the metric",
+}
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import layers as L
+from keras import layers
 from numpy.typing import NDArray
 
 Arrays = dict[str, NDArray[Any]]
@@ -32,7 +32,7 @@ class Exhibit:
         keras.utils.set_random_seed(1)
         model = self.build()
         for layer in model.layers:
-            if isinstance(layer, L.BatchNormalization):
+            if isinstance(layer, layers.BatchNormalization):
                 layer.momentum = 0.8  # so few steps are to fill its statistics
         arrays = self._samples(model)
         model.compile(keras.optimizers.Adam(0.003), "sparse_categorical_crossentropy" if self.classes else "mse")
@@ -68,27 +68,27 @@ def _fed(model: keras.Model, arrays: Mapping[str, NDArray[Any]], part: str) -> A
     return {tensor.name: arrays[f"x_{part}.{tensor.name}"] for tensor in model.inputs}
 
 
-def _normed(x: Any, layer: L.Layer) -> Any:
-    return L.ReLU()(L.BatchNormalization()(layer(x)))
+def _normed(x: Any, layer: layers.Layer) -> Any:
+    return layers.ReLU()(layers.BatchNormalization()(layer(x)))
 
 
 def autoencoder() -> keras.Model:
     """As MLPerf Tiny's for anomalies of machines."""
-    x = inputs = L.Input((64,))
+    x = inputs = layers.Input((64,))
     for units in (48, 48, 8, 48, 48):
-        x = _normed(x, L.Dense(units))
-    return keras.Model(inputs, L.Dense(64)(x))
+        x = _normed(x, layers.Dense(units))
+    return keras.Model(inputs, layers.Dense(64)(x))
 
 
 def ds_cnn() -> keras.Model:
     """Depthwise separable convolutions on a spectrogram, for keywords."""
-    inputs = L.Input((49, 10, 1))
-    x = _normed(inputs, L.Conv2D(32, (10, 4), strides=2, padding="same", use_bias=False))
+    inputs = layers.Input((49, 10, 1))
+    x = _normed(inputs, layers.Conv2D(32, (10, 4), strides=2, padding="same", use_bias=False))
     for _ in range(2):
-        x = _normed(x, L.DepthwiseConv2D(3, padding="same", use_bias=False))
-        x = _normed(x, L.Conv2D(32, 1, use_bias=False))
-    x = L.Dropout(0.2)(L.GlobalAveragePooling2D()(x))
-    return keras.Model(inputs, L.Dense(4, activation="softmax")(x))
+        x = _normed(x, layers.DepthwiseConv2D(3, padding="same", use_bias=False))
+        x = _normed(x, layers.Conv2D(32, 1, use_bias=False))
+    x = layers.Dropout(0.2)(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(inputs, layers.Dense(4, activation="softmax")(x))
 
 
 def mobilenet() -> keras.Model:
@@ -98,59 +98,59 @@ def mobilenet() -> keras.Model:
 
 def resnet() -> keras.Model:
     """Two stages of residual blocks."""
-    inputs = L.Input((24, 24, 3))
-    x = _normed(inputs, L.Conv2D(8, 3, padding="same"))
+    inputs = layers.Input((24, 24, 3))
+    x = _normed(inputs, layers.Conv2D(8, 3, padding="same"))
     for filters, stride in ((8, 1), (16, 2)):
-        y = _normed(x, L.Conv2D(filters, 3, strides=stride, padding="same"))
-        y = L.BatchNormalization()(L.Conv2D(filters, 3, padding="same")(y))
-        x = L.ReLU()(L.Add()([y, x if stride == 1 else L.Conv2D(filters, 1, strides=stride)(x)]))
-    return keras.Model(inputs, L.Dense(4, activation="softmax")(L.Flatten()(L.AveragePooling2D(6)(x))))
+        y = _normed(x, layers.Conv2D(filters, 3, strides=stride, padding="same"))
+        y = layers.BatchNormalization()(layers.Conv2D(filters, 3, padding="same")(y))
+        x = layers.ReLU()(layers.Add()([y, x if stride == 1 else layers.Conv2D(filters, 1, strides=stride)(x)]))
+    return keras.Model(inputs, layers.Dense(4, activation="softmax")(layers.Flatten()(layers.AveragePooling2D(6)(x))))
 
 
 def lstm() -> keras.Model:
     """A recurrent classifier of sequences."""
-    return keras.Sequential([L.Input((29, 12)), L.LSTM(24), L.Dense(4, activation="softmax")])
+    return keras.Sequential([layers.Input((29, 12)), layers.LSTM(24), layers.Dense(4, activation="softmax")])
 
 
 def gru() -> keras.Model:
     """The same, with the other cell."""
-    return keras.Sequential([L.Input((29, 12)), L.GRU(24), L.Dense(4, activation="softmax")])
+    return keras.Sequential([layers.Input((29, 12)), layers.GRU(24), layers.Dense(4, activation="softmax")])
 
 
 def transformer() -> keras.Model:
     """One encoder block."""
-    inputs = L.Input((29, 12))
-    x = L.Dense(32)(inputs)
-    x = L.LayerNormalization()(x + L.MultiHeadAttention(2, 16)(x, x))
-    x = L.LayerNormalization()(x + L.Dense(32)(L.Dense(64, activation="relu")(x)))
-    return keras.Model(inputs, L.Dense(4, activation="softmax")(L.GlobalAveragePooling1D()(x)))
+    inputs = layers.Input((29, 12))
+    x = layers.Dense(32)(inputs)
+    x = layers.LayerNormalization()(x + layers.MultiHeadAttention(2, 16)(x, x))
+    x = layers.LayerNormalization()(x + layers.Dense(32)(layers.Dense(64, activation="relu")(x)))
+    return keras.Model(inputs, layers.Dense(4, activation="softmax")(layers.GlobalAveragePooling1D()(x)))
 
 
 def cnn_lstm() -> keras.Model:
     """Convolutions over time, then a recurrent layer."""
     return keras.Sequential(
         [
-            L.Input((64, 6)),
-            L.Conv1D(16, 5, activation="relu"),
-            L.MaxPooling1D(4),
-            L.LSTM(16),
-            L.Dense(4, activation="softmax"),
+            layers.Input((64, 6)),
+            layers.Conv1D(16, 5, activation="relu"),
+            layers.MaxPooling1D(4),
+            layers.LSTM(16),
+            layers.Dense(4, activation="softmax"),
         ]
     )
 
 
 def four_inputs() -> keras.Model:
     """Sensors that are read apart and judged together."""
-    inputs = [L.Input((size,), name=name) for name, size in (("acc", 24), ("gyro", 24), ("mag", 12), ("temp", 4))]
-    x = L.Concatenate()([L.Dense(16, activation="relu")(tensor) for tensor in inputs])
-    return keras.Model(inputs, L.Dense(4, activation="softmax")(L.Dense(32, activation="relu")(x)))
+    inputs = [layers.Input((size,), name=name) for name, size in (("acc", 24), ("gyro", 24), ("mag", 12), ("temp", 4))]
+    x = layers.Concatenate()([layers.Dense(16, activation="relu")(tensor) for tensor in inputs])
+    return keras.Model(inputs, layers.Dense(4, activation="softmax")(layers.Dense(32, activation="relu")(x)))
 
 
 def embeddings() -> keras.Model:
     """Words to vectors, their mean, a verdict."""
-    inputs = L.Input((20,), dtype="int32")
-    x = L.GlobalAveragePooling1D()(L.Embedding(200, 16)(inputs))
-    return keras.Model(inputs, L.Dense(4, activation="softmax")(L.Dense(24, activation="relu")(x)))
+    inputs = layers.Input((20,), dtype="int32")
+    x = layers.GlobalAveragePooling1D()(layers.Embedding(200, 16)(inputs))
+    return keras.Model(inputs, layers.Dense(4, activation="softmax")(layers.Dense(24, activation="relu")(x)))
 
 
 GALLERY = {

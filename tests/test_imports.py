@@ -14,7 +14,7 @@ import edgett
 
 ROOT = Path(edgett.__file__).parent
 LEVELS = (
-    {"errors", "values", "wire", "quiet", "folders"},
+    {"errors", "values", "wire", "quiet", "folders", "decisions", "yardstick"},
     {"space", "targets", "project", "run", "log", "places", "journal", "units", "tables", "speeds", "explained"}
     | {"estimating"},
     {"nn", "export", "firmware", "device", "report"},

@@ -19,6 +19,7 @@ def compress(
     out: options.Out = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of fine-tuning. Default 3.")] = None,
     max_drop: options.MaxDrop = None,
+    metric: options.Metric = None,
     objective: Annotated[Objective | None, typer.Option(help="What is recommended. Default: the target's.")] = None,
     model_bytes: options.ModelBytes = None,
     flops: options.Flops = None,
@@ -123,7 +124,7 @@ def compress(
         "limit": _limit(limit), "share": share, "only_layer": only_layer or None, "skip_layer": skip_layer or None,
         "batch": batch, "dtype": dtype, "batch_size": batch_size, "patience": patience,
         "learning_rate": learning_rate, "seed": seed, "schedule": schedule, "trunk": trunk, "recover": recover,
-        "jobs": jobs, "cluster": cluster, "custom_objects": custom_objects,
+        "jobs": jobs, "cluster": cluster, "custom_objects": custom_objects, "metric": metric,
     }  # fmt: skip
     return making.made(_work(), given, making.Place(out, resume, fresh), Screen(json=json, silent=quiet))
 

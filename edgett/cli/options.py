@@ -93,6 +93,15 @@ CustomObjects = Annotated[
     str | None,
     typer.Option(metavar="MODULE", help="A module that defines what the model needs beyond Keras.", show_default=False),
 ]
+Metric = Annotated[
+    str | None,
+    typer.Option(
+        metavar="METRIC",
+        help="What models are judged by: package.module:function of (y_true, y_pred), or a metric's name; :max or :min"
+        " behind it says which way. Default: the model's own metrics.",
+        show_default=False,
+    ),
+]
 Ranks = Annotated[
     str | None,
     typer.Option(metavar="RANKS", help="Max ranks: 2:12 (inclusive), 2:64:4 (with a step) or 4,8,16. Default 2:12."),

@@ -42,7 +42,8 @@ def counted(document: Mapping[str, Any]) -> RenderableType:
 
 def _agreement(one: Mapping[str, Any]) -> tuple[str, str]:
     worst = one["agreement"]["max_abs"]
-    return f"{one['agreement']['top1']:.1%}", "not finite" if worst is None else f"{worst:.1e}"
+    top = one["agreement"]["top1"]
+    return "" if top is None else f"{top:.1%}", "not finite" if worst is None else f"{worst:.1e}"
 
 
 def _times(document: Mapping[str, Any]) -> Sheet:

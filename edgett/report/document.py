@@ -62,6 +62,7 @@ def compressed(outcome: Outcome) -> dict[str, Any]:
             "dtype": outcome.target.runtime.dtype.value,
         },
         "judged_by": outcome.judged_by or None,
+        "remarks": list(outcome.remarks),
         "funnel": None if outcome.exploration is None else _funnel(outcome, outcome.exploration),
         "baseline": _baseline(outcome),
         "trials": [_trial(trial, limits) for trial in outcome.trials],
@@ -272,7 +273,14 @@ def _pick(trial: Trial, outcome: Outcome, name: str) -> dict[str, Any]:
         | _model(solution, trial.quality, outcome.loses(trial))
         | {"reverted": _reverted(trial), "layers": list(_replaced(solution, outcome))}
         | _released(outcome.release, name)
+        | {"test_holds": _test_holds(outcome, name)}
     )
+
+
+def _test_holds(outcome: Outcome, name: str) -> bool | None:
+    """Whether a pick loses no more on the test data than the budget allows; None without such a budget."""
+    limit, test, base = outcome.limits.accuracy_drop_pp, *map(outcome.release.test.get, (name, "baseline"))
+    return None if limit is None or test is None or base is None else test.drop_from(base) <= limit
 
 
 def _replaced(solution: Solution, outcome: Outcome) -> Iterator[dict[str, Any]]:
@@ -361,6 +369,7 @@ def _check(check: FileCheck) -> dict[str, Any]:
             "max_abs": _number(numerics.max_abs),
             "l2_relative": _number(numerics.l2_relative),
             "top1_agreement": numerics.top1,
+            "blind": numerics.blind,
             "ok": numerics.ok,
         },
         "tensors": [
@@ -384,7 +393,10 @@ def _paper(paper: Mapping[str, int], row: Any) -> dict[str, Any]:
 
 
 def _scores(quality: Quality) -> list[dict[str, Any]]:
-    return [{"output": item.output, "metric": item.metric, "value": _number(item.value)} for item in quality.scores]
+    return [
+        {"output": item.output, "metric": item.metric, "value": _number(item.value), "decides": item.decides}
+        for item in quality.scores
+    ]
 
 
 def _pair(values: tuple[int, int]) -> dict[str, int]:

@@ -27,6 +27,7 @@ def check(outcome: Mapping[str, Any]) -> Iterator[Section]:
         else "The cross-check failed: do not deploy the files that differ."
     ]
     words += [line for item in artifacts.values() for line in item["mismatches"]]
+    words += [f"{path}: {why}." for path, item in artifacts.items() if (why := item["numerics"].get("blind"))]
     partial = dict.fromkeys(name for item in artifacts.values() for name in item["partial"])
     words += [f"Partial: no rule counts {', '.join(partial)}."] if partial else []
     tables = [_files(artifacts), *_layers(artifacts), *_tensors(artifacts)]
@@ -47,7 +48,7 @@ def _files(artifacts: Mapping[str, Any]) -> Table:
             *(_pair(item[name]) for name in ("params", "weight_bytes", "flops", "macs")),
             Cell(peak["found"], f"{peak['found']:,} to {peak['predicted']:,}"),
             _tiny(numerics["max_abs"]),
-            Cell(numerics["top1_agreement"], f"{numerics['top1_agreement']:.1%}"),
+            _share(numerics["top1_agreement"]),
             good,
         ))  # fmt: skip
     return Table("Files", _columns(titles, "artefact", "verdict"), tuple(rows))
@@ -267,6 +268,10 @@ def _pair(pair: Mapping[str, int]) -> Cell:
 
 def _number(value: float | None, digits: int = 0) -> Cell:
     return Cell(value, "" if value is None else f"{value:,.{digits}f}")
+
+
+def _share(value: float | None) -> Cell:
+    return Cell(value, "" if value is None else f"{value:.1%}")
 
 
 def _tiny(value: float | None) -> Cell:

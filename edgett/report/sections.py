@@ -10,7 +10,7 @@ from typing import Any
 from edgett.report import evidence
 from edgett.report.facts import Cell, Column, Figure, Limit, Mood, Option, Report, Section, Table
 from edgett.report.picture import Picture
-from edgett.report.words import PICKS, apart, called, count, digits, duration, judged, place, size
+from edgett.report.words import PICKS, apart, called, count, digits, duration, judged, over_budget, place, scores, size
 from edgett.values import Objective, Order, TTShape
 
 LIMITS = {
@@ -87,6 +87,8 @@ def verdict(outcome: Mapping[str, Any]) -> Section:
         f"Solution {pick['solution']} is recommended for {target['name']} ({target['title']}):"
         f" {_times(dense['params'], pick['params'])} the parameters, {_times(dense['flops'], pick['flops'])} the FLOPs,"
         f" {_points(pick['drop'])}.",
+        *over_budget(outcome),
+        *outcome.get("remarks", ()),
         *_said(outcome),
     )
     return Section("verdict", "Verdict", words, tables)
@@ -110,10 +112,12 @@ def figures(outcome: Mapping[str, Any]) -> Iterator[Figure]:
     if None not in (dense["latency_ms"], pick["latency_ms"]):
         yield _changed("Predicted latency", dense["latency_ms"], pick["latency_ms"], lambda time: duration(1000 * time))
     words, mood = _points(pick["drop"]).removeprefix("a "), Mood.PLAIN if pick["drop"] > 0 else Mood.GOOD
-    if len(dense["accuracy"]) > 1:
+    deciding = [index for index, score in enumerate(dense["accuracy"]) if score.get("decides", True)]
+    if len(deciding) > 1:
         yield Figure("Drop, points", "0.00", f"{pick['drop']:.2f}", words, mood)
     else:
-        score, found = dense["original"]["accuracy"][0], pick["accuracy"][0]
+        score = dense["original"]["accuracy"][deciding[0]]
+        found = pick["accuracy"][deciding[0]]
         title = score["metric"].replace("_", " ").capitalize()
         yield Figure(title, f"{score['value']:.4f}", f"{found['value']:.4f}", words, mood)
 
@@ -189,8 +193,7 @@ def _figure_rows(models: Sequence[Mapping[str, Any]], suffix: str) -> Iterator[t
     for kind, key in (("predicted", "latency_ms"), ("estimated", "latency_estimate_ms")):
         if models[0].get(key) is not None:
             yield f"{kind} latency, ms", [figure(model[key], 3) for model in models]
-    for index, score in enumerate(models[0]["accuracy"]):
-        name = f"{score['output']}: {score['metric']}" if len(models[0]["accuracy"]) > 1 else score["metric"]
+    for index, name in enumerate(scores(models[0]["accuracy"])):
         yield f"{name}, validation", [figure(model["accuracy"][index]["value"]) for model in models]
         if models[0]["test_accuracy"]:
             yield f"{name}, test", [figure(model["test_accuracy"][index]["value"]) for model in models]

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from edgett.report.style import BAD, DOUBT, Sheet, number, title, verdict, words
-from edgett.report.words import PICKS, SAMPLES, called, count, judged, nearly
+from edgett.report.words import PICKS, SAMPLES, called, count, judged, nearly, over_budget, scores
 from edgett.targets import Format
 
 _SPACE = {
@@ -119,6 +119,7 @@ def _models(document: Mapping[str, Any]) -> Iterator[RenderableType]:
         table.add(name, *cells)
     yield table
     yield Text(" ".join(judged(document)))
+    yield from (Text(f"Note: {remark}") for remark in document.get("remarks", ()))
     yield from _reverted([(spelled, document["picks"][name]) for name, spelled in PICKS.items()])
     yield from _pace(document)
 
@@ -176,8 +177,7 @@ def _rows(models: list[Any], file: str) -> Iterator[tuple[str, list[str]]]:
             told = (f"{about}{value:,.3g} ms\n{about}{value / times[0]:.2f} x" for value in times[1:])
             yield f"time, {how}", [f"{about}{times[0]:,.3g} ms", *told]
     tested = dense["test_accuracy"] is not None
-    for index, score in enumerate(dense["accuracy"]):
-        name = f"{score['output']}: {score['metric']}" if len(dense["accuracy"]) > 1 else score["metric"]
+    for index, name in enumerate(scores(dense["accuracy"])):
         yield f"{name}, val.", [_figure(model["accuracy"][index]["value"]) for model in models]
         if tested:
             yield f"{name}, test", [_figure(model["test_accuracy"][index]["value"]) for model in models]
@@ -205,6 +205,7 @@ def _budgets(document: Mapping[str, Any]) -> Iterator[RenderableType]:
         yield Text(f"The dense model is recommended. {document['why_dense']}")
     else:
         yield Text(f"Values of the recommended solution, the best in {_OBJECTIVES[document['objective']]}.")
+        yield from (Text(line, style=BAD) for line in over_budget(document))
 
 
 def _check(document: Mapping[str, Any]) -> Iterator[RenderableType]:
@@ -276,8 +277,15 @@ def _check_outputs(artifacts: Mapping[str, Any], kind: str) -> Iterator[Renderab
     for path, item in artifacts.items():
         numerics = item["numerics"]
         errors = (_tiny(numerics[name]) for name in ("max_abs", "l2_relative"))
-        table.add(path, *errors, f"{numerics['top1_agreement']:.1%}", _verdict(numerics["ok"]))
+        top = numerics["top1_agreement"]
+        table.add(path, *errors, "" if top is None else f"{top:.1%}", _verdict(numerics["ok"]))
     yield table
+    yield from (Text(f"{path}: {why}", style=BAD) for path, item in artifacts.items() if (why := _blind(item)))
+
+
+def _blind(item: Mapping[str, Any]) -> str | None:
+    why: str | None = item["numerics"].get("blind")
+    return why
 
 
 def _numbers(first: str, *names: str) -> Sheet:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -39,6 +39,28 @@ def judged(document: Mapping[str, Any]) -> Iterator[str]:
 
 def _score(score: Mapping[str, Any]) -> str:
     return "not finite" if score["value"] is None else f"{score['value']:.4f}"
+
+
+def scores(accuracy: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The titles of a model's scores: the metric, and the output where there are several."""
+    several = len({score["output"] for score in accuracy}) > 1
+    return [f"{score['output']}: {score['metric']}" if several else str(score["metric"]) for score in accuracy]
+
+
+def over_budget(outcome: Mapping[str, Any]) -> Iterator[str]:
+    """The picks that lose more on the test data than the budget allows, in words."""
+    limits = {item["name"]: item["limit"] for item in outcome["constraints"]}
+    limit = limits.get("accuracy_drop_pp", 0.0)
+    drops: dict[int, tuple[float | None, list[str]]] = {}
+    for name, title in PICKS.items():
+        if (pick := outcome["picks"][name]) is not None and pick.get("test_holds") is False:
+            drops.setdefault(pick["solution"], (pick["test_drop"], []))[1].append(title)
+    for number, (drop, titles) in drops.items():
+        lost = "no finite accuracy" if drop is None else f"a drop of {digits(drop, apart(drop, limit))} points"
+        yield (
+            f"On the test data solution {number} ({', '.join(titles)}) has {lost}, over the budget of {limit:g}: the"
+            " validation data, by which it was picked, let it pass."
+        )
 
 
 def count(number: int) -> str:

@@ -63,7 +63,7 @@ class _Outcome(Part):
 
     target: _Target
     model: Text
-    judged_by: Text
+    judged_by: Text | None
     funnel: dict[Text, Many] | None
     baseline: Written
     trials: list[TrialRow]
