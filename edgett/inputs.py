@@ -75,10 +75,10 @@ def inputs(model: Any, data: Data, meter: Meter, metric: Yardstick | None = None
         data = learnt.unlearnt(data, judged, seed)
         quality = assess(model, data.validation, judged)
         remarks.append(
-            f"the model is {gap:.3g} {judged.unit} worse on the test data than on the training data, which it has learnt:"
-            " what is lost on a part of these would say little. So half of the test samples,"
-            f" {len(data.validation):,} drawn with the seed, validate, and only the other {len(data.test):,} test. x_val"
-            " and y_val that it has not seen do better."
+            f"the model is {gap:.3g} {judged.unit} worse on the test data than on the training data, which it has"
+            " learnt: what is lost on a part of these would say little. So half of the test samples,"
+            f" {len(data.validation):,} drawn with the seed, validate, and only the other {len(data.test):,} test."
+            " x_val and y_val that it has not seen do better."
         )
     for remark in remarks:
         meter.say(f"Note: {remark}")
