@@ -20,7 +20,7 @@ def load(job: Job, meter: Meter) -> Inputs:
     if target_of(job).runtime.dtype is DType.INT8:
         raise DataError(
             "int8 takes the ranges of its numbers from training data, and there are none.",
-            "Add --data FILE.npz with x_train, y_train, x_test, y_test; or, if the target takes it, --dtype float32.",
+            "Add --data FILE.npz with x_train, labels or none; or, if the target takes it, --dtype float32.",
         )
     return sources.alone(sources.model_only(job), job.seed)
 
@@ -35,4 +35,5 @@ def deploy(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
     return Outcome(
         run.path, job, terms.target, terms.limits, str(inputs.judge), None, chosen.dense,
         inputs.quality, 0, (), chosen.picks, nearest_miss((), chosen, terms.limits), released, {}, {},
+        inputs.remarks,
     )  # fmt: skip

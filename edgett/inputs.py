@@ -71,13 +71,14 @@ def inputs(model: Any, data: Data, meter: Meter, metric: Yardstick | None = None
         digests["metric"] = users.digest(metric.module)
     quality = assess(model, data.validation, judged)
     remarks = list(judged.remarks)
-    if data.aside and data.labelled and (gap := learnt.gap(model, data, judged, quality)) is not None:
+    if data.aside and data.labelled and (gap := learnt.gap(model, data, judged)) is not None:
         data = learnt.unlearnt(data, judged, seed)
         quality = assess(model, data.validation, judged)
         remarks.append(
-            f"the model is {gap:.1f} points worse on the test data than on samples set aside from its training data,"
-            f" which it must have learnt. So half of the test samples, {len(data.validation):,} drawn with the seed,"
-            f" validate, and only the other {len(data.test):,} test. x_val and y_val that it has not seen do better."
+            f"the model is {gap:.3g} {judged.unit} worse on the test data than on the training data, which it has"
+            " learnt: what is lost on a part of these would say little. So half of the test samples,"
+            f" {len(data.validation):,} drawn with the seed, validate, and only the other {len(data.test):,} test."
+            " x_val and y_val that it has not seen do better."
         )
     for remark in remarks:
         meter.say(f"Note: {remark}")

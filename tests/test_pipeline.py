@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import edgett
-from edgett import inputs
+from edgett import inputs, pipeline
 from edgett.errors import CheckFailed, ModelError
+from edgett.nn.data import data_from_arrays
 from edgett.pipeline import Outcome
 from edgett.project import Job
 from edgett.report import document
@@ -194,3 +195,66 @@ def test_candidates_of_the_whole_space_are_weighed_before_any_is_fine_tuned(tiny
     assert len(promising(able, replace(job, limit=None), loaded, Silent())) == len(able)
     blind = [replace(item, loss=None) for item in able]
     assert all(item.loss is None for item in promising(blind, job, loaded, Silent()))
+
+
+@pytest.fixture(scope="module")
+def unlabelled(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """What comes of a model and its inputs alone."""
+    data = {"x_train": tiny.arrays()["x_train"]}
+    return edgett.compress(tiny.model, data, out=tmp_path_factory.mktemp("bare") / "run", **OPTIONS | {"limit": 2})
+
+
+def test_inputs_alone_are_enough(unlabelled: Outcome) -> None:
+    """Models learn from the dense one's outputs and are judged by how far they agree with it."""
+    written = checked(unlabelled)
+    assert written["judged_by"] == "digit: agreement, drop in percentage points"
+    assert [score["value"] for score in written["baseline"]["accuracy"]] == [1.0]
+    assert [score["value"] for score in written["baseline"]["test_accuracy"]] == [1.0]
+    (remark,) = written["remarks"]
+    assert "the data have no labels" in remark and "agreement, the share of the same decisions" in remark
+    for trial in unlabelled.trials:
+        (score,) = trial.quality.scores
+        assert trial.drop == pytest.approx(100 * (1 - score.value))
+    assert max(trial.quality.scores[0].value for trial in unlabelled.trials) > 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recover", ["plain", "distill"])
+def test_training_without_labels_brings_models_nearer_to_the_dense_one(
+    tiny: Tiny, tmp_path: Path, recover: str
+) -> None:
+    data = {"x_train": tiny.arrays()["x_train"]}
+
+    def best(epochs: int) -> float:
+        options = OPTIONS | {"epochs": epochs, "recover": recover, "jobs": 1}
+        outcome = edgett.compress(tiny.model, data, out=tmp_path / f"{recover}-{epochs}", **options)
+        return min(trial.drop for trial in outcome.trials)
+
+    assert best(8) < best(1)
+
+
+@pytest.mark.slow
+def test_values_without_labels_are_judged_by_their_error(tmp_path: Path) -> None:
+    import keras
+
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((48,)), keras.layers.Dense(32, "tanh"), keras.layers.Dense(3, name="out")])
+    outcome = edgett.compress(model, {"x_train": signals()}, out=tmp_path / "run", **OPTIONS | {"epochs": 4})
+    written = checked(outcome)
+    assert written["judged_by"] == "out: relative_error, drop in % of the baseline"
+    assert written["baseline"]["accuracy"][0]["value"] == 0
+    assert outcome.trials[0].drop == pytest.approx(100 * outcome.trials[0].quality.scores[0].value)
+
+
+def test_validation_data_too_small_for_the_budget_draw_a_warning(tiny: Tiny) -> None:
+    arrays = tiny.arrays()
+    own = {"x_val": arrays["x_test"][:38], "y_val": arrays["y_test"][:38]}
+    job = Job(target="cortex-a53", model=str(tiny.model))
+    model = inputs.model_only(job)
+    loaded = inputs.inputs(model, data_from_arrays(arrays | own, model, 0), Silent())
+    none = Constraints(None, None, None, None, None, Objective.FLOPS)
+
+    (remark,) = pipeline._remarks(loaded, replace(none, accuracy_drop_pp=1.5), Silent())
+    assert "the validation data are 38 samples, one of which is 2.6 points" in remark and "Give 67 or more" in remark
+    for limit in (None, 0.0, 2.7):
+        assert pipeline._remarks(loaded, replace(none, accuracy_drop_pp=limit), Silent()) == ()

@@ -29,7 +29,8 @@ class Screen:
         from rich.console import Console
 
         # A descriptor of its own: the converters' chatter is turned away from number 2 while progress is drawn.
-        self._errors = Console(file=twin(sys.stderr) if _has_descriptor() else sys.stderr)
+        # No emoji: a metric a:b:max is no name of one.
+        self._errors = Console(file=twin(sys.stderr) if _has_descriptor() else sys.stderr, emoji=False)
         self._json, self._silent = json, silent
         # Colours may be forced where there is no terminal; what moves may not.
         self._moves = self._errors.file.isatty() and self._errors.is_interactive
@@ -80,7 +81,7 @@ class Screen:
         else:
             from rich.console import Console
 
-            Console().print(_Printable(drawn(document)))
+            Console(emoji=False).print(_Printable(drawn(document)))
 
     def conclude(
         self,

@@ -12,8 +12,13 @@ from edgett.nn.compiled import compiled
 from edgett.nn.metrics import Labels, Loss, Metric, resolved_loss
 from edgett.nn.ports import Port, input_ports, output_ports
 
-SAME_DECISION = "agreement_with_dense"
-ERROR = "error_against_dense"
+AGREEMENT, ERROR = "agreement", "relative_error"
+
+MEANT = {
+    AGREEMENT: "the share of the same decisions, the top class or yes and no",
+    ERROR: "the squared error over the variance of the dense model's outputs",
+}
+"""What the figures are that stand in for the metrics of labels."""
 
 
 def decisions(model: keras.Model) -> dict[str, Decision]:
@@ -44,7 +49,7 @@ def _decision(port: Port, loss: Loss | None) -> Decision | None:
 def agreement(decision: Decision | None) -> Metric:
     """How a model is judged against the dense one's outputs, in place of labels: an accuracy where these decide."""
     if decision is not None:
-        return Metric(SAME_DECISION, decision.agreement)
+        return Metric(AGREEMENT, decision.agreement)
     return Metric(ERROR, unexplained, higher_is_better=False, accuracy=False)
 
 

@@ -8,10 +8,9 @@ from dataclasses import replace
 import keras
 import numpy as np
 
-from edgett.nn.assess import outputs
+from edgett.nn.assess import assess, outputs
 from edgett.nn.data import Data, Split, halves
 from edgett.nn.quality import Judge
-from edgett.values import Quality
 
 FAR = 2.0
 """Points, or % of the baseline, by which a model is worse on samples that it has not learnt before that matters."""
@@ -23,11 +22,14 @@ PARTS = 10
 """Parts of the test data, whose figures tell how far chance alone takes them."""
 
 
-def gap(model: keras.Model, data: Data, judge: Judge, quality: Quality) -> float | None:
-    """How far the model is worse on the test data than on the samples set aside from training, in points of a drop.
+def gap(model: keras.Model, data: Data, judge: Judge) -> float | None:
+    """How far the model is worse on the test data than on the user's training data, in points of a drop.
 
-    None where it is not, or no further than chance and `FAR`; `quality` is that on the samples set aside.
+    None where it is not, or no further than chance and `FAR`. Of the training data, as many samples tell as there are
+    test ones: those set aside, which were drawn from it by chance, are too few.
     """
+    learnt = _joined(data.validation, _some(data.train, max(len(data.test) - len(data.validation), 1)))
+    quality = assess(model, learnt, judge)
     found = outputs(model, data.test.x)
     worse = judge.quality(found, data.test.y).drop_from(quality)
     count = min(PARTS, len(data.test) // 2)
@@ -38,8 +40,13 @@ def gap(model: keras.Model, data: Data, judge: Judge, quality: Quality) -> float
         part = data.test.take(rows)
         drops.append(judge.quality({name: array[rows] for name, array in found.items()}, part.y).drop_from(quality))
     one = np.var(drops, ddof=1) * len(data.test) / count  # of a single sample
-    chance = math.sqrt(one * (1 / len(data.test) + 1 / len(data.validation)))
+    chance = math.sqrt(one * (1 / len(data.test) + 1 / len(learnt)))
     return worse if worse > SURE * chance else None
+
+
+def _some(split: Split, count: int) -> Split:
+    """Samples, evenly taken from all."""
+    return split.take(np.linspace(0, len(split) - 1, min(count, len(split))).astype(np.int64))
 
 
 def unlearnt(data: Data, judge: Judge, seed: int) -> Data:

@@ -19,7 +19,7 @@ import numpy as np
 
 from edgett.errors import DataError, UsageError
 from edgett.nn import users
-from edgett.nn.agreement import agreement, decisions, imitation
+from edgett.nn.agreement import MEANT, agreement, decisions, imitation
 from edgett.nn.compiled import Compiled, compiled
 from edgett.nn.metrics import Loss, Metric, accuracy_of, aligned, inferred_loss, resolved_loss, resolved_metric
 from edgett.nn.ports import Port, output_ports, wanted
@@ -77,10 +77,21 @@ class Judge:
         return "; ".join([str(self.own)] if self.own else told)
 
     @property
+    def unit(self) -> str:
+        """What a drop is in."""
+        deciding = [self.own] if self.own else [metric for gauge in self.gauges for metric in gauge.deciding]
+        return "points" if all(metric.accuracy for metric in deciding) else "%"
+
+    @property
     def remarks(self) -> Iterator[str]:
         """What the user should know of it."""
         if not self.ask.labelled:
-            yield _UNLABELLED
+            used = dict.fromkeys(metric.name for gauge in self.gauges for metric in gauge.metrics)
+            told = "; ".join(f"{name}, {MEANT[name]}" for name in used if name in MEANT)
+            yield (
+                "the data have no labels: models learn from the dense one's outputs and are judged by how far they"
+                f" agree with it ({told}). What the dense model itself is worth is not known."
+            )
         for gauge in self.gauges:
             for metric in gauge.shown:
                 if metric.higher_is_better is None and self.ask.metric is None:
@@ -117,12 +128,6 @@ class Judge:
     def losses(self, model: keras.Model) -> Any:
         """The losses of a model with the same outputs, as `compile` takes them."""
         return wanted(model, {gauge.output.name: gauge.loss and gauge.loss.keras for gauge in self.gauges})
-
-
-_UNLABELLED = (
-    "the data have no labels: models learn from the dense one's outputs, and are judged by how far they agree with it."
-    " What the dense model is worth itself is not known."
-)
 
 
 def _score(output: str, metric: Metric, value: float, decides: bool) -> Score:

@@ -279,8 +279,8 @@ def _pick(trial: Trial, outcome: Outcome, name: str) -> dict[str, Any]:
 
 def _test_holds(outcome: Outcome, name: str) -> bool | None:
     """Whether a pick loses no more on the test data than the budget allows; None without such a budget."""
-    limit, test, base = outcome.limits.accuracy_drop_pp, *map(outcome.release.test.get, (name, "baseline"))
-    return None if limit is None or test is None or base is None else test.drop_from(base) <= limit
+    limit, test, base = outcome.limits.accuracy_drop_pp, outcome.release.test.get(name), outcome.release.original
+    return test.drop_from(base) <= limit if limit is not None and test and base and base.scores else None
 
 
 def _replaced(solution: Solution, outcome: Outcome) -> Iterator[dict[str, Any]]:

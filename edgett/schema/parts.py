@@ -38,6 +38,7 @@ class Score(Part):
     output: Text
     metric: Text
     value: Real | None
+    decides: bool = True
 
 
 def one_of(kind: Any) -> Any:
@@ -134,6 +135,7 @@ class _Pick(Written):
     shapes: dict[Text, Shape]
     reverted: list[_Step]
     layers: list[_Replaced] = Field(default_factory=list)
+    test_holds: bool | None = None
 
 
 class Picks(Part):
@@ -166,7 +168,8 @@ class _Numerics(Part):
     samples: Count
     max_abs: Real | None
     l2_relative: Real | None
-    top1_agreement: Share
+    top1_agreement: Share | None
+    blind: Text | None = None
     ok: bool
 
 

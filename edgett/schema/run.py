@@ -64,6 +64,7 @@ class _Outcome(Part):
     target: _Target
     model: Text
     judged_by: Text | None
+    remarks: list[Text] = Field(default_factory=list)
     funnel: dict[Text, Many] | None
     baseline: Written
     trials: list[TrialRow]
@@ -97,7 +98,7 @@ class _Outcome(Part):
                 ours, theirs = getattr(dense, key) or [], getattr(pick, key) or []
                 if [(one.output, one.metric) for one in ours] != [(one.output, one.metric) for one in theirs]:
                     raise ValueError(f"{key} of {name} must be of the same outputs and metrics as the dense model's")
-            if any(score.value is None for score in (*dense.accuracy, *pick.accuracy)):
+            if any(score.value is None and score.decides for score in (*dense.accuracy, *pick.accuracy)):
                 raise ValueError(f"accuracy of {name} and of the dense model must be numbers")
         if self.artifacts.keys() != files:
             raise ValueError(f"artifacts must name the files of {', '.join(sorted(files))}")

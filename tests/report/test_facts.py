@@ -312,3 +312,22 @@ def test_a_run_whose_report_cannot_be_written_is_a_run_all_the_same(
     answer = edgett("compress", "--out", run, "--resume", "--json")
     assert answer.code == 0 and answer.document["picks"] == finished.document["picks"]
     assert "no report:" in answer.err and "space.json cannot be read" in answer.err
+
+
+def test_a_test_drop_over_the_budget_is_in_the_verdict() -> None:
+    content = asked()
+    outcome = content["outcome"]
+    (item,) = [item for item in outcome["constraints"] if item["name"] == "accuracy_drop_pp"]
+    item["limit"] = 1.5
+    for pick in outcome["picks"].values():
+        pick["test_holds"] = pick["test_drop"] <= 1.5
+    outcome["remarks"] = ["the validation data are few"]
+
+    report = told(content)
+
+    broken = [words for words in part(report, "verdict").words if "over the budget of 1.5" in words]
+    assert {pick["solution"] for pick in outcome["picks"].values() if not pick["test_holds"]} == {
+        int(words.split("solution ")[1].split()[0]) for words in broken
+    }
+    assert broken and "the validation data are few" in part(report, "verdict").words
+    assert "over the budget of 1.5" in markdown.document(report) and broken[0] in str(facts.document(report))
