@@ -42,6 +42,19 @@ def scratch(parent: Path | None = None) -> Iterator[Path]:
         yield folder
 
 
+@contextmanager
+def filling(folder: Path) -> Iterator[Path]:
+    """A scratch folder, whose files take their places in `folder` when all are written.
+
+    What is in the way there is replaced, a link too: what it leads to stays as it is.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with scratch(folder) as room:
+        yield room
+        for made in sorted(room.iterdir()):
+            made.replace(folder / made.name)
+
+
 _CURE = "Free some space there, or name another folder in TMPDIR."
 
 

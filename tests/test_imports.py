@@ -14,9 +14,9 @@ import edgett
 
 ROOT = Path(edgett.__file__).parent
 LEVELS = (
-    {"errors", "values", "wire", "quiet", "folders", "decisions", "yardstick"},
+    {"errors", "values", "wire", "quiet", "folders", "decisions", "yardstick", "escape"},
     {"space", "targets", "project", "run", "log", "places", "journal", "units", "tables", "speeds", "explained"}
-    | {"estimating"},
+    | {"estimating", "record", "schema"},
     {"nn", "export", "firmware", "device", "report"},
     {
         "pipeline",
