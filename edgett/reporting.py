@@ -97,7 +97,7 @@ def _space(outcome: Outcome, explored: Explored, meter: Meter) -> Picture:
 
 def _picture(place: Path) -> Picture | None:
     """The design spaces that the run kept, None where it did not."""
-    if not place.is_file():
+    if not (place.exists() or place.is_symlink()):
         return None
     found: Picture = record.value(place.parent, place.name, "picture", CODEC, record.WITHOUT)
     return found
