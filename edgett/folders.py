@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import fcntl
+import functools
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import platformdirs
@@ -40,6 +42,15 @@ def scratch(parent: Path | None = None) -> Iterator[Path]:
     cure = "Free some space there." if parent else _CURE
     with _full_told(place, cure), _own(place) as folder, _full_told(place, cure):
         yield folder
+
+
+@functools.cache
+def lasting() -> Path:
+    """A scratch folder that is gone with this process, at its end or, after a kill, at the next start of another."""
+    stack, process = ExitStack(), os.getpid()
+    folder = stack.enter_context(scratch())
+    atexit.register(lambda: stack.close() if os.getpid() == process else None)  # a fork is not its owner
+    return folder
 
 
 @contextmanager
