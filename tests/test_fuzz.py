@@ -47,7 +47,7 @@ for _ in range(300):
     DEEP = [DEEP]
 ODD: tuple[Any, ...] = (
     None, True, False, -1, 0, 1, 2**62, 10**30, 10**400, 1.5, -1e-310, 1e60, 1e308, "", "x", "y" * 150_000,
-    "../../etc/passwd", "artifacts/x.tflite", "\x1b[2J\u202e\n", [], {}, [None], [1, 2, 3], {"a": None}, [[[[1]]]], DEEP,
+    "../../etc/passwd", "artifacts/x.tflite", "\x1b[2J\u202e\n", [], {}, [None], [1, 2, 3], {"a": None}, [[[1]]], DEEP,
 )  # fmt: skip
 """What may stand where something else should."""
 NUMBERS = (b"\xff\xff\xff\xff", b"\0\0\0\0", b"\0\0\0\x80", b"\xff\xff\xff\x7f", b"\x01\0\0\0")

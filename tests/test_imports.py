@@ -14,7 +14,7 @@ import edgett
 
 ROOT = Path(edgett.__file__).parent
 LEVELS = (
-    {"errors", "values", "wire", "quiet", "folders", "decisions", "yardstick", "escape"},
+    {"errors", "values", "wire", "quiet", "folders", "decisions", "yardstick", "escape", "flatbuffer"},
     {"space", "targets", "project", "run", "log", "places", "journal", "units", "tables", "speeds", "explained"}
     | {"estimating", "record", "schema"},
     {"nn", "export", "firmware", "device", "report"},
@@ -52,7 +52,7 @@ WRAPPED = {
     "onnx": {"export"},
     "tf2onnx": {"export"},
     "onnxruntime": {"export", "device"},
-    "ai_edge_litert": {"export", "device"},
+    "ai_edge_litert": {"export", "device", "flatbuffer"},
     "loky": {"nn"},
     "cloudpickle": {"nn"},
     "ray": {"nn"},

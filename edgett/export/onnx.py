@@ -85,7 +85,13 @@ def read(path: Path, owners: Owners) -> Graph:
         model = onnx.shape_inference.infer_shapes(model, strict_mode=True)
     except Exception as error:
         raise ToolError(f"{path} is no ONNX model: {error}.", "Export it again.") from error
-    graph = model.graph
+    try:
+        return _graph(model.graph, owners)
+    except Exception as error:  # of parts that are there, some may lack what others have
+        raise ToolError(f"{path} is no ONNX model that can be read: {error}.", "Export it again.") from error
+
+
+def _graph(graph: Any, owners: Owners) -> Graph:
     constants = {tensor.name: tensor for tensor in graph.initializer}
     shapes = {value.name: dims(value) for value in (*graph.input, *graph.value_info, *graph.output)}
     shapes |= {name: tuple(tensor.dims) for name, tensor in constants.items()}

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from keras.src.saving import saving_lib
 
+from edgett import folders
 from edgett.errors import ModelError, UsageError
 from edgett.nn.layers import replace
 from edgett.nn.models import load_model, pack_weights, save_model, unpack_weights
