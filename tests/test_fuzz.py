@@ -199,7 +199,7 @@ def read_elf(place: Path, _: random.Random) -> None:
 
 def kinds(finished: Finished, folder: Path) -> Iterator[tuple[str, Kind]]:
     """Every kind that can be had here."""
-    for golden in ("run", "int8", "miss"):
+    for golden in ("run", "int8", "miss", "deploy"):
         yield (
             f"{golden} run",
             Kind(json.loads((FOLDER / golden / "run.json").read_text()), changed, read_run, "run.json"),

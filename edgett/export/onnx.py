@@ -86,12 +86,15 @@ def read(path: Path, owners: Owners) -> Graph:
     except Exception as error:
         raise ToolError(f"{path} is no ONNX model: {error}.", "Export it again.") from error
     try:
-        return _graph(model.graph, owners)
+        return _graph(model, owners)
+    except ToolError:
+        raise
     except Exception as error:  # of parts that are there, some may lack what others have
         raise ToolError(f"{path} is no ONNX model that can be read: {error}.", "Export it again.") from error
 
 
-def _graph(graph: Any, owners: Owners) -> Graph:
+def _graph(model: Any, owners: Owners) -> Graph:
+    graph = model.graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
     shapes = {value.name: dims(value) for value in (*graph.input, *graph.value_info, *graph.output)}
     shapes |= {name: tuple(tensor.dims) for name, tensor in constants.items()}

@@ -111,16 +111,13 @@ def _graph(model: Any, owners: Owners) -> Graph:
     body = model.subgraphs[0]
     outputs = _outputs(model)
     steps: list[Step] = []
-    try:
-        for operator in body.operators:
-            told = [owners.producers.get(name, name) for name in _told(body, operator, outputs)]
-            kind, layer = _kind(model, operator), owners.layer(told)
-            inner = list(_called(model, operator, layer, (0,)))
-            steps += around(_step(model, operator, layer, kind in _UNCOUNTED or _bends(kind, owners, told)), inner)
-        steps = [*_kept(model, steps)]
-        sizes, widths = _measures(model, steps)
-    except (IndexError, AttributeError, TypeError, ValueError) as error:
-        raise ToolError(f"{path} is no TFLite model that can be read: {error}.", "Export it again.") from error
+    for operator in body.operators:
+        told = [owners.producers.get(name, name) for name in _told(body, operator, outputs)]
+        kind, layer = _kind(model, operator), owners.layer(told)
+        inner = list(_called(model, operator, layer, (0,)))
+        steps += around(_step(model, operator, layer, kind in _UNCOUNTED or _bends(kind, owners, told)), inner)
+    steps = [*_kept(model, steps)]
+    sizes, widths = _measures(model, steps)
     return Graph(tuple(steps), sizes, _known(body.inputs, sizes), _known(body.outputs, sizes), widths)
 
 
