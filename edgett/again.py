@@ -10,10 +10,12 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from edgett import record
 from edgett.errors import CheckFailed, UsageError
 from edgett.exports import BASELINE
 from edgett.files import FileCheck, Style, batches, write
 from edgett.files import check as check_files
+from edgett.folders import filling
 from edgett.project import Job
 from edgett.release import CALIBRATION_FILE, FOLDER, SAMPLES_FILE, Release
 from edgett.report import document
@@ -33,11 +35,11 @@ def export(path: Path, number: int | None, suffixes: Sequence[str], folder: Path
         if number is None:
             number = recommended(path, outcome)
         model, gone = _solution(run, job, outcome, number)
-        folder.mkdir(parents=True, exist_ok=True)
         style, name = _style(run, outcome, batch, gone), exported(number)
-        paths = write(model, style, folder / name, suffixes)
-        checks = check_files(model, samples(run.path), [Path(item.name) for item in paths], folder, style)
-    files = tuple(Artifact(Path(item.name), item.stat().st_size, file_digest(item)) for item in paths)
+        with filling(folder) as room:
+            paths = write(model, style, room / name, suffixes)
+            checks = check_files(model, samples(run.path), [Path(item.name) for item in paths], room, style)
+            files = tuple(Artifact(Path(item.name), item.stat().st_size, file_digest(item)) for item in paths)
     written = Release({name: files}, checks, {}, drawn=_drawn(outcome))
     return document.checked(written) | {"written": [str(item.path) for item in files]}
 
@@ -92,7 +94,7 @@ def refuse_changed(path: Path, outcome: dict[str, Any]) -> None:
     """Raise CheckFailed when an artefact is not the one that the run wrote."""
     models = [outcome["baseline"], *(pick for pick in outcome["picks"].values() if pick)]
     for file in (file for model in models for file in model["artifacts"].values()):
-        place = path / file["path"]
+        place = record.inside(path, file["path"])
         if not place.is_file():
             raise CheckFailed(f"{place} is missing.", "Start the run again elsewhere.")
         digest = file_digest(place)
@@ -136,7 +138,7 @@ def _drawn(outcome: Mapping[str, Any]) -> bool:
 def _model(run: Run, job: Job, name: str) -> Any:
     from edgett.nn.models import load_model
 
-    return load_model(run.path / FOLDER / f"{name}.keras", job.custom_objects)
+    return load_model(record.inside(run.path, FOLDER / f"{name}.keras"), job.custom_objects)
 
 
 def _reverted(solution: Mapping[str, Any]) -> dict[Refuge, frozenset[str]]:
@@ -158,7 +160,7 @@ def samples(path: Path, name: str = SAMPLES_FILE) -> dict[str, Any]:
 
     Raises UsageError when they are not there any more, or something else is.
     """
-    place = path / FOLDER / name
+    place = record.inside(path, FOLDER / name)
     try:
         # NumPy leaves a file open that it cannot read.
         with place.open("rb") as file, np.load(file, allow_pickle=False) as stored:

@@ -11,12 +11,13 @@ import re
 import unicodedata
 from html import escape
 
-__all__ = ["c_comment", "html", "markdown", "one_line", "terminal"]
+__all__ = ["c_comment", "html", "markdown", "one_line", "terminal", "terminal_line"]
 
 _STRANGE = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
 """Unicode's categories of what draws nothing and does something: controls, directions, private and half characters."""
 _JOINERS = "\u200c\u200d"
 """Format characters that words of some languages are spelled with, and that leave the order of the text alone."""
+_ENDS = str.maketrans("\n\t", "? ")
 
 
 def terminal(text: str) -> str:
@@ -24,6 +25,11 @@ def terminal(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(one if one in "\n\t" or _harmless(one) else "?" for one in text)
+
+
+def terminal_line(text: str) -> str:
+    """The same in one line: what draws a row for each line would have others begin with it."""
+    return terminal(text).translate(_ENDS)
 
 
 def one_line(text: str, longest: int = 200) -> str:

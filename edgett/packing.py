@@ -16,7 +16,7 @@ from edgett.device import local
 from edgett.errors import CheckFailed, DataError, Infeasible, ToolError, UsageError
 from edgett.firmware import manifest, package
 from edgett.firmware.kind import Kind
-from edgett.folders import scratch
+from edgett.folders import filling, scratch
 from edgett.run import file_digest
 from edgett.values import DType
 from edgett.wire import identifiers, is_identifier, refuse_unknown
@@ -193,9 +193,9 @@ def export(path: Path, number: int | None, formats: Formats, folder: Path) -> di
             texts |= {**sources.headers, **sources.code}
     if formats.suffixes:
         documents.append(again.export(path, number, formats.suffixes, folder, formats.batch))
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in texts.items():
-        (folder / name).write_text(text)
+    with filling(folder) as place:
+        for name, text in texts.items():
+            (place / name).write_text(text)
     checks = {name: item for document in documents for name, item in document["artifacts"].items()}
     written = [*(documents[-1]["written"] if formats.suffixes else ()), *texts]
     return documents[-1] | {"ok": all(d["ok"] for d in documents), "artifacts": checks, "written": written}

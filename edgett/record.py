@@ -39,7 +39,8 @@ def finished(run: Path, asked: Mapping[str, Any]) -> None:
     """Raise UsageError unless what `begun` gave of a run has an outcome that can be relied on."""
     place, outcome = run / "run.json", asked["outcome"]
     _refuse_other(asked, Finished, place, ANEW)
-    kind = _OUTCOMES.get(outcome.get("search", "grid") if isinstance(outcome, dict) else "grid", GridOutcome)
+    search = outcome.get("search", "grid") if isinstance(outcome, dict) else "grid"
+    kind = _OUTCOMES.get(search if isinstance(search, str | None) else "grid", GridOutcome)
     _refuse_other(outcome, kind, place, ANEW, "outcome")
 
 

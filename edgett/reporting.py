@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgett import record, session
-from edgett.errors import EdgettError, UsageError
+from edgett.errors import EdgettError
 from edgett.pipeline import Outcome
 from edgett.report import document, draw, front_plots, sections, space_plots
 from edgett.report.facts import Report
@@ -74,9 +74,7 @@ def _encoded(text: str) -> bytes:
 
 def told(path: Path, render: Callable[[Report], str]) -> str:
     """What a renderer makes of a finished run. Raises UsageError when there is none, or a file of it is damaged."""
-    content = report(path)
-    with _whole(f"the run in {path}", _ANEW):
-        return render(content)
+    return render(report(path))
 
 
 def report(path: Path) -> Report:
@@ -84,20 +82,7 @@ def report(path: Path) -> Report:
     asked, _, _ = session.told(path)
     space = _picture(path / SPACE)
     benches = [record.benchmark(path, place.name) for place in sorted(path.glob("bench-*.json"))]
-    with _whole(f"the run in {path}", _ANEW):
-        return sections.report(str(path), asked, space, benches)
-
-
-@contextmanager
-def _whole(what: str, cure: str) -> Iterator[None]:
-    """Translate what comes of values that are not as edgett writes them."""
-    try:
-        yield
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
-        why = f"{type(error).__name__} {error}".rstrip(".")
-        raise UsageError(
-            f"{what} cannot be told: {why}.", f"It is damaged, or of another version of edgett. {cure}"
-        ) from error
+    return sections.report(str(path), asked, space, benches)
 
 
 def _space(outcome: Outcome, explored: Explored, meter: Meter) -> Picture:
@@ -112,10 +97,7 @@ def _space(outcome: Outcome, explored: Explored, meter: Meter) -> Picture:
 
 def _picture(place: Path) -> Picture | None:
     """The design spaces that the run kept, None where it did not."""
-    if not place.is_file():
+    if not (place.exists() or place.is_symlink()):
         return None
     found: Picture = record.value(place.parent, place.name, "picture", CODEC, record.WITHOUT)
     return found
-
-
-_ANEW = "Start anew with 'edgett compress --fresh'."

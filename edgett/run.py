@@ -57,6 +57,7 @@ class Run:
         """Lock a directory; `start` and `resume` make a run of it."""
         self.path = path
         self._journal: journal.Journal | None = None
+        _refuse_links(path)
         with _told(path):
             self._lock = os.fdopen(os.open(path / _LOCK, os.O_WRONLY | os.O_CREAT | _NO_LINK, 0o666), "w")
         try:
@@ -177,8 +178,6 @@ class Run:
         return self._journal
 
     def _open_journal(self, *, new: bool) -> None:
-        for end in ("", *journal.BESIDE):
-            record.inside(self.path, f"{_JOURNAL}{end}")
         self._journal = journal.Journal(self.path / _JOURNAL, new=new)
         with _told(self.path):
             _sync(self.path)
@@ -260,6 +259,17 @@ def _refuse_no_run(path: Path) -> None:
             )
     if what := journal.foreign(path / _JOURNAL):
         raise UsageError(f"{path / _JOURNAL} is {what}: --fresh leaves it alone.", "Move it elsewhere.")
+
+
+def _refuse_links(path: Path) -> None:
+    """Raise UsageError where what a run reads, writes or takes away would be somewhere else."""
+    for pattern in (_MARK, _LOCK, "artifacts", "exports", *_WRITTEN):
+        for place in path.glob(pattern):
+            if place.is_symlink():
+                raise UsageError(
+                    f"{place} is a link to {place.readlink()}: a run has its own files, and no links.",
+                    "Copy the run as a whole, or name another.",
+                )
 
 
 def _sync(path: Path) -> None:

@@ -14,9 +14,9 @@ import edgett
 
 ROOT = Path(edgett.__file__).parent
 LEVELS = (
-    {"errors", "values", "wire", "quiet", "folders", "decisions", "yardstick"},
+    {"errors", "values", "wire", "quiet", "folders", "decisions", "yardstick", "escape", "flatbuffer"},
     {"space", "targets", "project", "run", "log", "places", "journal", "units", "tables", "speeds", "explained"}
-    | {"estimating"},
+    | {"estimating", "record", "schema"},
     {"nn", "export", "firmware", "device", "report"},
     {
         "pipeline",
@@ -52,7 +52,7 @@ WRAPPED = {
     "onnx": {"export"},
     "tf2onnx": {"export"},
     "onnxruntime": {"export", "device"},
-    "ai_edge_litert": {"export", "device"},
+    "ai_edge_litert": {"export", "device", "flatbuffer"},
     "loky": {"nn"},
     "cloudpickle": {"nn"},
     "ray": {"nn"},

@@ -85,6 +85,15 @@ def read(path: Path, owners: Owners) -> Graph:
         model = onnx.shape_inference.infer_shapes(model, strict_mode=True)
     except Exception as error:
         raise ToolError(f"{path} is no ONNX model: {error}.", "Export it again.") from error
+    try:
+        return _graph(model, owners)
+    except ToolError:
+        raise
+    except Exception as error:  # of parts that are there, some may lack what others have
+        raise ToolError(f"{path} is no ONNX model that can be read: {error}.", "Export it again.") from error
+
+
+def _graph(model: Any, owners: Owners) -> Graph:
     graph = model.graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
     shapes = {value.name: dims(value) for value in (*graph.input, *graph.value_info, *graph.output)}

@@ -76,11 +76,13 @@ def _mixed(converter: Any, calibration: Calibration | None, floats: Callable[[li
     """An int8 model in which some operators stay in float32, by their names in the one in which none does."""
     import tensorflow as tf
 
+    from edgett.flatbuffer import parsed
+
     options = tf.lite.experimental.QuantizationDebugOptions(fully_quantize=True)
     debugger = tf.lite.experimental.QuantizationDebugger(
         converter=converter, debug_dataset=lambda: iter(calibration or ()), debug_options=options
     )
-    model = _model(debugger.get_nondebug_quantized_model())
+    model = parsed(debugger.get_nondebug_quantized_model())
     body = model.subgraphs[0]
     outputs = _outputs(model)
     # Only now: the debugger wants to see operators that it can watch, which may be just these.
@@ -99,19 +101,23 @@ def read(path: Path, owners: Owners) -> Graph:
     Raises ToolError when the file is no TFLite model.
     """
     model = _parsed(path)
+    try:
+        return _graph(model, owners)
+    except Exception as error:  # of parts that are there, some may lack what others have
+        raise ToolError(f"{path} is no TFLite model that can be read: {error}.", "Export it again.") from error
+
+
+def _graph(model: Any, owners: Owners) -> Graph:
     body = model.subgraphs[0]
     outputs = _outputs(model)
     steps: list[Step] = []
-    try:
-        for operator in body.operators:
-            told = [owners.producers.get(name, name) for name in _told(body, operator, outputs)]
-            kind, layer = _kind(model, operator), owners.layer(told)
-            inner = list(_called(model, operator, layer, (0,)))
-            steps += around(_step(model, operator, layer, kind in _UNCOUNTED or _bends(kind, owners, told)), inner)
-        steps = [*_kept(model, steps)]
-        sizes, widths = _measures(model, steps)
-    except (IndexError, AttributeError, TypeError, ValueError) as error:
-        raise ToolError(f"{path} is no TFLite model that can be read: {error}.", "Export it again.") from error
+    for operator in body.operators:
+        told = [owners.producers.get(name, name) for name in _told(body, operator, outputs)]
+        kind, layer = _kind(model, operator), owners.layer(told)
+        inner = list(_called(model, operator, layer, (0,)))
+        steps += around(_step(model, operator, layer, kind in _UNCOUNTED or _bends(kind, owners, told)), inner)
+    steps = [*_kept(model, steps)]
+    sizes, widths = _measures(model, steps)
     return Graph(tuple(steps), sizes, _known(body.inputs, sizes), _known(body.outputs, sizes), widths)
 
 
@@ -280,19 +286,12 @@ def _kind(model: Any, operator: Any) -> str:
 
 
 def _parsed(path: Path) -> Any:
-    content = path.read_bytes()
+    from edgett.flatbuffer import parsed
+
     try:
-        if content[4:8] != b"TFL3":
-            raise ValueError("the identifier TFL3 is missing")
-        return _model(content)
-    except Exception as error:
+        return parsed(path.read_bytes())
+    except ValueError as error:
         raise ToolError(f"{path} is no TFLite model: {error}.", "Export it again.") from error
-
-
-def _model(content: bytes) -> Any:
-    from ai_edge_litert import schema_py_generated as schema
-
-    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
 
 
 def _shape(tensor: Any) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from edgett.report.style import BAD, DOUBT, Sheet, number, title, verdict, words
+from edgett.report.style import BAD, DOUBT, Sheet, number, remark, title, verdict, words
 from edgett.report.words import PICKS, SAMPLES, called, count, judged, nearly, over_budget, scores
 from edgett.targets import Format
 
@@ -49,7 +49,7 @@ def explored(document: Mapping[str, Any]) -> RenderableType:
             f"{totals['solutions']:,} solutions, {totals['efficient']:,} efficient; {totals['shared_tiles']} tiles"
             f" ({empty}), {totals['points']:,} points, {totals['joint_candidates']:,} distinct joint candidates."
         )
-    return Group(*_layers(document), Text(), Text(words))
+    return Group(*_layers(document), Text(), remark(words))
 
 
 def check(document: Mapping[str, Any]) -> RenderableType:
@@ -74,7 +74,7 @@ def _layers(document: Mapping[str, Any]) -> Iterator[RenderableType]:
         if layer["excluded"] is not None:
             size = f"{layer['inputs']}x{layer['outputs']}"
             name = size if layer["name"] == size else f"{layer['name']} ({size})"
-            yield Text(f"left alone: {name}: {layer['excluded']}")
+            yield remark(f"left alone: {name}: {layer['excluded']}")
 
 
 def _funnel(document: Mapping[str, Any]) -> Iterator[RenderableType]:
@@ -96,15 +96,15 @@ def _funnel(document: Mapping[str, Any]) -> Iterator[RenderableType]:
             table.add(step, count(funnel[name]))
     yield table
     if funnel["fine_tuned"] < funnel["within_budgets"]:
-        yield Text(
+        yield remark(
             f"{funnel['fine_tuned']} of {funnel['within_budgets']} candidates were fine-tuned, spread out;"
             " --limit all takes every one."
         )
     if halfway := [trial["solution"] for trial in document["trials"] if not trial["complete"]]:
-        yield Text(f"{len(halfway)} of them were put away before their last epoch.")
+        yield remark(f"{len(halfway)} of them were put away before their last epoch.")
     for trial in document["trials"]:
         if trial["failure"]:
-            yield Text(f"solution {trial['solution']} failed: {trial['failure']}")
+            yield remark(f"solution {trial['solution']} failed: {trial['failure']}")
 
 
 def _models(document: Mapping[str, Any]) -> Iterator[RenderableType]:
@@ -118,8 +118,8 @@ def _models(document: Mapping[str, Any]) -> Iterator[RenderableType]:
     for name, cells in _rows(models, Format(document["target"]["format"]).suffix[1:]):
         table.add(name, *cells)
     yield table
-    yield Text(" ".join(judged(document)))
-    yield from (Text(f"Note: {remark}") for remark in document.get("remarks", ()))
+    yield remark(" ".join(judged(document)))
+    yield from (remark(f"Note: {told}") for told in document.get("remarks", ()))
     yield from _reverted([(spelled, document["picks"][name]) for name, spelled in PICKS.items()])
     yield from _pace(document)
 
@@ -132,16 +132,16 @@ def _dense(document: Mapping[str, Any], roles: list[str]) -> str:
 def _pace(document: Mapping[str, Any]) -> Iterator[RenderableType]:
     """Which layers stay dense for being slower otherwise, and how fast the recommended model is here."""
     for layer, candidates in document["slower_than_dense"].items():
-        yield Text(
+        yield remark(
             f"{layer} stays dense in {candidates:,} candidates, as its TT form is predicted to be slower;"
             " --objective memory takes it all the same."
         )
     if found := document["timed_here"]:
         times = f"{found['value']:.2f} times as long as the dense one [{found['low']:.2f}, {found['high']:.2f}]"
-        yield Text(f"On this machine the recommended model takes {times}.")
+        yield remark(f"On this machine the recommended model takes {times}.")
         if found["low"] > 1 and document["objective"] != "memory":
             cure = "layers stay dense where that is faster on a profile of 'edgett calibrate', or on the target host"
-            yield Text(f"It is slower here: {cure}.", style=DOUBT)
+            yield remark(f"It is slower here: {cure}.", DOUBT)
 
 
 def _reverted(picks: list[tuple[str, Any]]) -> Iterator[RenderableType]:
@@ -154,7 +154,7 @@ def _reverted(picks: list[tuple[str, Any]]) -> Iterator[RenderableType]:
             else:
                 drops = f"{_figure(step['drop_before'], 2)} to {_figure(step['drop_after'], 2)}"
                 why = f"it added the most noise in int8 (its output {_decibels(step['snr_db'])}); drop {drops}"
-            yield Text(f"Solution {solution}: {step['layer']} went back to {_REFUGES[step['to']]}, since {why}.")
+            yield remark(f"Solution {solution}: {step['layer']} went back to {_REFUGES[step['to']]}, since {why}.")
 
 
 def _rows(models: list[Any], file: str) -> Iterator[tuple[str, list[str]]]:
@@ -200,12 +200,12 @@ def _budgets(document: Mapping[str, Any]) -> Iterator[RenderableType]:
         yield Text("Every solution that holds is slower here than the dense model; --objective memory takes it.")
     elif document["nearest_miss"]:
         miss = document["nearest_miss"]
-        yield Text(f"No solution holds. The nearest is {called(miss['solution'])}; {miss['constraint']} binds.")
+        yield remark(f"No solution holds. The nearest is {called(miss['solution'])}; {miss['constraint']} binds.")
     elif document["why_dense"]:
-        yield Text(f"The dense model is recommended. {document['why_dense']}")
+        yield remark(f"The dense model is recommended. {document['why_dense']}")
     else:
-        yield Text(f"Values of the recommended solution, the best in {_OBJECTIVES[document['objective']]}.")
-        yield from (Text(line, style=BAD) for line in over_budget(document))
+        yield remark(f"Values of the recommended solution, the best in {_OBJECTIVES[document['objective']]}.")
+        yield from (remark(line, BAD) for line in over_budget(document))
 
 
 def _check(document: Mapping[str, Any]) -> Iterator[RenderableType]:
@@ -218,10 +218,10 @@ def _check(document: Mapping[str, Any]) -> Iterator[RenderableType]:
         files.add(path, *equal, peak, _verdict(item["ok"]))
     yield files
     for item in artifacts.values():
-        yield from (Text(line, style=BAD) for line in item["mismatches"])
+        yield from (remark(line, BAD) for line in item["mismatches"])
     partial = dict.fromkeys(name for item in artifacts.values() for name in item["partial"])
     if partial:
-        yield Text(f"Partial: no rule counts {', '.join(partial)}.", style=DOUBT)
+        yield remark(f"Partial: no rule counts {', '.join(partial)}.", DOUBT)
     yield Text()
     yield from _check_layers(artifacts)
     yield from _check_tensors(artifacts)
@@ -280,7 +280,7 @@ def _check_outputs(artifacts: Mapping[str, Any], kind: str) -> Iterator[Renderab
         top = numerics["top1_agreement"]
         table.add(path, *errors, "" if top is None else f"{top:.1%}", _verdict(numerics["ok"]))
     yield table
-    yield from (Text(f"{path}: {why}", style=BAD) for path, item in artifacts.items() if (why := _blind(item)))
+    yield from (remark(f"{path}: {why}", BAD) for path, item in artifacts.items() if (why := _blind(item)))
 
 
 def _blind(item: Mapping[str, Any]) -> str | None:
@@ -317,7 +317,7 @@ def _npu(summaries: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield table
     left = dict.fromkeys(name for item in summaries.values() for name in item["left"])
     if left:
-        yield Text(f"Off it: {', '.join(left)}")
+        yield remark(f"Off it: {', '.join(left)}")
 
 
 def _files(document: Mapping[str, Any]) -> Iterator[RenderableType]:
@@ -327,8 +327,8 @@ def _files(document: Mapping[str, Any]) -> Iterator[RenderableType]:
             PICKS.get(name, name) if document["funnel"] else "the model as it is"
         )
     for paths, names in groups.items():
-        yield Text(f"{', '.join(dict.fromkeys(names))}:", style="bold")
-        yield from (Text(f"  {document['run']}/{path}") for path in paths)
+        yield remark(f"{', '.join(dict.fromkeys(names))}:", "bold")
+        yield from (remark(f"  {document['run']}/{path}") for path in paths)
 
 
 def _thinned(epsilon: float) -> str:

@@ -41,6 +41,11 @@ class Score(Part):
     decides: bool = True
 
 
+def told(scores: list[Score]) -> list[tuple[str, str]]:
+    """What figures are of: outputs and metrics."""
+    return [(score.output, score.metric) for score in scores]
+
+
 def one_of(kind: Any) -> Any:
     return Literal[tuple(item.value for item in kind)]
 
@@ -106,6 +111,12 @@ class Written(_Model):
     test_accuracy: list[Score] | None
     test_drop: Real | None
     artifacts: dict[Text, _File]
+
+    @model_validator(mode="after")
+    def _is_tested_alike(self) -> Self:
+        if self.test_accuracy is not None and told(self.test_accuracy) != told(self.accuracy):
+            raise ValueError("test_accuracy must be of the same outputs and metrics as accuracy")
+        return self
 
 
 class TrialRow(_Model):

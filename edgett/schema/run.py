@@ -22,6 +22,7 @@ from edgett.schema.parts import (
     TrialRow,
     Written,
     one_of,
+    told,
 )
 from edgett.targets import Format
 from edgett.values import DType, EmptyTiles, Objective
@@ -94,10 +95,8 @@ class _Outcome(Part):
                     raise ValueError(f"{key} must be there for every model or for none")
             if dense.artifacts.keys() != pick.artifacts.keys():
                 raise ValueError(f"{name} must have files of the same formats as the dense model")
-            for key in ("accuracy", "test_accuracy"):
-                ours, theirs = getattr(dense, key) or [], getattr(pick, key) or []
-                if [(one.output, one.metric) for one in ours] != [(one.output, one.metric) for one in theirs]:
-                    raise ValueError(f"{key} of {name} must be of the same outputs and metrics as the dense model's")
+            if told(dense.accuracy) != told(pick.accuracy):
+                raise ValueError(f"accuracy of {name} must be of the same outputs and metrics as the dense model's")
             if any(score.value is None and score.decides for score in (*dense.accuracy, *pick.accuracy)):
                 raise ValueError(f"accuracy of {name} and of the dense model must be numbers")
         if self.artifacts.keys() != files:

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from keras.src.saving import saving_lib
 
+from edgett import folders
 from edgett.errors import ModelError, UsageError
 from edgett.nn.layers import replace
 from edgett.nn.models import load_model, pack_weights, save_model, unpack_weights
@@ -380,3 +381,11 @@ def _quietly() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+def test_what_autograph_writes_goes_with_the_process() -> None:
+    from tensorflow.python.autograph.pyct import loader
+
+    module, name = loader.load_source("answer = 42", delete_on_exit=True)
+    assert module.answer == 42
+    assert Path(name).parent == folders.lasting() and folders.lasting().name.startswith("edgett-scratch-")
