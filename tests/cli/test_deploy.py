@@ -211,7 +211,7 @@ class TestBudgets:
         answer = edgett(*command, "--model-bytes", "4 KiB", "--flops", "10 FLOP", "--out", "run", "--json")
         assert answer.code == 4
         message = answer.document["error"]["message"]
-        assert "model_bytes is" in message and "the limit 4,096; flops is 10,464, the limit 10" in message
+        assert "model_bytes is" in message and "the limit 4,096; flops is 10,414, the limit 10" in message
         assert "edgett compress" in answer.document["error"]["cure"]
         assert held(answer.document)["flops"] is False
         assert answer.document["picks"] == dict.fromkeys(ALONE)
