@@ -34,7 +34,7 @@ def _rest(outcome: Outcome, exploration: Explored) -> str:
     if predicted_slower(outcome):
         return f"every TT form of every layer is predicted to be slower on {outcome.target.name}"
     if outcome.feasible:
-        return f"of the {outcome.feasible:,} other solutions that do none {_BETTER[outcome.limits.objective]}"
+        return f"none of the other solutions that do ({outcome.feasible:,}) {_BETTER[outcome.limits.objective]}"
     if any(trial.too_slow for trial in outcome.trials):
         return "every other solution is slower here, or breaks one"
     if not outcome.able:

@@ -11,11 +11,11 @@ import pytest
 
 import edgett
 from edgett import inputs, pipeline
-from edgett.errors import CheckFailed, ModelError
+from edgett.errors import CheckFailed, Infeasible
 from edgett.nn.data import data_from_arrays
-from edgett.pipeline import Outcome
+from edgett.pipeline import Outcome, problem
 from edgett.project import Job
-from edgett.report import document
+from edgett.report import document, sections
 from edgett.space import explore as space
 from edgett.survey import Room, graphs, survey
 from edgett.tuning import promising
@@ -105,16 +105,50 @@ def test_two_outputs_nested_without_bias_and_normalised_after(tmp_path: Path) ->
     np.testing.assert_allclose(trial.drop, max(alone), rtol=1e-12)
 
 
-def test_model_without_dense_layers_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("search", list(Strategy))
+def test_model_without_dense_layers_is_recommended_as_it_is(tmp_path: Path, search: Strategy) -> None:
     import keras
 
     model = keras.Sequential([keras.Input((48,)), keras.layers.ReLU(), keras.layers.Softmax()])
     x = signals(64)
     data = {"x_train": x, "y_train": np.arange(64) % 48, "x_test": x, "y_test": np.arange(64) % 48}
+    options = OPTIONS | {"search": search}
 
-    with pytest.raises(ModelError, match="the model has none"):
-        edgett.compress(model, data, out=tmp_path / "run", **OPTIONS)
-    assert not (tmp_path / "run").exists()
+    outcome = edgett.compress(model, data, out=tmp_path / "run", **options)
+    written = checked(outcome)
+    assert {pick["solution"] for pick in written["picks"].values()} == {-1}
+    why = "The dense model holds every budget that can be checked, and no fully connected layer is worth factorising"
+    assert written["why_dense"] == f"{why} (the model has none)."
+    assert sections.verdict(written).words[1] == written["why_dense"]
+    assert {paths[0] for paths in written["artifacts"].values()} == {"artifacts/baseline.keras"}
+
+    # What breaks a budget is recommended by nobody.
+    outcome = edgett.compress(model, data, out=tmp_path / "small", **options | {"model_bytes": "0.5 KiB"})
+    wrong = problem(outcome)
+    assert isinstance(wrong, Infeasible) and "worth factorising (the model has none)" in wrong.message
+    assert "model_bytes is" in wrong.message and "the limit 512" in wrong.message
+
+
+def test_a_model_that_fits_already_is_recommended_where_nothing_beats_it(tmp_path: Path) -> None:
+    """By the objective; the best of the others are told all the same."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((48,)), keras.layers.Dense(32, "relu"), keras.layers.Dense(4, "softmax")])
+    x = signals(128)
+    y = model.predict(x, verbose=0).argmax(axis=1)  # none is more accurate
+    data = {"x_train": x, "y_train": y, "x_test": x, "y_test": y}
+
+    outcome = edgett.compress(model, data, out=tmp_path / "run", **OPTIONS | {"objective": Objective.ACCURACY})
+
+    written = checked(outcome)
+    assert written["picks"]["recommended"]["solution"] == -1 and written["picks"]["recommended"]["drop"] == 0
+    assert written["picks"]["highest_accuracy"]["solution"] == written["picks"]["lowest_memory"]["solution"] == 0
+    assert written["why_dense"] == (
+        "The dense model holds every budget that can be checked, and none of the other solutions that do (1) is"
+        " more accurate."
+    )
+    assert "recommended" in sections.verdict(written).tables[0].columns[1].title
 
 
 @pytest.mark.slow

@@ -10,9 +10,9 @@ def deploy(
     model: options.Model = None,
     target: options.Target = None,
     data: options.Data = None,
+    metric: options.Metric = None,
     out: options.Out = None,
     dtype: options.Dtype = None,
-    metric: options.Metric = None,
     max_drop: options.MaxDrop = None,
     model_bytes: options.ModelBytes = None,
     flops: options.Flops = None,
@@ -42,7 +42,7 @@ def deploy(
     edgett deploy --out runs/as-it-is --resume
     """
     given = {
-        "model": model, "target": target, "data": data, "dtype": dtype, "metric": metric, "max_drop": max_drop,
+        "model": model, "target": target, "data": data, "metric": metric, "dtype": dtype, "max_drop": max_drop,
         "model_bytes": model_bytes, "flops": flops, "latency_ms": latency_ms, "batch": batch, "seed": seed,
         "custom_objects": custom_objects,
     }  # fmt: skip

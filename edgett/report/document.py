@@ -7,22 +7,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+from edgett.report.explored import front_document, shape_document, summary
 from edgett.space import cost
 from edgett.space.choose import DENSE, feasible, holdings
-from edgett.space.explore import Exploration
-from edgett.space.pareto import Front
 from edgett.space.whole import Whole
 from edgett.values import (
     Constraints,
     Cost,
-    CostModel,
-    Found,
     Holding,
     Quality,
     Solution,
-    Strategy,
     Trial,
-    TTShape,
 )
 
 if TYPE_CHECKING:
@@ -38,11 +33,11 @@ _COUNTED = ("params", "weight_bytes", "flops", "macs")
 
 def explored(exploration: Explored) -> dict[str, Any]:
     """The document of `explore`: exact integers, layers in the order given; of a whole space its Pareto sets."""
-    summary = _summary(exploration)
+    content = {"schema": SCHEMA} | summary(exploration)
     if isinstance(exploration, Whole):
-        for layer, (_, front) in zip(summary["layers"], exploration.layers, strict=True):
-            layer["front"] = _front(front) if front is not None else []
-    return summary
+        for layer, (_, front) in zip(content["layers"], exploration.layers, strict=True):
+            layer["front"] = front_document(front) if front is not None else []
+    return content
 
 
 def compressed(outcome: Outcome) -> dict[str, Any]:
@@ -52,7 +47,8 @@ def compressed(outcome: Outcome) -> dict[str, Any]:
     """
     release, limits = outcome.release, outcome.limits
     picks = outcome.picks.named() if outcome.picks else {}
-    return _summary(outcome.exploration) | {
+    searched = {"search": None, "layers": []} if outcome.exploration is None else summary(outcome.exploration)
+    return {"schema": SCHEMA, **searched} | {
         "run": str(outcome.path),
         "model": outcome.job.model,
         "target": {
@@ -93,104 +89,6 @@ def checked(release: Release) -> dict[str, Any]:
         "samples": "random" if release.drawn else "validation",
         "artifacts": {path: _check(check) for path, check in release.checks.items()},
     }
-
-
-def shape_document(shape: TTShape) -> dict[str, Any]:
-    """A TT shape."""
-    return {
-        "inputs": list(shape.inputs),
-        "outputs": list(shape.outputs),
-        "ranks": list(shape.ranks),
-        "order": shape.order.value,
-    }
-
-
-def _summary(exploration: Explored | None) -> dict[str, Any]:
-    """What was explored, and how much of it there is."""
-    if exploration is None:
-        return {"schema": SCHEMA, "search": None, "layers": []}
-    return {"schema": SCHEMA} | (_whole(exploration) if isinstance(exploration, Whole) else _grid(exploration))
-
-
-def _grid(exploration: Exploration) -> dict[str, Any]:
-    grid = exploration.grid
-    return {
-        "search": Strategy.GRID.value,
-        "cost_model": grid.model.value,
-        "ranks": list(grid.max_ranks),
-        "grid": grid.size,
-        "empty_tiles": grid.empty.value,
-        "layers": [
-            _layer(found)
-            | {
-                "solutions": space.solutions if space else 0,
-                "efficient": space.efficient if space else 0,
-                "occupied_tiles": len(space.corners) if space else 0,
-            }
-            for found, space in exploration.layers
-        ],
-        "totals": {
-            "solutions": exploration.solutions,
-            "efficient": exploration.efficient,
-            "shared_tiles": exploration.joint.tiles,
-            "points": exploration.joint.points,
-            "joint_candidates": len(exploration.joint.candidates),
-        },
-    }
-
-
-def _whole(exploration: Whole) -> dict[str, Any]:
-    search = exploration.search
-    return {
-        "search": Strategy.PARETO.value,
-        "cost_model": CostModel.EXACT.value,
-        "rank_multiple": search.rank_multiple,
-        "max_rank": search.max_rank,
-        "estimate": search.estimate.value,
-        "layers": [
-            _layer(found)
-            | {
-                "solutions": front.solutions if front is not None else 0,
-                "undominated": len(front) if front is not None else 0,
-                "epsilon": front.epsilon if front is not None else 0.0,
-            }
-            for found, front in exploration.layers
-        ],
-        "totals": {
-            "solutions": exploration.solutions,
-            "undominated": len(exploration.joint),
-            "joint_candidates": len(exploration.candidates),
-            "epsilon": exploration.epsilon,
-        },
-    }
-
-
-def _layer(found: Found) -> dict[str, Any]:
-    dense = cost.dense(found.layer)
-    return {
-        "name": found.layer.name,
-        "inputs": found.layer.inputs,
-        "outputs": found.layer.outputs,
-        "params": dense.params,
-        "flops": dense.flops,
-        "excluded": found.excluded,
-    }
-
-
-def _front(front: Front) -> list[dict[str, Any]]:
-    rows = zip(front.shapes, front.costs, front.losses, front.errors, strict=True)
-    return [
-        {
-            "shape": shape_document(shape),
-            "params": costs.params,
-            "flops": costs.flops,
-            "peak_elements": costs.peak_elements,
-            "moved_elements": costs.moved_elements,
-            "loss": loss,
-            "error": {"low": error.low, "estimate": error.estimate, "high": error.high},
-        }
-        for shape, costs, loss, error in rows
-    ]
 
 
 def _baseline(outcome: Outcome) -> dict[str, Any]:
@@ -279,8 +177,14 @@ def _pick(trial: Trial, outcome: Outcome, name: str) -> dict[str, Any]:
 
 def _test_holds(outcome: Outcome, name: str) -> bool | None:
     """Whether a pick loses no more on the test data than the budget allows; None without such a budget."""
-    limit, test, base = outcome.limits.accuracy_drop_pp, outcome.release.test.get(name), outcome.release.original
-    return test.drop_from(base) <= limit if limit is not None and test and base and base.scores else None
+    limit, drop = outcome.limits.accuracy_drop_pp, _test_drop(outcome.release, name)
+    return None if limit is None or drop is None else drop <= limit
+
+
+def _test_drop(release: Release, name: str) -> float | None:
+    """What a model loses on the test data against Keras's own dense one; None where nothing is judged."""
+    test, base = release.test.get(name), release.original
+    return test.drop_from(base) if test and base and base.scores else None
 
 
 def _replaced(solution: Solution, outcome: Outcome) -> Iterator[dict[str, Any]]:
@@ -315,10 +219,9 @@ def _reverted(trial: Trial) -> list[dict[str, Any]]:
 
 def _released(release: Release, name: str) -> dict[str, Any]:
     test = release.test.get(name)
-    base = release.original
     return {
         "test_accuracy": test and (_scores(test) or None),
-        "test_drop": _number(test.drop_from(base)) if test and base and base.scores else None,
+        "test_drop": _number(_test_drop(release, name)),
         "artifacts": {item.path.suffix[1:]: {"path": str(item.path), "bytes": item.bytes, "sha256": item.sha256}
                       for item in release.artifacts.get(name, ())},
     }  # fmt: skip

@@ -145,7 +145,8 @@ class Finished(Begun):
 
     @model_validator(mode="after")
     def _is_known(self) -> Self:
-        for key, needed in (("options", ("seed", "model", "target")), ("digests", ("model", "data"))):
+        # A model that is deployed as it is needs no data.
+        for key, needed in (("options", ("seed", "model", "target")), ("digests", ("model",))):
             if lacking := [name for name in needed if name not in getattr(self, key)]:
                 raise ValueError(f"{key}.{lacking[0]} is missing")
         return self

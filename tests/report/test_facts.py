@@ -152,10 +152,11 @@ def test_the_command_asks_for_what_was_asked() -> None:
         "grid": {"value": 8, "from": "default"},
     }
 
-    assert command(options) == (
+    assert command({"options": options}) == (
         "edgett compress 'it'\"'\"'s.keras' --target 'my target.toml' --only-layer a --only-layer 'b c' --limit all"
         " --seed 3"
     )
+    assert command({"command": "deploy", "options": options}).startswith("edgett deploy ")
 
 
 def test_names_are_no_markdown() -> None:

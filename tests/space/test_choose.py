@@ -28,6 +28,7 @@ from edgett.space.choose import (
     ranked,
     spread,
     tradeoffs,
+    worth,
 )
 from edgett.space.graph import Constant, Graph, Step
 from edgett.values import Constraints, Cost, Objective, Quality, Solution, Trial
@@ -186,6 +187,55 @@ class TestChoose:
         picks = choose(self.TRIALS, limits)
         assert picks is not None
         assert all(feasible(item, limits) for item in picks.named().values())
+
+
+class TestDense:
+    """The dense model among the others: 100 parameters, 100 FLOPs, no drop."""
+
+    DENSE = trial(-1, 0.0, params=100, flops=100, size=1000)
+
+    def picks(self, *others: Trial, **limits: Any) -> dict[str, int]:
+        found = choose(others, replace(FREE, **limits), self.DENSE)
+        return {} if found is None else {name: item.solution.number for name, item in found.named().items()}
+
+    @pytest.mark.parametrize("objective", list(Objective))
+    def test_what_is_no_better_is_not_recommended(self, objective: Objective) -> None:
+        same = trial(0, 0.0, params=100, flops=100)
+        assert self.picks(same, objective=objective)["recommended"] == -1
+        assert self.picks(same, trial(1, 0.1, params=150, flops=150), objective=objective)["recommended"] == -1
+
+    def test_what_is_better_is(self) -> None:
+        small = trial(0, 1.0, params=10, flops=120)
+        for objective, number in ((Objective.MEMORY, 0), (Objective.FLOPS, -1), (Objective.ACCURACY, -1)):
+            picks = self.picks(small, objective=objective)
+            assert picks == {
+                "recommended": number, "highest_accuracy": 0, "lowest_memory": 0, "lowest_flops": -1,
+            }  # fmt: skip
+        assert self.picks(trial(0, -0.1, params=10), objective=Objective.ACCURACY)["recommended"] == 0
+
+    def test_it_has_to_hold_like_any_other(self) -> None:
+        small = trial(0, 1.0, params=10, size=10)
+        assert set(self.picks(small, model_bytes=999).values()) == {0}
+        assert self.picks(trial(0, 1.0, size=2000), model_bytes=999) == {}
+        lossy = replace(self.DENSE, drop=2.0)
+        assert choose([], replace(FREE, accuracy_drop_pp=1.0), lossy) is None
+
+    def test_it_is_every_pick_where_no_other_holds(self) -> None:
+        assert set(self.picks().values()) == {-1}
+        assert set(self.picks(trial(0, 9.0), accuracy_drop_pp=1.0).values()) == {-1}
+
+    @given(st.lists(st.tuples(st.integers(1, 200), st.integers(1, 200), st.floats(-1, 3)), max_size=8))
+    def test_nothing_recommended_is_behind_it_and_no_least_is_above_it(
+        self, rows: list[tuple[int, int, float]]
+    ) -> None:
+        others = [trial(n, drop, params=params, flops=flops) for n, (params, flops, drop) in enumerate(rows)]
+        for objective in (Objective.ACCURACY, Objective.MEMORY, Objective.FLOPS):
+            picks = choose(others, replace(FREE, objective=objective), self.DENSE)
+            assert picks is not None
+            best = picks.recommended
+            assert best is self.DENSE or worth(best, objective) < worth(self.DENSE, objective)
+            assert picks.lowest_memory.solution.cost.params <= 100 and picks.lowest_flops.solution.cost.flops <= 100
+            assert (picks.highest_accuracy is self.DENSE) == (not others)
 
 
 class TestNearestMiss:
