@@ -48,9 +48,7 @@ def not_smaller(outcome: Outcome) -> str:
     """That no layer takes fewer bytes in another form, and why."""
     runtime = outcome.target.runtime
     file = f"{runtime.dtype.value} {runtime.format.value} file"
-    return (
-        f"no TT form of any layer takes fewer bytes of a {file} than dense: each core has its own tables"
-    )
+    return f"no TT form of any layer takes fewer bytes of a {file} than dense: each core has its own tables"
 
 
 def predicted_slower(outcome: Outcome) -> bool:
