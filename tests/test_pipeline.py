@@ -157,9 +157,9 @@ def test_file_over_the_budget_gives_way_and_is_told_with_its_size(
     """The prediction is made far too small: only the files themselves tell."""
     import keras
 
-    from edgett.space import choose
+    from edgett.space.explore import Costing
 
-    monkeypatch.setattr(choose, "FILE_BYTES", -100_000)
+    monkeypatch.setattr(Costing, "file_bytes", lambda self, graph: graph.params() // 100)
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((48,)), keras.layers.Dense(32, "relu"), keras.layers.Dense(4, "softmax")])
     x = signals(128)

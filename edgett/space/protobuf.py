@@ -56,6 +56,8 @@ def file_bytes(graph: Graph) -> int:
     total += sum(_node(step, quantised) for step in steps)
     stored = dict.fromkeys((step.layer, item, columns(step, item, graph)) for step in steps for item in step.constants)
     total += sum(_constant(*item, quantised) for item in stored)
+    zeros = {(item.width, count) for _, item, count in stored} if quantised else set()
+    total += sum(10 + width * count for width, count in zeros)
     return total + sum(len(step.layer) + _SHAPE for step in steps if plain(step.operator) in _SHAPED)
 
 
