@@ -47,7 +47,7 @@ def _rest(outcome: Outcome, exploration: Explored) -> str:
 def not_smaller(outcome: Outcome) -> str:
     """That no layer takes fewer bytes in another form, and why."""
     runtime = outcome.target.runtime
-    file = f"{runtime.dtype.value} {runtime.format.value} file"
+    file = f".{runtime.format.value} in {runtime.dtype.value}"
     return f"no TT form of any layer takes fewer bytes of a {file} than dense: each core has its own tables"
 
 
