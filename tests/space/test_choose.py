@@ -33,8 +33,9 @@ FREE = Constraints(None, None, None, None, None, Objective.ACCURACY)
 COSTS = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), max_size=12)
 
 
-def solution(number: int, params: int = 10, flops: int = 20, peak: int = 5, size: int = 100) -> Solution:
-    return Solution(number, {}, Cost(params, flops, peak), size)
+def solution(number: int, params: int = 10, flops: int = 20, peak: int = 5, size: int | None = None) -> Solution:
+    """Its file takes ten bytes a parameter where nothing else is said."""
+    return Solution(number, {}, Cost(params, flops, peak), 10 * params if size is None else size)
 
 
 def trial(number: int, drop: float = 0.5, **cost: int) -> Trial:
