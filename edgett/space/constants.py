@@ -21,7 +21,7 @@ _TENSORS = frozenset("add mul multiply".split())
 def file_bytes(graph: Graph) -> int:
     """What the constants of an unfused graph take. Their widths tell whether it is in int8."""
     stored = {(step.layer, item): item.bytes for step in graph.steps for item in step.constants}
-    if all(item.width > 1 for step in graph.steps for item in step.constants):
+    if not graph.quantised:
         return sum(stored.values())
     own = sum(item.bytes for _, item in stored if item.width == 1)
     return own + sum(_scales(step, graph) for step in quantised(graph).steps)

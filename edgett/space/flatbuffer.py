@@ -27,7 +27,7 @@ _MATRICES, _IMAGES = 5, 11
 _ENDING = 9
 """Letters and a slash that an operator adds to the name of its layer, as a rule."""
 
-SPELLED = {
+_SPELLED = {
     "silu": 2, "selu": 6, "celu": 4, "softplus": 3, "softsign": 3, "mish": 5, "hardshrink": 3, "softshrink": 6,
     "tanhshrink": 2, "squareplus": 4, "sparseplus": 7, "sparsemax": 13, "sparsesigmoid": 6, "logsigmoid": 5,
     "upsampling1d": 3, "upsampling2d": 5, "embedding": 4, "layernormalization": 12, "lstm": 35, "gru": 40,
@@ -49,7 +49,7 @@ _FUSED = {"product": 4, "dense": 4, "convolution": 20, "convtranspose": 16, "add
 
 def file_bytes(graph: Graph) -> int:
     """What the file takes. The widths of the constants tell whether it is in int8."""
-    quantised = any(item.width == 1 for step in graph.steps for item in step.constants)
+    quantised = graph.quantised
     steps = [(step, index) for step in graph.steps for index in range(_count(step))]
     stored = dict.fromkeys((step.layer, item) for step in graph.steps for item in _constants(step))
     shapes = dict.fromkeys(_shape(step, index) for step, index in steps if plain(step.operator) in _SHAPED)
@@ -68,7 +68,7 @@ def file_bytes(graph: Graph) -> int:
 
 def _count(step: Step) -> int:
     """The operators of a step."""
-    spelled = SPELLED.get(plain(step.operator))
+    spelled = _SPELLED.get(plain(step.operator))
     return spelled or (_UNKNOWN if step.flops is None else 1)
 
 

@@ -84,6 +84,11 @@ class Graph:
         return sum(step.macs for step in self.steps)
 
     @property
+    def quantised(self) -> bool:
+        """Whether numbers are stored in int8."""
+        return any(constant.width == 1 for constant in self._stored(None))
+
+    @property
     def unruled(self) -> tuple[str, ...]:
         """Operators that no rule counts, as "operator (layer)"; the totals are partial when there are any."""
         return tuple(dict.fromkeys(f"{step.operator} ({step.layer})" for step in self.steps if step.flops is None))

@@ -30,7 +30,7 @@ _UNKNOWN = 8
 _NAMES = {"product": 6, "dense": 5, "add": 3, "mul": 3, "transpose": 9, "convolution": 4}
 """Letters of the names of kinds of operators; those of others are about as long as that of a reshape."""
 
-SPELLED = {
+_SPELLED = {
     "silu": 2, "gelu": 6, "hardsilu": 4, "hardsigmoid": 3, "mish": 3, "hardtanh": 2, "hardshrink": 8, "softshrink": 16,
     "tanhshrink": 2, "squareplus": 5, "sparseplus": 17, "sparsemax": 19, "sparsesigmoid": 16, "logsigmoid": 3,
     "tile": 3, "embedding": 1, "layernormalization": 9, "lstm": 60, "gru": 70, "simplernn": 40, "bidirectional": 120,
@@ -50,7 +50,7 @@ _ATTRIBUTES = {"transpose": 17, "convolution": 85, "convtranspose": 100, "maxpoo
 
 def file_bytes(graph: Graph) -> int:
     """What the file of an unfused graph takes. The widths of the constants tell whether it is in int8."""
-    quantised = any(item.width == 1 for step in graph.steps for item in step.constants)
+    quantised = graph.quantised
     steps = [step for step in written(graph, quantised) for _ in range(_count(step))]
     total = _MODEL + sum(_PORT + len(name) for name in (*graph.inputs, *graph.outputs))
     total += sum(_node(step, quantised) for step in steps)
@@ -100,7 +100,7 @@ def columns(step: Step, item: Constant, graph: Graph) -> int:
 
 def _count(step: Step) -> int:
     """The nodes of a step."""
-    return SPELLED.get(plain(step.operator)) or (_UNKNOWN if step.flops is None else 1)
+    return _SPELLED.get(plain(step.operator)) or (_UNKNOWN if step.flops is None else 1)
 
 
 def _node(step: Step, quantised: bool) -> int:
