@@ -12,12 +12,12 @@ import numpy as np
 
 from edgett import record
 from edgett.errors import CheckFailed, UsageError
-from edgett.exports import BASELINE
 from edgett.files import FileCheck, Style, batches, write
 from edgett.files import check as check_files
 from edgett.folders import filling
+from edgett.original import BASELINE, FOLDER
 from edgett.project import Job
-from edgett.release import CALIBRATION_FILE, FOLDER, SAMPLES_FILE, Release
+from edgett.release import CALIBRATION_FILE, SAMPLES_FILE, Release
 from edgett.report import document
 from edgett.run import Run, file_digest
 from edgett.session import resumed, unfinished

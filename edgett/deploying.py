@@ -30,7 +30,7 @@ def deploy(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
 
     Without data nobody knows what the model is worth, and the budget of its accuracy is not checked.
     """
-    terms, _ = terms_of(job, inputs.model, meter)
+    terms, _ = terms_of(job, inputs, run, meter)
     released, chosen = release(inputs, (), terms, run, meter)
     return Outcome(
         run.path, job, terms.target, terms.limits, str(inputs.judge), None, chosen.dense,

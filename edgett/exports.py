@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgett.device import local
-from edgett.files import SUFFIXES, Style, write
+from edgett.files import SUFFIXES, Style, taken, write
 from edgett.inputs import Inputs
 from edgett.reverting import back, costed, without, worst
 from edgett.run import Run
@@ -16,8 +16,6 @@ from edgett.space.choose import DENSE, choose, feasible, holdings
 from edgett.terms import Terms
 from edgett.timing import Clock, Lineup
 from edgett.values import Picks, Reverted, Trial, TTShape
-
-BASELINE = "baseline"
 
 
 @dataclass(frozen=True)
@@ -40,12 +38,19 @@ class Made:
 
 def as_file(trial: Trial, file: Path, inputs: Inputs, terms: Terms) -> Trial:
     """The trial with what its file for the target takes, not what was predicted, and what int8 makes of it."""
-    trial = replace(trial, solution=replace(trial.solution, file_bytes=file.stat().st_size))
+    trial = replace(trial, solution=replace(trial.solution, file_bytes=taken(file, terms.costing.form)))
     if not terms.int8:
         return trial
     held = inputs.data.validation
     quality = inputs.judge.quality(local.run(file, held.x, terms.batch), held.y)
     return replace(trial, quality=quality, drop=quality.drop_from(inputs.quality))
+
+
+def completed(made: Made, stem: Path) -> Made:
+    """With the files of all other formats, beside `stem`."""
+    rest = [suffix for suffix in SUFFIXES if suffix not in {path.suffix for path in made.files}]
+    files = (*made.files, *write(made.model, made.style, stem, rest))
+    return replace(made, files=tuple(sorted(files, key=lambda path: SUFFIXES.index(path.suffix))))
 
 
 class Exports:
@@ -154,11 +159,8 @@ class Exports:
 
     def _complete(self, made: Made) -> Made:
         """With the files of the other formats, if it may be picked."""
-        if not feasible(made.trial, self._terms.limits):
-            return made
-        rest = [suffix for suffix in SUFFIXES if suffix != self._terms.suffix]
-        files = (*made.files, *write(made.model, made.style, made.files[0].with_suffix(""), rest))
-        return replace(made, files=tuple(sorted(files, key=lambda path: SUFFIXES.index(path.suffix))))
+        holds = feasible(made.trial, self._terms.limits)
+        return completed(made, made.files[0].with_suffix("")) if holds else made
 
     def _broken(self, trial: Trial) -> set[str]:
         return {item.name for item in holdings(trial.solution, trial.drop, self._terms.limits) if item.holds is False}

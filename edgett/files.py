@@ -17,6 +17,7 @@ from edgett.folders import scratch
 from edgett.space import cost
 from edgett.space.contraction import Moves
 from edgett.space.explore import Costing
+from edgett.space.filesize import Format
 from edgett.space.graph import Graph
 
 if TYPE_CHECKING:
@@ -96,6 +97,13 @@ def write(model: Any, style: Style, stem: Path, suffixes: Sequence[str] = SUFFIX
     return tuple(paths)
 
 
+def taken(path: Path, form: Format) -> int:
+    """The bytes of a file on its target: all of it, or of what becomes C its constants."""
+    from edgett.export import c
+
+    return c.constant_bytes(path) if form is Format.C else path.stat().st_size
+
+
 def check(model: Any, samples: Arrays, artifacts: Sequence[Path], root: Path, style: Style) -> dict[str, FileCheck]:
     """Read the exported files of a model back and compare them with its prediction and its outputs, by path.
 
@@ -120,7 +128,7 @@ def check(model: Any, samples: Arrays, artifacts: Sequence[Path], root: Path, st
         graph = compare(expected, form.read(path), path.name, style.width)
         numerics = compare_outputs(reference, local.run(path, samples, batch), style.tolerance, decided)
         tensors = form.tensors(path, samples, tuple(paper)) if paper and style.calibration else ()
-        compiled = Costing(batch, style.width, compiled=True).peak_bytes(expected) if path.suffix == ".onnx" else None
+        compiled = Costing(batch, style.width, Format.C).peak_bytes(expected) if path.suffix == ".onnx" else None
         checks[str(artifact)] = FileCheck(graph, numerics, paper, tensors, compiled)
     return checks
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from edgett.errors import CheckFailed, EdgettError, Infeasible
 from edgett.inputs import Inputs
 from edgett.project import Job
-from edgett.reasons import predicted_slower, unworthy, why_dense
+from edgett.reasons import not_smaller, predicted_slower, unworthy, why_dense
 from edgett.release import Chosen, Release, release
 from edgett.run import Run
 from edgett.space import choose
@@ -22,7 +22,6 @@ from edgett.targets import Target
 from edgett.terms import terms_of
 from edgett.tuning import Bench, fine_tuned, promising
 from edgett.values import (
-    Candidate,
     Constraints,
     Holding,
     Meter,
@@ -50,6 +49,7 @@ class Outcome:
     That is None too where none is feasible because layers that are slower here went back to dense. `slower`: in how
     many candidates a layer stays dense because its TT form is predicted to be slower. `errors`: of the picks' shapes,
     how far they were from the trained weights before fine-tuning. `remarks`: what to know of how models were judged.
+    `larger`: whether no TT form of any layer takes fewer bytes of the file than the dense one.
     """
 
     path: Path
@@ -68,6 +68,7 @@ class Outcome:
     slower: Mapping[str, int]
     errors: Mapping[tuple[str, TTShape], Bracket]
     remarks: tuple[str, ...] = ()
+    larger: bool = False
 
     @property
     def feasible(self) -> int:
@@ -91,7 +92,7 @@ def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
 
     finetune.make_deterministic()
     model = inputs.model
-    terms, graph = terms_of(job, model, meter)
+    terms, graph = terms_of(job, inputs, run, meter)
     limits, costing = terms.limits, terms.costing
 
     # 1. Which layers are worth it.
@@ -99,7 +100,8 @@ def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
     remarks = _remarks(inputs, limits, meter)
     # 2 to 5. Every TT solution, costed; the inefficient discarded; the rest pruned, joined over the layers.
     exploration = survey(model, found, job, Room(graph, limits, costing), meter)
-    proposed: tuple[Candidate, ...] = exploration.candidates if exploration.taken else ()
+    proposed = space.smaller(exploration.candidates if exploration.taken else (), graph, costing)
+    larger = bool(exploration.taken) and not proposed
     slower: Mapping[str, int] = {}
     if limits.objective is not Objective.MEMORY:
         proposed, slower = space.not_slower(proposed, graph, costing)
@@ -119,6 +121,7 @@ def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
         chosen.trials, chosen.picks, nearest_miss(tried, chosen, limits), released, slower,
         weigh.brackets(model, [trial.solution for trial in chosen.picks.named().values()] if chosen.picks else []),
         remarks,
+        larger,
     )  # fmt: skip
 
 
@@ -153,6 +156,14 @@ def problem(outcome: Outcome) -> EdgettError | None:
     if not outcome.release.ok:
         return unchecked(outcome.release)
     return infeasible(outcome) if outcome.picks is None else None
+
+
+def all_larger(outcome: Outcome) -> Infeasible:
+    """What to say when no layer would take fewer bytes in any TT form, and the dense model breaks a budget."""
+    return Infeasible(
+        f"{not_smaller(outcome)}, and the dense model breaks a budget of {outcome.target.name}: {broken(outcome)}.",
+        "Raise that budget: factorising layers does not help a model as small as this one.",
+    )
 
 
 def all_slower(target: Target) -> Infeasible:
@@ -209,6 +220,8 @@ def infeasible(outcome: Outcome) -> Infeasible:
         return too_much(outcome)
     if not outcome.exploration.taken:
         return nothing_to_do(outcome, outcome.exploration)
+    if outcome.larger:
+        return all_larger(outcome)
     if predicted_slower(outcome):
         return all_slower(outcome.target)
     if outcome.miss is None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _BETTER = {
     Objective.ACCURACY: "is more accurate",
-    Objective.MEMORY: "has fewer parameters",
+    Objective.MEMORY: "takes fewer bytes",
     Objective.FLOPS: "has fewer FLOPs",
     Objective.LATENCY: "is predicted to be faster",
 }
@@ -31,6 +31,8 @@ def _rest(outcome: Outcome, exploration: Explored) -> str:
     """What is the matter with all other solutions."""
     if not exploration.taken:
         return unworthy(exploration)
+    if outcome.larger:
+        return not_smaller(outcome)
     if predicted_slower(outcome):
         return f"every TT form of every layer is predicted to be slower on {outcome.target.name}"
     if outcome.feasible:
@@ -40,6 +42,13 @@ def _rest(outcome: Outcome, exploration: Explored) -> str:
     if not outcome.able:
         return "every other solution breaks one, as could be told before training"
     return f"none of the {len(outcome.trials)} solutions that were fine-tuned does"
+
+
+def not_smaller(outcome: Outcome) -> str:
+    """That no layer takes fewer bytes in another form, and why."""
+    runtime = outcome.target.runtime
+    file = f".{runtime.format.value} in {runtime.dtype.value}"
+    return f"no TT form of any layer takes fewer bytes of a {file} than dense: each core has its own tables"
 
 
 def predicted_slower(outcome: Outcome) -> bool:

@@ -12,14 +12,14 @@ import numpy as np
 from edgett.device import local
 from edgett.device.statistics import Ratio
 from edgett.errors import ToolError
-from edgett.export.calibration import Calibration
-from edgett.exports import BASELINE, Exports, Made, as_file
-from edgett.files import FileCheck, Style, batches, check, write
+from edgett.exports import Exports, Made, as_file, completed
+from edgett.files import FileCheck, Style, check
 from edgett.firmware import vela
 from edgett.inputs import Inputs
+from edgett.original import BASELINE, FOLDER
 from edgett.run import Run, file_digest
 from edgett.space.choose import DENSE
-from edgett.targets import Format
+from edgett.space.filesize import Format
 from edgett.terms import Terms
 from edgett.timing import BRIEF, DECISIVE, Clock
 from edgett.values import Artifact, Meter, Picks, Quality, Trial
@@ -27,10 +27,7 @@ from edgett.values import Artifact, Meter, Picks, Quality, Trial
 SAMPLES = 256
 """Validation samples on which an artefact's outputs are compared with Keras's."""
 
-FOLDER = Path("artifacts")
 SAMPLES_FILE = "samples.npz"
-CALIBRATION = 256
-"""Training samples that the ranges of int8 are taken from."""
 CALIBRATION_FILE = "calibration.npz"
 
 
@@ -73,11 +70,10 @@ def release(inputs: Inputs, trials: Sequence[Trial], terms: Terms, run: Run, met
     So does one of which no layer is left that is faster than dense ones where the target is this machine. Trials that
     gave way, or whose layers went back, come with what their file takes and loses.
     """
-    style = Style(terms.batch, calibration(inputs, terms.batch) if terms.int8 else None)
     clock = _clock(inputs, terms, run, meter)
     with run.staging() as staging:
         with meter.stage("exporting, and timing here" if terms.paced else "exporting") as advance:
-            exports = Exports(inputs, terms, _dense(inputs, terms, style, staging), run, clock if terms.paced else None)
+            exports = Exports(inputs, terms, _dense(inputs, terms, staging), run, clock if terms.paced else None)
             picks = exports.picked(trials, advance)
         timed = None
         if picks and picks.recommended.solution.shapes and clock:
@@ -85,7 +81,7 @@ def release(inputs: Inputs, trials: Sequence[Trial], terms: Terms, run: Run, met
                 timed = clock.pace(exports.lineup(exports.made[picks.recommended.solution.number]))
         names = _names(picks)
         files = {number: _settled(exports.made[number].files, name, run) for number, name in names.items()}
-    _keep_samples(run, inputs, style)
+    _keep_samples(run, inputs, terms.original.style)
     samples = inputs.data.validation.take(slice(SAMPLES)).x
     checks: dict[str, FileCheck] = {}
     with meter.stage("checking the artefacts", len(names)) as advance:
@@ -117,20 +113,11 @@ def _clock(inputs: Inputs, terms: Terms, run: Run, meter: Meter) -> Clock | None
     return Clock(run, inputs, plan, meter)
 
 
-def _dense(inputs: Inputs, terms: Terms, style: Style, folder: Path) -> Made:
-    """The dense model as its files are written, and as that for the target measures."""
-    made = Made(
-        Trial(terms.dense, inputs.quality, 0.0, 0, 0, 0.0), inputs.model, style,
-        write(inputs.model, style, folder / BASELINE),
-    )  # fmt: skip
-    return replace(made, trial=as_file(made.trial, made.file(terms.suffix), inputs, terms))
-
-
-def calibration(inputs: Inputs, batch: int) -> Calibration:
-    """Batches of training samples, the same each time, evenly taken from all."""
-    train = inputs.data.train
-    rows = np.linspace(0, len(train) - 1, min(CALIBRATION, len(train))).astype(np.int64)
-    return batches(train.take(rows).x, batch)
+def _dense(inputs: Inputs, terms: Terms, folder: Path) -> Made:
+    """The dense model as its files are written, that for the target already, and as that one measures."""
+    trial, file = Trial(terms.dense, inputs.quality, 0.0, 0, 0, 0.0), terms.original.path
+    made = Made(as_file(trial, file, inputs, terms), inputs.model, terms.original.style, (file,))
+    return completed(made, folder / BASELINE)
 
 
 def _tested(model: Any, files: Sequence[Artifact], terms: Terms, inputs: Inputs, run: Run) -> Quality:

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from edgett.estimating import estimate, unfit
+from edgett.inputs import Inputs
+from edgett.original import Original, original
 from edgett.project import Job
+from edgett.run import Run
 from edgett.space.explore import Costing, dense_solution
 from edgett.survey import Graphs, graphs
-from edgett.targets import Baseline, Format, Target, constraints, load_target, override, with_dtype
+from edgett.targets import Baseline, Target, constraints, load_target, override, with_dtype
 from edgett.values import Constraints, DType, Meter, Objective, Refuge, Solution
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What is released under: the target, its budget in absolute numbers, how a model is costed, and the dense one."""
+    """What is released under: the target, its budget in absolute numbers, how a model is costed, and the dense one.
+
+    `original` is the dense model's file.
+    """
 
     target: Target
     limits: Constraints
     costing: Costing
     dense: Solution
+    original: Original
 
     @property
     def batch(self) -> int:
@@ -58,7 +64,7 @@ def target_of(job: Job) -> Target:
     return override(with_dtype(load_target(job.target), job.dtype), **job.budget)
 
 
-def terms_of(job: Job, model: Any, meter: Meter) -> tuple[Terms, Graphs]:
+def terms_of(job: Job, inputs: Inputs, run: Run, meter: Meter) -> tuple[Terms, Graphs]:
     """What a job asks of its model, and what the model does. Raises ModelError for what the target's type cannot be."""
     from edgett.nn.servable import refuse_unquantisable
     from edgett.nn.trace import trace
@@ -66,12 +72,15 @@ def terms_of(job: Job, model: Any, meter: Meter) -> tuple[Terms, Graphs]:
     target = target_of(job)
     runtime = target.runtime
     if runtime.dtype is DType.INT8:
-        refuse_unquantisable(trace(model))
+        refuse_unquantisable(trace(inputs.model))
     if target.latency is not None and target.speeds is None:
         meter.say(unfit(target))
     guess = estimate(target) if target.speeds is None else None
-    costing = Costing(job.batch, runtime.dtype.size, runtime.format is Format.C, target.speeds, guess)
-    graph = graphs(model, costing)
-    dense = dense_solution(graph(frozenset()), costing)
+    costing = Costing(job.batch, runtime.dtype.size, runtime.format, target.speeds, guess)
+    graph = graphs(inputs.model, costing)
+    # What of the dense model's file was not foreseen is in every other file as well.
+    foreseen, written = dense_solution(graph(frozenset()), costing), original(inputs, runtime, job.batch, run)
+    dense = replace(foreseen, file_bytes=written.bytes)
+    costing = replace(costing, unforeseen=written.bytes - foreseen.file_bytes)
     limits = constraints(target, Baseline(dense.file_bytes, dense.peak_bytes, dense.cost.flops))
-    return Terms(target, limits, costing, dense), graph
+    return Terms(target, limits, costing, dense, written), graph

@@ -19,8 +19,8 @@ import pytest
 from edgett.device import bench, local
 from edgett.device.statistics import Ratio
 from edgett.errors import ToolError, UsageError
-from edgett.exports import Terms
 from edgett.inputs import Inputs, inputs
+from edgett.original import original
 from edgett.release import Release, release
 from edgett.report.sections import verdict
 from edgett.run import Run
@@ -28,6 +28,7 @@ from edgett.space.explore import Costing, dense_solution
 from edgett.space.graph import with_shapes
 from edgett.survey import graphs
 from edgett.targets import load_target, override
+from edgett.terms import Terms
 from edgett.timing import Clock, Pace
 from edgett.values import Constraints, Objective, Picks, Refuge, Silent, Trial, TTShape
 from tests.conftest import EASY, Answer, Tiny
@@ -87,7 +88,9 @@ class Wanted:
         """Released for this machine."""
         allowed = replace(Constraints(None, None, None, None, None, objective), **limits)
         dense = dense_solution(self.graph(frozenset()), self.costing)
-        terms = Terms(override(load_target("host"), objective=objective), allowed, self.costing, dense)
+        target = override(load_target("host"), objective=objective)
+        written = original(self.given, target.runtime, 1, self.run)
+        terms = Terms(target, allowed, self.costing, replace(dense, file_bytes=written.bytes), written)
         released, chosen = release(self.given, self.trials, terms, self.run, Silent())
         return released, chosen.picks, chosen.trials
 

@@ -19,7 +19,7 @@ from edgett.report import document, sections
 from edgett.space import explore as space
 from edgett.survey import Room, graphs, survey
 from edgett.tuning import promising
-from edgett.values import Constraints, Objective, Silent, Strategy
+from edgett.values import Constraints, DType, Objective, Silent, Strategy
 from tests.conftest import Tiny
 
 OPTIONS: dict[str, Any] = {
@@ -185,15 +185,39 @@ def test_linear_layer_before_another(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_model_too_small_to_become_smaller_is_recommended_as_it_is(tmp_path: Path) -> None:
+    """42-20-10-9 in int8, of which TT layers have fewer parameters, and took more than twice the bytes."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Dense(units, "relu") for units in (20, 10)]
+    model = keras.Sequential([keras.Input((42,)), *layers, keras.layers.Dense(9, "softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    x = np.random.default_rng(3).normal(size=(200, 42)).astype(np.float32)
+    data = {"x_train": x, "y_train": np.arange(200) % 9, "x_test": x, "y_test": np.arange(200) % 9}
+    options = OPTIONS | {"target": "cortex-m4", "dtype": DType.INT8, "objective": Objective.MEMORY}
+
+    outcome = edgett.compress(model, data, out=tmp_path / "run", **options)
+
+    assert outcome.picks is not None and outcome.exploration is not None and outcome.exploration.taken
+    assert outcome.picks.recommended.solution.number == -1 and outcome.trials == ()
+    assert "no TT form of any layer takes fewer bytes of a .tflite in int8" in str(outcome.why)
+    file = tmp_path / "run" / "artifacts" / "baseline.tflite"
+    # "100 %" is of the file itself.
+    assert outcome.limits.model_bytes == outcome.dense.solution.file_bytes == file.stat().st_size
+    checked(outcome)
+
+
+@pytest.mark.slow
 def test_file_over_the_budget_gives_way_and_is_told_with_its_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The prediction is made far too small: only the files themselves tell."""
     import keras
 
-    from edgett.space import choose
+    from edgett.space.explore import Costing
 
-    monkeypatch.setattr(choose, "FILE_BYTES", -100_000)
+    monkeypatch.setattr(Costing, "file_bytes", lambda self, graph: graph.params() // 100)
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((48,)), keras.layers.Dense(32, "relu"), keras.layers.Dense(4, "softmax")])
     x = signals(128)

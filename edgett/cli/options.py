@@ -126,7 +126,8 @@ ErrorEstimate = Annotated[
 Share = Annotated[
     float | None,
     typer.Option(
-        help="Leave layers alone that hold a smaller share of the parameters. Default 0.1.", show_default=False
+        help="Leave layers alone that, with all of their size, hold a smaller share of the parameters. Default 0.1.",
+        show_default=False,
     ),
 ]
 OnlyLayer = Annotated[

@@ -87,6 +87,25 @@ def generate(path: Path, name: str, version: str) -> CSource:
 _MODEL = "model"
 
 
+def constant_bytes(path: Path) -> int:
+    """What the constants of an .onnx artefact of edgett take in C, without writing any. Raises ToolError as above."""
+    lowered = _lowered(path.name, path.read_bytes())
+    own = kernels.kernels(lowered.model, lowered.tables)
+    stored = {tensor.name: tensor for tensor in lowered.model.graph.initializer}
+    others = {name for node in lowered.model.graph.node if node.name not in own for name in node.input}
+    kept = [_array(stored[name]) for name in others & stored.keys()]
+    shared = {
+        (str(array.dtype), array.shape, array.tobytes()): array for one in own.values() for array in one.constants
+    }
+    return sum(array.nbytes for array in (*kept, *shared.values()) if array.dtype != np.int64)
+
+
+def _array(tensor: Any) -> NDArray[Any]:
+    from onnx import numpy_helper
+
+    return numpy_helper.to_array(tensor)
+
+
 def _lowered(where: str, content: bytes) -> _Lowered:
     """The graph as integers, where it was quantised."""
     import onnx

@@ -15,6 +15,7 @@ import numpy as np
 
 from edgett.errors import ToolError
 from edgett.export.calibration import Calibration
+from edgett.export.compact_tflite import compacted
 from edgett.export.owners import Owners
 from edgett.folders import scratch
 from edgett.quiet import quiet
@@ -36,10 +37,13 @@ def write(
 ) -> None:
     """Convert a `nn.servable.Servable` to float32 TFLite, or by `calibration` to int8 throughout, its ends included.
 
-    Weights of products have a scale for each output, where the runtime allows it. `floats` tells by the names of an
-    operator's results whether it stays in float32 (None: none does). Raises ToolError with the converter's own words.
+    Weights of convolutions have a scale for each channel, those of fully connected layers and of cores one. `floats`
+    tells by the names of an operator's results whether it stays in float32 (None: none does). Raises ToolError with the
+    converter's own words.
     """
     import tensorflow as tf
+
+    from edgett.flatbuffer import parsed
 
     try:
         with scratch() as folder, quiet(), _full_told():
@@ -47,6 +51,8 @@ def write(
             converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
             if calibration is not None:
                 converter.optimizations = [tf.lite.Optimize.DEFAULT]
+                # Scales and zero points of a column and its bias take 24 bytes, more than a core has for it in numbers.
+                converter._experimental_disable_per_channel_quantization_for_dense_layers = True
                 converter.representative_dataset = lambda: iter(calibration)
                 converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
                 converter.inference_input_type = converter.inference_output_type = tf.int8
@@ -58,7 +64,7 @@ def write(
             f"TensorFlow's converter refuses the model: {_first_lines(error)}",
             "A layer that TFLite has no operator for must be replaced in the model.",
         ) from error
-    path.write_bytes(content)
+    path.write_bytes(compacted(parsed(content), servable.paths))
 
 
 @contextmanager
@@ -208,8 +214,9 @@ def _told(body: Any, operator: Any, outputs: dict[int, str]) -> list[str]:
 
 
 def names(path: Path) -> dict[str, str]:
-    """What the file calls the tensors of its graph as `read` has it."""
-    return {str(index): tensor.name.decode() for index, tensor in enumerate(_parsed(path).subgraphs[0].tensors)}
+    """What the file calls the tensors of its graph as `read` has it; constants have no names."""
+    tensors = enumerate(_parsed(path).subgraphs[0].tensors)
+    return {str(index): tensor.name.decode() for index, tensor in tensors if tensor.name}
 
 
 def _count(

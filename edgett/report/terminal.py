@@ -11,7 +11,7 @@ from rich.text import Text
 
 from edgett.report.style import BAD, DOUBT, Sheet, number, remark, title, verdict, words
 from edgett.report.words import PICKS, SAMPLES, called, count, judged, nearly, over_budget, scores
-from edgett.targets import Format
+from edgett.space.filesize import Format
 
 _SPACE = {
     "grid": {"solutions": "solutions", "efficient": "efficient", "tiles": "occupied_tiles"},

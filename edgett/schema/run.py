@@ -24,7 +24,7 @@ from edgett.schema.parts import (
     one_of,
     told,
 )
-from edgett.targets import Format
+from edgett.space.filesize import Format
 from edgett.values import DType, EmptyTiles, Objective
 
 
