@@ -16,8 +16,11 @@ Only `edgett.cli` catches these, prints them and exits. Everything else lets the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
 
 class EdgettError(Exception):
