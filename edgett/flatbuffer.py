@@ -22,10 +22,18 @@ def parsed(content: bytes) -> Any:
     return model
 
 
+_OPERATORS = frozenset(value for name, value in vars(schema.BuiltinOperator).items() if name.isupper())
+
+
 def _wrong(model: Any) -> Iterator[str]:
     """What points to nothing."""
     for name in ("subgraphs", "operatorCodes", "buffers", "signatureDefs"):
         _fill(model, name)
+    for code in model.operatorCodes:
+        if code.customCode:
+            code.customCode.decode()
+        elif (number := max(code.builtinCode, code.deprecatedBuiltinCode)) not in _OPERATORS:
+            yield f"there is no operator {number}"
     if not model.subgraphs:
         yield "it has no graph"
     for graph in model.subgraphs:

@@ -20,6 +20,7 @@ LEVELS = (
     {"nn", "export", "firmware", "device", "report"},
     {
         "pipeline",
+        "original",
         "deploying",
         "reasons",
         "original",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgett.errors import ModelError
+from edgett.errors import ModelError, ToolError
 from edgett.escape import c_comment
 from edgett.export import tflite
 from edgett.wire import Port, identifiers
@@ -65,7 +65,10 @@ def generate(path: Path, name: str, version: str, measured: int) -> MicroSource:
     """
     model = tflite._parsed(path)
     operators = _operators(model, path.name)
-    inputs, outputs = _ports(model)
+    try:
+        inputs, outputs = _ports(model)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise ToolError(f"{path} has inputs or outputs that cannot be told: {error}.", "Export it again.") from error
     content = path.read_bytes()
     arena = arena_bytes(measured)
     header = _header(name, version, content, _arena(name, measured, arena), _described(name, inputs, outputs))

@@ -32,8 +32,8 @@ def judged(document: Mapping[str, Any]) -> Iterator[str]:
     if document["target"]["dtype"] == "int8":
         original = dense["original"]
         scores = [f"{one['metric']} of {one['output']} {_score(one)}" for one in original["accuracy"]]
-        tested = [_score(one) for one in original["test_accuracy"] or ()]
-        told = ", ".join(f"{words} (test {test})" for words, test in zip(scores, tested, strict=True))
+        tested = [f" (test {_score(one)})" for one in original["test_accuracy"] or ()] or [""] * len(scores)
+        told = ", ".join(f"{words}{test}" for words, test in zip(scores, tested, strict=True))
         yield f"Accuracies are those of the int8 files; drops are from the dense model in float32: {told}."
 
 

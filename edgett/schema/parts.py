@@ -119,6 +119,29 @@ class Written(_Model):
         return self
 
 
+class _Original(Part):
+    """Keras's own, which drops are measured by."""
+
+    accuracy: list[Score]
+    test_accuracy: list[Score] | None
+
+
+class Dense(Written):
+    solution: Literal[-1]
+    shapes: Annotated[dict[Text, Shape], Field(max_length=0)]
+    reverted: list[_Step]
+    original: _Original
+
+    @model_validator(mode="after")
+    def _is_its_own_measure(self) -> Self:
+        for scores in (self.original.accuracy, self.original.test_accuracy or self.accuracy):
+            if told(scores) != told(self.accuracy):
+                raise ValueError("original must be of the same outputs and metrics as accuracy")
+        if self.accuracy and not any(score.decides for score in self.accuracy):
+            raise ValueError("accuracy must have a figure that decides")
+        return self
+
+
 class TrialRow(_Model):
     solution: Number
     shapes: dict[Text, Shape]
@@ -180,8 +203,8 @@ class _Numerics(Part):
     max_abs: Real | None
     l2_relative: Real | None
     top1_agreement: Share | None
-    blind: Text | None = None
     ok: bool
+    blind: Text | None = None
 
 
 class _Counted(Part):
@@ -218,6 +241,7 @@ class _Checked(_Counted):
 
 class Check(Part):
     ok: bool
+    samples: Literal["validation", "random"]
     artifacts: dict[File, _Checked]
 
 

@@ -10,6 +10,7 @@ from edgett.schema.parts import (
     Check,
     ConstraintRow,
     Count,
+    Dense,
     File,
     Many,
     Miss,
@@ -20,7 +21,6 @@ from edgett.schema.parts import (
     Size,
     Text,
     TrialRow,
-    Written,
     one_of,
     told,
 )
@@ -54,6 +54,14 @@ class _Target(Part):
     dtype: one_of(DType)  # type: ignore[valid-type]
 
 
+class _Problem(Part):
+    """Why the outcome is none that was asked for."""
+
+    code: Literal[4, 5]
+    message: Text
+    cure: Text
+
+
 class _Funnel(Part):
     within_budgets: Many
     fine_tuned: Many
@@ -67,7 +75,7 @@ class _Outcome(Part):
     judged_by: Text | None
     remarks: list[Text] = Field(default_factory=list)
     funnel: dict[Text, Many] | None
-    baseline: Written
+    baseline: Dense
     trials: list[TrialRow]
     picks: Picks
     constraints: list[ConstraintRow]
@@ -78,6 +86,8 @@ class _Outcome(Part):
     artifacts: dict[Text, Annotated[list[File], Field(min_length=1)]]
     check: Check
     npu: dict[Text, Npu]
+    why_dense: Text | None
+    error: _Problem | None = None
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -97,7 +107,10 @@ class _Outcome(Part):
                 raise ValueError(f"{name} must have files of the same formats as the dense model")
             if told(dense.accuracy) != told(pick.accuracy):
                 raise ValueError(f"accuracy of {name} must be of the same outputs and metrics as the dense model's")
-            if any(score.value is None and score.decides for score in (*dense.accuracy, *pick.accuracy)):
+            if pick.solution >= 0 and (pick.drop is None or not pick.accuracy):
+                raise ValueError(f"drop and accuracy of {name} must be known")
+            known = (*dense.accuracy, *dense.original.accuracy, *pick.accuracy)
+            if pick.solution >= 0 and any(score.value is None and score.decides for score in known):
                 raise ValueError(f"accuracy of {name} and of the dense model must be numbers")
         if self.artifacts.keys() != files:
             raise ValueError(f"artifacts must name the files of {', '.join(sorted(files))}")
