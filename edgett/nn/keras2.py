@@ -6,14 +6,21 @@ runs; what comes out is read by Keras 3 in its safe mode.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import keras
 
-from edgett.nn.keras2_calls import Untranslatable, calls, node, operation, outputs
-
-Config = dict[str, Any]
+from edgett.nn.keras2_calls import (
+    Config,
+    Untranslatable,
+    calls,
+    function,
+    is_function,
+    node,
+    outputs,
+    settings_of,
+)
 
 EVERY = ""
 ANYTHING = object()
@@ -123,7 +130,11 @@ def _sequential(settings: Config, custom: frozenset[str]) -> Config:
         shape = first.get("batch_input_shape") or settings.get("build_input_shape")
         if shape is not None:
             dtype = _dtype(first.get("dtype")) if first.get("batch_input_shape") else None
-            entry = {"batch_shape": _plain(shape), "dtype": dtype or "float32", "name": f"{layers[0]['config'].get('name')}_input"}
+            entry = {
+                "batch_shape": _plain(shape),
+                "dtype": dtype or "float32",
+                "name": f"{layers[0]['config'].get('name')}_input",
+            }
             layers.insert(0, _known("keras.layers", "InputLayer", entry))
     return {**_kept(settings), "layers": layers}
 
@@ -134,12 +145,14 @@ def _functional(settings: Config, custom: frozenset[str]) -> Config:
     layers = []
     for entry in entries:
         kind = str(entry.get("class_name")).rpartition(">")[2]
-        if operation(entry) is not None:
-            layer, nodes = operation(entry)(entry, found)
+        if is_function(entry):
+            layer, nodes = function(entry, found)
         else:
             layer = _layer(entry, custom)
-            nodes = [node(item, found, recurrent=kind in {*_RECURRENT.split(), "Bidirectional"}) for item in
-                     _list(entry.get("inbound_nodes", []), "the calls of a layer")]
+            nodes = [
+                node(item, found, recurrent=kind in {*_RECURRENT.split(), "Bidirectional"})
+                for item in _list(entry.get("inbound_nodes", []), "the calls of a layer")
+            ]
         layers.append({**layer, "name": name_of(entry), "inbound_nodes": nodes})
     kinds = {layer["name"]: layer["class_name"] for layer in layers}
     ends = {key: outputs(settings.get(key), found, kinds) for key in ("input_layers", "output_layers")}
@@ -198,7 +211,7 @@ def _object(value: Any) -> Any:
     """An initialiser, a regulariser or a constraint; or just its name."""
     if not isinstance(value, dict):
         return value
-    settings = value.get("config") if isinstance(value.get("config"), dict) else {}
+    settings = settings_of(value)
     kept = {key: _plain(item) for key, item in settings.items() if key != "dtype"}  # seen in 2.3.0
     return {"class_name": str(value.get("class_name")).rpartition(">")[2], "config": kept}
 
@@ -246,7 +259,7 @@ def name_of(entry: Mapping[str, Any]) -> str:
     return name.replace("/", ".")
 
 
-@keras.saving.register_keras_serializable("edgett")
+@keras.saving.register_keras_serializable("edgett")  # type: ignore[untyped-decorator]
 def hard_sigmoid_of_keras_2(x: Any) -> Any:
     """The straight line between 0 at -2.5 and 1 at 2.5."""
     return keras.ops.clip(0.2 * x + 0.5, 0.0, 1.0)

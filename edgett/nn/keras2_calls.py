@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
@@ -71,6 +71,12 @@ def _most(item: Any, largest: dict[str, int]) -> None:
     inner = item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
     for part in inner:
         _most(part, largest)
+
+
+def settings_of(entry: Any) -> Config:
+    """The settings of anything with a class; empty where there are none."""
+    settings = entry.get("config") if isinstance(entry, dict) else None
+    return settings if isinstance(settings, dict) else {}
 
 
 def _history(item: Any) -> bool:
@@ -204,7 +210,6 @@ _FUNCTIONS: dict[str, _Operation] = {
 """What stands for a function of TensorFlow, by its name in a `TFOpLambda`."""
 
 _ELSEWHERE: dict[tuple[str, str], tuple[Any, ...]] = {
-    ("*", "name"): (),
     ("compat.v1.transpose", "conjugate"): (False,),
     ("transpose", "conjugate"): (False,),
     ("nn.silu", "beta"): (1.0,),
@@ -213,42 +218,55 @@ _ELSEWHERE: dict[tuple[str, str], tuple[Any, ...]] = {
     ("compat.v1.pad", "constant_values"): (0,),
     ("linalg.matmul", "transpose_a"): (False,),
 }
-"""Other arguments of functions, and the values with which they mean nothing (of "name": all)."""
+"""Other arguments of functions, and the values with which they change nothing."""
 
 
-def operation(entry: Any) -> Callable[[Config, Calls], tuple[Config, list[Config]]] | None:
-    """How to translate what is no layer, but a function of TensorFlow; None for a layer."""
-    kind = entry.get("class_name") if isinstance(entry, dict) else None
-    return _function if kind in ("TFOpLambda", "SlicingOpLambda") else None
+def is_function(entry: Any) -> bool:
+    """Whether an entry is no layer, but a function of TensorFlow."""
+    return isinstance(entry, dict) and entry.get("class_name") in ("TFOpLambda", "SlicingOpLambda")
 
 
-def _function(entry: Config, found: Calls) -> tuple[Config, list[Config]]:
-    settings = entry.get("config")
-    name = str(settings.get("function")) if isinstance(settings, dict) else ""
-    row = _FUNCTIONS.get(name)
-    nodes = entry.get("inbound_nodes")
+def function(entry: Config, found: Calls) -> tuple[Config, list[Config]]:
+    """The operation that stands for a function, and its calls. Raises Untranslatable."""
+    name, nodes = str(settings_of(entry).get("function")), entry.get("inbound_nodes")
+    what, row = f"layer {entry.get('name')!r}, a tf.{name},", _FUNCTIONS.get(name)
     if row is None or not isinstance(nodes, list) or not nodes:
-        raise Untranslatable(f"layer {entry['name']!r} is tf.{name}, for which edgett has no layer of Keras 3")
+        raise Untranslatable(f"{what} has no counterpart among the layers of Keras 3 that edgett knows")
     arguments = [_given(row, item, found) for item in nodes]
-    if any(other != arguments[0] for other in arguments[1:]) and row.made:
-        raise Untranslatable(f"layer {entry['name']!r}, a tf.{name}, is called in more than one way")
     called = row.called.split()
-    made = dict(row.defaults)
-    for key, value in arguments[0].items():
-        if key in row.made:
-            made[row.made[key]] = value
-        elif key not in called and key != "transpose_b" and (("*", key) not in _ELSEWHERE):
-            if value not in (None, *_ELSEWHERE.get((name, key), ())):
-                raise Untranslatable(f"layer {entry['name']!r}, a tf.{name}, has {key} {value!r}")
-    transposed = name == "linalg.matmul" and arguments[0].get("transpose_b")
-    row_name = "numpy.Einsum" if transposed else row.name
-    made = {"subscripts": "...ij,...kj->...ik"} if transposed else _adapted(name, made)
-    if any(_tensors(value) for value in made.values()):
-        raise Untranslatable(f"layer {entry['name']!r}, a tf.{name}, takes a shape that is only known when it runs")
-    module, _, kind = row_name.partition(".")
-    config = {"name": entry["name"].replace("/", "."), **made}
+    made = [_made(name, row, item, what) for item in arguments]
+    if any(other != made[0] for other in made):
+        raise Untranslatable(f"{what} is called in more than one way")
+    module, _, kind = row.name.partition(".")
+    if name == "linalg.matmul" and arguments[0].get("transpose_b"):
+        kind, made = "Einsum", [{"subscripts": "...ij,...kj->...ik"}]
+    config = {"name": str(entry.get("name")).replace("/", "."), **made[0]}
     layer = {"module": f"keras.src.ops.{module}", "class_name": kind, "config": config, "registered_name": kind}
     return layer, [{"args": [one[key] for key in called if key in one], "kwargs": {}} for one in arguments]
+
+
+def _made(name: str, row: _Operation, arguments: Config, what: str) -> Config:
+    """What the operation is made with."""
+    made = dict(row.defaults)
+    for key, value in arguments.items():
+        if key in row.made:
+            made[row.made[key]] = _adapted(key, value)
+        elif key in row.called.split() or key in ("name", "transpose_b"):
+            continue
+        elif value not in (None, *_ELSEWHERE.get((name, key), ())):
+            raise Untranslatable(f"{what} has {key} {value!r}")
+    if any(_tensors(value) for value in made.values()):
+        raise Untranslatable(f"{what} takes a shape that is only known when it runs")
+    return made
+
+
+def _adapted(key: str, value: Any) -> Any:
+    """A value that is written in another way."""
+    if key == "mode":
+        return str(value).lower()
+    if key == "num_or_size_splits" and isinstance(value, list):
+        return list(accumulate(value[:-1]))
+    return value
 
 
 def _given(row: _Operation, item: Any, found: Calls) -> Config:
@@ -272,15 +290,6 @@ def _slices(value: Any) -> Any:
     if isinstance(value, dict) and value.get("class_name") == "__ellipsis__":
         return {"class_name": "__ellipsis__", "config": {}}
     return value
-
-
-def _adapted(name: str, made: Config) -> Config:
-    """Values that are written in another way."""
-    if name.endswith("pad") and "mode" in made:
-        made["mode"] = str(made["mode"]).lower()
-    if name == "split" and isinstance(made.get("indices_or_sections"), list):
-        made["indices_or_sections"] = list(accumulate(made["indices_or_sections"][:-1]))
-    return made
 
 
 def _tensors(value: Any) -> bool:

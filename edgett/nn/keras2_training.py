@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from edgett.nn.keras2_calls import Config, Untranslatable
+from edgett.nn.keras2_calls import Config, Untranslatable, settings_of
 
 _ACCURACIES = frozenset({"binary_accuracy", "categorical_accuracy", "sparse_categorical_accuracy"})
 
@@ -61,7 +61,7 @@ def _loss(value: Any) -> Any:
 def _metric(value: Any) -> Any:
     if not isinstance(value, dict) or value.get("class_name") == "function":
         return value
-    settings = value.get("config") if isinstance(value.get("config"), dict) else {}
+    settings = settings_of(value)
     name = str(value.get("class_name")).rpartition(">")[2]
     function = settings.get("fn")
     if name not in ("MeanMetricWrapper", "SumOverBatchSizeMetricWrapper"):
@@ -77,7 +77,7 @@ def _metric(value: Any) -> Any:
 
 
 def _optimizer(value: Config) -> Config:
-    settings = value.get("config") if isinstance(value.get("config"), dict) else {}
+    settings = settings_of(value)
     rate, decay = settings.get("learning_rate", settings.get("lr")), settings.get("decay")
     found = _object("optimizers", {**value, "config": {**settings, "decay": 0.0} if "decay" in settings else settings})
     if isinstance(rate, dict):
@@ -92,7 +92,7 @@ def _optimizer(value: Config) -> Config:
 
 def _object(kind: str, value: Config) -> Config:
     name = str(value.get("class_name")).rpartition(">")[2]
-    settings = value.get("config") if isinstance(value.get("config"), dict) else {}
+    settings = settings_of(value)
     result = dict(settings)
     for _, key, neutral in _GONE[kind]:
         if key in result and (found := result.pop(key)) != neutral and neutral is not ...:

@@ -12,7 +12,8 @@ import numpy as np
 
 from edgett.nn import hdf5
 from edgett.nn.hdf5 import Damaged
-from edgett.nn.keras2 import Config, layers_of, name_of
+from edgett.nn.keras2 import layers_of, name_of
+from edgett.nn.keras2_calls import Config
 
 
 def from_hdf5(model: keras.Model, stored: Any) -> None:

@@ -297,7 +297,7 @@ model.compile("adam", loss)
 x = np.ones((6, 4), np.float32)
 samples = Split({"x": x}, {"out": np.ones((6, 2), np.float32)})
 tuner = Tuner(model, samples, samples, judge(model, samples.y), Recipe())
-pack(tuner, code=True).save(Path(sys.argv[1]))
+pack(tuner).save(Path(sys.argv[1]))
 print(outputs(model, {"x": x})["out"][0].tolist())
 """
 
