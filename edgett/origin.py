@@ -34,8 +34,8 @@ class Origin:
 
     @property
     def old(self) -> bool:
-        """Whether Keras 2 wrote it, or tf-keras; HDF5 files of the first ones do not say."""
-        return not self.writer.startswith("3.")
+        """Whether Keras 2 wrote it, or tf-keras. HDF5 files of the first ones do not say."""
+        return self.writer.startswith("2.") or (self.form is Form.HDF5 and not self.writer)
 
     def __str__(self) -> str:
         writer = f"Keras {self.writer}" if self.writer else "a Keras that does not say which"

@@ -136,7 +136,7 @@ def _sequential(settings: Config, custom: frozenset[str]) -> Config:
                 "name": f"{layers[0]['config'].get('name')}_input",
             }
             layers.insert(0, _known("keras.layers", "InputLayer", entry))
-    return {**_kept(settings), "layers": layers}
+    return {"name": "sequential", **_kept(settings), "layers": layers}
 
 
 def _functional(settings: Config, custom: frozenset[str]) -> Config:
