@@ -124,7 +124,8 @@ def _makes(call: Call, tensor: Any) -> bool:
 def refuse_unspeakable(form: Trace) -> None:
     """Raise a ModelError for the name of an input or of a layer that TensorFlow cannot write down, or tell apart.
 
-    An input is an argument of its function, where all but letters and digits is "_". The outputs' names are told in the files alone, whatever they are: any text that can be stored will do.
+    An input is an argument of its function, in whose name all but letters and digits is "_". The outputs' names are
+    told in the files alone, whatever they are: any text that can be stored will do.
     """
     layers = [call.layer for call in form.calls if isinstance(call.layer, keras.layers.Layer)]
     named = [("input", name, _ROOT) for name in form.inputs]
