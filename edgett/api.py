@@ -116,11 +116,14 @@ def _carried_out(job: Job, loaded: sources.Inputs, run: Run, meter: Meter) -> pi
 
 
 def _loaded(model: Any, data: Any, job: Job, meter: Meter) -> sources.Inputs:
-    if isinstance(model, (str, Path)) and (data is None or isinstance(data, str)):
+    named = isinstance(model, (str, Path))
+    if named:
+        sources.announced(job, meter)
+    if named and (data is None or isinstance(data, str)):
         return sources.load(job, meter)
     from edgett.nn.data import data_from_arrays, load_data
 
-    network = sources.model_only(job) if isinstance(model, (str, Path)) else model
+    network = sources.model_only(job, meter) if named else sources.prepared(model, job, meter)
     if isinstance(data, str):
         data = load_data(data, network, job.seed)
     elif isinstance(data, Mapping):

@@ -22,7 +22,7 @@ def load(job: Job, meter: Meter) -> Inputs:
             "int8 takes the ranges of its numbers from training data, and there are none.",
             "Add --data FILE.npz with x_train, labels or none; or, if the target takes it, --dtype float32.",
         )
-    return sources.alone(sources.model_only(job), job.seed)
+    return sources.alone(sources.model_only(job, meter), job.seed)
 
 
 def deploy(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:

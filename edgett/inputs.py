@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgett import folders
 from edgett.errors import DataError
+from edgett.origin import origin
 from edgett.project import Job
 from edgett.values import Meter, Quality
 from edgett.yardstick import Yardstick
@@ -43,7 +44,7 @@ def load(job: Job, meter: Meter) -> Inputs:
     if job.model.startswith(EXAMPLE):
         model, data = _example(job, meter)
     else:
-        model, data = _own(job)
+        model, data = _own(job, meter)
     return inputs(model, data, meter, job.yardstick, job.seed)
 
 
@@ -95,20 +96,37 @@ def alone(model: Any, seed: int) -> Inputs:
     return Inputs(model, drawn(model, seed), UNJUDGED, Quality(()), {"model": _digest(model)}, drawn=True)
 
 
-def model_only(job: Job) -> Any:
+def announced(job: Job, meter: Meter) -> None:
+    """Say what wrote the job's model file. Raises ModelError for a file that is no Keras model."""
+    if not job.model.startswith(EXAMPLE):
+        meter.say(str(origin(_file(job))))
+
+
+def model_only(job: Job, meter: Meter) -> Any:
     """The model for a look at its layers: an example is built, not trained."""
     if job.model.startswith(EXAMPLE):
         from edgett.nn.zoo import example
 
-        return example(job.model.removeprefix(EXAMPLE)).build()
+        return prepared(example(job.model.removeprefix(EXAMPLE)).build(), job, meter)
     from edgett.nn.models import load_model
 
-    return load_model(Path(job.model).expanduser(), job.custom_objects)
+    return prepared(load_model(_file(job), job.custom_objects, meter.say), job, meter)
+
+
+def prepared(model: Any, job: Job, meter: Meter) -> Any:
+    """A model with inputs of the sizes that the job names. Raises ModelError for one that cannot be worked with."""
+    from edgett.nn.ready import ready
+
+    return ready(model, job.input_shapes, meter.say)
+
+
+def _file(job: Job) -> Path:
+    return Path(job.model).expanduser()
 
 
 def trained(job: Job, meter: Meter) -> Any:
     """The model with its trained weights; an example needs its data for that, a model of one's own does not."""
-    return _example(job, meter)[0] if job.model.startswith(EXAMPLE) else model_only(job)
+    return _example(job, meter)[0] if job.model.startswith(EXAMPLE) else model_only(job, meter)
 
 
 def _example(job: Job, meter: Meter) -> tuple[Any, Data]:
@@ -129,14 +147,14 @@ def _example(job: Job, meter: Meter) -> tuple[Any, Data]:
     if not data.labelled:
         raise DataError(f"{job.data} has no labels, and {job.model} is trained here.", "Add y_train and y_test.")
     # Whatever was set aside, the baseline that is trained here does not learn it.
-    return baseline(chosen, data, job.seed, folders.cache(), meter), replace(data, aside=False)
+    network = prepared(baseline(chosen, data, job.seed, folders.cache(), meter), job, meter)
+    return network, replace(data, aside=False)
 
 
-def _own(job: Job) -> tuple[Any, Data]:
+def _own(job: Job, meter: Meter) -> tuple[Any, Data]:
     from edgett.nn.data import load_data
-    from edgett.nn.models import load_model
 
-    model = load_model(Path(job.model).expanduser(), job.custom_objects)
+    model = model_only(job, meter)
     if job.data is None:
         raise no_data(job.model)
     return model, load_data(job.data, model, job.seed)

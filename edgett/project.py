@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path, PurePath
@@ -53,6 +54,7 @@ class Job:
     model: str = EXAMPLE
     data: str | None = None
     custom_objects: str | None = None
+    input_shape: tuple[str, ...] = ()
     search: Strategy = Strategy.GRID
     ranks: str = "2:12"
     grid: int = 8
@@ -114,11 +116,17 @@ class Job:
         check_max_ranks(self.max_ranks)
         check_grid(self.grid)
         self.whole_space  # noqa: B018 - checks itself
+        self.input_shapes  # noqa: B018 - checks itself
 
     @property
     def max_ranks(self) -> tuple[int, ...]:
         """The max ranks to try, ascending."""
         return parse_ranks(self.ranks)
+
+    @property
+    def input_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of a sample by the input's name; "" where it has none."""
+        return dict(_input_shape(text) for text in self.input_shape)
 
     @property
     def whole_space(self) -> Search:
@@ -147,6 +155,16 @@ class Job:
         return self.model.removeprefix("example:") if self.model.startswith("example:") else Path(self.model).stem
 
 
+def _input_shape(text: str) -> tuple[str, tuple[int, ...]]:
+    name, _, sizes = text.rpartition("=")
+    if not re.fullmatch(r"[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})*", sizes):
+        raise UsageError(
+            f"--input-shape {text} is not the shape of a sample.",
+            "Give its sizes, such as 96,96,3, or NAME=96,96,3 where there are several inputs.",
+        )
+    return name, tuple(map(int, sizes.split(",")))
+
+
 _ONLY = {
     Strategy.GRID: ("ranks", "grid", "empty_tiles"),
     Strategy.PARETO: ("rank_multiple", "max_rank", "estimate"),
@@ -169,6 +187,9 @@ class Project(Table):
     data: str | None = Field(default=None, description="an .npz, package.module:function, mnist or cifar10")
     target: str | None = Field(default=None, description="a target's name, or a profile's path")
     custom_objects: str | None = Field(default=None, description="a module that defines the model's own layers")
+    input_shape: list[str] | None = Field(
+        default=None, description="sizes of a sample where the model leaves them open: 96,96,3 or NAME=96,96,3"
+    )
     search: Annotated[Strategy, Field(strict=False)] | None = Field(default=None, description="grid or pareto")
     ranks: str | None = Field(default=None, description="max ranks: 2:12, 2:64:4 or 4,8,16")
     grid: Whole | None = Field(default=None, description="tiles a side")

@@ -120,3 +120,11 @@ def edgett(
         return Answer(code, *capsys.readouterr())
 
     return call
+
+
+@pytest.fixture(scope="session")
+def mlperf() -> Path:
+    """The folder of MLPerf Tiny's trained networks."""
+    if not os.environ.get("EDGETT_TEST_MODELS"):
+        pytest.skip("EDGETT_TEST_MODELS names no folder with MLPerf Tiny's models")
+    return Path(os.environ["EDGETT_TEST_MODELS"])

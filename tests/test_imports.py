@@ -15,7 +15,20 @@ import edgett
 ROOT = Path(edgett.__file__).parent
 LEVELS = (
     {"errors", "values", "wire", "quiet", "folders", "decisions", "yardstick", "escape", "flatbuffer"},
-    {"space", "targets", "project", "run", "log", "places", "journal", "units", "tables", "speeds", "explained"}
+    {
+        "space",
+        "targets",
+        "project",
+        "run",
+        "log",
+        "places",
+        "origin",
+        "journal",
+        "units",
+        "tables",
+        "speeds",
+        "explained",
+    }
     | {"estimating", "record", "schema"},
     {"nn", "export", "firmware", "device", "report"},
     {

@@ -308,7 +308,7 @@ def test_validation_data_too_small_for_the_budget_draw_a_warning(tiny: Tiny) -> 
     arrays = tiny.arrays()
     own = {"x_val": arrays["x_test"][:38], "y_val": arrays["y_test"][:38]}
     job = Job(target="cortex-a53", model=str(tiny.model))
-    model = inputs.model_only(job)
+    model = inputs.model_only(job, Silent())
     loaded = inputs.inputs(model, data_from_arrays(arrays | own, model, 0), Silent())
     none = Constraints(None, None, None, None, None, Objective.FLOPS)
 

@@ -94,6 +94,7 @@ def compress(
     ] = None,
     seed: options.Seed = None,
     custom_objects: options.CustomObjects = None,
+    input_shape: options.InputShape = None,
     resume: options.Resume = False,
     fresh: options.Fresh = False,
     json: options.Json = False,
@@ -125,6 +126,7 @@ def compress(
         "batch": batch, "dtype": dtype, "batch_size": batch_size, "patience": patience,
         "learning_rate": learning_rate, "seed": seed, "schedule": schedule, "trunk": trunk, "recover": recover,
         "jobs": jobs, "cluster": cluster, "custom_objects": custom_objects, "metric": metric,
+        "input_shape": input_shape or None,
     }  # fmt: skip
     return making.made(_work(), given, making.Place(out, resume, fresh), Screen(json=json, silent=quiet))
 

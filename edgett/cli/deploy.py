@@ -20,6 +20,7 @@ def deploy(
     batch: options.Batch = None,
     seed: options.Seed = None,
     custom_objects: options.CustomObjects = None,
+    input_shape: options.InputShape = None,
     resume: options.Resume = False,
     fresh: options.Fresh = False,
     json: options.Json = False,
@@ -44,7 +45,7 @@ def deploy(
     given = {
         "model": model, "target": target, "data": data, "metric": metric, "dtype": dtype, "max_drop": max_drop,
         "model_bytes": model_bytes, "flops": flops, "latency_ms": latency_ms, "batch": batch, "seed": seed,
-        "custom_objects": custom_objects,
+        "custom_objects": custom_objects, "input_shape": input_shape or None,
     }  # fmt: skip
     return making.made(_work(), given, making.Place(out, resume, fresh), Screen(json=json, silent=quiet))
 

@@ -57,6 +57,7 @@ def explore(
     only_layer: options.OnlyLayer = None,
     skip_layer: options.SkipLayer = None,
     custom_objects: options.CustomObjects = None,
+    input_shape: options.InputShape = None,
     plot: Annotated[
         Path | None,
         typer.Option(
@@ -91,13 +92,13 @@ def explore(
         "target": "host", "model": model, "data": data, "search": search, "ranks": ranks, "grid": grid,
         "empty_tiles": empty_tiles, "rank_multiple": rank_multiple, "max_rank": max_rank, "estimate": estimate,
         "share": share, "only_layer": only_layer or None, "skip_layer": skip_layer or None,
-        "custom_objects": custom_objects,
+        "custom_objects": custom_objects, "input_shape": input_shape or None,
     }  # fmt: skip
     job, origins = resolve(given, load_project())
     if layer and model:
         raise UsageError(f"--layer and the model {model} are both given.", "Give one of the two.")
-    if not layer and origins["model"] == "default":
-        screen.say(f"No model is named: this is the built-in {job.model}.")
+    if not layer:
+        _announce(job, origins["model"], screen)
     if job.search is Strategy.GRID:
         _refuse({"--max-peak": max_peak, "--max-moved": max_moved, "--thin": thin}, Strategy.PARETO)
         exploration: Explored = _grid(job, layer, cost or CostModel.EXACT, screen)
@@ -109,6 +110,14 @@ def explore(
     if plot:
         _draw(exploration, plot, screen)
     screen.show(document.explored(exploration), terminal.explored)
+
+
+def _announce(job: Job, origin: str, screen: Screen) -> None:
+    from edgett.inputs import announced
+
+    if origin == "default":
+        screen.say(f"No model is named: this is the built-in {job.model}.")
+    announced(job, screen)
 
 
 def _refuse(values: dict[str, object], strategy: Strategy) -> None:
@@ -149,7 +158,7 @@ def _of_model(job: Job, screen: Screen) -> tuple[Found, ...]:
     with screen.stage("loading the model"):
         from edgett.nn.layers import Wish, fc_layers
 
-        return fc_layers(model_only(job), Wish(job.share, job.only_layer, job.skip_layer))
+        return fc_layers(model_only(job, screen), Wish(job.share, job.only_layer, job.skip_layer))
 
 
 def _draw(explored: Explored, path: Path, screen: Screen) -> None:

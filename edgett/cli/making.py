@@ -109,7 +109,7 @@ class _Making:
         return self._work.load(job, meter)
 
     def _carried_out(self, job: Job, run: Run, loaded: Inputs | None = None) -> int:
-        from edgett import reporting, session
+        from edgett import inputs, reporting, session
         from edgett.log import logged
         from edgett.report import evidence, terminal
         from edgett.terms import target_of
@@ -117,6 +117,7 @@ class _Making:
         target = target_of(job)
         try:
             with logged(run.path, self._screen) as meter:
+                inputs.announced(job, meter)
                 meter.say(f"run: {run.path}\ntarget: {target.name}, {target.title}")
                 meter.note(evidence.command(run.asked))
                 loaded = loaded or self._loaded(job, meter)

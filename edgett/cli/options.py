@@ -31,8 +31,8 @@ Model = Annotated[
     str | None,
     typer.Argument(
         metavar="MODEL",
-        help="A .keras or .h5 file, or example:clock, example:lenet300, example:lenet5, example:alexnet, example:vgg16."
-        " Default: the model in edgett.toml, else example:clock.",
+        help="A Keras model's file, or example:clock, example:lenet300, example:lenet5, example:alexnet,"
+        " example:vgg16. Default: the model in edgett.toml, else example:clock.",
         show_default=False,
         autocompletion=complete.models,
     ),
@@ -99,6 +99,14 @@ Metric = Annotated[
         metavar="METRIC",
         help="What models are judged by: package.module:function of (y_true, y_pred), or a metric's name; :max or :min"
         " behind it says which way. Default: the model's own metrics.",
+        show_default=False,
+    ),
+]
+InputShape = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="SIZES",
+        help="Sizes of a sample where the model leaves them open: 96,96,3, or NAME=96,96,3 for each of several inputs.",
         show_default=False,
     ),
 ]

@@ -125,7 +125,7 @@ def crew(tuner: Tuner, address: str) -> Iterator[Crew]:
     Raises UsageError without Ray, ModelError when the model cannot be sent, ToolError when the cluster does not answer.
     """
     _ray()
-    parcel = pack(tuner, code=True)
+    parcel = pack(tuner)
     with _connected(address):
         workers = Cluster(parcel)
         try:

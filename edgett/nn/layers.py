@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -61,6 +61,25 @@ def replace(model: keras.Model, shapes: Mapping[str, TTShape], cores: Mapping[st
         raise ValueError(f"no layers named {sorted(set(shapes) - set(dense))}")
     known = cores or {}
     twins = {id(layer): TTDense.from_dense(layer, shapes[path], known.get(path)) for path, layer in dense.items()}
+    return _copied(model, twins, _cloned)
+
+
+def resized(model: keras.Model, shapes: Sequence[tuple[int | None, ...]]) -> keras.Model:
+    """A copy of the model whose inputs take samples of these shapes, in their order. Raises ModelError."""
+    sizes = iter(shapes)
+
+    def cloned(model: keras.Model, copy: Any) -> keras.Model:
+        if isinstance(model, keras.Sequential):
+            entry = _input(model.inputs[0], next(sizes))
+            return keras.Sequential([entry, *map(copy, model.layers)], name=model.name, trainable=model.trainable)
+        inputs = keras.tree.map_structure(lambda tensor: _input(tensor, next(sizes)), model.input)
+        return keras.models.clone_model(model, input_tensors=inputs, clone_function=copy)
+
+    return _copied(model, {}, cloned)
+
+
+def _copied(model: keras.Model, twins: Mapping[int, Any], cloned: Any) -> keras.Model:
+    """A copy with the same weights, `twins` in the place of layers by their identity, compiled alike."""
     copies: list[tuple[Any, Any]] = []
 
     def copy(layer: Any) -> Any:
@@ -75,7 +94,7 @@ def replace(model: keras.Model, shapes: Mapping[str, TTShape], cores: Mapping[st
     once = _once(copy)
     try:
         with uncompiled(model):
-            clone = _cloned(model, once)
+            clone = cloned(model, once)
         for layer, twin in copies:
             _copy_state(layer, twin)
         if model.compiled:
@@ -184,13 +203,14 @@ def _cloned(model: keras.Model, copy: Any) -> keras.Model:
     """A model of copied layers. Left to itself, Keras names unnamed inputs anew, by a counter of the process."""
     if isinstance(model, keras.Sequential):
         return keras.models.clone_model(model, clone_function=copy)
-    inputs = keras.tree.map_structure(
-        lambda tensor: keras.Input(
-            batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor._keras_history.operation.name
-        ),
-        model.input,
-    )
+    inputs = keras.tree.map_structure(lambda tensor: _input(tensor, tensor.shape[1:]), model.input)
     return keras.models.clone_model(model, input_tensors=inputs, clone_function=copy)
+
+
+def _input(tensor: Any, shape: tuple[int | None, ...]) -> Any:
+    """An input of the same name and type."""
+    name = tensor._keras_history.operation.name
+    return keras.Input(batch_shape=(tensor.shape[0], *shape), dtype=tensor.dtype, name=name)
 
 
 def like(layer: Any, **changes: Any) -> Any:

@@ -6,38 +6,44 @@ import importlib
 import io
 import json
 import sys
+import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 from keras.src.saving import serialization_lib
 
 from edgett.errors import ModelError, UsageError
 from edgett.folders import scratch
+from edgett.nn import hdf5
+from edgett.nn.keras2 import translated
+from edgett.nn.keras2_calls import Untranslatable
+from edgett.nn.keras2_training import compilation
+from edgett.nn.keras2_weights import from_archive, from_hdf5
 from edgett.nn.trace import opened, trace
+from edgett.origin import Form, Origin, origin
 
-_CONVERT = {
-    ".tflite": "A .tflite cannot be trained on: give the Keras model it was converted from.",
-    ".onnx": "An .onnx cannot be trained on: give the Keras model it was converted from.",
-    ".pb": "Load the SavedModel and save it with model.save('model.keras').",
-    ".pt": "Rebuild the network in Keras, set its weights, and model.save('model.keras').",
-    ".pth": "Rebuild the network in Keras, set its weights, and model.save('model.keras').",
-}
+Say = Callable[[str], None]
 
 
-def load_model(path: Path, custom_objects: str | None = None) -> keras.Model:
-    """The model in a `.keras` or `.h5` file; `custom_objects` names a module that defines what it needs beyond Keras.
+def load_model(path: Path, custom_objects: str | None = None, say: Say = lambda line: None) -> keras.Model:
+    """The model in a file of Keras 2 or 3; `custom_objects` names a module that defines what it needs beyond Keras.
 
-    Safe mode stays on: a Lambda layer, which is code in a file, is refused. Raises ModelError.
+    Safe mode stays on: a Lambda layer, which is code in a file, is refused. What could not be read of its training is
+    said. Raises ModelError.
     """
-    _check_path(path)
+    found = origin(path)
     objects = _custom_objects(custom_objects)
     try:
-        model = _read(path, objects)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Keras's, of how it was saved
+            model = (_read_old if found.old else _read)(found, objects, say)
     except Exception as error:
         raise _explained(path, error) from error
     if not isinstance(model, keras.Model):
@@ -152,41 +158,84 @@ def _weights(model: keras.Model) -> dict[str, Any]:
     return {f"{path}:{index}": item for path, layer in layers.items() for index, item in enumerate(layer.weights)}
 
 
-def _read(path: Path, objects: dict[str, Any]) -> Any:
-    try:
-        return keras.models.load_model(path, custom_objects=objects, safe_mode=True)
-    except Exception as error:
-        if "ambda" in str(error):
-            raise
-        # Losses and metrics that Keras cannot read back need not keep the weights from being used.
-        return keras.models.load_model(path, custom_objects=objects, safe_mode=True, compile=False)
+def _read(found: Origin, objects: dict[str, Any], say: Say) -> Any:
+    """Of Keras 3, which goes by the suffix."""
+    with scratch() as folder:
+        place = folder / f"model{'.keras' if found.form is Form.ARCHIVE else '.h5'}"
+        place.symlink_to(found.path.resolve())
+        load = partial(keras.models.load_model, place, custom_objects=objects, safe_mode=True)
+        try:
+            return load()
+        except Exception as error:
+            if "ambda" in str(error):
+                raise
+            # Losses and metrics that Keras cannot read back need not keep the weights from being used.
+            model = load(compile=False)
+            say(_untrained(found, error))
+            return model
 
 
-def _check_path(path: Path) -> None:
-    if path.is_dir():
-        raise ModelError(
-            f"{path} is a directory; a SavedModel cannot be trained on.",
-            "Load it where it was made and save it again: model.save('model.keras').",
-        )
-    if path.suffix in _CONVERT:
-        raise ModelError(f"{path} is no Keras model.", _CONVERT[path.suffix])
-    if not path.is_file():
-        raise ModelError(f"there is no model file {path}.", "Give a .keras or .h5 file, or example:clock.")
-    if path.suffix not in (".keras", ".h5", ".hdf5"):
-        raise ModelError(f"{path} is neither .keras nor .h5.", "Save the model with model.save('model.keras').")
+def _read_old(found: Origin, objects: dict[str, Any], say: Say) -> Any:
+    """Of Keras 2: its configuration, translated, then its weights."""
+    with _parts(found) as (config, training, weights):
+        safe = {"custom_objects": objects, "safe_mode": True}
+        model = keras.saving.deserialize_keras_object(translated(config, objects), **safe)
+        if found.form is Form.ARCHIVE:
+            from_archive(model, config, weights)
+        else:
+            from_hdf5(model, weights)
+    if isinstance(training, dict):
+        try:
+            with keras.saving.custom_object_scope(objects):
+                model.compile_from_config(compilation(training))
+        except Exception as error:  # noqa: BLE001 - whatever Keras says of it
+            model.compiled = False
+            say(_untrained(found, error))
+    return model
+
+
+@contextmanager
+def _parts(found: Origin) -> Iterator[tuple[Any, Any, Any]]:
+    """The configuration of a model, what it was compiled with, and its weights."""
+    if found.form is Form.ARCHIVE:
+        with zipfile.ZipFile(found.path) as archive:
+            config, content = json.loads(archive.read("config.json")), archive.read("model.weights.h5")
+        with h5py.File(io.BytesIO(content), "r") as file:
+            yield config, config.get("compile_config") if isinstance(config, dict) else None, file
+        return
+    with h5py.File(found.path, "r") as file:
+        texts = [hdf5.text(file.attrs.get(name, "null")) for name in ("model_config", "training_config")]
+        config, training = map(json.loads, texts)
+        weights = hdf5.subgroup(file, "model_weights")
+        if weights is None:
+            raise hdf5.Damaged("it has no weights")
+        yield config, training, weights
+
+
+def _untrained(found: Origin, error: Exception) -> str:
+    return f"{found.path.name}: its optimiser, loss and metrics cannot be read ({_last(error)[:200]}); left out."
+
+
+def _last(error: Exception) -> str:
+    """What is wrong. Keras wraps an error once for every model around the layer that it is about."""
+    return " ".join(str(error).split()).rsplit("Exception encountered: ", 1)[-1].rstrip(".")
 
 
 def _explained(path: Path, error: Exception) -> ModelError:
-    # Keras wraps an error once for every model around the layer that it is about.
-    text = " ".join(str(error).split()).rsplit("Exception encountered: ", 1)[-1]
+    text = _last(error)
     if "ambda" in text:
         return ModelError(
             f"{path} has a Lambda layer, which is code in a file: refused.",
             "Rebuild the model with a layer of its own instead, or with keras.ops.",
         )
-    if "could not locate" in text.lower() or "unknown" in text.lower() or "custom_object" in text:
-        return ModelError(f"{path} needs something that Keras does not have: {text[:300]}", "Pass --custom-objects.")
-    return ModelError(f"{path} cannot be loaded: {text[:300]}", "Save it again with model.save('model.keras').")
+    if isinstance(error, Untranslatable) and not error.name:
+        return ModelError(
+            f"{path} cannot be translated from Keras 2: {text}.",
+            "Rebuild the model in Keras 3, take its weights over with set_weights, and model.save('model.keras').",
+        )
+    if "could not locate" in text.lower() or "unknown" in text.lower() or isinstance(error, Untranslatable):
+        return ModelError(f"{path} needs something that Keras does not have: {text[:300]}.", "Pass --custom-objects.")
+    return ModelError(f"{path} cannot be loaded: {text[:300]}.", "Save it again with model.save('model.keras').")
 
 
 def _custom_objects(name: str | None) -> dict[str, Any]:

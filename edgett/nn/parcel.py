@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import packages_distributions, version
@@ -63,10 +63,10 @@ def _mapped(array: np.ndarray) -> Path | None:
     return path if array.offset + array.nbytes == path.stat().st_size else None
 
 
-def pack(tuner: Tuner, code: bool = False) -> Parcel:
+def pack(tuner: Tuner) -> Parcel:
     """The tuner for another process. Raises ModelError when the model would not be the same there.
 
-    `code` sends the user's own modules along, to a machine that does not have them.
+    The user's own modules go along: another machine may not have them, another process here may not find them.
     """
     arrays = {
         f"{part}.{side}.{name}": array
@@ -81,7 +81,7 @@ def pack(tuner: Tuner, code: bool = False) -> Parcel:
             config = keras.saving.serialize_keras_object(model)
         compiled = _still(compilation(model)) if model.compiled else None
         own = _own(model)
-        with _sent_along([*own.values(), *keras.tree.flatten(compiled), *_function(tuner.judge)] if code else []):
+        with _sent_along([*own.values(), *keras.tree.flatten(compiled), *_function(tuner.judge)]):
             judged = tuner.judge.ask, tuner.judge.own
             content = cloudpickle.dumps((config, own, model.get_weights(), compiled, judged, tuner.recipe))
         few = Parcel(content, {name: array[:2] for name, array in arrays.items()}, packed_by)
@@ -141,8 +141,8 @@ def _sent_along(items: Iterable[Any]) -> Iterator[None]:
     kinds = [item.kind if isinstance(item, _Still) else item for item in items]
     kinds = [item if isinstance(item, (type, FunctionType)) else type(item) for item in kinds]
     roots = {kind.__module__.split(".")[0] for kind in kinds}
-    roots -= {"edgett", "__main__", *sys.stdlib_module_names, *packages_distributions()}
-    registered = [sys.modules[root] for root in sorted(roots & set(sys.modules))]
+    installed = {"edgett", "__main__", *sys.stdlib_module_names, *packages_distributions()}
+    registered = [sys.modules[root] for root in sorted(_beside(roots - installed) - installed)]
     for module in registered:
         cloudpickle.register_pickle_by_value(module)
     try:
@@ -150,6 +150,21 @@ def _sent_along(items: Iterable[Any]) -> Iterator[None]:
     finally:
         for module in registered:
             cloudpickle.unregister_pickle_by_value(module)
+
+
+def _beside(roots: Collection[str]) -> set[str]:
+    """These modules and packages, and those of the same folders, which they may import."""
+
+    def folder(name: str) -> Path | None:
+        place = getattr(sys.modules.get(name), "__file__", None)
+        if place is None:
+            return None
+        path = Path(place).resolve()
+        return path.parent.parent if path.name == "__init__.py" else path.parent
+
+    folders = {folder(name) for name in roots} - {None}
+    known = {name.partition(".")[0] for name in sys.modules}
+    return {name for name in known if name in sys.modules and (name in roots or folder(name) in folders)}
 
 
 @dataclass(frozen=True)

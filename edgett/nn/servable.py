@@ -122,9 +122,10 @@ def _makes(call: Call, tensor: Any) -> bool:
 
 
 def refuse_unspeakable(form: Trace) -> None:
-    """Raise a ModelError for the name of an input or of a layer that TensorFlow cannot write down.
+    """Raise a ModelError for the name of an input or of a layer that TensorFlow cannot write down, or tell apart.
 
-    The outputs' names are told in the files alone, whatever they are: any text that can be stored will do.
+    An input is an argument of its function, in whose name all but letters and digits is "_". The outputs' names are
+    told in the files alone, whatever they are: any text that can be stored will do.
     """
     layers = [call.layer for call in form.calls if isinstance(call.layer, keras.layers.Layer)]
     named = [("input", name, _ROOT) for name in form.inputs]
@@ -138,6 +139,14 @@ def refuse_unspeakable(form: Trace) -> None:
     for name in form.outputs:
         if not name or name.encode(errors="replace").decode() != name:
             raise ModelError(f"output {name!r} cannot be exported under its name.", "Rename it.")
+    arguments: dict[str, str] = {}
+    for name in form.inputs:
+        other = arguments.setdefault(re.sub(r"\W", "_", name), name)
+        if other != name:
+            raise ModelError(
+                f"inputs {other!r} and {name!r} cannot be told apart in an exported file.",
+                "Rename one of them: names that differ in . - / > alone are the same there.",
+            )
 
 
 def refuse_unquantisable(form: Trace) -> None:

@@ -42,12 +42,12 @@ def changed(tiny: Tiny, **arrays: Any) -> str:
     ("name", "content", "told"),
     [
         ("none.keras", None, "there is no model file none.keras"),
-        ("bad.keras", b"not a model", "bad.keras cannot be loaded"),
-        ("empty.keras", b"", "empty.keras cannot be loaded"),
-        ("bad.h5", b"not a model", "bad.h5 cannot be loaded"),
-        ("model.tflite", b"TFL3", "A .tflite cannot be trained on"),
-        ("model.pt", b"x", "Rebuild the network in Keras"),
-        ("model.txt", b"x", "neither .keras nor .h5"),
+        ("bad.keras", b"not a model", "bad.keras is no Keras model"),
+        ("empty.keras", b"", "empty.keras is empty"),
+        ("bad.h5", b"not a model", "bad.h5 is no Keras model"),
+        ("model.keras", b"\x1c\0\0\0TFL3", "a TFLite model"),
+        ("model.pt", b"\x80\x02x", "Rebuild the network in Keras"),
+        ("model.txt", b"x", "no Keras model"),
     ],
 )
 def test_model_file(edgett: Call, tiny: Tiny, name: str, content: bytes | None, told: str) -> None:
@@ -65,6 +65,7 @@ def test_model_cut_short(edgett: Call, tiny: Tiny) -> None:
 
 def test_saved_model(edgett: Call, tiny: Tiny) -> None:
     Path("saved").mkdir()
+    Path("saved", "saved_model.pb").touch()
 
     refused(compress(edgett, "saved", tiny.data), 3, "SavedModel", "model.save('model.keras')")
 

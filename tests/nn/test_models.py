@@ -219,36 +219,17 @@ class TestLoad:
             keras.Sequential([keras.Input((2,)), inner, L.Dense(2)]).save(path)
         assert "code in a file: refused" in refused(path).message
 
-    def test_a_saved_model_directory(self, tmp_path: Path) -> None:
-        (tmp_path / "saved_model.pb").write_bytes(b"")
-        error = refused(tmp_path)
-        assert "directory; a SavedModel" in error.message and "model.save('model.keras')" in error.cure
-
-    @pytest.mark.parametrize(
-        ("name", "cure"),
-        [
-            ("model.tflite", "give the Keras model it was converted from"),
-            ("model.onnx", "give the Keras model it was converted from"),
-            ("model.pt", "Rebuild the network in Keras"),
-            ("model.pth", "Rebuild the network in Keras"),
-            ("saved_model.pb", "Load the SavedModel"),
-            ("model.zip", "model.save('model.keras')"),
-        ],
-    )
-    def test_another_format_and_the_line_that_converts_it(self, name: str, cure: str, tmp_path: Path) -> None:
-        (tmp_path / name).write_bytes(b"whatever")
-        assert cure in refused(tmp_path / name).cure
+    @pytest.mark.parametrize("name", ["model.H5", "model", "model.keras", "model.tflite"])
+    def test_the_name_does_not_matter(self, name: str, tmp_path: Path) -> None:
+        model = plain()
+        for suffix in (".h5", ".keras"):
+            with _quietly():
+                model.save(tmp_path / f"saved{suffix}")
+            (tmp_path / f"saved{suffix}").replace(tmp_path / name)
+            np.testing.assert_array_equal(load_model(tmp_path / name)(X), model(X))
 
     def test_missing(self, tmp_path: Path) -> None:
         assert "there is no model file" in refused(tmp_path / "nope.keras").message
-
-    @pytest.mark.parametrize("suffix", [".keras", ".h5"])
-    @pytest.mark.parametrize("content", [b"", b"just some text, an unknown file\n", bytes(range(256)) * 8])
-    def test_not_a_model_at_all(self, suffix: str, content: bytes, tmp_path: Path) -> None:
-        path = tmp_path / f"model{suffix}"
-        path.write_bytes(content)
-        error = refused(path)
-        assert "cannot be loaded" in error.message and "custom" not in error.cure
 
     @pytest.mark.parametrize("suffix", [".keras", ".h5"])
     def test_cut_off(self, suffix: str, tmp_path: Path) -> None:
@@ -264,12 +245,6 @@ class TestLoad:
         middle = len(content) // 2
         content[middle : middle + 40] = bytes(40)
         path.write_bytes(content)
-        assert "cannot be loaded" in refused(path).message
-
-    def test_a_zip_of_something_else(self, tmp_path: Path) -> None:
-        path = tmp_path / "model.keras"
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("readme.txt", "hello")
         assert "cannot be loaded" in refused(path).message
 
     def test_a_layer_alone_is_no_model(self, tmp_path: Path) -> None:
