@@ -59,6 +59,7 @@ def inputs(model: Any, data: Data, meter: Meter, metric: Yardstick | None = None
     from edgett.nn.servable import refuse_unspeakable
     from edgett.nn.trace import trace
 
+    model = _in_float32(model, meter)
     refuse_unspeakable(trace(model))
     warning = scaling_warning(model, data)
     if warning is not None:
@@ -85,6 +86,16 @@ def inputs(model: Any, data: Data, meter: Meter, metric: Yardstick | None = None
     return Inputs(model, data, judged, quality, digests, tuple(remarks))
 
 
+def _in_float32(model: Any, meter: Meter) -> Any:
+    """The model as devices calculate; it is said where that is another one."""
+    from edgett.nn.layers import in_float32
+
+    plain = in_float32(model)
+    if plain is not model:
+        meter.say("The model is not in float32: it is worked on and exported in float32.")
+    return plain
+
+
 def alone(model: Any, seed: int) -> Inputs:
     """A model without data, to be exported and not judged. Raises ModelError for one that could not be exported."""
     from edgett.nn.drawn import UNJUDGED, drawn
@@ -101,9 +112,10 @@ def model_only(job: Job) -> Any:
         from edgett.nn.zoo import example
 
         return example(job.model.removeprefix(EXAMPLE)).build()
+    from edgett.nn.layers import in_float32
     from edgett.nn.models import load_model
 
-    return load_model(Path(job.model).expanduser(), job.custom_objects)
+    return in_float32(load_model(Path(job.model).expanduser(), job.custom_objects))
 
 
 def trained(job: Job, meter: Meter) -> Any:

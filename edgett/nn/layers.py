@@ -87,6 +87,52 @@ def replace(model: keras.Model, shapes: Mapping[str, TTShape], cores: Mapping[st
     return clone
 
 
+def in_float32(model: keras.Model) -> keras.Model:
+    """The model with float32 in place of every other floating type; the very same one where there is no other.
+
+    Devices calculate in it, or in int8, whatever a model was trained in.
+    """
+    wide = [layer for layer in model._flatten_layers() if _is_foreign(layer)]
+    if not wide:
+        return model
+    copies: list[tuple[Any, Any]] = []
+
+    def copy(layer: Any) -> Any:
+        if not isinstance(layer, keras.layers.Layer):
+            return layer
+        if isinstance(layer, (keras.Sequential, keras.Function)):
+            return _cloned(layer, once, FLOAT32)
+        twin = like(layer, dtype=FLOAT32) if _is_foreign(layer) else like(layer)
+        copies.append((layer, twin))
+        return twin
+
+    once = _once(copy)
+    try:
+        with uncompiled(model):
+            clone = _cloned(model, once, FLOAT32)
+        for layer, twin in copies:
+            _copy_state(layer, twin)
+        if model.compiled:
+            given = compilation(model)
+            # What kept the gradients of float16 from vanishing.
+            clone.compile(**given | {"optimizer": getattr(given["optimizer"], "inner_optimizer", given["optimizer"])})
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise ModelError(
+            f"model {model.name!r} calculates in {wide[0].dtype_policy.name} and cannot be had in float32: {error}",
+            "Build it with keras.config.set_dtype_policy('float32'), and load its weights.",
+        ) from error
+    return clone
+
+
+FLOAT32 = "float32"
+
+
+def _is_foreign(layer: Any) -> bool:
+    """Whether a layer calculates, or stores numbers, in a floating type that is not float32."""
+    types = (layer.compute_dtype, layer.variable_dtype)
+    return any("float" in (kind or "") and kind != FLOAT32 for kind in types) and layer.quantization_mode is None
+
+
 def compilation(model: keras.Model) -> dict[str, Any]:
     """What to compile another model with, to train as this one: its losses, and a fresh optimiser and metrics.
 
@@ -180,16 +226,20 @@ def _by_path(model: keras.Model) -> dict[str, Any]:
     return {call.path: call.layer for call in trace(model).calls if isinstance(call.layer, keras.layers.Dense)}
 
 
-def _cloned(model: keras.Model, copy: Any) -> keras.Model:
-    """A model of copied layers. Left to itself, Keras names unnamed inputs anew, by a counter of the process."""
-    if isinstance(model, keras.Sequential):
+def _cloned(model: keras.Model, copy: Any, floats: str | None = None) -> keras.Model:
+    """A model of copied layers; with `floats` for the type of its floating inputs, if it is given.
+
+    Left to itself, Keras names unnamed inputs anew, by a counter of the process.
+    """
+    if isinstance(model, keras.Sequential) and (floats is None or floats in model.inputs[0].dtype):
         return keras.models.clone_model(model, clone_function=copy)
-    inputs = keras.tree.map_structure(
-        lambda tensor: keras.Input(
-            batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor._keras_history.operation.name
-        ),
-        model.input,
-    )
+
+    def entry(tensor: Any) -> Any:
+        kind = floats if floats and "float" in tensor.dtype else tensor.dtype
+        return keras.Input(batch_shape=tensor.shape, dtype=kind, name=tensor._keras_history.operation.name)
+
+    structure = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+    inputs = keras.tree.map_structure(entry, structure)
     return keras.models.clone_model(model, input_tensors=inputs, clone_function=copy)
 
 
