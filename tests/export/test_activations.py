@@ -70,7 +70,8 @@ def part(graph: Graph, layer: str) -> Graph:
     steps = tuple(step for step in graph.steps if step.layer == layer)
     made = {name for step in steps for name in step.writes}
     read = {name for step in steps for name in step.reads}
-    return replace(graph, steps=steps, inputs=tuple(sorted(read - made)), outputs=tuple(sorted(made - read)))
+    outer = {name for step in graph.steps if step.layer != layer for name in step.reads} | set(graph.outputs)
+    return replace(graph, steps=steps, inputs=tuple(sorted(read - made)), outputs=tuple(sorted(made & outer)))
 
 
 def test_there_is_a_row_for_each_of_keras_s_list() -> None:
