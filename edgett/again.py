@@ -12,7 +12,7 @@ import numpy as np
 
 from edgett import record
 from edgett.errors import CheckFailed, UsageError
-from edgett.files import FileCheck, Style, batches, write
+from edgett.files import SUFFIXES, FileCheck, Style, batches, write
 from edgett.files import check as check_files
 from edgett.folders import filling
 from edgett.original import BASELINE, FOLDER
@@ -81,8 +81,9 @@ def check(path: Path) -> dict[str, Any]:
         refuse_changed(path, outcome)
         held = samples(run.path)
         checks: dict[str, FileCheck] = {}
+        written = {path for paths in outcome["artifacts"].values() for path in paths}
         for name in dict.fromkeys(Path(paths[0]).stem for paths in outcome["artifacts"].values()):
-            files = [FOLDER / f"{name}{suffix}" for suffix in (".tflite", ".onnx")]
+            files = [FOLDER / f"{name}{suffix}" for suffix in SUFFIXES if f"{FOLDER / name}{suffix}" in written]
             style = _style(run, outcome, job.batch, _reverted(outcome["picks"].get(name) or {}))
             checks |= check_files(_model(run, job, name), held, files, run.path, style)
         content = document.checked(Release({}, checks, {}, drawn=_drawn(outcome)))

@@ -119,6 +119,9 @@ def _contestants(path: Path, suffix: str | None) -> Iterator[Contestant]:
     kept = {name: values[:SAMPLES] for name, values in again.samples(path).items()}
     kind = (suffix or Format(outcome["target"]["format"]).suffix).removeprefix(".")
     models = {"baseline": outcome["baseline"], **{name: pick for name, pick in outcome["picks"].items() if pick}}
+    if kind not in outcome["baseline"]["artifacts"]:
+        why = outcome.get("left_out", {}).get(kind, "it was not written")
+        raise UsageError(f"the run in {path} has no .{kind} files: {why}", "Name files that it has, or another device.")
     names: dict[str, list[str]] = {}
     for name in sorted(models, key=("baseline", "recommended").__contains__, reverse=True):
         names.setdefault(models[name]["artifacts"][kind]["path"], []).append(name)

@@ -46,9 +46,9 @@ def as_file(trial: Trial, file: Path, inputs: Inputs, terms: Terms) -> Trial:
     return replace(trial, quality=quality, drop=quality.drop_from(inputs.quality))
 
 
-def completed(made: Made, stem: Path) -> Made:
-    """With the files of all other formats, beside `stem`."""
-    rest = [suffix for suffix in SUFFIXES if suffix not in {path.suffix for path in made.files}]
+def completed(made: Made, stem: Path, suffixes: Sequence[str]) -> Made:
+    """With the files of all other formats that there are, beside `stem`."""
+    rest = [suffix for suffix in suffixes if suffix not in {path.suffix for path in made.files}]
     files = (*made.files, *write(made.model, made.style, stem, rest))
     return replace(made, files=tuple(sorted(files, key=lambda path: SUFFIXES.index(path.suffix))))
 
@@ -160,7 +160,7 @@ class Exports:
     def _complete(self, made: Made) -> Made:
         """With the files of the other formats, if it may be picked."""
         holds = feasible(made.trial, self._terms.limits)
-        return completed(made, made.files[0].with_suffix("")) if holds else made
+        return completed(made, made.files[0].with_suffix(""), self._terms.original.suffixes) if holds else made
 
     def _broken(self, trial: Trial) -> set[str]:
         return {item.name for item in holdings(trial.solution, trial.drop, self._terms.limits) if item.holds is False}

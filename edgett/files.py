@@ -171,7 +171,7 @@ class _Form:
 
     def _in(self, layers: frozenset[str]) -> Callable[[list[str]], bool]:
         owners = self._owners
-        return lambda names: owners.layer([owners.producers.get(name, name) for name in names]) in layers
+        return lambda names: owners.layer(names) in layers
 
     def read(self, path: Path) -> Graph:
         """The graph in a file."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from edgett.convertible import converted
 from edgett.export.calibration import Calibration
-from edgett.files import Style, batches, taken, write
+from edgett.files import SUFFIXES, Style, batches, taken
 from edgett.inputs import Inputs
 from edgett.run import Run
 from edgett.targets import Runtime
-from edgett.values import DType
+from edgett.values import DType, Meter
 
 FOLDER = Path("artifacts")
 BASELINE = "baseline"
@@ -22,21 +24,33 @@ CALIBRATION = 256
 
 @dataclass(frozen=True)
 class Original:
-    """The file of the dense model for the target, where it stays; how it was written; the bytes that it takes there."""
+    """The dense model's file for the target, where it stays; how it was written; the bytes that it takes there.
+
+    `files` are those of every format that there is, `left_out` says by its suffix why another cannot be had.
+    """
 
     path: Path
     style: Style
     bytes: int
+    files: tuple[Path, ...]
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """The formats that there are, Keras's with them."""
+        return tuple(s for s in SUFFIXES if s == ".keras" or any(path.suffix == s for path in self.files))
 
 
-def original(inputs: Inputs, runtime: Runtime, batch: int, run: Run) -> Original:
-    """Write it into the run. Raises ToolError for a model that the format cannot hold."""
+def original(inputs: Inputs, runtime: Runtime, batch: int, run: Run, meter: Meter) -> Original:
+    """Write it into the run. Raises ModelError for a model that the target's format cannot hold."""
     style = Style(batch, calibration(inputs, batch) if runtime.dtype is DType.INT8 else None)
-    with run.staging() as staging:
-        (part,) = write(inputs.model, style, staging / BASELINE, (runtime.format.suffix,))
-        place = FOLDER / part.name
-        run.adopt(part, place)
-    return Original(run.path / place, style, taken(run.path / place, runtime.format))
+    with run.staging() as staging, meter.stage("converting the dense model"):
+        made = converted(inputs, style, runtime.format.suffix, staging / BASELINE, meter)
+        for part in made.files:
+            run.adopt(part, FOLDER / part.name)
+    files = tuple(run.path / FOLDER / part.name for part in made.files)
+    (path,) = (file for file in files if file.suffix == runtime.format.suffix)
+    return Original(path, style, taken(path, runtime.format), files, made.left_out)
 
 
 def calibration(inputs: Inputs, batch: int) -> Calibration:

@@ -86,7 +86,7 @@ class Outcome:
 
 
 def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
-    """All seven steps, then export and cross-check."""
+    """All seven steps, then export and cross-check. ModelError: the target's format cannot hold the model."""
     from edgett.nn import finetune, weigh
     from edgett.nn.layers import Wish, fc_layers
 

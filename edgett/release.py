@@ -39,6 +39,7 @@ class Release:
     `npu`: what Vela says of each int8 .tflite by path, of a target that has an NPU where Vela is installed. `timed`:
     the recommended model beside the dense one on this machine, None where nothing else is recommended or it does not
     run here. `drawn`: whether outputs were compared on random inputs, for want of data.
+    `left_out`: by its suffix why a format cannot be had.
     """
 
     artifacts: Mapping[str, tuple[Artifact, ...]] = field(default_factory=dict)
@@ -48,6 +49,7 @@ class Release:
     npu: Mapping[str, vela.VelaSummary] = field(default_factory=dict)
     timed: Ratio | None = None
     drawn: bool = False
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -99,6 +101,7 @@ def release(inputs: Inputs, trials: Sequence[Trial], terms: Terms, run: Run, met
         _on_npu([item.path for made in files.values() for item in made], terms, run, meter),
         None if timed is None else timed.whole,
         inputs.drawn,
+        terms.original.left_out,
     )
     measured = tuple(exports.other.get(trial.solution.number, trial) for trial in trials)
     return released, Chosen(picks, exports.made[DENSE].trial, measured)
@@ -114,10 +117,10 @@ def _clock(inputs: Inputs, terms: Terms, run: Run, meter: Meter) -> Clock | None
 
 
 def _dense(inputs: Inputs, terms: Terms, folder: Path) -> Made:
-    """The dense model as its files are written, that for the target already, and as that one measures."""
+    """The dense model as its files are written, but for Keras's already, and as that for the target measures."""
     trial, file = Trial(terms.dense, inputs.quality, 0.0, 0, 0, 0.0), terms.original.path
-    made = Made(as_file(trial, file, inputs, terms), inputs.model, terms.original.style, (file,))
-    return completed(made, folder / BASELINE)
+    made = Made(as_file(trial, file, inputs, terms), inputs.model, terms.original.style, terms.original.files)
+    return completed(made, folder / BASELINE, terms.original.suffixes)
 
 
 def _tested(model: Any, files: Sequence[Artifact], terms: Terms, inputs: Inputs, run: Run) -> Quality:

@@ -79,7 +79,7 @@ def terms_of(job: Job, inputs: Inputs, run: Run, meter: Meter) -> tuple[Terms, G
     costing = Costing(job.batch, runtime.dtype.size, runtime.format, target.speeds, guess)
     graph = graphs(inputs.model, costing)
     # What of the dense model's file was not foreseen is in every other file as well.
-    foreseen, written = dense_solution(graph(frozenset()), costing), original(inputs, runtime, job.batch, run)
+    foreseen, written = dense_solution(graph(frozenset()), costing), original(inputs, runtime, job.batch, run, meter)
     dense = replace(foreseen, file_bytes=written.bytes)
     costing = replace(costing, unforeseen=written.bytes - foreseen.file_bytes)
     limits = constraints(target, Baseline(dense.file_bytes, dense.peak_bytes, dense.cost.flops))

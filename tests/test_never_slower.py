@@ -89,7 +89,7 @@ class Wanted:
         allowed = replace(Constraints(None, None, None, None, None, objective), **limits)
         dense = dense_solution(self.graph(frozenset()), self.costing)
         target = override(load_target("host"), objective=objective)
-        written = original(self.given, target.runtime, 1, self.run)
+        written = original(self.given, target.runtime, 1, self.run, Silent())
         terms = Terms(target, allowed, self.costing, replace(dense, file_bytes=written.bytes), written)
         released, chosen = release(self.given, self.trials, terms, self.run, Silent())
         return released, chosen.picks, chosen.trials

@@ -215,9 +215,18 @@ def _litert(
 ) -> dict[str, NDArray[np.floating]]:
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    kernels = OpResolverType.BUILTIN_REF if plainly else OpResolverType.AUTO
-    interpreter = Interpreter(model_path=str(path), num_threads=1, experimental_op_resolver_type=kernels)
-    interpreter.allocate_tensors()
+    def loaded(kernels: OpResolverType) -> Interpreter:
+        interpreter = Interpreter(model_path=str(path), num_threads=1, experimental_op_resolver_type=kernels)
+        interpreter.allocate_tensors()
+        return interpreter
+
+    try:
+        interpreter = loaded(OpResolverType.BUILTIN_REF if plainly else OpResolverType.AUTO)
+    except (RuntimeError, ValueError):
+        if not plainly:
+            raise
+        # The reference kernels lack some operators, such as ELU.
+        interpreter = loaded(OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
     serve = interpreter.get_signature_runner()
     details = serve.get_input_details()
     # The interpreter would resize the graph instead, which is not the one that was exported.

@@ -72,10 +72,7 @@ def generate(path: Path, name: str, version: str) -> CSource:
         layout = _laid_out(program, (*inputs, *outputs), len(inputs))
         code = cwrite.code(name, program, layout, kernels.kernels(lowered.model, lowered.tables))
     except ctext.Unexpected as error:
-        raise ToolError(
-            f"emx-onnx-cgen {metadata.version('emx-onnx-cgen')} writes C of a form that edgett does not know: {error}.",
-            f"Install the version that edgett was tested with: pip install emx-onnx-cgen=={TESTED}",
-        ) from error
+        raise _unknown(error, lowered.model) from error
     digest = hashlib.sha256(content).hexdigest()
     about = cwrite.About(name, version, digest, inputs, outputs, code.workspace_bytes, code.weight_bytes)
     return CSource(
@@ -104,6 +101,16 @@ def _array(tensor: Any) -> NDArray[Any]:
     from onnx import numpy_helper
 
     return numpy_helper.to_array(tensor)
+
+
+def _unknown(error: ctext.Unexpected, model: Any) -> ToolError:
+    """What to say of C that is not understood: of another emx-onnx-cgen, or of an operator that nobody has met yet."""
+    version = metadata.version("emx-onnx-cgen")
+    told = f"emx-onnx-cgen {version} writes C of a form that edgett does not know: {error}"
+    if version != TESTED:
+        return ToolError(f"{told}.", f"Install what edgett was tested with: pip install emx-onnx-cgen=={TESTED}")
+    kinds = ", ".join(sorted({node.op_type for node in model.graph.node}))
+    return ToolError(f"{told}. The graph has {kinds}.", "Take --format tflm, which has other operators.")
 
 
 def _lowered(where: str, content: bytes) -> _Lowered:

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 SIZES = {
-    "float": 4, "double": 8, "_Bool": 1, "int8_t": 1, "uint8_t": 1, "int16_t": 2, "uint16_t": 2, "int32_t": 4,
-    "uint32_t": 4, "int64_t": 8, "uint64_t": 8,
+    "float": 4, "double": 8, "_Bool": 1, "bool": 1, "int8_t": 1, "uint8_t": 1, "int16_t": 2, "uint16_t": 2,
+    "int32_t": 4, "uint32_t": 4, "int64_t": 8, "uint64_t": 8,
 }  # fmt: skip
 """Bytes of a number of each type."""
 

@@ -141,10 +141,11 @@ static void {name}_lookup(const int8_t *input, int8_t *output, const int8_t *tab
     "product_int8": """/* output (rows, columns) = input (rows, inner) x weights (columns, inner), a scale a column. */
 static void {name}_product_int8(const int8_t *input, int8_t *output, const int8_t *weights, const int32_t *offsets,
                                 const float *scales, int32_t rows, int32_t inner, int32_t columns, int32_t zero) {
+    const int32_t fours = columns - columns % 4;
     for (int32_t row = 0; row < rows; ++row, input += inner, output += columns) {
         const int8_t *weight = weights;
         int32_t column = 0;
-        for (; column + 4 <= columns; column += 4, weight += 4 * inner) {
+        for (; column < fours; column += 4, weight += 4 * inner) {
             const int8_t *second = weight + inner, *third = second + inner, *fourth = third + inner;
             int32_t a = offsets[column], b = offsets[column + 1], c = offsets[column + 2], d = offsets[column + 3];
             for (int32_t i = 0; i < inner; ++i) {
@@ -172,10 +173,11 @@ static void {name}_product_int8(const int8_t *input, int8_t *output, const int8_
     "product_float": """/* output (rows, columns) = input (rows, inner) x weights (columns, inner) + bias. */
 static void {name}_product_float(const float *input, float *output, const float *weights, const float *bias,
                                  int32_t rows, int32_t inner, int32_t columns) {
+    const int32_t fours = columns - columns % 4;
     for (int32_t row = 0; row < rows; ++row, input += inner, output += columns) {
         const float *weight = weights;
         int32_t column = 0;
-        for (; column + 4 <= columns; column += 4, weight += 4 * inner) {
+        for (; column < fours; column += 4, weight += 4 * inner) {
             const float *second = weight + inner, *third = second + inner, *fourth = third + inner;
             float a = 0.0f, b = 0.0f, c = 0.0f, d = 0.0f;
             for (int32_t i = 0; i < inner; ++i) {

@@ -19,6 +19,7 @@ from edgett.export.calibration import Calibration
 from edgett.export.compact_onnx import compact
 from edgett.export.owners import ACTIVATION, UNKNOWN, Owners
 from edgett.export.qdq import quantised, seen_through
+from edgett.export.refusal import refused
 from edgett.quiet import quiet
 from edgett.space.graph import Constant, Graph, Step, around
 
@@ -48,7 +49,7 @@ def write(
     """Convert a `nn.servable.Servable` to ONNX, checked, with names of its own; by `calibration` to int8.
 
     `floats` tells by the names of a node and its results whether it stays in float32 (None: none does). Raises
-    ToolError when the conversion fails.
+    ModelError for what it cannot convert.
     """
     try:
         with quiet():
@@ -62,7 +63,7 @@ def write(
             model.graph.name, model.graph.doc_string, model.doc_string = "edgett", "", ""
             model.producer_name, model.producer_version = "edgett", ""
             if calibration is not None:
-                spared = [node.name for node in model.graph.node if floats and floats([node.name, *node.output])]
+                spared = [node.name for node in model.graph.node if floats and floats(_told(node))]
                 order = [node.name for node in model.graph.node]
                 model = quantised(model, calibration, spared)
                 _put_in_order(model.graph, order)
@@ -71,10 +72,7 @@ def write(
     except OSError:
         raise
     except Exception as error:
-        raise ToolError(
-            f"tf2onnx cannot convert the model: {' '.join(str(error).split())[:300]}",
-            "A layer that ONNX has no operator for must be replaced in the model.",
-        ) from error
+        raise refused("tf2onnx", servable.paths.items(), error) from error
     path.write_bytes(model.SerializeToString(deterministic=True))
 
 
@@ -99,7 +97,8 @@ def read(path: Path, owners: Owners) -> Graph:
 def _graph(model: Any, owners: Owners) -> Graph:
     graph = model.graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
-    shapes = {value.name: dims(value) for value in (*graph.input, *graph.value_info, *graph.output)}
+    values = (*graph.input, *graph.value_info, *graph.output)
+    shapes = {value.name: dims(value) for value in values}
     shapes |= {name: tuple(tensor.dims) for name, tensor in constants.items()}
     seen, inner = seen_through(graph), Tensors()
     made = [name for node in seen.nodes for name in node.output if name]
@@ -109,7 +108,7 @@ def _graph(model: Any, owners: Owners) -> Graph:
     steps: list[Step] = []
     for node in seen.nodes:
         stored = {name: constants[name] for name in node.input if name in constants}
-        told = [node.name, *node.output]
+        told = _told(node)
         idle = node.op_type in _UNCOUNTED or (node.op_type not in _PRODUCTS and owners.activates(told))
         numbers = {n: tensor for n, tensor in stored.items() if tensor.data_type in _FLOATS or n in seen.narrow}
         kept, flops, macs = ((), 0, 0) if idle else _count(node, shapes, numbers)
@@ -122,7 +121,8 @@ def _graph(model: Any, owners: Owners) -> Graph:
     outputs = tuple(name for name in seen.outputs if name in used)
     # A layer that stays in float32 beside quantised ones.
     wide = {step.layer for step in steps if step.macs and all(constant.width == 4 for constant in step.constants)}
-    widths = dict.fromkeys(seen.narrow & used, 1)
+    widths = {value.name: width for value in values if value.name in used and (width := _whole(value))}
+    widths.update(dict.fromkeys(seen.narrow & used, 1))
     widths.update((name, 4) for step in steps if step.layer in wide for name in step.writes)
     unsized = tuple(sorted(name for name in used if None in shapes[name]))
     sizes = {name: size(shapes[name]) for name in used}
@@ -181,7 +181,7 @@ def _rename(graph: Any, owners: Owners) -> None:
         return name
 
     for node, scope in zip(nodes, scopes, strict=True):
-        inside = ACTIVATION if owners.activates(_told(node, owners)) else "/"
+        inside = ACTIVATION if owners.activates(_told(node)) else "/"
         node.name = fresh(scope + inside + node.op_type, called)
         for name in node.output:
             names.setdefault(name, fresh(node.name))
@@ -198,15 +198,15 @@ def _rename(graph: Any, owners: Owners) -> None:
     graph.node.extend(nodes)
 
 
-def _told(node: Any, owners: Owners) -> list[str]:
-    return [node.name, *node.output, *(owners.producers.get(name, "") for name in node.output)]
+def _told(node: Any) -> list[str]:
+    return [node.name, *node.output]
 
 
 def _scopes(graph: Any, owners: Owners) -> list[str]:
     """The scope of each node; one without a name of its own goes with what it reads, or else with what reads it."""
     calls = {scope: index for index, scope in enumerate(owners.paths)}
     constants = {tensor.name for tensor in graph.initializer}
-    scopes = [owners.scope([*_told(node, owners), *(n for n in node.input if n in constants)]) for node in graph.node]
+    scopes = [owners.scope([*_told(node), *(n for n in node.input if n in constants)]) for node in graph.node]
     known = {name: scope for node, scope in zip(graph.node, scopes, strict=True) for name in node.output}
     for index, node in enumerate(graph.node):
         if scopes[index] == UNKNOWN:
@@ -305,3 +305,11 @@ def _constant(tensor: Any, product: str) -> Constant:
 
 def _attribute(node: Any, name: str) -> int:
     return next((int(attribute.i) for attribute in node.attribute if attribute.name == name), 0)
+
+
+def _whole(value: Any) -> int:
+    """The bytes of a number without a point; 0 for others, which int8 may stand for."""
+    from onnx import helper
+
+    kind = np.dtype(helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type))
+    return kind.itemsize if kind.kind in "biu" else 0

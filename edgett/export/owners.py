@@ -38,8 +38,12 @@ class Owners:
         return bool(parts) and all(ACTIVATION in part for part in parts)
 
     def _parts(self, names: Iterable[str]) -> list[str]:
-        """The names that tell a scope: a fused operator has one for each that went into it."""
-        return [part for name in names for part in name.split(";") if _scope(part) in self.paths]
+        """The names that tell a scope: a fused operator has one for each that went into it.
+
+        An output may be called as some layer is: who makes it tells, not its name.
+        """
+        told = (self.producers.get(name, name) for name in names)
+        return [part for name in told for part in name.split(";") if _scope(part) in self.paths]
 
 
 def _scope(name: str) -> str:

@@ -6,6 +6,7 @@ import errno
 import functools
 import hashlib
 import math
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from edgett.errors import ToolError
 from edgett.export.calibration import Calibration
 from edgett.export.compact_tflite import compacted
 from edgett.export.owners import Owners
+from edgett.export.refusal import refused
 from edgett.folders import scratch
 from edgett.quiet import quiet
 from edgett.space.graph import Constant, Graph, Step, around
@@ -29,6 +31,8 @@ _UNCOUNTED = frozenset(
     "RESIZE_NEAREST_NEIGHBOR SPACE_TO_DEPTH DEPTH_TO_SPACE QUANTIZE DEQUANTIZE".split()
 )
 _ELEMENTWISE = frozenset({"ADD", "SUB", "MUL", "DIV"})
+_PRODUCT = re.compile(r"/(MatMul|Tensordot|einsum|convolution|depthwise|separable_conv2d|conv2d_transpose)")
+# TensorFlow's names for what becomes one of these.
 _PRODUCTS = frozenset({"FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"})
 
 
@@ -38,8 +42,8 @@ def write(
     """Convert a `nn.servable.Servable` to float32 TFLite, or by `calibration` to int8 throughout, its ends included.
 
     Weights of convolutions have a scale for each channel, those of fully connected layers and of cores one. `floats`
-    tells by the names of an operator's results whether it stays in float32 (None: none does). Raises ToolError with the
-    converter's own words.
+    tells by the names of an operator's results whether it stays in float32 (None: none does). Raises ModelError for
+    what it cannot convert.
     """
     import tensorflow as tf
 
@@ -60,10 +64,7 @@ def write(
     except (OSError, ToolError):
         raise
     except Exception as error:
-        raise ToolError(
-            f"TensorFlow's converter refuses the model: {_first_lines(error)}",
-            "A layer that TFLite has no operator for must be replaced in the model.",
-        ) from error
+        raise refused("TensorFlow's converter to TFLite", servable.paths.items(), error) from error
     path.write_bytes(compacted(parsed(content), servable.paths))
 
 
@@ -118,8 +119,10 @@ def _graph(model: Any, owners: Owners) -> Graph:
     outputs = _outputs(model)
     steps: list[Step] = []
     for operator in body.operators:
-        told = [owners.producers.get(name, name) for name in _told(body, operator, outputs)]
-        kind, layer = _kind(model, operator), owners.layer(told)
+        told, kind = _told(body, operator, outputs), _kind(model, operator)
+        if kind in _PRODUCTS:
+            told.sort(key=lambda name: _PRODUCT.search(name) is None)
+        layer = owners.layer(told)
         inner = list(_called(model, operator, layer, (0,)))
         steps += around(_step(model, operator, layer, kind in _UNCOUNTED or _bends(kind, owners, told)), inner)
     steps = [*_kept(model, steps)]
@@ -208,9 +211,8 @@ def _outputs(model: Any) -> dict[int, str]:
 def _told(body: Any, operator: Any, outputs: dict[int, str]) -> list[str]:
     """The names of what an operator makes, then those of the outputs that it makes."""
     made = list(operator.outputs)
-    return [body.tensors[index].name.decode() for index in made] + [
-        outputs[index] for index in made if index in outputs
-    ]
+    parts = [part for index in made for part in body.tensors[index].name.decode().split(";")]
+    return parts + [outputs[index] for index in made if index in outputs]
 
 
 def names(path: Path) -> dict[str, str]:
@@ -307,7 +309,3 @@ def _shape(tensor: Any) -> tuple[int, ...]:
 
 def _known(indices: Any, sizes: dict[str, int]) -> tuple[str, ...]:
     return tuple(str(index) for index in indices if str(index) in sizes)
-
-
-def _first_lines(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

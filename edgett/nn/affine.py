@@ -67,8 +67,10 @@ def as_affine(call: Call) -> Affine | None:
         return Affine(scale.reshape(wide), shift.reshape(wide), name)
     if isinstance(layer, _L.Rescaling):
         return Affine(np.float64(layer.scale), np.float64(layer.offset), name)
-    if isinstance(layer, _L.Normalization) and not layer.invert:
+    if isinstance(layer, _L.Normalization):
         spread = np.maximum(np.sqrt(np.asarray(layer.variance, np.float64)), keras.config.epsilon())
+        if layer.invert:
+            return Affine(spread, np.asarray(layer.mean), name)
         return Affine(1 / spread, -np.asarray(layer.mean) / spread, name)
     return _of_operation(call, name)
 

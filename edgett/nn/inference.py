@@ -14,8 +14,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from edgett.nn.activations import of_layer
 from edgett.nn.affine import Affine, Cast, as_affine, per_channel
 from edgett.nn.layers import like
+from edgett.nn.plain import as_dense, grouped, is_grouped
 from edgett.nn.trace import Call, Trace, trace
 from edgett.nn.tt_dense import TTDense
 from edgett.space.graph import Graph, Step
@@ -32,12 +34,14 @@ _IDLE = (
     _L.SpatialDropout3D,
     _L.ActivityRegularization,
     _L.Identity,
-    _L.RandomBrightness,
-    _L.RandomContrast,
-    _L.RandomFlip,
-    _L.RandomRotation,
-    _L.RandomTranslation,
-    _L.RandomZoom,
+    *(
+        getattr(_L, name)
+        for name in "AugMix CutMix MixUp RandAugment RandomBrightness RandomColorDegeneration RandomColorJitter "
+        "RandomContrast RandomElasticTransform RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale RandomHue "
+        "RandomInvert RandomPerspective RandomPosterization RandomRotation RandomSaturation RandomSharpness "
+        "RandomShear RandomTranslation RandomZoom".split()
+        if hasattr(_L, name)  # younger Keras has more of them
+    ),
 )
 _CONVOLUTIONS = (_L.Conv1D, _L.Conv2D, _L.DepthwiseConv2D)
 _SPELLED_OUT = (_L.SeparableConv2D, _L.Conv2DTranspose)
@@ -52,13 +56,13 @@ def inference_form(model: keras.Model, batch: int = 1, tt: frozenset[str] = froz
     The dense layers named in `tt` are treated as if they were TT layers: nothing is folded into their weights.
     """
     form = trace(model, batch)
-    for rewrite in (_without_idle, _with_affine, _without_zero_bias):
+    for rewrite in (_without_idle, _with_plain, _with_affine, _with_casts, _with_functions, _without_zero_bias):
         form = rewrite(form)
     form = _with_loose_bias(form, tt)
-    for fold in (_folded, _activated):
+    for fold in (_folded, _handed_on, _activated):
         while (smaller := fold(form, tt)) is not form:
             form = smaller
-    return _ordered(form)
+    return _ordered(_with_groups(form))
 
 
 def _ordered(form: Trace) -> Trace:
@@ -81,7 +85,44 @@ def _ordered(form: Trace) -> Trace:
 
 
 def _without_idle(form: Trace) -> Trace:
-    return _spliced(form, [call for call in form.calls if isinstance(call.layer, _IDLE)])
+    """Without what does nothing when a model infers; but integers that it made floats of are cast all the same."""
+    idle = [call for call in form.calls if isinstance(call.layer, _IDLE)]
+    casts = {id(call) for call in idle if call.reads[0].dtype != call.writes[0].dtype}
+    calls = (
+        replace(call, layer=Cast(name=call.layer.name), args=call.reads[:1], kwargs={}) if id(call) in casts else call
+        for call in form.calls
+    )
+    form = replace(form, calls=tuple(calls))
+    return _spliced(form, [call for call in form.calls if isinstance(call.layer, _IDLE) or _keeps(call, form)])
+
+
+def _keeps(call: Call, form: Trace) -> bool:
+    """Whether a layer that gives another shape gives the same."""
+    shaping = isinstance(call.layer, (_L.Flatten, _L.Reshape))
+    return shaping and call.reads[0].shape == call.writes[0].shape and not _is_output(call.writes[0], form)
+
+
+def _with_plain(form: Trace) -> Trace:
+    """Layers that are a plain one when a model infers, as that one."""
+    plain: dict[int, Any] = {}
+    for call in form.calls:
+        if (layer := as_dense(call)) is not None:
+            plain.setdefault(id(call.layer), layer)
+    calls = (replace(call, layer=plain.get(id(call.layer), call.layer)) for call in form.calls)
+    return replace(form, calls=tuple(calls))
+
+
+def _with_casts(form: Trace) -> Trace:
+    """Integers that go into a product are floats before, as Keras makes them."""
+    calls: list[Call] = []
+    for call in form.calls:
+        source = call.reads[0] if call.reads else None
+        if isinstance(call.layer, (*_PRODUCTS, *_SPELLED_OUT)) and source is not None and "float" not in source.dtype:
+            made = keras.KerasTensor(source.shape, "float32")
+            calls.append(Call(call.path, Cast(name=call.layer.name), (source,), {}, made))
+            call = replace(call, args=(made, *call.args[1:]))
+        calls.append(call)
+    return replace(form, calls=tuple(calls))
 
 
 def _with_affine(form: Trace) -> Trace:
@@ -99,6 +140,16 @@ def _with_affine(form: Trace) -> Trace:
         calls.append(Call(call.path, affine, (source,), {}, call.outputs))
     form = replace(form, calls=tuple(calls))
     return _spliced(form, [call for call in calls if _is_idle(call)])
+
+
+def _with_functions(form: Trace) -> Trace:
+    """Layers that are an activation and nothing else, whatever they are called, as one kind of layer."""
+    calls = []
+    for call in form.calls:
+        function = of_layer(call.layer)
+        layer = call.layer if function is None else _L.Activation(function, name=call.layer.name)
+        calls.append(replace(call, layer=layer))
+    return replace(form, calls=tuple(calls))
 
 
 def _with_loose_bias(form: Trace, tt: frozenset[str]) -> Trace:
@@ -120,6 +171,16 @@ def _with_loose_bias(form: Trace, tt: frozenset[str]) -> Trace:
         calls.append(replace(call, layer=twins[id(layer)], outputs=made))
         calls.append(Call(call.path, late, (made,), {}, call.outputs))
     return _spliced(replace(form, calls=tuple(calls)), [call for call in calls if _is_idle(call)])
+
+
+def _with_groups(form: Trace) -> Trace:
+    """Convolutions in groups in a form that every converter knows."""
+    twins: dict[int, Any] = {}
+    for call in form.calls:
+        if is_grouped(call.layer):
+            twins.setdefault(id(call.layer), grouped(call))
+    calls = (replace(call, layer=twins.get(id(call.layer), call.layer)) for call in form.calls)
+    return replace(form, calls=tuple(calls))
 
 
 def _without_zero_bias(form: Trace) -> Trace:
@@ -154,6 +215,29 @@ def _folded(form: Trace, tt: frozenset[str]) -> Trace:
     return form
 
 
+def _handed_on(form: Trace, tt: frozenset[str]) -> Trace:
+    """The form with the bias of one more dense layer added to that of the next; the very same form at the end.
+
+    TFLite's converter does so where nothing lies between two of them.
+    """
+    for call in form.calls:
+        after = form.readers(call.writes[0])
+        if len(after) != 1 or call.path in tt or after[0].path in tt or _is_output(call.writes[0], form):
+            continue
+        pair = call, after[0]
+        plain = all(type(one.layer) is _L.Dense and _is_product(one.layer) and _alone(one, form) for one in pair)
+        if plain and call.layer.use_bias and _is_linear(call.layer.activation):
+            kernel, bias = call.layer.get_weights()
+            second, *more = after[0].layer.get_weights()
+            total = (bias.astype(np.float64) @ second + (more[0] if more else 0)).astype(np.float32)
+            twins = (
+                replace(call, layer=_twin(call, [kernel], use_bias=False)),
+                replace(after[0], layer=_twin(after[0], [second, total], use_bias=True)),
+            )
+            return _merged(_merged(form, call, call, twins[:1]), after[0], after[0], twins[1:])
+    return form
+
+
 def _pairs(affine: Call, form: Trace) -> list[tuple[Call, Call]]:
     """The call before an affine step, and every other call of that layer, each with the same affine step behind it.
 
@@ -178,22 +262,13 @@ def _before(call: Call, form: Trace) -> Call | None:
 def _activated(form: Trace, tt: frozenset[str]) -> Trace:
     """The form with one more activation taken over by the layer before it; the very same form at the end."""
     for call in form.calls:
-        activation = _activation(call.layer)
+        activation = of_layer(call.layer)
         before = _before(call, form)
         if activation is None or before is None or _is_output(call.reads[0], form):
             continue
         if _ends_linear(before.layer) and _alone(before, form) and form.readers(call.reads[0]) == (call,):
             return _merged(form, before, call, (_with_activation(before, call, activation),))
     return form
-
-
-def _activation(layer: Any) -> Any:
-    """The function that an activation layer applies; None for any other layer."""
-    if isinstance(layer, _L.Activation):
-        return layer.activation
-    if isinstance(layer, _L.ReLU) and layer.max_value is None and not layer.negative_slope and not layer.threshold:
-        return keras.activations.relu
-    return None
 
 
 def _with_activation(before: Call, call: Call, activation: Any) -> Call:

@@ -78,16 +78,37 @@ def resized(model: keras.Model, shapes: Sequence[tuple[int | None, ...]]) -> ker
     return _copied(model, {}, cloned)
 
 
-def _copied(model: keras.Model, twins: Mapping[int, Any], cloned: Any) -> keras.Model:
-    """A copy with the same weights, `twins` in the place of layers by their identity, compiled alike."""
+def in_float32(model: keras.Model) -> keras.Model:
+    """The model with float32 in place of every other floating type; the very same one where there is no other.
+
+    Devices calculate in it, or in int8, whatever a model was trained in. Raises ModelError.
+    """
+    wide = [layer for layer in model._flatten_layers() if _is_foreign(layer)]
+    if not wide:
+        return model
+    try:
+        return _copied(model, {}, lambda inner, copy: _cloned(inner, copy, FLOAT32), FLOAT32)
+    except ModelError as error:
+        raise ModelError(
+            f"model {model.name!r} calculates in {wide[0].dtype_policy.name} and cannot be had in float32:"
+            f" {error.message}",
+            "Build it with keras.config.set_dtype_policy('float32'), and load its weights.",
+        ) from error
+
+
+def _copied(model: keras.Model, twins: Mapping[int, Any], cloned: Any, floats: str | None = None) -> keras.Model:
+    """A copy with the same weights, `twins` in the place of layers by their identity, compiled alike.
+
+    `floats`: the type of all that calculates in a floating one. Raises ModelError.
+    """
     copies: list[tuple[Any, Any]] = []
 
     def copy(layer: Any) -> Any:
         if id(layer) in twins or not isinstance(layer, keras.layers.Layer):
             return twins.get(id(layer), layer)
         if isinstance(layer, (keras.Sequential, keras.Function)):
-            return _cloned(layer, once)
-        twin = like(layer)
+            return _cloned(layer, once, floats)
+        twin = like(layer, dtype=floats) if floats and _is_foreign(layer) else like(layer)
         copies.append((layer, twin))
         return twin
 
@@ -98,12 +119,24 @@ def _copied(model: keras.Model, twins: Mapping[int, Any], cloned: Any) -> keras.
         for layer, twin in copies:
             _copy_state(layer, twin)
         if model.compiled:
-            clone.compile(**compilation(model))
+            given = compilation(model)
+            if floats:  # what kept the gradients of float16 from vanishing goes
+                given["optimizer"] = getattr(given["optimizer"], "inner_optimizer", given["optimizer"])
+            clone.compile(**given)
     except (TypeError, ValueError, NotImplementedError) as error:
         raise ModelError(
             f"model {model.name!r} cannot be copied: {error}", "Give every layer of yours a complete get_config()."
         ) from error
     return clone
+
+
+FLOAT32 = "float32"
+
+
+def _is_foreign(layer: Any) -> bool:
+    """Whether a layer calculates, or stores numbers, in a floating type that is not float32."""
+    types = (layer.compute_dtype, layer.variable_dtype)
+    return any("float" in (kind or "") and kind != FLOAT32 for kind in types) and layer.quantization_mode is None
 
 
 def compilation(model: keras.Model) -> dict[str, Any]:
@@ -199,18 +232,22 @@ def _by_path(model: keras.Model) -> dict[str, Any]:
     return {call.path: call.layer for call in trace(model).calls if isinstance(call.layer, keras.layers.Dense)}
 
 
-def _cloned(model: keras.Model, copy: Any) -> keras.Model:
-    """A model of copied layers. Left to itself, Keras names unnamed inputs anew, by a counter of the process."""
-    if isinstance(model, keras.Sequential):
+def _cloned(model: keras.Model, copy: Any, floats: str | None = None) -> keras.Model:
+    """A model of copied layers; with `floats` for the type of its floating inputs, if it is given.
+
+    Left to itself, Keras names unnamed inputs anew, by a counter of the process.
+    """
+    if isinstance(model, keras.Sequential) and (floats is None or floats in model.inputs[0].dtype):
         return keras.models.clone_model(model, clone_function=copy)
-    inputs = keras.tree.map_structure(lambda tensor: _input(tensor, tensor.shape[1:]), model.input)
+    structure = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+    inputs = keras.tree.map_structure(lambda tensor: _input(tensor, tensor.shape[1:], floats), structure)
     return keras.models.clone_model(model, input_tensors=inputs, clone_function=copy)
 
 
-def _input(tensor: Any, shape: tuple[int | None, ...]) -> Any:
-    """An input of the same name and type."""
-    name = tensor._keras_history.operation.name
-    return keras.Input(batch_shape=(tensor.shape[0], *shape), dtype=tensor.dtype, name=name)
+def _input(tensor: Any, shape: tuple[int | None, ...], floats: str | None = None) -> Any:
+    """An input of the same name, and of the same type but where `floats` is given for a floating one."""
+    kind = floats if floats and "float" in tensor.dtype else tensor.dtype
+    return keras.Input(batch_shape=(tensor.shape[0], *shape), dtype=kind, name=tensor._keras_history.operation.name)
 
 
 def like(layer: Any, **changes: Any) -> Any:

@@ -8,14 +8,15 @@ FLOPs, which makes every total "partial".
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
 import numpy as np
 
-from edgett.nn.affine import Affine
+from edgett.nn.activations import CUSTOM, inside, name_of
+from edgett.nn.affine import Affine, Cast
 from edgett.nn.trace import Call, Trace
 from edgett.nn.tt_dense import TTDense
 from edgett.space.graph import Constant, Graph, Step, tt_steps
@@ -26,8 +27,7 @@ _UNCOUNTED = (
     _L.Flatten, _L.Reshape, _L.Permute, _L.Concatenate, _L.ZeroPadding1D, _L.ZeroPadding2D, _L.Cropping1D,
     _L.Cropping2D, _L.UpSampling1D, _L.UpSampling2D, _L.RepeatVector, _L.MaxPooling1D, _L.MaxPooling2D,
     _L.AveragePooling1D, _L.AveragePooling2D, _L.GlobalMaxPooling1D, _L.GlobalMaxPooling2D,
-    _L.GlobalAveragePooling1D, _L.GlobalAveragePooling2D, _L.Softmax, _L.LeakyReLU, _L.ELU, _L.Maximum,
-    _L.Minimum,
+    _L.GlobalAveragePooling1D, _L.GlobalAveragePooling2D, _L.Softmax, _L.Maximum, _L.Minimum,
 )  # fmt: skip
 # The same as bare Keras operations, by the names of their classes.
 _UNCOUNTED_OPERATIONS = frozenset(
@@ -42,14 +42,6 @@ _SPATIAL = (
 _ELEMENTWISE = frozenset({"Add", "Subtract", "Multiply"})
 # Activations that a TFLite operator carries itself.
 _FUSED = frozenset({"linear", "relu", "relu6"})
-# Activations that keep nothing alive but their input and output: in both formats, in TFLite, and in ONNX; and how many
-# tensors of their size others keep where they are spelled out (2 where this does not tell).
-_OWN = frozenset(
-    {"linear", "relu", "relu6", "leaky_relu", "elu", "tanh", "sigmoid", "exponential", "softmax", "log_softmax"}
-)
-_OWN_IN_TFLITE = frozenset({"gelu", "hard_silu", "hard_sigmoid"})
-_OWN_IN_ONNX = frozenset({"selu", "softplus", "softsign", "hard_sigmoid"})
-_SPARE = {"silu": 1, "gelu": 1, "hard_silu": 1, "mish": 1}
 
 
 @dataclass
@@ -63,6 +55,7 @@ class _Writer:
     names: dict[int, str]
     steps: list[Step] = field(default_factory=list)
     sizes: dict[str, int] = field(default_factory=dict)
+    widths: dict[str, int] = field(default_factory=dict)
 
     def reads(self, call: Call) -> tuple[str, ...]:
         return tuple(self.names[id(tensor)] for tensor in call.reads)
@@ -91,9 +84,11 @@ def predict(
     """
     writer = _Writer(form, batch, fused, quantised, {id(tensor): name for name, tensor in form.inputs.items()})
     writer.sizes.update({name: math.prod(tensor.shape) for name, tensor in form.inputs.items()})
+    writer.widths.update(_whole((tensor, name) for name, tensor in form.inputs.items()))
     for call in form.calls:
         results = _rule(call)(call, writer)
         writer.names.update((id(tensor), name) for tensor, name in zip(call.writes, results, strict=True))
+        writer.widths.update(_whole(zip(call.writes, results, strict=True)))
     outputs: list[str] = []
     for tensor in form.outputs.values():
         name = writer.names[id(tensor)]
@@ -101,8 +96,13 @@ def predict(
             outputs.append(name)
         elif not fused:
             outputs.append(writer.copy(name) if name in outputs or name in form.inputs else name)
-    graph = Graph(tuple(writer.steps), writer.sizes, tuple(form.inputs), tuple(outputs))
+    graph = Graph(tuple(writer.steps), writer.sizes, tuple(form.inputs), tuple(outputs), writer.widths)
     return _mixed(_narrow(graph, fused), floats) if quantised else graph
+
+
+def _whole(named: Iterable[tuple[Any, str]]) -> dict[str, int]:
+    """The bytes of a number of each tensor that holds none with a point."""
+    return {name: np.dtype(tensor.dtype).itemsize for tensor, name in named if "float" not in tensor.dtype}
 
 
 def _narrow(graph: Graph, fused: bool) -> Graph:
@@ -166,9 +166,11 @@ def _rule(call: Call) -> Callable[[Call, _Writer], tuple[str, ...]]:
         return _convolution
     if isinstance(layer, Affine):
         return _affine
+    if isinstance(layer, Cast):
+        return _cast
     if type(layer).__name__ in _ELEMENTWISE:
         return _elementwise
-    if isinstance(layer, (_L.Activation, _L.ReLU)):
+    if isinstance(layer, _L.Activation):
         return _bent
     if isinstance(layer, (_L.UpSampling1D, _L.UpSampling2D)):
         return _upsampled
@@ -253,23 +255,37 @@ def _laid_out(call: Call, writer: _Writer, source: tuple[str, ...], elements: in
 
 
 def _activated(call: Call, writer: _Writer, source: tuple[str, ...]) -> tuple[str, ...]:
-    name = _activation(call)
+    name = name_of(call.layer.activation)
     if name == "linear" or (writer.fused and name in _FUSED):
         return source
     return _bent(call, writer, source)
 
 
 def _bent(call: Call, writer: _Writer, source: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """An activation, with the tensors that it keeps alive inside."""
-    name, made = _activation(call), _elements(call)
+    """An activation, with what it keeps alive inside; of one that Keras does not have nobody knows."""
+    function, made = call.layer.activation, _elements(call)
+    name = name_of(function)
     if not source and writer.fused and name in _FUSED and _rides(call, writer.form):
         return writer.reads(call)
     result = writer.add(call, name, source or writer.reads(call), made)
-    if name not in _OWN | (_OWN_IN_TFLITE if writer.fused else _OWN_IN_ONNX):
+    if name == CUSTOM:
+        writer.steps[-1] = replace(writer.steps[-1], layer=f"{call.path}, activation", flops=None)
+        return result
+    kept = inside(function, fused=writer.fused, quantised=writer.quantised)
+    if kept is not None:
+        wide = DType.INT8.size if writer.quantised else DType.FLOAT32.size
+        # What is read later, too, stays while something further inside is at its largest.
+        kept += 0 if source or not _read_later(call, writer.form) else wide
         spare = f"{result[0]}/inside"
-        writer.sizes[spare] = _SPARE.get(name, 2) * made
+        writer.widths[spare] = wide if kept % wide == 0 else 1
+        writer.sizes[spare] = kept * made // writer.widths[spare]
         writer.steps[-1] = replace(writer.steps[-1], writes=(*result, spare))
     return result
+
+
+def _read_later(call: Call, form: Trace) -> bool:
+    source = call.reads[0]
+    return len(form.readers(source)) > 1 or any(source is made for made in form.outputs.values())
 
 
 def _rides(call: Call, form: Trace) -> bool:
@@ -280,13 +296,6 @@ def _rides(call: Call, form: Trace) -> bool:
     return carries and len(form.readers(source)) == 1 and not any(source is made for made in form.outputs.values())
 
 
-def _activation(call: Call) -> str:
-    if isinstance(call.layer, _L.ReLU):
-        plain = not call.layer.negative_slope and not call.layer.threshold
-        return {None: "relu", 6: "relu6"}.get(call.layer.max_value, "leaky_relu") if plain else "leaky_relu"
-    return getattr(call.layer.activation, "__name__", "custom")
-
-
 def _affine(call: Call, writer: _Writer) -> tuple[str, ...]:
     result, made = writer.reads(call), _elements(call)
     for name, constant in (("Mul", call.layer.scale), ("Add", call.layer.shift)):
@@ -294,6 +303,15 @@ def _affine(call: Call, writer: _Writer) -> tuple[str, ...]:
             stored = (Constant(name, constant.size),)
             result = writer.add(call, name, result, made, constants=stored, flops=made)
     return _activated(call, writer, result)
+
+
+def _cast(call: Call, writer: _Writer) -> tuple[str, ...]:
+    """Integers as floats, which int8 is made of then."""
+    result = writer.add(call, "Cast", writer.reads(call), _elements(call))
+    if writer.quantised:
+        writer.widths[result[0]] = DType.FLOAT32.size
+        result = writer.add(call, "Quantize", result, _elements(call))
+    return result
 
 
 def _elementwise(call: Call, writer: _Writer) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from edgett.errors import ModelError, UsageError
-from edgett.nn.layers import resized
+from edgett.nn.layers import in_float32, resized
 from edgett.nn.ports import Port, input_ports
 from edgett.nn.trace import trace
 
@@ -18,15 +18,18 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 def ready(model: keras.Model, shapes: Shapes, say: Callable[[str], None]) -> keras.Model:
-    """The model with inputs of these shapes where its own are open. Raises ModelError for what cannot be worked with.
+    """The model in float32, with inputs of these shapes where its own are open; what that changes is said.
 
-    A training step of its own, which is not called, is said.
+    So is a training step of its own, which is not called. Raises ModelError for what cannot be worked with.
     """
     _refuse_not_finite(model)
     step = type(model).train_step
     if step is not keras.Model.train_step:
         say(f"Model {model.name!r} has a training step of its own, which is not called: its loss is minimised instead.")
-    return _sized(model, shapes)
+    plain = in_float32(model)
+    if plain is not model:
+        say("The model is not in float32: it is worked on and exported in float32.")
+    return _sized(plain, shapes)
 
 
 def _refuse_not_finite(model: keras.Model) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from edgett.errors import ModelError
+from edgett.nn.activations import name_of, spelled
 from edgett.nn.trace import Call, Trace
 from edgett.nn.tt_dense import TTDense
 from edgett.space.contraction import Moves
@@ -94,10 +94,10 @@ def _apart(layer: Any) -> Iterator[None]:
         yield
         return
 
-    @functools.wraps(function)
-    def scoped(*args: Any, **kwargs: Any) -> Any:
+    def scoped(x: Any) -> Any:
         with tf.name_scope(_ACTIVATION):
-            return function(*args, **kwargs)
+            # Stopped here as well: what is added to x may not become one with what is added inside.
+            return spelled(function)(tf.stop_gradient(x))
 
     layer.activation = scoped
     try:
@@ -110,7 +110,7 @@ def _makers(calls: Mapping[str, Call], tensor: Any) -> Iterator[str]:
     """The scope of the call that makes a tensor, then those of the calls that may be fused into it."""
     while made := next(((scope, call) for scope, call in calls.items() if _makes(call, tensor)), None):
         scope, call = made
-        name = getattr(getattr(call.layer, "activation", None), "__name__", "linear")
+        name = name_of(getattr(call.layer, "activation", keras.activations.linear))
         yield scope if name in _RIDING else f"{scope}/{_ACTIVATION}/"
         if name not in _RIDING or len(call.reads) != 1 or getattr(call.layer, "weights", []):
             return
@@ -160,13 +160,18 @@ def refuse_unquantisable(form: Trace) -> None:
 
 
 def _scopes(calls: tuple[Call, ...]) -> list[str]:
-    """A scope for each call: its path without what TensorFlow forbids, numbered where it stands twice."""
+    """A scope for each call: its path without what TensorFlow forbids, numbered where it stands twice.
+
+    TensorFlow ignores case: it would number FC after fc itself, and nobody could read the scope off its operators.
+    """
     scopes: list[str] = []
+    taken: set[str] = set()
     for call in calls:
         scope, number = _clean(call.path), 2
-        while scope in scopes:
+        while scope.lower() in taken:
             scope, number = f"{_clean(call.path)}.{number}", number + 1
         scopes.append(scope)
+        taken.add(scope.lower())
     return scopes
 
 

@@ -100,7 +100,8 @@ class TTDense(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        outputs = self._product(inputs, training)
+        # As in `Dense`, which multiplies integers by floats.
+        outputs = self._product(tf.cast(inputs, self.compute_dtype), training)
         if self.bias is not None:
             outputs = tf.nn.bias_add(outputs, tf.cast(self.bias, outputs.dtype))
         return self.activation(outputs)

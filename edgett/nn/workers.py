@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import os
 import signal
 import sys
@@ -85,6 +86,7 @@ class Processes:
     """Processes of this machine, each with one thread; they map the same arrays. Files of theirs lie in `folder`."""
 
     def __init__(self, size: int, folder: Path) -> None:
+        _refuse_no_semaphores()
         self.size, self._folder, self._heard = size, folder, 0
         self._counts = np.lib.format.open_memmap(folder / _COUNTS, "w+", np.int64, (size,))
         self._workers: list[Any] = [None] * size
@@ -141,6 +143,18 @@ class Processes:
             given.set_result(done.result())
         else:
             given.set_exception(error)
+
+
+def _refuse_no_semaphores() -> None:
+    """Raise ToolError where processes cannot wait for one another: some containers mount /dev/shm read-only, or not."""
+    try:
+        multiprocessing.get_context("spawn").Lock()
+    except OSError as error:
+        raise ToolError(
+            "no processes can be started to train in: /dev/shm, in which Linux keeps what they wait for each other by,"
+            f" cannot be written ({error.strerror or error}).",
+            "Mount it for writing (docker run --tmpfs /dev/shm), or train in this process: --jobs 0.",
+        ) from error
 
 
 def attempt(tuner: Tuner, task: Task, advance: Callable[[int], None]) -> Tuned:

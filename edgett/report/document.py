@@ -76,6 +76,7 @@ def compressed(outcome: Outcome) -> dict[str, Any]:
         "slower_than_dense": dict(outcome.slower),
         "timed_here": None if release.timed is None else asdict(release.timed),
         "artifacts": {name: [str(item.path) for item in items] for name, items in release.artifacts.items()},
+        "left_out": {suffix.removeprefix("."): reason for suffix, reason in release.left_out.items()},
         "check": checked(release),
         "npu": {path: asdict(summary) for path, summary in release.npu.items()},
     }

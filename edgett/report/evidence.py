@@ -29,6 +29,7 @@ def check(outcome: Mapping[str, Any]) -> Iterator[Section]:
     words += [line for item in artifacts.values() for line in item["mismatches"]]
     words += [f"{path}: {why}." for path, item in artifacts.items() if (why := item["numerics"].get("blind"))]
     partial = dict.fromkeys(name for item in artifacts.values() for name in item["partial"])
+    words += [f"No .{name} files: {reason}" for name, reason in outcome.get("left_out", {}).items()]
     words += [f"Partial: no rule counts {', '.join(partial)}."] if partial else []
     tables = [_files(artifacts), *_layers(artifacts), *_tensors(artifacts)]
     yield Section("check", "Cross-check", tuple(words), tuple(tables))

@@ -18,6 +18,7 @@ from edgett.export import c
 from edgett.export.c import CSource
 
 STRICT = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", "-O2")
+LEVELS = ("-O0", "-O1", "-O2", "-O3", "-Os")
 STEPS = 3
 """By how many steps of its scale an int8 output may be off. Where a sum or an average lies half-way between two codes,
 float32 in another order takes the other one; a product or a softmax behind it makes a few steps of that one."""

@@ -21,7 +21,18 @@ from edgett.export import c, qoperator
 from edgett.export.c import CSource
 from tests.export import exported as zoo
 from tests.export import test_int8
-from tests.export.compiled import STEPS, STRICT, Arrays, Built, build, exact, off, templates_are_compiled_once, written  # noqa: F401
+from tests.export.compiled import (
+    LEVELS,
+    STEPS,
+    STRICT,
+    Arrays,
+    Built,
+    build,
+    exact,
+    off,
+    templates_are_compiled_once,  # noqa: F401
+    written,
+)
 from tests.export.exported import CASES
 from tests.export.test_c_operators import GRAPHS, network, node, saved
 from tests.firmware.tools import needs
@@ -75,6 +86,18 @@ class TestModels:
                 scale, zero = integer.codes.get(output, (1e-4, 0))
                 real = (found[output].astype(np.float64) - zero) * scale if output in integer.codes else found[output]
                 assert np.abs(real - values).max() <= (STEPS + 0.01) * scale
+
+    @pytest.mark.parametrize("dtype", ["float32", "int8"])
+    @pytest.mark.parametrize("name", NAMES)
+    def test_no_compiler_warns_at_any_level(self, name: str, dtype: str, tmp_path: Path) -> None:
+        """At -O3 functions are put into their callers, and the compiler sees with which numbers they are called."""
+        path = written(built(name, dtype).source, tmp_path)
+        chips = (("gcc",), ("clang",), ("arm-none-eabi-gcc", *CORTEX))
+        for compiler in (chip for chip in chips if shutil.which(chip[0])):
+            for level in LEVELS:
+                command = [*compiler, *STRICT, level, f"-I{tmp_path}", "-c", str(path), "-o", str(tmp_path / "o")]
+                made = subprocess.run(command, capture_output=True, text=True)
+                assert (made.returncode, made.stderr) == (0, ""), (compiler[0], level)
 
     @pytest.mark.parametrize("dtype", ["float32", "int8"])
     def test_weights_are_in_flash_and_ram_is_the_workspace(self, dtype: str, tmp_path: Path) -> None:

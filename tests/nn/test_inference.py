@@ -200,8 +200,8 @@ ZOO: dict[str, tuple[Callable[[], keras.Model], list[str]]] = {
         ),
         ["flat", "fc"],
     ),
-    "clipped relu": (lambda: chain((6,), dense(), L.ReLU(6.0, name="relu")), ["fc", "relu"]),
-    "leaky relu": (lambda: chain((6,), dense(), L.ReLU(negative_slope=0.1, name="relu")), ["fc", "relu"]),
+    "clipped relu": (lambda: chain((6,), dense(), L.ReLU(6.0, name="relu")), ["fc"]),
+    "leaky relu": (lambda: chain((6,), dense(), L.ReLU(negative_slope=0.1, name="relu")), ["fc"]),
     "an activation layer": (lambda: chain((6,), dense(), L.Activation("tanh", name="act")), ["fc"]),
     "two activation layers": (
         lambda: chain((6,), dense(), L.Activation("relu", name="a"), L.Activation("tanh", name="b")),
