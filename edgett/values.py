@@ -214,8 +214,7 @@ class Quality:
     def drop_from(self, baseline: Quality) -> float:
         """How much worse this is, at its worst score that decides: points of an accuracy, else % of the baseline.
 
-        Negative if all are better; infinite if one is not finite: a diverged model is never chosen. A baseline of 0 has
-        no share to take: the difference counts as if it were 1.
+        Infinite if one is not finite: a diverged model is never chosen. Of a baseline of 0 the difference is the share.
         """
         pairs = list(zip(baseline.scores, self.scores, strict=True))
         if any((a.output, a.metric) != (b.output, b.metric) for a, b in pairs):
