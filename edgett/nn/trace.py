@@ -63,6 +63,9 @@ def trace(model: keras.Model, batch: int | None = None) -> Trace:
 
     def call(path: str, layer: Any, args: Any, kwargs: Any) -> Any:
         outputs = layer.compute_output_spec(*args, **kwargs)
+        if batch is not None and any(None in spec.shape for spec in keras.tree.flatten(outputs)):
+            # EinsumDense says no more than it was told.
+            outputs = keras.src.backend.compute_output_spec(layer.call, *args, **kwargs)
         outputs = keras.tree.map_structure(lambda spec: keras.KerasTensor(spec.shape, spec.dtype), outputs)
         calls.append(Call(path, layer, args, kwargs, outputs))
         return outputs

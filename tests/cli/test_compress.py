@@ -149,8 +149,8 @@ def test_another_process_makes_the_same_bytes_and_keeps_the_screen_clean(
     lines = done.stderr.splitlines()
     assert lines[0] == "run: again"
     assert [line.split()[0] for line in lines[1:]] == [
-        "target:", "loading", "exploring", "trying", "2", "fine-tuning", "exporting", "timing", "checking",
-        "counting", "writing", "report:",
+        "target:", "loading", "converting", "exploring", "trying", "2", "fine-tuning", "exporting", "timing",
+        "checking", "counting", "writing", "report:",
     ]  # fmt: skip
 
 
