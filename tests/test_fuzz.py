@@ -43,7 +43,7 @@ FEW = 5
 """Cases of each kind that every run of the tests looks at."""
 OWNERS = Owners({}, frozenset(), {})
 DEEP: Any = []
-for _ in range(300):
+for _ in range(100):
     DEEP = [DEEP]
 ODD: tuple[Any, ...] = (
     None, True, False, -1, 0, 1, 2**62, 10**30, 10**400, 1.5, -1e-310, 1e60, 1e308, "", "x", "y" * 150_000,
@@ -73,11 +73,11 @@ def changed(draw: random.Random, content: Any) -> Any:
         for key in way:
             at = at[key]
         if not isinstance(at, (dict, list)) or not at:
-            return draw.choice(ODD)
+            return copy.deepcopy(draw.choice(ODD))
         if draw.random() < 0.25:
             del at[last]
         else:
-            at[last] = draw.choice(ODD)
+            at[last] = copy.deepcopy(draw.choice(ODD))
     return content
 
 
