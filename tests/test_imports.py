@@ -22,6 +22,7 @@ LEVELS = (
         "pipeline",
         "deploying",
         "reasons",
+        "original",
         "terms",
         "survey",
         "tuning",
