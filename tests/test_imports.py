@@ -36,6 +36,7 @@ LEVELS = (
         "original",
         "deploying",
         "reasons",
+        "original",
         "terms",
         "survey",
         "tuning",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 
-from edgett.space import constants, flatbuffer, protobuf
+from edgett.space import c_size, onnx_size, tflite_size
 from edgett.space.graph import Graph
 
 
@@ -29,5 +29,5 @@ def file_bytes(graph: Graph, form: Format) -> int:
 
     `graph` is that of the .tflite, or for ONNX and C that of the .onnx; its constants have the widths of the file.
     """
-    count = {Format.TFLITE: flatbuffer.file_bytes, Format.ONNX: protobuf.file_bytes, Format.C: constants.file_bytes}
+    count = {Format.TFLITE: tflite_size.file_bytes, Format.ONNX: onnx_size.file_bytes, Format.C: c_size.file_bytes}
     return count[form](graph)

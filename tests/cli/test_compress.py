@@ -248,7 +248,7 @@ def test_resume_refuses_another_model_or_data(
 
 def test_infeasible_names_the_nearest_miss_and_writes_the_run(edgett: Call, tiny: Tiny, tmp_path: Path) -> None:
     answer = edgett(
-        "compress", *tiny.arguments, "--limit", "1", "--max-drop", "0", "--model-bytes", "90 %",
+        "compress", *tiny.arguments, "--limit", "1", "--max-drop", "0", "--model-bytes", "99 %",
         "--out", "run", "--json", "--quiet",
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from edgett.space.compiled import quantised
 from edgett.space.graph import Graph, Step
 from edgett.space.memory import plain
-from edgett.space.protobuf import columns
+from edgett.space.onnx_size import columns
 
 _SCALED = 5
 """A scale in float32, a zero point in int8."""
