@@ -10,6 +10,7 @@ from typing import Any
 from edgett.device import local
 from edgett.files import SUFFIXES, Style, write
 from edgett.inputs import Inputs
+from edgett.readback import as_written
 from edgett.reverting import back, costed, without, worst
 from edgett.run import Run
 from edgett.space.choose import choose, feasible, holdings
@@ -96,7 +97,10 @@ class Exports:
         while (picks := choose(tuple(able.values()), self._terms.limits)) is not None:
             fresh = {trial.solution.number: trial for trial in picks.named().values()}
             fresh = {number: trial for number, trial in fresh.items() if number not in self.made}
-            made = [self._recovered(Made(trial, self._rebuilt(trial), self.made[-1].style)) for trial in fresh.values()]
+            made = [
+                self._recovered(self._costed(trial, self._rebuilt(trial), self.made[-1].style))
+                for trial in fresh.values()
+            ]
             if not fresh:
                 best = self.made[picks.recommended.solution.number]
                 if not (slow := self._slow_of(best)):
@@ -104,8 +108,9 @@ class Exports:
                 made = [self._quickened(best, slow)]
             for one in made:
                 number = one.trial.solution.number
-                able[number], self.made[number] = one.trial, one
-                if one.trial.reverted or not feasible(one.trial, self._terms.limits):
+                before, able[number], self.made[number] = able[number], one.trial, one
+                other = one.trial.reverted or one.trial.solution.cost != before.solution.cost
+                if other or not feasible(one.trial, self._terms.limits):
                     self.other[number] = one.trial
                 advance(1)
         return picks
@@ -194,7 +199,9 @@ class Exports:
         trial, inputs = made.trial, self._inputs
         stem = self._folder / f"{trial.solution.number}-{len(left)}"
         (path,) = write(made.model, made.style, stem, (self._terms.suffix,))
-        measured = replace(trial, solution=replace(trial.solution, file_bytes=path.stat().st_size))
+        measured = replace(
+            trial, solution=as_written(trial.solution, made.model, path, made.style, self._terms.costing)
+        )
         if self._terms.int8:
             held = inputs.data.validation
             quality = inputs.judge.quality(local.run(path, held.x, made.style.batch), held.y)

@@ -11,7 +11,7 @@ from edgett.estimating import estimate, unfit
 from edgett.exports import Terms
 from edgett.inputs import Inputs
 from edgett.project import Job
-from edgett.release import Release, release
+from edgett.release import Release, looked_up, release
 from edgett.run import Run
 from edgett.space import choose
 from edgett.space import explore as space
@@ -96,7 +96,11 @@ def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
     costing = space.Costing(job.batch, runtime.dtype.size, runtime.format is Format.C, target.speeds, guess)
     graph = graphs(model, costing)
     dense = space.dense_solution(graph(frozenset()), costing)
-    limits = constraints(target, Baseline(dense.file_bytes, dense.peak_bytes, dense.cost.flops))
+    if dense.partial:
+        meter.say(f"no rule counts {', '.join(dense.partial)}: what they take is read back from the files")
+        with meter.stage("exporting the dense model"):
+            dense, costing = looked_up(dense, inputs, target, costing, run)
+    limits = constraints(target, _baseline(dense))
     # 2 to 5. Every TT solution, costed; the inefficient discarded; the rest pruned, joined over the layers.
     exploration = survey(model, found, job, Room(graph, limits, costing), meter)
     if not exploration.taken:
@@ -124,6 +128,14 @@ def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
         miss, released, slower,
         weigh.brackets(model, [trial.solution for trial in picks.named().values()] if picks else []),
     )  # fmt: skip
+
+
+def _baseline(dense: Solution) -> Baseline:
+    """What percentages are of, where it is known."""
+    costs = {
+        "model_bytes": dense.file_bytes, "peak_activation_bytes": dense.peak_bytes, "flops": dense.cost.flops,
+    }  # fmt: skip
+    return Baseline(**{name: None if name in dense.at_least else cost for name, cost in costs.items()})
 
 
 def all_slower(target: Target) -> Infeasible:
@@ -161,6 +173,7 @@ def infeasible(outcome: Outcome) -> Infeasible:
     if outcome.miss is None:
         return _too_slow(outcome)
     solution, drop, holding = outcome.miss
+    assert holding.limit is not None, "a limit that is not known is never broken"
     found = "unknown" if holding.value is None else f"{holding.value:,.6g}"
     over = "" if holding.value is None else f": {holding.value - holding.limit:,.6g} over it"
     lost = "" if drop is None else f", accuracy drop {drop:.2f}"

@@ -17,10 +17,12 @@ from edgett.exports import BASELINE, Exports, Made, Terms
 from edgett.files import FileCheck, Style, batches, check, write
 from edgett.firmware import vela
 from edgett.inputs import Inputs
+from edgett.readback import as_written, least_peak
 from edgett.run import Run, file_digest
-from edgett.targets import Format
+from edgett.space.explore import Costing
+from edgett.targets import Format, Target
 from edgett.timing import BRIEF, DECISIVE, Clock
-from edgett.values import Artifact, Meter, Picks, Quality, Trial
+from edgett.values import Artifact, DType, Meter, Picks, Quality, Solution, Trial
 
 SAMPLES = 256
 """Validation samples on which an artefact's outputs are compared with Keras's."""
@@ -90,6 +92,16 @@ def release(
         None if timed is None else timed.whole,
     )
     return released, picks, tuple(exports.other.get(trial.solution.number, trial) for trial in trials)
+
+
+def looked_up(dense: Solution, inputs: Inputs, target: Target, costing: Costing, run: Run) -> tuple[Solution, Costing]:
+    """The dense model, some layers of which no rule counts, with what its file says; how to cost others, told that."""
+    fed = calibration(inputs, costing.batch) if target.runtime.dtype is DType.INT8 else None
+    style = Style(costing.batch, fed)
+    with run.staging() as folder:
+        (path,) = write(inputs.model, style, folder / BASELINE, (target.runtime.format.suffix,))
+        least = 0 if costing.compiled else least_peak(inputs.model, path, style)
+        return as_written(dense, inputs.model, path, style, costing), replace(costing, least_peak=least)
 
 
 def _clock(inputs: Inputs, terms: Terms, run: Run, meter: Meter) -> Clock | None:

@@ -42,16 +42,23 @@ _IDLE = (
 _CONVOLUTIONS = (_L.Conv1D, _L.Conv2D, _L.DepthwiseConv2D)
 _SPELLED_OUT = (_L.SeparableConv2D, _L.Conv2DTranspose)
 _PRODUCTS = (_L.Dense, TTDense, *_CONVOLUTIONS)
+_NORM = _L.BatchNormalization
 # Layers that only rearrange: a multiplication by one number, the same for all, may pass them.
 _REARRANGING = (_L.Flatten, _L.Reshape, _L.Permute)
 
 
-def inference_form(model: keras.Model, batch: int = 1, tt: frozenset[str] = frozenset()) -> Trace:
+def inference_form(
+    model: keras.Model, batch: int = 1, tt: frozenset[str] = frozenset(), *, untrained: bool = False
+) -> Trace:
     """The calls that a model makes when it infers `batch` samples at a time.
 
-    The dense layers named in `tt` are treated as if they were TT layers: nothing is folded into their weights.
+    The dense layers named in `tt` are treated as if they were TT layers: nothing is folded into their weights. Of a
+    model that is still to be trained (`untrained`), zeros are expected to become numbers like any other: for what is
+    stored and computed then, not for what comes out.
     """
     form = trace(model, batch)
+    if untrained:
+        form = _without_zeros(form)
     for rewrite in (_without_idle, _with_affine, _without_zero_bias):
         form = rewrite(form)
     form = _with_loose_bias(form, tt)
@@ -120,6 +127,17 @@ def _with_loose_bias(form: Trace, tt: frozenset[str]) -> Trace:
         calls.append(replace(call, layer=twins[id(layer)], outputs=made))
         calls.append(Call(call.path, late, (made,), {}, call.outputs))
     return _spliced(replace(form, calls=tuple(calls)), [call for call in calls if _is_idle(call)])
+
+
+def _without_zeros(form: Trace) -> Trace:
+    """Ones in place of weights that are all zeros, as biases are before training."""
+    twins: dict[int, Any] = {}
+    for call in form.calls:
+        weights = call.layer.get_weights() if _is_product(call.layer) or type(call.layer) is _NORM else []
+        if any(not np.any(array) for array in weights) and id(call.layer) not in twins:
+            twins[id(call.layer)] = _twin(call, [array if np.any(array) else np.ones_like(array) for array in weights])
+    calls = (replace(call, layer=twins.get(id(call.layer), call.layer)) for call in form.calls)
+    return replace(form, calls=tuple(calls))
 
 
 def _without_zero_bias(form: Trace) -> Trace:

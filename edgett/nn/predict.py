@@ -329,8 +329,10 @@ def _unknown(call: Call, writer: _Writer) -> tuple[str, ...]:
         Constant(f"weight_{index}", math.prod(weight.shape))
         for index, weight in enumerate(getattr(call.layer, "weights", ()))
     )
+    # As if every weight met every position of the input: so it is in a recurrent layer, and in attention nearly so.
+    guess = 2 * math.prod(call.reads[0].shape[:-1]) * sum(constant.count for constant in stored)
     first = writer.add(
-        call, type(call.layer).__name__, writer.reads(call), _elements(call), constants=stored, flops=None
+        call, type(call.layer).__name__, writer.reads(call), _elements(call), constants=stored, flops=None, guess=guess
     )
     more = {f"{first[0]}/{index}": math.prod(extra.shape) for index, extra in enumerate(call.writes[1:], 1)}
     writer.sizes.update(more)

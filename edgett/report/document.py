@@ -50,6 +50,7 @@ def compressed(outcome: Outcome) -> dict[str, Any]:
     release, limits, dense = outcome.release, outcome.limits, outcome.dense
     picks = outcome.picks.named() if outcome.picks else {}
     return _summary(outcome.exploration) | {
+        "partial": list(dense.partial),
         "run": str(outcome.path),
         "model": outcome.job.model,
         "target": {
@@ -68,6 +69,7 @@ def compressed(outcome: Outcome) -> dict[str, Any]:
         },
         "constraints": [
             {"name": item.name, "limit": item.limit, "value": _number(item.value), "holds": item.holds}
+            | ({"at_least": True} if item.at_least else {})
             for item in _holdings(outcome)
         ],
         "objective": limits.objective.value,
@@ -215,6 +217,7 @@ def _model(solution: Solution, quality: Quality, drop: float) -> dict[str, Any]:
         "moved_elements": costs.moved_elements,
         "latency_ms": None if solution.latency_us is None else solution.latency_us / 1000,
         "latency_estimate_ms": None if solution.estimate_us is None else solution.estimate_us / 1000,
+        "at_least": sorted(solution.at_least),
         "accuracy": _scores(quality),
         "loss": _number(quality.loss),
         "drop": _number(drop),
@@ -324,12 +327,17 @@ def _miss(outcome: Outcome) -> dict[str, Any] | None:
 def _check(check: FileCheck) -> dict[str, Any]:
     graph, numerics = check.graph, check.numerics
     layers = [
-        {"name": row.layer} | {name: _pair(getattr(row, name)) for name in _COUNTED} | _paper(check.paper, row)
+        {"name": row.layer}
+        | {name: _pair(getattr(row, name)) for name in _COUNTED}
+        | {"ok": row.ok}
+        | _paper(check.paper, row)
         for row in graph.layers
     ]
     return {
         "ok": check.ok,
+        "verdict": check.verdict.value,
         **{name: _pair(getattr(graph, name)) for name in (*_COUNTED, "peak_bytes")},
+        **({} if graph.plan_bytes is None else {"plan_bytes": graph.plan_bytes}),
         **({} if check.compiled_peak is None else {"c_peak_bytes": check.compiled_peak}),
         "partial": list(graph.partial),
         "mismatches": [str(item) for item in graph.mismatches],
@@ -365,7 +373,7 @@ def _scores(quality: Quality) -> list[dict[str, Any]]:
     return [{"output": item.output, "metric": item.metric, "value": _number(item.value)} for item in quality.scores]
 
 
-def _pair(values: tuple[int, int]) -> dict[str, int]:
+def _pair(values: tuple[int | None, int | None]) -> dict[str, int | None]:
     return {"predicted": values[0], "found": values[1]}
 
 

@@ -27,8 +27,8 @@ def check(outcome: Mapping[str, Any]) -> Iterator[Section]:
         else "The cross-check failed: do not deploy the files that differ."
     ]
     words += [line for item in artifacts.values() for line in item["mismatches"]]
-    partial = dict.fromkeys(name for item in artifacts.values() for name in item["partial"])
-    words += [f"Partial: no rule counts {', '.join(partial)}."] if partial else []
+    if any(item["partial"] for item in artifacts.values()):
+        words.append("Of a partial file this is said of all other layers; its peak is what a plan of the file takes.")
     tables = [_files(artifacts), *_layers(artifacts), *_tensors(artifacts)]
     yield Section("check", "Cross-check", tuple(words), tuple(tables))
     if outcome["npu"]:
@@ -40,17 +40,24 @@ def _files(artifacts: Mapping[str, Any]) -> Table:
     titles += ["same top class", "verdict"]
     rows = []
     for path, item in artifacts.items():
-        numerics, peak = item["numerics"], item["peak_bytes"]
-        good = Cell(item["ok"], *(("ok", Mood.GOOD) if item["ok"] else ("differs", Mood.BAD)))
+        numerics, mood = item["numerics"], {"ok": Mood.GOOD, "partial": Mood.OPEN, "differs": Mood.BAD}
         rows.append((
             Cell(path, path),
             *(_pair(item[name]) for name in ("params", "weight_bytes", "flops", "macs")),
-            Cell(peak["found"], f"{peak['found']:,} to {peak['predicted']:,}"),
+            _peak(item),
             _tiny(numerics["max_abs"]),
             Cell(numerics["top1_agreement"], f"{numerics['top1_agreement']:.1%}"),
-            good,
+            Cell(item["verdict"], item["verdict"], mood[item["verdict"]]),
         ))  # fmt: skip
     return Table("Files", _columns(titles, "artefact", "verdict"), tuple(rows))
+
+
+def _peak(item: Mapping[str, Any]) -> Cell:
+    """What must be alive at once, then what a plan takes: predicted, or of the file where nobody can."""
+    found, most = item["peak_bytes"]["found"], item["peak_bytes"]["predicted"] or item.get("plan_bytes")
+    if found is None:
+        return Cell(None, "unknown", Mood.OPEN)
+    return Cell(found, f"{found:,} to {most:,}", Mood.PLAIN if found <= most else Mood.BAD)
 
 
 def _layers(artifacts: Mapping[str, Any]) -> Iterator[Table]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from edgett.report import evidence
 from edgett.report.facts import Cell, Column, Figure, Limit, Mood, Option, Report, Section, Table
 from edgett.report.picture import Picture
-from edgett.report.words import PICKS, apart, count, digits, duration, place, size
+from edgett.report.words import PICKS, apart, count, digits, duration, partial, place, size
 from edgett.values import Objective, Order, TTShape
 
 LIMITS = {
@@ -66,7 +67,13 @@ def report(run: str, asked: Mapping[str, Any], space: Picture | None, benches: S
 
 
 def verdict(outcome: Mapping[str, Any]) -> Section:
-    """The recommended model against the dense one in five figures, and whether every budget holds."""
+    """What is not known, then the recommended model against the dense one in five figures, and the budgets."""
+    section = _verdict(outcome)
+    unknown = partial(outcome.get("partial", ()))
+    return replace(section, words=(unknown, *section.words)) if unknown else section
+
+
+def _verdict(outcome: Mapping[str, Any]) -> Section:
     dense, pick, target = outcome["baseline"], outcome["picks"]["recommended"], outcome["target"]
     if pick is None:
         if (miss := outcome["nearest_miss"]) is None:
@@ -79,7 +86,7 @@ def verdict(outcome: Mapping[str, Any]) -> Section:
     judged = f"Judged by {outcome['judged_by']}, on validation data"
     words = (
         f"Solution {pick['solution']} is recommended for {target['name']} ({target['title']}):"
-        f" {_times(dense['params'], pick['params'])} the parameters, {_times(dense['flops'], pick['flops'])} the FLOPs,"
+        f" {_times(dense['params'], pick['params'])} the parameters, {_flops(dense, pick)},"
         f" {_points(pick['drop'])}.",
         f"{judged}; the objective is {outcome['objective']}.",
         *_said(outcome),
@@ -97,8 +104,8 @@ def figures(outcome: Mapping[str, Any]) -> Iterator[Figure]:
     if suffix in dense["artifacts"] and suffix in pick["artifacts"]:
         before, after = (model["artifacts"][suffix]["bytes"] for model in (dense, pick))
         yield _changed(f".{suffix} file", before, after, size)
-    yield _changed("FLOPs", dense["flops"], pick["flops"], count)
-    yield _changed("Peak memory", dense["peak_activation_bytes"], pick["peak_activation_bytes"], size)
+    yield _limited("FLOPs", "flops", dense, pick, count)
+    yield _limited("Peak memory", "peak_activation_bytes", dense, pick, size)
     if None not in (dense["latency_ms"], pick["latency_ms"]):
         yield _changed("Predicted latency", dense["latency_ms"], pick["latency_ms"], lambda time: duration(1000 * time))
     words, mood = _points(pick["drop"]).removeprefix("a "), Mood.PLAIN if pick["drop"] > 0 else Mood.GOOD
@@ -108,6 +115,21 @@ def figures(outcome: Mapping[str, Any]) -> Iterator[Figure]:
         score, found = dense["accuracy"][0], pick["accuracy"][0]
         title = score["metric"].replace("_", " ").capitalize()
         yield Figure(title, f"{score['value']:.4f}", f"{found['value']:.4f}", words, mood)
+
+
+def _limited(
+    title: str, key: str, dense: Mapping[str, Any], pick: Mapping[str, Any], words: Callable[[Any], str]
+) -> Figure:
+    """As `_changed`, where all is known of the figure."""
+    if not _unknown(key, dense, pick):
+        return _changed(title, dense[key], pick[key], words)
+    before, after = (f"at least {words(model[key])}" for model in (dense, pick))
+    return Figure(title, before, after, "not known", Mood.OPEN)
+
+
+def _unknown(key: str, *models: Mapping[str, Any]) -> bool:
+    """Whether the figure is that of a part of some model."""
+    return any(key in model.get("at_least", ()) for model in models)
 
 
 def _changed(title: str, dense: float, picked: float, words: Callable[[Any], str]) -> Figure:
@@ -154,13 +176,17 @@ def _suffix(outcome: Mapping[str, Any]) -> str:
 
 
 def _figure_rows(models: Sequence[Mapping[str, Any]], suffix: str) -> Iterator[tuple[str, list[Cell]]]:
-    for name, key in (
-        ("parameters", "params"),
-        ("FLOPs", "flops"),
-        ("MACs", "macs"),
-        ("peak memory, bytes", "peak_activation_bytes"),
+    for name, key, limited in (
+        ("parameters", "params", ""),
+        ("FLOPs", "flops", "flops"),
+        ("MACs", "macs", "flops"),
+        ("peak memory, bytes", "peak_activation_bytes", "peak_activation_bytes"),
     ):
-        yield name, _against([model[key] for model in models])
+        values = [model[key] for model in models]
+        if _unknown(limited, *models):
+            yield name, [Cell(value, f"at least {value:,}", Mood.OPEN) for value in values]
+        else:
+            yield name, _against(values)
     files = [model["artifacts"].get(suffix, {}).get("bytes") for model in models]
     if None not in files:
         yield f".{suffix} file, bytes", _against(files)
@@ -191,7 +217,8 @@ def _budgets(outcome: Mapping[str, Any]) -> Table:
         words, mood = VERDICTS[item["holds"]]
         name, value = item["name"], item["value"]
         limit, found = _beside(name, item["limit"], value)
-        cells = Cell(item["limit"], limit), Cell(value, found), Cell(item["holds"], words, mood)
+        found = f"at least {found}" if item.get("at_least") else found
+        cells = Cell(item["limit"], limit or "unknown"), Cell(value, found), Cell(item["holds"], words, mood)
         rows.append((Cell(name, LIMITS[name]), *cells))
     return Table(f"Budgets of {outcome['target']['name']}", columns, tuple(rows))
 
@@ -356,6 +383,12 @@ def _times(dense: float, small: float) -> str:
     if small and dense >= small:
         return f"1/{digits(dense / small)} of"
     return f"{digits(small / max(dense, 1))} times"
+
+
+def _flops(dense: Mapping[str, Any], pick: Mapping[str, Any]) -> str:
+    if _unknown("flops", dense, pick):
+        return "FLOPs not known"
+    return f"{_times(dense['flops'], pick['flops'])} the FLOPs"
 
 
 def _points(drop: float) -> str:

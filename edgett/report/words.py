@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 
 PICKS = {
@@ -11,6 +12,13 @@ PICKS = {
     "lowest_flops": "lowest FLOPs",
 }
 """The picks by their names in a document."""
+
+
+def partial(operators: Iterable[str]) -> str:
+    """What the operators without a rule leave unknown; nothing where there are none."""
+    names = ", ".join(operators)
+    unknown = "FLOPs and MACs are those of all others, times are not known, and a budget of either is not checked"
+    return f"Partial: no rule counts {names}. {unknown}; bytes and peaks are read back from files." if names else ""
 
 
 def count(number: int) -> str:

@@ -23,7 +23,8 @@ from edgett.values import Candidate, Cost, CostModel, EmptyTiles, Found, Solutio
 class Costing:
     """How a model is costed: samples at once, bytes of a number, whether it is `compiled` C; how fast its target is.
 
-    `speeds` were measured there; where nobody has, `estimate` is a guess that decides nothing.
+    `speeds` were measured there; where nobody has, `estimate` is a guess that decides nothing. `least_peak`: the bytes
+    that layers without a rule were found to take at once.
     """
 
     batch: int = 1
@@ -31,6 +32,7 @@ class Costing:
     compiled: bool = False
     speeds: Speeds | None = None
     estimate: Speeds | None = None
+    least_peak: int = 0
 
     def peak_bytes(self, graph: Graph) -> int:
         """What its tensors take at once: of an interpreter's arena, or of C with its inputs and outputs.
@@ -39,7 +41,7 @@ class Costing:
         """
         if self.compiled:
             return compiled_bytes(graph, self.width)
-        return arena_bytes(graph, self.width)
+        return max(arena_bytes(graph, self.width), self.least_peak)
 
 
 STANDARD = Costing()
@@ -187,7 +189,11 @@ def spread_out(candidates: Sequence[Solution], limit: int | None) -> tuple[Solut
 def _solution(number: int, candidate: Candidate, graph: Graph, costing: Costing) -> Solution:
     batch, width = costing.batch, costing.width
     moved = sum(graph.sizes[step.writes[0]] for step in graph.steps if step.operator == "Transpose")
-    peak = costing.peak_bytes(graph) // width
+    peak = -(-costing.peak_bytes(graph) // width)
     cost = Cost(graph.params(), graph.flops() // batch, peak, moved // batch, graph.macs // batch)
-    times = [None if one is None else latency_us(graph, one, width) for one in (costing.speeds, costing.estimate)]
-    return Solution(number, candidate.shapes, cost, file_bytes(graph, width), candidate.loss, width, *times)
+    known = [None if graph.unruled else one for one in (costing.speeds, costing.estimate)]
+    predicted, guessed = (None if one is None else latency_us(graph, one, width) for one in known)
+    return Solution(
+        number, candidate.shapes, cost, file_bytes(graph, width), candidate.loss, width, predicted, guessed,
+        graph.unruled,
+    )  # fmt: skip
