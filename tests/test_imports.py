@@ -14,7 +14,7 @@ import edgett
 
 ROOT = Path(edgett.__file__).parent
 LEVELS = (
-    {"errors", "values", "wire", "quiet", "folders"},
+    {"errors", "values", "meter", "wire", "quiet", "folders"},
     {"space", "targets", "project", "run", "log", "places", "journal", "units", "tables", "speeds", "explained"}
     | {"estimating"},
     {"nn", "export", "firmware", "device", "report"},
@@ -26,6 +26,7 @@ LEVELS = (
         "release",
         "exports",
         "files",
+        "readback",
         "reverting",
         "inputs",
         "session",

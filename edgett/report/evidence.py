@@ -8,7 +8,7 @@ from typing import Any
 
 from edgett.report.facts import Cell, Column, Mood, Section, Table
 from edgett.report.picture import Axis, Hue, Mark, Panel, Picture, Points, Scale
-from edgett.report.words import PICKS, digits, place, size
+from edgett.report.words import PICKS, came_to, digits, place, size
 
 CURVES = (Hue.BLUE, Hue.ORANGE, Hue.GREEN, Hue.VERMILION, Hue.PURPLE, Hue.SKY, Hue.BLACK, Hue.GREY)
 
@@ -27,8 +27,9 @@ def check(outcome: Mapping[str, Any]) -> Iterator[Section]:
         else "The cross-check failed: do not deploy the files that differ."
     ]
     words += [line for item in artifacts.values() for line in item["mismatches"]]
-    if any(item["partial"] for item in artifacts.values()):
-        words.append("Of a partial file this is said of all other layers; its peak is what a plan of the file takes.")
+    if partial := dict.fromkeys(name for item in artifacts.values() for name in item["partial"]):
+        unknown = "of such a file this is said of all other layers, and its peak is what a plan of it takes"
+        words.append(f"Partial: no rule counts {', '.join(partial)}; {unknown}.")
     tables = [_files(artifacts), *_layers(artifacts), *_tensors(artifacts)]
     yield Section("check", "Cross-check", tuple(words), tuple(tables))
     if outcome["npu"]:
@@ -40,14 +41,14 @@ def _files(artifacts: Mapping[str, Any]) -> Table:
     titles += ["same top class", "verdict"]
     rows = []
     for path, item in artifacts.items():
-        numerics, mood = item["numerics"], {"ok": Mood.GOOD, "partial": Mood.OPEN, "differs": Mood.BAD}
+        numerics, good = item["numerics"], {"ok": True, "differs": False}.get(came_to(item))
         rows.append((
             Cell(path, path),
             *(_pair(item[name]) for name in ("params", "weight_bytes", "flops", "macs")),
             _peak(item),
             _tiny(numerics["max_abs"]),
             Cell(numerics["top1_agreement"], f"{numerics['top1_agreement']:.1%}"),
-            Cell(item["verdict"], item["verdict"], mood[item["verdict"]]),
+            Cell(good, came_to(item), {True: Mood.GOOD, False: Mood.BAD, None: Mood.OPEN}[good]),
         ))  # fmt: skip
     return Table("Files", _columns(titles, "artefact", "verdict"), tuple(rows))
 

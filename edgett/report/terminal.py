@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from edgett.report.style import BAD, DOUBT, GOOD, Sheet, number, title, verdict, words
-from edgett.report.words import PICKS, count, nearly, partial
+from edgett.report.words import PICKS, came_to, count, nearly, partial
 from edgett.targets import Format
 
 _SPACE = {
@@ -243,7 +243,13 @@ def _check_layers(artifacts: Mapping[str, Any]) -> Iterator[RenderableType]:
     table = _numbers("layer", "parameters", "FLOPs", "equation 4", "of the real")
     for row in artifacts[named]["layers"]:
         paper = (f"{row['paper_flops']:,}", f"{row['paper_ratio']:.2f}") if "paper_flops" in row else ("", "")
-        table.add(row["name"], _equal(row["params"]), _equal(row["flops"]), *paper, _verdict(row["ok"]))
+        table.add(
+            row["name"],
+            _equal(row["params"]),
+            _equal(row["flops"]),
+            *paper,
+            _verdict(row.get("ok", artifacts[named]["ok"])),
+        )
     yield table
     yield Text()
 
@@ -296,7 +302,7 @@ def _verdict(good: bool) -> Text:
 def told(item: Mapping[str, Any]) -> Text:
     """What the cross-check of a file came to."""
     colours = {"ok": GOOD, "partial": DOUBT, "differs": BAD}
-    return Text(item["verdict"], colours[item["verdict"]])
+    return Text(came_to(item), colours[came_to(item)])
 
 
 def _peak(item: Mapping[str, Any]) -> str:

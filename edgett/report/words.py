@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from typing import Any
 
 PICKS = {
     "recommended": "recommended",
@@ -19,6 +20,11 @@ def partial(operators: Iterable[str]) -> str:
     names = ", ".join(operators)
     unknown = "FLOPs and MACs are those of all others, times are not known, and a budget of either is not checked"
     return f"Partial: no rule counts {names}. {unknown}; bytes and peaks are read back from files." if names else ""
+
+
+def came_to(item: Mapping[str, Any]) -> str:
+    """What the cross-check of a file came to."""
+    return str(item.get("verdict", "ok" if item["ok"] else "differs"))
 
 
 def count(number: int) -> str:

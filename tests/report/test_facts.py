@@ -120,7 +120,12 @@ def test_a_failed_cross_check_is_no_good_news() -> None:
     check = content["outcome"]["check"]
     check["ok"] = False
     (path, item), *_ = check["artifacts"].items()
-    item |= {"ok": False, "mismatches": ["parameters: predicted 1, found 2"], "partial": ["CUMSUM"]}
+    item |= {
+        "ok": False,
+        "verdict": "differs",
+        "mismatches": ["parameters: predicted 1, found 2"],
+        "partial": ["CUMSUM"],
+    }
     item["params"]["found"] += 1
 
     section = part(told(content), "check")

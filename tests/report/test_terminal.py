@@ -70,7 +70,11 @@ def test_verdicts(document: dict[str, Any]) -> None:
 
 def test_what_differs_is_told(document: dict[str, Any]) -> None:
     path, item = next(iter(document["check"]["artifacts"].items()))
-    item |= {"ok": False, "mismatches": ["baseline.tflite, layer wide, FLOPs: predicted 10, found 11"]}
+    item |= {
+        "ok": False,
+        "verdict": "differs",
+        "mismatches": ["baseline.tflite, layer wide, FLOPs: predicted 10, found 11"],
+    }
     item["flops"] = {"predicted": 10, "found": 11}
     item["partial"] = ["SIN"]
     item["numerics"]["l2_relative"] = None
