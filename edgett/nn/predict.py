@@ -341,7 +341,7 @@ def _uncounted(call: Call, writer: _Writer) -> tuple[str, ...]:
 
 
 def _upsampled(call: Call, writer: _Writer) -> tuple[str, ...]:
-    """ONNX repeats one axis after the other, in the layout of Keras; a sequence by a copy that lies crosswise at first."""
+    """ONNX repeats one axis after the other, in the layout of Keras; those of a sequence come out crosswise."""
     source, elements, size = writer.reads(call), math.prod(call.reads[0].shape), call.layer.size
     if writer.fused or getattr(call.layer, "interpolation", "nearest") != "nearest":
         return _uncounted(call, writer)

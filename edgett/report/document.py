@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+from edgett.estimating import basis
 from edgett.space import cost
 from edgett.space.choose import feasible, holdings
 from edgett.space.explore import Exploration
@@ -58,6 +59,9 @@ def compressed(outcome: Outcome) -> dict[str, Any]:
             "title": outcome.target.title,
             "format": outcome.target.runtime.format.value,
             "dtype": outcome.target.runtime.dtype.value,
+            "latency": " ".join(basis(outcome.target)),
+            "here": outcome.target.here,
+            "cycles_per_second": outcome.target.compute.clock.value * outcome.target.runtime.threads,
         },
         "judged_by": outcome.judged_by,
         "funnel": _funnel(outcome),

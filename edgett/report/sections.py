@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from edgett.report import evidence
+from edgett.report import evidence, speed
 from edgett.report.facts import Cell, Column, Figure, Limit, Mood, Option, Report, Section, Table
 from edgett.report.picture import Picture
-from edgett.report.words import PICKS, apart, count, digits, duration, partial, place, size
+from edgett.report.words import PICKS, apart, count, digits, duration, in_part, partial, place, size
 from edgett.values import Objective, Order, TTShape
 
 LIMITS = {
@@ -44,7 +44,7 @@ def report(run: str, asked: Mapping[str, Any], space: Picture | None, benches: S
     outcome = asked["outcome"]
     options = tuple(sorted((_option(run, trial, outcome) for trial in outcome["trials"]), key=_rank))
     sections = (
-        verdict(outcome),
+        verdict(outcome, benches),
         funnel(outcome),
         design_space(outcome, space),
         *([tradeoff(options, outcome)] if options else []),
@@ -66,23 +66,23 @@ def report(run: str, asked: Mapping[str, Any], space: Picture | None, benches: S
     )
 
 
-def verdict(outcome: Mapping[str, Any]) -> Section:
+def verdict(outcome: Mapping[str, Any], benches: Sequence[Mapping[str, Any]] = ()) -> Section:
     """What is not known, then the recommended model against the dense one in five figures, and the budgets."""
-    section = _verdict(outcome)
-    unknown = partial(outcome.get("partial", ()))
-    return replace(section, words=(unknown, *section.words)) if unknown else section
+    shown, unknown = speed.told(outcome, benches), partial(outcome.get("partial", ()))
+    section = _verdict(outcome, shown)
+    return replace(section, words=tuple(filter(None, (unknown, *section.words, shown.source))))
 
 
-def _verdict(outcome: Mapping[str, Any]) -> Section:
+def _verdict(outcome: Mapping[str, Any], shown: speed.Speed) -> Section:
     dense, pick, target = outcome["baseline"], outcome["picks"]["recommended"], outcome["target"]
     if pick is None:
         if (miss := outcome["nearest_miss"]) is None:
             slower = "Every solution that holds is slower on this machine, which is the target, than the dense model."
-            return Section("verdict", "Verdict", (slower,), (_figures(outcome), _budgets(outcome)))
+            return Section("verdict", "Verdict", (slower,), (_figures(outcome, shown), _budgets(outcome)))
         limit, value = _beside(miss["constraint"], miss["limit"], miss["value"])
         told = f"The nearest, solution {miss['solution']}, has {value} where the limit is {limit}."
         missed = f"No solution meets the constraints of {target['name']}: {LIMITS[miss['constraint']]} binds."
-        return Section("verdict", "Verdict", (missed, told), (_figures(outcome), _budgets(outcome)))
+        return Section("verdict", "Verdict", (missed, told), (_figures(outcome, shown), _budgets(outcome)))
     judged = f"Judged by {outcome['judged_by']}, on validation data"
     words = (
         f"Solution {pick['solution']} is recommended for {target['name']} ({target['title']}):"
@@ -91,7 +91,7 @@ def _verdict(outcome: Mapping[str, Any]) -> Section:
         f"{judged}; the objective is {outcome['objective']}.",
         *_said(outcome),
     )
-    return Section("verdict", "Verdict", words, (_figures(outcome), _budgets(outcome)))
+    return Section("verdict", "Verdict", words, (_figures(outcome, shown), _budgets(outcome)))
 
 
 def figures(outcome: Mapping[str, Any]) -> Iterator[Figure]:
@@ -121,15 +121,10 @@ def _limited(
     title: str, key: str, dense: Mapping[str, Any], pick: Mapping[str, Any], words: Callable[[Any], str]
 ) -> Figure:
     """As `_changed`, where all is known of the figure."""
-    if not _unknown(key, dense, pick):
+    if not in_part(key, dense, pick):
         return _changed(title, dense[key], pick[key], words)
     before, after = (f"at least {words(model[key])}" for model in (dense, pick))
     return Figure(title, before, after, "not known", Mood.OPEN)
-
-
-def _unknown(key: str, *models: Mapping[str, Any]) -> bool:
-    """Whether the figure is that of a part of some model."""
-    return any(key in model.get("at_least", ()) for model in models)
 
 
 def _changed(title: str, dense: float, picked: float, words: Callable[[Any], str]) -> Figure:
@@ -155,7 +150,7 @@ def _said(outcome: Mapping[str, Any]) -> Iterator[str]:
         yield f"On the machine of the run an inference took {value} times the dense model's ({low} to {high})."
 
 
-def _figures(outcome: Mapping[str, Any]) -> Table:
+def _figures(outcome: Mapping[str, Any], shown: speed.Speed) -> Table:
     dense, picks = outcome["baseline"], {name: pick for name, pick in outcome["picks"].items() if pick}
     named: dict[int, list[str]] = {}
     for role in PICKS:
@@ -163,7 +158,7 @@ def _figures(outcome: Mapping[str, Any]) -> Table:
             named.setdefault(picks[role]["solution"], []).append(role)
     models = [dense, *(picks[roles[0]] for roles in named.values())]
     titles = [", ".join(PICKS[role] for role in roles) for roles in named.values()]
-    rows = [(Cell(name, name), *cells) for name, cells in _figure_rows(models, _suffix(outcome))]
+    rows = [(Cell(name, name), *cells) for name, cells in _figure_rows(models, _suffix(outcome), shown)]
     columns = (Column("", False), Column("dense"), *map(Column, titles))
     title = "The dense model and the picks; memory is that of the parameters" if picks else "The dense model"
     return Table(title, columns, tuple(rows))
@@ -175,7 +170,9 @@ def _suffix(outcome: Mapping[str, Any]) -> str:
     return {"c": "onnx"}.get(format, format)
 
 
-def _figure_rows(models: Sequence[Mapping[str, Any]], suffix: str) -> Iterator[tuple[str, list[Cell]]]:
+def _figure_rows(
+    models: Sequence[Mapping[str, Any]], suffix: str, shown: speed.Speed
+) -> Iterator[tuple[str, list[Cell]]]:
     for name, key, limited in (
         ("parameters", "params", ""),
         ("FLOPs", "flops", "flops"),
@@ -183,16 +180,15 @@ def _figure_rows(models: Sequence[Mapping[str, Any]], suffix: str) -> Iterator[t
         ("peak memory, bytes", "peak_activation_bytes", "peak_activation_bytes"),
     ):
         values = [model[key] for model in models]
-        if _unknown(limited, *models):
+        if in_part(limited, *models):
             yield name, [Cell(value, f"at least {value:,}", Mood.OPEN) for value in values]
         else:
             yield name, _against(values)
     files = [model["artifacts"].get(suffix, {}).get("bytes") for model in models]
     if None not in files:
         yield f".{suffix} file, bytes", _against(files)
-    for kind, key in (("predicted", "latency_ms"), ("estimated", "latency_estimate_ms")):
-        if models[0].get(key) is not None:
-            yield f"{kind} latency, ms", [figure(model[key], 3) for model in models]
+    if shown.figure is not None:
+        yield f"{shown.word} latency, ms", [figure(model[shown.figure], 3) for model in models]
     for index, score in enumerate(models[0]["accuracy"]):
         name = f"{score['output']}: {score['metric']}" if len(models[0]["accuracy"]) > 1 else score["metric"]
         yield f"{name}, validation", [figure(model["accuracy"][index]["value"]) for model in models]
@@ -386,7 +382,7 @@ def _times(dense: float, small: float) -> str:
 
 
 def _flops(dense: Mapping[str, Any], pick: Mapping[str, Any]) -> str:
-    if _unknown("flops", dense, pick):
+    if in_part("flops", dense, pick):
         return "FLOPs not known"
     return f"{_times(dense['flops'], pick['flops'])} the FLOPs"
 

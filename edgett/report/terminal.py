@@ -9,8 +9,9 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from edgett.report import speed
 from edgett.report.style import BAD, DOUBT, GOOD, Sheet, number, title, verdict, words
-from edgett.report.words import PICKS, came_to, count, nearly, partial
+from edgett.report.words import PICKS, came_to, count, in_part, nearly, partial
 from edgett.targets import Format
 
 _SPACE = {
@@ -124,10 +125,13 @@ def _models(document: Mapping[str, Any]) -> Iterator[RenderableType]:
     ]
     table = Sheet(words(), number("dense"), *(number(spelled) for spelled, _ in picked))
     models = [dense, *(pick for _, pick in picked)]
-    for name, cells in _rows(models, Format(document["target"]["format"]).suffix[1:]):
+    shown = speed.told(document)
+    for name, cells in _rows(models, Format(document["target"]["format"]).suffix[1:], shown):
         table.add(name, *cells)
     yield table
     yield Text(f"Judged by {document['judged_by']}.")
+    if shown.source:
+        yield Text(shown.source)
     if document["target"]["dtype"] == "int8":
         yield Text("The dense model's accuracy is Keras's, in float32; the picks' is that of their int8 files.")
     yield from _reverted([(spelled, document["picks"][name]) for name, spelled in PICKS.items()])
@@ -143,7 +147,8 @@ def _pace(document: Mapping[str, Any]) -> Iterator[RenderableType]:
         )
     if found := document["timed_here"]:
         times = f"{found['value']:.2f} times as long as the dense one [{found['low']:.2f}, {found['high']:.2f}]"
-        yield Text(f"On this machine the recommended model takes {times}.")
+        where = "On this machine" if document["target"].get("here") else "On this machine, which is not the target,"
+        yield Text(f"{where} the recommended model takes {times}.")
         if found["low"] > 1 and document["objective"] != "memory":
             cure = "layers stay dense where that is faster on a profile of 'edgett calibrate', or on the target host"
             yield Text(f"It is slower here: {cure}.", style=DOUBT)
@@ -162,7 +167,7 @@ def _reverted(picks: list[tuple[str, Any]]) -> Iterator[RenderableType]:
             yield Text(f"Solution {solution}: {step['layer']} went back to {_REFUGES[step['to']]}, since {why}.")
 
 
-def _rows(models: list[Any], file: str) -> Iterator[tuple[str, list[str]]]:
+def _rows(models: list[Any], file: str, shown: speed.Speed) -> Iterator[tuple[str, list[str]]]:
     dense = models[0]
     yield "solution", ["", *(f"{model['solution']}" for model in models[1:])]
     sizes = [model["artifacts"].get(file, {}).get("bytes", model["bytes"]) for model in models]
@@ -173,12 +178,11 @@ def _rows(models: list[Any], file: str) -> Iterator[tuple[str, list[str]]]:
         (f"bytes, .{file}", sizes, ""),
         ("peak bytes", [model["peak_activation_bytes"] for model in models], "peak_activation_bytes"),
     ):
-        yield name, list(_beside(values, [limited in model.get("at_least", ()) for model in models]))
-    for how, key, about in (("predicted", "latency_ms", ""), ("estimated", "latency_estimate_ms", "~")):
-        if dense.get(key) is not None:
-            times = [model[key] for model in models]
-            told = (f"{about}{value:,.3g} ms\n{about}{value / times[0]:.2f} x" for value in times[1:])
-            yield f"time, {how}", [f"{about}{times[0]:,.3g} ms", *told]
+        yield name, list(_beside(values, [in_part(limited, model) for model in models]))
+    if shown.figure is not None:
+        times, about = [model[shown.figure] for model in models], "" if shown.figure == speed.MEASURED else "~"
+        told = (f"{about}{value:,.3g} ms\n{about}{value / times[0]:.2f} x" for value in times[1:])
+        yield f"time, {shown.word}", [f"{about}{times[0]:,.3g} ms", *told]
     tested = dense["test_accuracy"] is not None
     for index, score in enumerate(dense["accuracy"]):
         name = f"{score['output']}: {score['metric']}" if len(dense["accuracy"]) > 1 else score["metric"]

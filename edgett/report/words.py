@@ -22,6 +22,11 @@ def partial(operators: Iterable[str]) -> str:
     return f"Partial: no rule counts {names}. {unknown}; bytes and peaks are read back from files." if names else ""
 
 
+def in_part(figure: str, *models: Mapping[str, Any]) -> bool:
+    """Whether a figure, by the name of its constraint, is known of a part of some model only."""
+    return any(figure in model.get("at_least", ()) for model in models)
+
+
 def came_to(item: Mapping[str, Any]) -> str:
     """What the cross-check of a file came to."""
     return str(item.get("verdict", "ok" if item["ok"] else "differs"))
