@@ -64,8 +64,8 @@ class LayerCheck:
 class GraphCheck:
     """A whole file, (predicted, found) each. `partial` lists what no rule counts, left out of all totals.
 
-    Nobody predicts the peak of a file that has such operators: `plan_bytes` is what a plan of the file itself takes.
-    The peak found is None where the file does not tell how large a tensor of it becomes.
+    Nobody predicts the peak of a file that has such operators. `plan_bytes` is what a plan of the file itself takes. It
+    and the peak found are None where the file does not tell how large a tensor of it becomes.
     """
 
     params: Pair
@@ -127,7 +127,7 @@ def compare(predicted: Graph, found: Graph, where: str, size: int = 4) -> GraphC
         rows,
         partial,
         tuple(mismatches),
-        arena_bytes(found, size) if partial and not found.unsized else None,
+        None if found.unsized else arena_bytes(found, size),
     )
 
 

@@ -341,7 +341,7 @@ def _check(check: FileCheck) -> dict[str, Any]:
         "ok": check.ok,
         "verdict": check.verdict.value,
         **{name: _pair(getattr(graph, name)) for name in (*_COUNTED, "peak_bytes")},
-        **({} if graph.plan_bytes is None else {"plan_bytes": graph.plan_bytes}),
+        "plan_bytes": graph.plan_bytes,
         **({} if check.compiled_peak is None else {"c_peak_bytes": check.compiled_peak}),
         "partial": list(graph.partial),
         "mismatches": [str(item) for item in graph.mismatches],
