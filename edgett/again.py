@@ -10,49 +10,66 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from edgett import record
 from edgett.errors import CheckFailed, UsageError
-from edgett.exports import BASELINE
 from edgett.files import FileCheck, Style, batches, write
 from edgett.files import check as check_files
+from edgett.folders import filling
+from edgett.original import BASELINE, FOLDER
 from edgett.project import Job
-from edgett.release import CALIBRATION_FILE, FOLDER, SAMPLES_FILE, Release
+from edgett.release import CALIBRATION_FILE, SAMPLES_FILE, Release
 from edgett.report import document
 from edgett.run import Run, file_digest
 from edgett.session import resumed, unfinished
+from edgett.space.choose import DENSE
 from edgett.values import Artifact, DType, Refuge
 
 
 def export(path: Path, number: int | None, suffixes: Sequence[str], folder: Path, batch: int) -> dict[str, Any]:
     """Write a solution of the run as solution-<number>.<suffix> into `folder`, checked; the check's document.
 
-    The recommended solution where `number` is None. Raises UsageError when the run has no such solution.
+    The dense model is called baseline. The recommended solution where `number` is None. Raises UsageError when the run
+    has no such solution.
     """
+    with finished(path) as (run, job, outcome):
+        if number is None:
+            number = recommended(path, outcome)
+        model, gone = _solution(run, job, outcome, number)
+        style, name = _style(run, outcome, batch, gone), exported(number)
+        with filling(folder) as room:
+            paths = write(model, style, room / name, suffixes)
+            checks = check_files(model, samples(run.path), [Path(item.name) for item in paths], room, style)
+            files = tuple(Artifact(Path(item.name), item.stat().st_size, file_digest(item)) for item in paths)
+    written = Release({name: files}, checks, {}, drawn=_drawn(outcome))
+    return document.checked(written) | {"written": [str(item.path) for item in files]}
+
+
+def exported(number: int) -> str:
+    """What the files of a solution are called."""
+    return BASELINE if number == DENSE else f"solution-{number}"
+
+
+def _solution(run: Run, job: Job, outcome: Mapping[str, Any], number: int) -> tuple[Any, dict[Refuge, frozenset[str]]]:
+    """The model of a solution, and the layers of it that went back; by what to."""
     from edgett.nn.layers import replace
     from edgett.nn.models import unpack_weights
     from edgett.reverting import without
 
-    with finished(path) as (run, job, outcome):
-        if number is None:
-            number = recommended(path, outcome)
-        weights, trial = run.weights(number), run.trials()[number]
-        if trial.failure is not None:
-            raise UsageError(
-                f"solution {number} has no weights, for its trial failed: {trial.failure}.",
-                "Name another one with --solution.",
-            )
-        original = _model(run, job, BASELINE)
-        model = replace(original, trial.solution.shapes)
-        unpack_weights(model, weights)
-        gone = _reverted(next(item for item in outcome["trials"] if item["solution"] == number))
-        if dense := gone[Refuge.DENSE] | gone[Refuge.DENSE_INT8]:
-            model = without(model, original, dense)
-        folder.mkdir(parents=True, exist_ok=True)
-        style = _style(run, outcome, batch, gone)
-        paths = write(model, style, folder / f"solution-{number}", suffixes)
-        checks = check_files(model, samples(run.path), [Path(item.name) for item in paths], folder, style)
-    files = tuple(Artifact(Path(item.name), item.stat().st_size, file_digest(item)) for item in paths)
-    written = Release({f"solution-{number}": files}, checks, {})
-    return document.checked(written) | {"written": [str(item.path) for item in files]}
+    if number == DENSE:
+        return _model(run, job, BASELINE), _reverted(outcome["baseline"])
+    weights, trial = run.weights(number), run.trials()[number]
+    if trial.failure is not None:
+        raise UsageError(
+            f"solution {number} has no weights, for its trial failed: {trial.failure}.",
+            "Name another one with --solution.",
+        )
+    original = _model(run, job, BASELINE)
+    model = replace(original, trial.solution.shapes)
+    unpack_weights(model, weights)
+    gone = _reverted(next(item for item in outcome["trials"] if item["solution"] == number))
+    if dense := gone[Refuge.DENSE] | gone[Refuge.DENSE_INT8]:
+        model = without(model, original, dense)
+    return model, gone
 
 
 def check(path: Path) -> dict[str, Any]:
@@ -68,7 +85,7 @@ def check(path: Path) -> dict[str, Any]:
             files = [FOLDER / f"{name}{suffix}" for suffix in (".tflite", ".onnx")]
             style = _style(run, outcome, job.batch, _reverted(outcome["picks"].get(name) or {}))
             checks |= check_files(_model(run, job, name), held, files, run.path, style)
-        content = document.checked(Release({}, checks, {}))
+        content = document.checked(Release({}, checks, {}, drawn=_drawn(outcome)))
         run.write_json("check.json", content)
     return content
 
@@ -77,7 +94,7 @@ def refuse_changed(path: Path, outcome: dict[str, Any]) -> None:
     """Raise CheckFailed when an artefact is not the one that the run wrote."""
     models = [outcome["baseline"], *(pick for pick in outcome["picks"].values() if pick)]
     for file in (file for model in models for file in model["artifacts"].values()):
-        place = path / file["path"]
+        place = record.inside(path, file["path"])
         if not place.is_file():
             raise CheckFailed(f"{place} is missing.", "Start the run again elsewhere.")
         digest = file_digest(place)
@@ -88,12 +105,20 @@ def refuse_changed(path: Path, outcome: dict[str, Any]) -> None:
             )
 
 
+def refuse_unchecked(path: Path, outcome: Mapping[str, Any]) -> None:
+    """Raise CheckFailed when an artefact of the run in `path` is not what was predicted, or was not checked."""
+    files = [file for files in outcome["artifacts"].values() for file in files if not file.endswith(".keras")]
+    checks = outcome["check"]["artifacts"]
+    if bad := [file for file in dict.fromkeys(files) if not checks.get(file, {"ok": False})["ok"]]:
+        raise CheckFailed(f"the run in {path} failed its cross-check, by {', '.join(bad)}.", "Do not deploy its files.")
+
+
 @contextmanager
 def finished(path: Path) -> Iterator[tuple[Run, Job, dict[str, Any]]]:
     """A run that has its outcome. Raises UsageError for one that has none yet."""
     with resumed(path, {}) as (run, job, outcome):
         if outcome is None:
-            raise unfinished(path)
+            raise unfinished(path, run.asked)
         yield run, job, outcome
 
 
@@ -105,10 +130,15 @@ def recommended(path: Path, outcome: dict[str, Any]) -> int:
     return int(pick["solution"])
 
 
+def _drawn(outcome: Mapping[str, Any]) -> bool:
+    """Whether the samples that the run kept are random, for want of data."""
+    return bool(outcome["check"]["samples"] == "random")
+
+
 def _model(run: Run, job: Job, name: str) -> Any:
     from edgett.nn.models import load_model
 
-    return load_model(run.path / FOLDER / f"{name}.keras", job.custom_objects)
+    return load_model(record.inside(run.path, FOLDER / f"{name}.keras"), job.custom_objects)
 
 
 def _reverted(solution: Mapping[str, Any]) -> dict[Refuge, frozenset[str]]:
@@ -130,7 +160,7 @@ def samples(path: Path, name: str = SAMPLES_FILE) -> dict[str, Any]:
 
     Raises UsageError when they are not there any more, or something else is.
     """
-    place = path / FOLDER / name
+    place = record.inside(path, FOLDER / name)
     try:
         # NumPy leaves a file open that it cannot read.
         with place.open("rb") as file, np.load(file, allow_pickle=False) as stored:

@@ -10,7 +10,7 @@ from edgett import inputs as sources
 from edgett import pipeline, reporting, session, survey
 from edgett.errors import UsageError
 from edgett.log import logged
-from edgett.project import Job
+from edgett.project import Job, Project, from_python, resolve
 from edgett.run import Run, new_path, refuse_occupied
 from edgett.space.explore import Exploration, Grid
 from edgett.space.shapes import parse_layer, parse_ranks
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 def compress(
     model: keras.Model | str | Path,
-    data: Data | Mapping[str, np.ndarray] | str | None = None,
+    data: Data | Mapping[str, np.ndarray] | str | Path | None = None,
     *,
-    target: str,
+    target: str | Path,
     out: str | Path | None = None,
     meter: Meter | None = None,
     resume: bool = False,
@@ -41,39 +41,45 @@ def compress(
     `model` is a Keras model or what the command line takes; `data` likewise, or a mapping of `x_train`, `y_train`,
     `x_test`, `y_test`. `target` names a profile or its file. `out` is the run directory, by default
     runs/<model>-<target>-<n>; `resume` goes on with the run that is there, `fresh` starts anew in its place. `options`
-    are the fields of `project.Job`: `limit`, `epochs`, `ranks`, `max_drop`, ...
+    are those of the command line with _ for -, as words or as the values they stand for: `search="pareto"`,
+    `limit="all"`, `only_layer="fc1"` or `["fc1", "fc2"]`, `model_bytes="50 %"`, `metric="package.module:function"`.
 
     The outcome's `picks` are None when nothing meets the target's constraints; `release` has the artefacts. Raises
     EdgettError for unusable input, and CheckFailed when an artefact is not what was predicted.
     """
     meter = meter or Silent()
     name = model if isinstance(model, (str, Path)) else f"{model.name or 'model'}"
-    given = {"target": target, "model": str(name), "data": data if isinstance(data, str) else None, **options}
+    named = data if isinstance(data, (str, Path)) else None
+    given = from_python({"target": target, "model": name, "data": named, **options})
+    data = data if named is None else given["data"]
     if resume:
         if fresh or out is None:
             raise UsageError("resume goes on with the run in out; fresh does not.", "Give out=DIR, and one of the two.")
         with session.resumed(Path(out), given) as (run, job, _):
             session.refuse_other_ground(run, job)
             return _carried_out(job, _loaded(model, data, job, meter), run, meter)
-    job = Job(**given)
-    path = Path(out) if out else new_path(job.title, Path(target).stem)
+    job, origins = resolve(given, Project(), "caller")
+    path = Path(out) if out else new_path(job.title, Path(job.target).stem)
     refuse_occupied(path, fresh=fresh)
     loaded = _loaded(model, data, job, meter)  # before an old run goes, in whose place this one is to be
-    with session.started(path, job, {}, fresh=fresh) as run:
+    with session.started(path, job, origins, fresh=fresh) as run:
         return _carried_out(job, loaded, run, meter)
 
 
 def explore(
-    layers: keras.Model | Iterable[Layer | str],
+    layers: keras.Model | Layer | str | Iterable[Layer | str],
     *,
     ranks: str = "2:12",
     grid: int = 8,
-    empty_tiles: EmptyTiles = EmptyTiles.SKIP,
-    cost: CostModel = CostModel.EXACT,
+    empty_tiles: EmptyTiles | str = EmptyTiles.SKIP,
+    cost: CostModel | str = CostModel.EXACT,
     share: float = 0.10,
 ) -> Exploration:
     """The design space of a model's fully connected layers, or of layers such as "4096x1000"; nothing is trained."""
-    space = Grid(parse_ranks(ranks), grid, empty_tiles, cost)
+    given = from_python({"ranks": ranks, "grid": grid, "empty_tiles": empty_tiles, "share": share})
+    space = Grid(parse_ranks(given["ranks"]), given["grid"], given["empty_tiles"], _cost_model(cost))
+    if isinstance(layers, (str, Layer)):
+        layers = [layers]
     if isinstance(layers, Iterable):
         values = [parse_layer(layer) if isinstance(layer, str) else layer for layer in layers]
         return survey.over_grid([Found(value) for value in values], space, Silent())
@@ -90,6 +96,13 @@ def explore_whole(model: keras.Model, search: Search | None = None, *, share: fl
     from edgett.nn.layers import Wish, fc_layers
 
     return survey.whole_of(model, fc_layers(model, Wish(share)), search or Search(), Silent())
+
+
+def _cost_model(given: CostModel | str) -> CostModel:
+    try:
+        return CostModel(given)
+    except ValueError as error:
+        raise UsageError(f"cost is {given!r}: it must be 'exact' or 'paper'.", "Leave it out for 'exact'.") from error
 
 
 def _carried_out(job: Job, loaded: sources.Inputs, run: Run, meter: Meter) -> pipeline.Outcome:
@@ -114,4 +127,4 @@ def _loaded(model: Any, data: Any, job: Job, meter: Meter) -> sources.Inputs:
         data = data_from_arrays(data, network, job.seed)
     elif data is None:
         raise sources.no_data(job.model)
-    return sources.inputs(network, data, meter)
+    return sources.inputs(network, data, meter, job.yardstick, job.seed)

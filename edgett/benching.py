@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgett import again, reporting, session
+from edgett.decisions import Decision
 from edgett.device import local
 from edgett.device.bench import Arrays, Device, Measured, Plan, Report, Subject
 from edgett.device.link import Link, NoProgram
@@ -24,7 +25,7 @@ from edgett.device.statistics import Ratio, ratio, times
 from edgett.errors import ToolError, UsageError
 from edgett.export.check import compare_outputs
 from edgett.report.document import SCHEMA
-from edgett.targets import Format
+from edgett.space.filesize import Format
 from edgett.values import Meter
 from edgett.wire import Port
 
@@ -113,6 +114,7 @@ def _contestants(path: Path, suffix: str | None) -> Iterator[Contestant]:
         yield Contestant(path.name, path, {})
         return
     _, _, outcome = session.told(path)
+    again.refuse_unchecked(path, outcome)
     again.refuse_changed(path, outcome)
     kept = {name: values[:SAMPLES] for name, values in again.samples(path).items()}
     kind = (suffix or Format(outcome["target"]["format"]).suffix).removeprefix(".")
@@ -203,7 +205,9 @@ def _timing(measured: Measured, against: Ratio | None) -> dict[str, Any]:
 def agreement(path: Path, inputs: Arrays, outputs: Arrays) -> dict[str, Any]:
     """What a device makes of the samples against what the file says, computed here operator by operator."""
     reference = local.reference(path, inputs, local.input_ports(path)[0].shape[0])
-    found = compare_outputs(reference, outputs)
+    seen = {name: Decision.seen(array) for name, array in reference.items()}
+    decided = {name: decision for name, decision in seen.items() if decision is not None}
+    found = compare_outputs(reference, outputs, decisions=decided)
     return {"samples": found.samples, "max_abs": _finite(found.max_abs), "top1": found.top1}
 
 

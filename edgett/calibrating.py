@@ -21,8 +21,9 @@ from edgett.errors import ProfileError, UsageError
 from edgett.folders import scratch
 from edgett.places import search_folders
 from edgett.report.document import SCHEMA
+from edgett.space.filesize import Format
 from edgett.speeds import toml
-from edgett.targets import Format, Runtime, Target, load_profile, load_target, machines
+from edgett.targets import Runtime, Target, load_profile, load_target, machines
 from edgett.values import DType, Meter, Silent
 
 AT_ONCE = 12

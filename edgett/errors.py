@@ -14,6 +14,11 @@ EdgettError                     exit code
 Only `edgett.cli` catches these, prints them and exits. Everything else lets them pass.
 """
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
 
 class EdgettError(Exception):
     """`message` names the value and the limit it broke, `cure` says what to do about it."""
@@ -60,3 +65,19 @@ class ToolError(EdgettError):
 
 class Interrupted(EdgettError):
     exit_code = 130
+
+
+def described(problem: EdgettError) -> dict[str, Any]:
+    """What went wrong, as it stands in a document."""
+    return {
+        "code": problem.exit_code,
+        "kind": type(problem).__name__,
+        "message": problem.message,
+        "cure": problem.cure,
+    }
+
+
+def recorded(problem: Mapping[str, Any]) -> EdgettError:
+    """What went wrong in a run, of the document that it left: its outcome is never better when it is told again."""
+    kinds = {kind.exit_code: kind for kind in (Infeasible, CheckFailed)}
+    return kinds[problem["code"]](problem["message"], problem["cure"])

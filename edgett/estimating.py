@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from edgett.space.filesize import Format
 from edgett.space.latency import Speeds
-from edgett.targets import Fact, Format, Target
+from edgett.targets import Fact, Target
 from edgett.values import DType
 
 START, OPERATOR, TRANSPOSE = 2500, 100, 400

@@ -13,53 +13,10 @@ from edgett.inputs import Inputs
 from edgett.readback import as_written
 from edgett.reverting import back, costed, without, worst
 from edgett.run import Run
-from edgett.space.choose import choose, feasible, holdings
-from edgett.space.explore import Costing
-from edgett.targets import Target
+from edgett.space.choose import DENSE, choose, feasible, holdings
+from edgett.terms import Terms
 from edgett.timing import Clock, Lineup
-from edgett.values import Constraints, DType, Objective, Picks, Refuge, Reverted, Solution, Trial, TTShape
-
-BASELINE = "baseline"
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What is released under: the target, its budget in absolute numbers, how a model is costed, and the dense one."""
-
-    target: Target
-    limits: Constraints
-    costing: Costing
-    dense: Solution
-
-    @property
-    def batch(self) -> int:
-        """Samples that an exported file takes at once."""
-        return self.costing.batch
-
-    @property
-    def suffix(self) -> str:
-        """What the file for the target ends with."""
-        return self.target.runtime.format.suffix
-
-    @property
-    def int8(self) -> bool:
-        """Whether the files are in int8."""
-        return self.target.runtime.dtype is DType.INT8
-
-    @property
-    def refuge(self) -> Refuge:
-        """What a layer goes back to that int8 does not become."""
-        return self.slow_refuge if self.target.integers_only else Refuge.FLOAT32
-
-    @property
-    def slow_refuge(self) -> Refuge:
-        """What a layer goes back to that is faster dense."""
-        return Refuge.DENSE_INT8 if self.int8 else Refuge.DENSE
-
-    @property
-    def paced(self) -> bool:
-        """Whether layers that are slower here than dense ones stay dense: here is the target, and size is not all."""
-        return self.target.here and self.limits.objective is not Objective.MEMORY
+from edgett.values import Picks, Reverted, Trial, TTShape
 
 
 @dataclass(frozen=True)
@@ -80,6 +37,24 @@ class Made:
         return layer, self.trial.solution.shapes[layer], layer in self.style.floats
 
 
+def as_file(made: Made, file: Path, inputs: Inputs, terms: Terms) -> Trial:
+    """The trial with what its file for the target takes, not what was predicted, and what int8 makes of it."""
+    solution = as_written(made.trial.solution, made.model, file, made.style, terms.costing)
+    trial = replace(made.trial, solution=solution)
+    if not terms.int8:
+        return trial
+    held = inputs.data.validation
+    quality = inputs.judge.quality(local.run(file, held.x, terms.batch), held.y)
+    return replace(trial, quality=quality, drop=quality.drop_from(inputs.quality))
+
+
+def completed(made: Made, stem: Path) -> Made:
+    """With the files of all other formats, beside `stem`."""
+    rest = [suffix for suffix in SUFFIXES if suffix not in {path.suffix for path in made.files}]
+    files = (*made.files, *write(made.model, made.style, stem, rest))
+    return replace(made, files=tuple(sorted(files, key=lambda path: SUFFIXES.index(path.suffix))))
+
+
 class Exports:
     """What is written on the way to the picks, by the solution's number, and the trials that came to something else."""
 
@@ -87,18 +62,21 @@ class Exports:
         """Files lie beside those of the `dense` model; without a `clock` no layer goes back for being slow."""
         self._inputs, self._terms, self._run, self._clock = inputs, terms, run, clock
         self._folder, self._slow = dense.files[0].parent, dict[tuple[str, TTShape, bool], float]()
-        self.made = {-1: dense}
+        self.made = {DENSE: dense}
         self.other: dict[int, Trial] = {}
 
     def picked(self, trials: Sequence[Trial], advance: Callable[[int], None]) -> Picks | None:
-        """The picks whose files hold the constraints too, as they measure; no layer of the recommended one is slow."""
+        """The picks whose files hold the constraints too, as they measure; no layer of the recommended one is slow.
+
+        The dense model is one of them.
+        """
         advance(1)
         able = {trial.solution.number: trial for trial in trials if trial.complete}
-        while (picks := choose(tuple(able.values()), self._terms.limits)) is not None:
+        while (picks := choose(tuple(able.values()), self._terms.limits, self.made[DENSE].trial)) is not None:
             fresh = {trial.solution.number: trial for trial in picks.named().values()}
             fresh = {number: trial for number, trial in fresh.items() if number not in self.made}
             made = [
-                self._recovered(self._costed(trial, self._rebuilt(trial), self.made[-1].style))
+                self._recovered(self._costed(trial, self._rebuilt(trial), self.made[DENSE].style))
                 for trial in fresh.values()
             ]
             if not fresh:
@@ -118,7 +96,7 @@ class Exports:
     def lineup(self, made: Made) -> Lineup:
         """What is timed of a trial: its file beside the dense one."""
         suffix, solution = self._terms.suffix, made.trial.solution
-        return Lineup(solution.number, solution.shapes, self.made[-1].file(suffix), made.file(suffix))
+        return Lineup(solution.number, solution.shapes, self.made[DENSE].file(suffix), made.file(suffix))
 
     def _rebuilt(self, trial: Trial) -> Any:
         from edgett.nn.finetune import compressed
@@ -147,9 +125,9 @@ class Exports:
 
     def _slow_of(self, made: Made) -> Mapping[str, float]:
         """The replaced layers that time speaks against, and by how much; those first of which it is known."""
-        if self._clock is None:
-            return {}
         layers = tuple(made.trial.solution.shapes)
+        if self._clock is None or not layers:
+            return {}
         known = {layer: self._slow[made.form(layer)] for layer in layers if made.form(layer) in self._slow}
         if known or (pace := self._clock.pace(self.lineup(made), lambda: self._variants(made))) is None:
             return known
@@ -160,7 +138,7 @@ class Exports:
         """The file with a dense layer in place of each replaced one; of a single one that is the dense model's."""
         suffix, layers = self._terms.suffix, tuple(made.trial.solution.shapes)
         if len(layers) == 1:
-            return {layers[0]: self.made[-1].file(suffix)}
+            return {layers[0]: self.made[DENSE].file(suffix)}
         paths = {}
         for index, layer in enumerate(layers):
             model, style = self._dense_again(made, [layer])
@@ -185,28 +163,17 @@ class Exports:
 
     def _complete(self, made: Made) -> Made:
         """With the files of the other formats, if it may be picked."""
-        if not feasible(made.trial, self._terms.limits):
-            return made
-        rest = [suffix for suffix in SUFFIXES if suffix != self._terms.suffix]
-        files = (*made.files, *write(made.model, made.style, made.files[0].with_suffix(""), rest))
-        return replace(made, files=tuple(sorted(files, key=lambda path: SUFFIXES.index(path.suffix))))
+        holds = feasible(made.trial, self._terms.limits)
+        return completed(made, made.files[0].with_suffix("")) if holds else made
 
     def _broken(self, trial: Trial) -> set[str]:
         return {item.name for item in holdings(trial.solution, trial.drop, self._terms.limits) if item.holds is False}
 
     def _measured(self, made: Made, left: Sequence[str]) -> Made:
-        """The trial with what its file for the target takes, not what was predicted, and what int8 makes of it."""
-        trial, inputs = made.trial, self._inputs
-        stem = self._folder / f"{trial.solution.number}-{len(left)}"
+        """The trial as its file for the target measures."""
+        stem = self._folder / f"{made.trial.solution.number}-{len(left)}"
         (path,) = write(made.model, made.style, stem, (self._terms.suffix,))
-        measured = replace(
-            trial, solution=as_written(trial.solution, made.model, path, made.style, self._terms.costing)
-        )
-        if self._terms.int8:
-            held = inputs.data.validation
-            quality = inputs.judge.quality(local.run(path, held.x, made.style.batch), held.y)
-            measured = replace(measured, quality=quality, drop=quality.drop_from(inputs.quality))
-        return replace(made, trial=measured, files=(path,))
+        return replace(made, trial=as_file(made, path, self._inputs, self._terms), files=(path,))
 
     def _worst(self, made: Made, left: Sequence[str]) -> tuple[str, float]:
         return worst(made.model, made.files[0], self._inputs.data.validation.x, left, made.style.batch)

@@ -17,6 +17,7 @@ from edgett.folders import scratch
 from edgett.space import cost
 from edgett.space.contraction import Moves
 from edgett.space.explore import Costing
+from edgett.space.filesize import Format
 from edgett.space.graph import Graph
 
 if TYPE_CHECKING:
@@ -104,16 +105,24 @@ def write(model: Any, style: Style, stem: Path, suffixes: Sequence[str] = SUFFIX
     return tuple(paths)
 
 
+def taken(path: Path, form: Format) -> int:
+    """The bytes of a file on its target: all of it, or of what becomes C its constants."""
+    from edgett.export import c
+
+    return c.constant_bytes(path) if form is Format.C else path.stat().st_size
+
+
 def check(model: Any, samples: Arrays, artifacts: Sequence[Path], root: Path, style: Style) -> dict[str, FileCheck]:
     """Read the exported files of a model back and compare them with its prediction and its outputs, by path.
 
     `samples` are inputs by name, (n, ...) each; the paths are relative to `root`.
     """
+    from edgett.nn.agreement import decisions
     from edgett.nn.assess import outputs
     from edgett.nn.layers import tt_layers
 
     batch, form = style.batch, _Form(model, style.batch)
-    reference = outputs(model, samples)
+    reference, decided = outputs(model, samples), decisions(model)
     paper = {
         path: cost.paper_flops(layer.shape) * batch + layer.shape.matrix[1] * batch * layer.use_bias
         for path, layer in tt_layers(model).items()
@@ -125,10 +134,10 @@ def check(model: Any, samples: Arrays, artifacts: Sequence[Path], root: Path, st
             continue
         expected = form.predicted(path.suffix, style)
         graph = compare(expected, form.read(path), path.name, style.width)
-        numerics = compare_outputs(reference, local.run(path, samples, batch), style.tolerance)
+        numerics = compare_outputs(reference, local.run(path, samples, batch), style.tolerance, decided)
         tensors = form.tensors(path, samples, tuple(paper)) if paper and style.calibration else ()
         counted = path.suffix == ".onnx" and not graph.partial
-        compiled = Costing(batch, style.width, compiled=True).peak_bytes(expected) if counted else None
+        compiled = Costing(batch, style.width, Format.C).peak_bytes(expected) if counted else None
         checks[str(artifact)] = FileCheck(graph, numerics, paper, tensors, compiled)
     return checks
 

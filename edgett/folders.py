@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import fcntl
+import functools
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import platformdirs
@@ -40,6 +42,28 @@ def scratch(parent: Path | None = None) -> Iterator[Path]:
     cure = "Free some space there." if parent else _CURE
     with _full_told(place, cure), _own(place) as folder, _full_told(place, cure):
         yield folder
+
+
+@functools.cache
+def lasting() -> Path:
+    """A scratch folder that is gone with this process, at its end or, after a kill, at the next start of another."""
+    stack, process = ExitStack(), os.getpid()
+    folder = stack.enter_context(scratch())
+    atexit.register(lambda: stack.close() if os.getpid() == process else None)  # a fork is not its owner
+    return folder
+
+
+@contextmanager
+def filling(folder: Path) -> Iterator[Path]:
+    """A scratch folder, whose files take their places in `folder` when all are written.
+
+    What is in the way there is replaced, a link too: what it leads to stays as it is.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with scratch(folder) as room:
+        yield room
+        for made in sorted(room.iterdir()):
+            made.replace(folder / made.name)
 
 
 _CURE = "Free some space there, or name another folder in TMPDIR."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from edgett import folders
 from edgett.errors import DataError
 from edgett.project import Job
 from edgett.values import Meter, Quality
+from edgett.yardstick import Yardstick
 
 if TYPE_CHECKING:
     from edgett.nn.data import Data
@@ -22,13 +23,19 @@ EXAMPLE = "example:"
 
 @dataclass(frozen=True)
 class Inputs:
-    """A trained model, its data, how it is judged, its quality on the validation data; `digests` tell them apart."""
+    """A trained model, its data, how it is judged, its quality on the validation data; `digests` tell them apart.
+
+    `remarks` say what the user should know of how it is judged. Without labels the data have the model's outputs.
+    `drawn`: the model came alone, its data are random, and nothing is judged.
+    """
 
     model: Any
     data: Data
     judge: Judge
     quality: Quality
     digests: Mapping[str, str]
+    remarks: tuple[str, ...] = ()
+    drawn: bool = False
 
 
 def load(job: Job, meter: Meter) -> Inputs:
@@ -37,14 +44,18 @@ def load(job: Job, meter: Meter) -> Inputs:
         model, data = _example(job, meter)
     else:
         model, data = _own(job)
-    return inputs(model, data, meter)
+    return inputs(model, data, meter, job.yardstick, job.seed)
 
 
-def inputs(model: Any, data: Data, meter: Meter) -> Inputs:
-    """A model and data that are at hand. Raises ModelError for a model that could not be exported in the end."""
-    from edgett.nn.assess import assess
+def inputs(model: Any, data: Data, meter: Meter, metric: Yardstick | None = None, seed: int = 0) -> Inputs:
+    """A model and data that are at hand, judged by its own metrics or by the one that is named.
+
+    Raises ModelError for a model that could not be exported in the end, UsageError for a metric that is not there.
+    """
+    from edgett.nn import learnt, users
+    from edgett.nn.assess import assess, outputs
     from edgett.nn.data import scaling_warning
-    from edgett.nn.quality import judge
+    from edgett.nn.quality import Ask, judge
     from edgett.nn.servable import refuse_unspeakable
     from edgett.nn.trace import trace
 
@@ -52,9 +63,36 @@ def inputs(model: Any, data: Data, meter: Meter) -> Inputs:
     warning = scaling_warning(model, data)
     if warning is not None:
         meter.say(f"Warning: {warning}")
-    judged = judge(model, data.train.y)
+    digests = {"model": _digest(model), "data": data.digest}
+    if not data.labelled:
+        data = data.labelled_by(lambda x: outputs(model, x))
+    judged = judge(model, data.train.y, Ask(metric, data.labelled))
+    if metric is not None and metric.module is not None:
+        digests["metric"] = users.digest(metric.module)
     quality = assess(model, data.validation, judged)
-    return Inputs(model, data, judged, quality, {"model": _digest(model), "data": data.digest})
+    remarks = list(judged.remarks)
+    if data.aside and data.labelled and (gap := learnt.gap(model, data, judged)) is not None:
+        data = learnt.unlearnt(data, judged, seed)
+        quality = assess(model, data.validation, judged)
+        remarks.append(
+            f"the model is {gap:.3g} {judged.unit} worse on the test data than on the training data, which it has"
+            " learnt: what is lost on a part of these would say little. So half of the test samples,"
+            f" {len(data.validation):,} drawn with the seed, validate, and only the other {len(data.test):,} test."
+            " x_val and y_val that it has not seen do better."
+        )
+    for remark in remarks:
+        meter.say(f"Note: {remark}")
+    return Inputs(model, data, judged, quality, digests, tuple(remarks))
+
+
+def alone(model: Any, seed: int) -> Inputs:
+    """A model without data, to be exported and not judged. Raises ModelError for one that could not be exported."""
+    from edgett.nn.drawn import UNJUDGED, drawn
+    from edgett.nn.servable import refuse_unspeakable
+    from edgett.nn.trace import trace
+
+    refuse_unspeakable(trace(model))
+    return Inputs(model, drawn(model, seed), UNJUDGED, Quality(()), {"model": _digest(model)}, drawn=True)
 
 
 def model_only(job: Job) -> Any:
@@ -88,7 +126,10 @@ def _example(job: Job, meter: Meter) -> tuple[Any, Data]:
         raise DataError(
             f"{job.model} has no data of its own.", f"Add --data {chosen.dataset}.npz, or --data {chosen.dataset}."
         )
-    return baseline(chosen, data, job.seed, folders.cache(), meter), data
+    if not data.labelled:
+        raise DataError(f"{job.data} has no labels, and {job.model} is trained here.", "Add y_train and y_test.")
+    # Whatever was set aside, the baseline that is trained here does not learn it.
+    return baseline(chosen, data, job.seed, folders.cache(), meter), replace(data, aside=False)
 
 
 def _own(job: Job) -> tuple[Any, Data]:
@@ -105,7 +146,7 @@ def no_data(model: str) -> DataError:
     """What to say when a model of one's own comes alone."""
     return DataError(
         f"{model} comes without data to fine-tune and judge with.",
-        "Add --data FILE.npz with x_train, y_train, x_test, y_test.",
+        "Add --data FILE.npz with x_train, y_train, x_test, y_test; without labels x_train is enough.",
     )
 
 

@@ -33,6 +33,8 @@ CREATE TABLE trials (
 );
 COMMIT;
 """
+BESIDE = ("-wal", "-shm", "-journal")
+"""What SQLite's files beside a database end with."""
 _MAGIC = b"SQLite format 3\0"
 _ANEW = "Start anew with --fresh."
 _ROOM = "Free some disk space and go on with --resume."
@@ -155,7 +157,7 @@ def _refuse_other(path: Path) -> None:
 
 def _refuse_damaged(path: Path) -> None:
     """Read-only: whoever may write folds the write-ahead log into the file when he closes it."""
-    with _told(path), closing(_opened(path, "mode=ro")) as sql:
+    with _told(path), _looked_at(path) as sql:
         verdict = str(sql.execute("PRAGMA quick_check(1)").fetchone()[0])
         if verdict != "ok":
             raise ToolError(f"{path} is damaged: {' '.join(verdict.split())}.", _DAMAGED)
@@ -169,6 +171,20 @@ def _refuse_damaged(path: Path) -> None:
 def _tables(path: Path) -> list[str]:
     with _told(path), closing(_opened(path, "immutable=1")) as sql:
         return [row[0] for row in sql.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
+
+
+@contextmanager
+def _looked_at(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that leaves nothing behind: SQLite makes files beside a database that it may only read."""
+    alone = not any(path.with_name(f"{path.name}{end}").exists() for end in BESIDE)
+    index = path.with_name(f"{path.name}-shm")
+    ours = not alone and not index.exists()
+    try:
+        with closing(_opened(path, "immutable=1" if alone else "mode=ro")) as sql:
+            yield sql
+    finally:
+        if ours:
+            index.unlink(missing_ok=True)
 
 
 def _opened(path: Path, how: str) -> sqlite3.Connection:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import time
 import traceback
 import warnings
@@ -15,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from edgett.errors import EdgettError
+from edgett.escape import terminal
 from edgett.quiet import kept
 from edgett.values import Meter
 
@@ -49,7 +49,7 @@ class Log:
 
     def __init__(self, path: Path, meter: Meter) -> None:
         self._meter = meter
-        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)
 
     @contextmanager
     def stage(self, text: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
@@ -71,7 +71,7 @@ class Log:
     def note(self, text: str) -> None:
         """Lines for the log alone."""
         now = datetime.now().astimezone().isoformat(" ", "milliseconds")
-        lines = (printable(line) for line in text.splitlines() if line.strip())
+        lines = (terminal(line) for line in text.splitlines() if line.strip())
         content = "".join(f"{now} {line}\n" for line in lines).encode(errors="backslashreplace")
         with suppress(OSError):  # the disk is full: the journal will say so
             os.write(self._file, content)
@@ -83,8 +83,3 @@ class Log:
     def close(self) -> None:
         """Let go of the file."""
         os.close(self._file)
-
-
-def printable(text: str) -> str:
-    """Without what a terminal would obey: names and other programs' words may hold anything."""
-    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "?", text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -14,10 +13,10 @@ from numpy.typing import NDArray
 
 from edgett import again, session
 from edgett.device import local
-from edgett.errors import DataError, Infeasible, ToolError, UsageError
+from edgett.errors import CheckFailed, DataError, Infeasible, ToolError, UsageError
 from edgett.firmware import manifest, package
 from edgett.firmware.kind import Kind
-from edgett.folders import scratch
+from edgett.folders import filling, scratch
 from edgett.run import file_digest
 from edgett.values import DType, judged
 from edgett.wire import identifiers, is_identifier, refuse_unknown
@@ -97,32 +96,22 @@ class _Found:
 def _found(path: Path, wish: Wish, scratch: Path) -> _Found:
     """The artefact that the run wrote, or, of a solution that it did not pick, one that is exported now."""
     asked, job, outcome = session.told(path)
-    with _readable(path):
-        number = again.recommended(path, outcome) if wish.number is None else wish.number
-        names = (str(entry["path"]) for entry in _files(outcome, number))
-        name = next((name for name in names if name.endswith(wish.kind.suffix)), None)
-        origin = _origin(asked, outcome, number, picked=name is not None)
-        folder, document = path, outcome["check"]
-        if name is not None:
-            again.refuse_changed(path, outcome)
+    again.refuse_unchecked(path, outcome)
+    number = again.recommended(path, outcome) if wish.number is None else wish.number
+    names = (str(entry["path"]) for entry in _files(outcome, number))
+    name = next((name for name in names if name.endswith(wish.kind.suffix)), None)
+    origin = _origin(asked, outcome, number, picked=name is not None)
+    folder, document = path, outcome["check"]
+    if name is not None:
+        again.refuse_changed(path, outcome)
     if name is None:
-        folder, name = scratch, f"solution-{number}{wish.kind.suffix}"
+        folder, name = scratch, f"{again.exported(number)}{wish.kind.suffix}"
         document = again.export(path, number, [wish.kind.suffix], scratch, job.batch)
-    with _readable(path):
-        check = document["artifacts"][name]
-        peak = check.get("c_peak_bytes") if wish.kind is Kind.C else check["peak_bytes"]["predicted"]
+    check = document["artifacts"][name]
+    if not check["ok"]:
+        raise CheckFailed(f"{name} of the run in {path} is not what was predicted.", "Do not deploy it.")
+    peak = check.get("c_peak_bytes") if wish.kind is Kind.C else check["peak_bytes"]["predicted"]
     return _Found(folder / name, job.title, again.samples(path), job.batch, origin, peak)
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Translates what a damaged run.json leads to."""
-    try:
-        yield
-    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
-        raise UsageError(
-            f"{path / 'run.json'} is damaged: {type(error).__name__} {error}.", "Start the run again elsewhere."
-        ) from error
 
 
 def _refuse_over(sizes: Mapping[str, int], budgets: Sequence[Mapping[str, Any]]) -> None:
@@ -139,9 +128,10 @@ def _refuse_over(sizes: Mapping[str, int], budgets: Sequence[Mapping[str, Any]])
 
 
 def _files(outcome: Mapping[str, Any], number: int) -> list[Mapping[str, Any]]:
-    """The artefacts of a solution, if it was picked."""
-    picked = [pick for pick in outcome["picks"].values() if pick and pick["solution"] == number]
-    return list(picked[0]["artifacts"].values()) if picked else []
+    """The artefacts of a solution, if it is the dense model or was picked."""
+    written = [model for model in (outcome["baseline"], *outcome["picks"].values()) if model]
+    found = [model for model in written if model["solution"] == number]
+    return list(found[0]["artifacts"].values()) if found else []
 
 
 def _origin(asked: Mapping[str, Any], outcome: Mapping[str, Any], number: int, picked: bool) -> dict[str, Any]:
@@ -149,7 +139,7 @@ def _origin(asked: Mapping[str, Any], outcome: Mapping[str, Any], number: int, p
 
     What int8 loses of a solution that was not picked nobody has measured: `holds` is None.
     """
-    known = [pick for pick in outcome["picks"].values() if pick] + outcome["trials"]
+    known = [outcome["baseline"], *(pick for pick in outcome["picks"].values() if pick), *outcome["trials"]]
     model = next((item for item in known if item["solution"] == number), None)
     if model is None:
         raise UsageError(f"the run has no solution {number}.", "'run.json' lists them under \"trials\".")
@@ -169,7 +159,7 @@ def _origin(asked: Mapping[str, Any], outcome: Mapping[str, Any], number: int, p
         "shapes": model["shapes"],
         "target": {key: outcome["target"][key] for key in ("name", "dtype")},
         "seed": asked["options"]["seed"]["value"],
-        "digests": {key: asked["digests"][key] for key in ("model", "data")},
+        "digests": {key: asked["digests"][key] for key in ("model", "data") if key in asked["digests"]},
         "versions": asked["versions"],
         "budgets": budgets,
         "accuracy": model["accuracy"],
@@ -203,9 +193,9 @@ def export(path: Path, number: int | None, formats: Formats, folder: Path) -> di
             texts |= {**sources.headers, **sources.code}
     if formats.suffixes:
         documents.append(again.export(path, number, formats.suffixes, folder, formats.batch))
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in texts.items():
-        (folder / name).write_text(text)
+    with filling(folder) as place:
+        for name, text in texts.items():
+            (place / name).write_text(text)
     checks = {name: item for document in documents for name, item in document["artifacts"].items()}
     written = [*(documents[-1]["written"] if formats.suffixes else ()), *texts]
     return documents[-1] | {"ok": all(d["ok"] for d in documents), "artifacts": checks, "written": written}
@@ -292,13 +282,13 @@ def checked(folder: Path, run: Path | None) -> dict[str, Any]:
 def _stale(content: Mapping[str, Any], path: Path) -> list[str]:
     """What of the run is no longer what the package was made from."""
     asked, _, outcome = session.told(path)
-    with _readable(path):
-        return list(_differences(content, asked, outcome))
+    return list(_differences(content, asked, outcome))
 
 
 def _differences(content: Mapping[str, Any], asked: Mapping[str, Any], outcome: Mapping[str, Any]) -> Iterator[str]:
     was = content["run"]
-    now = next((item for item in outcome["trials"] if item["solution"] == was["solution"]), None)
+    known = (outcome["baseline"], *outcome["trials"])
+    now = next((item for item in known if item["solution"] == was["solution"]), None)
     if now is None:
         yield f"the run has no solution {was['solution']} any more"
         return

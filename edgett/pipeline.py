@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgett.errors import CheckFailed, Infeasible, ModelError
-from edgett.estimating import estimate, unfit
-from edgett.exports import Terms
+from edgett.errors import CheckFailed, EdgettError, Infeasible
 from edgett.inputs import Inputs
 from edgett.project import Job
-from edgett.release import Release, looked_up, release
+from edgett.reasons import not_smaller, predicted_slower, unworthy, why_dense
+from edgett.release import Chosen, Release, release
 from edgett.run import Run
 from edgett.space import choose
 from edgett.space import explore as space
 from edgett.space.error import Bracket
-from edgett.survey import Explored, Room, graphs, survey
-from edgett.targets import Baseline, Format, Target, constraints, load_target, override, with_dtype
+from edgett.survey import Explored, Room, survey
+from edgett.targets import Target
+from edgett.terms import terms_of
 from edgett.tuning import Bench, fine_tuned, promising
 from edgett.values import (
-    Candidate,
     Constraints,
-    DType,
     Holding,
     Meter,
     Objective,
@@ -41,10 +41,15 @@ SMALLER = "To make the model smaller all the same: --objective memory"
 class Outcome:
     """What a run came to. `able` counts the candidates inside the budgets that can be told before training.
 
+    `exploration` is None where the model is deployed as it is. `dense` is the dense model as its file measures,
+    `baseline` the quality of Keras's own, which drops are measured by; without scores nothing was judged, and
+    `judged_by` is empty.
+
     Without a feasible solution `picks` is None, and `miss` is the nearest solution with the constraint that it breaks.
     That is None too where none is feasible because layers that are slower here went back to dense. `slower`: in how
     many candidates a layer stays dense because its TT form is predicted to be slower. `errors`: of the picks' shapes,
-    how far they were from the trained weights before fine-tuning.
+    how far they were from the trained weights before fine-tuning. `remarks`: what to know of how models were judged.
+    `larger`: whether no TT form of any layer takes fewer bytes of the file than the dense one.
     """
 
     path: Path
@@ -52,8 +57,8 @@ class Outcome:
     target: Target
     limits: Constraints
     judged_by: str
-    exploration: Explored
-    dense: Solution
+    exploration: Explored | None
+    dense: Trial
     baseline: Quality
     able: int
     trials: tuple[Trial, ...]
@@ -62,80 +67,103 @@ class Outcome:
     release: Release
     slower: Mapping[str, int]
     errors: Mapping[tuple[str, TTShape], Bracket]
+    remarks: tuple[str, ...] = ()
+    larger: bool = False
 
     @property
     def feasible(self) -> int:
         """How many trials hold under the constraints."""
         return sum(choose.feasible(trial, self.limits) for trial in self.trials)
 
+    def loses(self, trial: Trial) -> float | None:
+        """The drop of a pick or of the dense model; None where nothing is judged."""
+        return trial.drop if self.baseline.scores else None
 
-def target_of(job: Job) -> Target:
-    """The job's target with its own budget."""
-    return override(with_dtype(load_target(job.target), job.dtype), **job.budget)
+    @property
+    def why(self) -> str | None:
+        """Why the dense model is recommended, where it is and something else was looked for."""
+        return why_dense(self)
 
 
 def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
-    """All seven steps, then export and cross-check. Raises ModelError when no layer is worth factorising."""
+    """All seven steps, then export and cross-check."""
     from edgett.nn import finetune, weigh
     from edgett.nn.layers import Wish, fc_layers
-    from edgett.nn.servable import refuse_unquantisable
-    from edgett.nn.trace import trace
 
     finetune.make_deterministic()
     model = inputs.model
-    target = target_of(job)
-    if target.runtime.dtype is DType.INT8:
-        refuse_unquantisable(trace(model))
-    if target.latency is not None and target.speeds is None:
-        meter.say(unfit(target))
+    terms, graph = terms_of(job, inputs, run, meter)
+    limits, costing = terms.limits, terms.costing
 
     # 1. Which layers are worth it.
     found = fc_layers(model, Wish(job.share, job.only_layer, job.skip_layer))
-    runtime = target.runtime
-    guess = estimate(target) if target.speeds is None else None
-    costing = space.Costing(job.batch, runtime.dtype.size, runtime.format is Format.C, target.speeds, guess)
-    graph = graphs(model, costing)
-    dense = space.dense_solution(graph(frozenset()), costing)
-    if dense.partial:
-        meter.say(f"no rule counts {', '.join(dense.partial)}: what they take is read back from the files")
-        with meter.stage("exporting the dense model"):
-            dense, costing = looked_up(dense, inputs, target, costing, run)
-    limits = constraints(target, _baseline(dense))
+    remarks = _remarks(inputs, limits, meter)
     # 2 to 5. Every TT solution, costed; the inefficient discarded; the rest pruned, joined over the layers.
     exploration = survey(model, found, job, Room(graph, limits, costing), meter)
-    if not exploration.taken:
-        raise nothing_to_do(exploration)
-    proposed: tuple[Candidate, ...] = exploration.candidates
+    proposed = space.smaller(exploration.candidates if exploration.taken else (), graph, costing)
+    larger = bool(exploration.taken) and not proposed
     slower: Mapping[str, int] = {}
     if limits.objective is not Objective.MEMORY:
         proposed, slower = space.not_slower(proposed, graph, costing)
-        if not proposed:
-            raise all_slower(target)
     candidates = space.solutions(proposed, graph, costing)
     able = [item for item in candidates if all(h.holds is not False for h in choose.holdings(item, None, limits))]
     # 6. Fine-tune the survivors, started from the trained weights.
-    chosen = promising(able, job, inputs, meter)
-    trials = fine_tuned(chosen, Bench(job, inputs, graph(frozenset()), limits, len(able)), run, meter)
+    trials = fine_tuned(
+        promising(able, job, inputs, meter), Bench(job, inputs, graph(frozenset()), limits, len(able)), run, meter
+    )
     # 7. Select what the target allows; then export, check, and put an artefact that came out too large aside.
-    released, picks, trials = release(inputs, trials, Terms(target, limits, costing, dense), run, meter)
+    released, chosen = release(inputs, trials, terms, run, meter)
 
-    tried: list[tuple[Solution, float | None]] = [(trial.solution, trial.drop) for trial in trials]
+    tried: list[tuple[Solution, float | None]] = [(trial.solution, trial.drop) for trial in chosen.trials]
     tried = tried or [(item, None) for item in candidates]
-    too_slow = any(trial.too_slow for trial in trials)
-    miss = None if picks or too_slow else choose.nearest_miss(tried, limits)
     return Outcome(
-        run.path, job, target, limits, str(inputs.judge), exploration, dense, inputs.quality, len(able), trials, picks,
-        miss, released, slower,
-        weigh.brackets(model, [trial.solution for trial in picks.named().values()] if picks else []),
+        run.path, job, terms.target, limits, str(inputs.judge), exploration, chosen.dense, inputs.quality, len(able),
+        chosen.trials, chosen.picks, nearest_miss(tried, chosen, limits), released, slower,
+        weigh.brackets(model, [trial.solution for trial in chosen.picks.named().values()] if chosen.picks else []),
+        remarks,
+        larger,
     )  # fmt: skip
 
 
-def _baseline(dense: Solution) -> Baseline:
-    """What percentages are of, where it is known."""
-    costs = {
-        "model_bytes": dense.file_bytes, "peak_activation_bytes": dense.peak_bytes, "flops": dense.cost.flops,
-    }  # fmt: skip
-    return Baseline(**{name: None if name in dense.at_least else cost for name, cost in costs.items()})
+def _remarks(inputs: Inputs, limits: Constraints, meter: Meter) -> tuple[str, ...]:
+    """What to know of how models are judged: also, and said here, that a single sample breaks the budget."""
+    count, limit = len(inputs.data.validation), limits.accuracy_drop_pp
+    shares = any(score.decides and score.higher_is_better for score in inputs.quality.scores)
+    if not shares or not limit or 100 / count <= limit:
+        return inputs.remarks
+    coarse = (
+        f"the validation data are {count:,} samples, one of which is {100 / count:.2g} points: they cannot tell whether"
+        f" a drop is within the {limit:g} of the budget. Give {math.ceil(100 / limit):,} or more as x_val and y_val."
+    )
+    meter.say(f"Warning: {coarse}")
+    return (*inputs.remarks, coarse)
+
+
+def nearest_miss(
+    tried: Sequence[tuple[Solution, float | None]], chosen: Chosen, limits: Constraints
+) -> tuple[Solution, float | None, Holding] | None:
+    """Where nothing holds, the nearest of what was tried with what it breaks, or, where nothing was, the dense model.
+
+    None too where those that would hold are left without a replaced layer.
+    """
+    if chosen.picks or any(trial.too_slow for trial in chosen.trials):
+        return None
+    return choose.nearest_miss(tried or [(chosen.dense.solution, chosen.dense.drop)], limits)
+
+
+def problem(outcome: Outcome) -> EdgettError | None:
+    """What an outcome is not, if it is not what was asked for."""
+    if not outcome.release.ok:
+        return unchecked(outcome.release)
+    return infeasible(outcome) if outcome.picks is None else None
+
+
+def all_larger(outcome: Outcome) -> Infeasible:
+    """What to say when no layer would take fewer bytes in any TT form, and the dense model breaks a budget."""
+    return Infeasible(
+        f"{not_smaller(outcome)}, and the dense model breaks a budget of {outcome.target.name}: {broken(outcome)}.",
+        "Raise that budget: factorising layers does not help a model as small as this one.",
+    )
 
 
 def all_slower(target: Target) -> Infeasible:
@@ -146,12 +174,30 @@ def all_slower(target: Target) -> Infeasible:
     )
 
 
-def nothing_to_do(exploration: Explored) -> ModelError:
-    """What to say when no layer can be factorised."""
-    reasons = "; ".join(f"{item.layer.name}: {item.excluded}" for item, _ in exploration.layers)
-    return ModelError(
-        f"no fully connected layer is worth factorising ({reasons or 'the model has none'}).",
+def nothing_to_do(outcome: Outcome, exploration: Explored) -> Infeasible:
+    """What to say when no layer can be factorised, and the dense model breaks a budget."""
+    return Infeasible(
+        f"{unworthy(exploration)}, and the dense model breaks a budget of {outcome.target.name}: {broken(outcome)}.",
         "Lower --share, or name a layer with --only-layer.",
+    )
+
+
+def too_much(outcome: Outcome) -> Infeasible:
+    """What to say when the model as it is breaks a budget."""
+    data = f" --data {shlex.quote(outcome.job.data)}" if outcome.job.data else ""
+    compress = f"edgett compress {shlex.quote(outcome.job.model)} --target {shlex.quote(outcome.job.target)}{data}"
+    return Infeasible(
+        f"the model as it is breaks a budget of {outcome.target.name}: {broken(outcome)}.",
+        f"Make it smaller: {compress}",
+    )
+
+
+def broken(outcome: Outcome) -> str:
+    """The budgets that the dense model breaks, each with what it has and the limit."""
+    return "; ".join(
+        f"{item.name} is {item.value:,.6g}, the limit {item.limit:,.6g}"
+        for item in choose.holdings(outcome.dense.solution, outcome.loses(outcome.dense), outcome.limits)
+        if item.holds is False
     )
 
 
@@ -160,8 +206,8 @@ def unchecked(release: Release) -> CheckFailed:
     lines = []
     for path, check in release.checks.items():
         lines += [str(mismatch) for mismatch in check.graph.mismatches]
-        if not check.numerics.ok:
-            lines.append(f"{path}: outputs differ from Keras's by {check.numerics.l2_relative:.1e} (L2, relative)")
+        if check.numerics.fault is not None:
+            lines.append(f"{path}: {check.numerics.fault}")
     return CheckFailed(
         f"the cross-check failed: {'; '.join(lines)}.",
         "Do not deploy these files. Please report it with the model's summary and check.json.",
@@ -170,6 +216,14 @@ def unchecked(release: Release) -> CheckFailed:
 
 def infeasible(outcome: Outcome) -> Infeasible:
     """What to say when nothing meets the constraints: the nearest miss and the constraint that binds."""
+    if outcome.exploration is None:
+        return too_much(outcome)
+    if not outcome.exploration.taken:
+        return nothing_to_do(outcome, outcome.exploration)
+    if outcome.larger:
+        return all_larger(outcome)
+    if predicted_slower(outcome):
+        return all_slower(outcome.target)
     if outcome.miss is None:
         return _too_slow(outcome)
     solution, drop, holding = outcome.miss

@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
+import enum
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, Any
 
-from pydantic import Field, PlainValidator
+from pydantic import Field, PlainValidator, ValidationError
 
 from edgett.errors import UsageError
 from edgett.space.shapes import check_max_ranks, parse_ranks
 from edgett.space.states import Search
 from edgett.space.tiles import check_grid
-from edgett.tables import Table, read
+from edgett.tables import Table, mistakes, read
 from edgett.values import DType, EmptyTiles, Estimate, Objective, Recover, Schedule, Strategy, Trunk
+from edgett.yardstick import Yardstick, parse_metric
 
 FILE = Path("edgett.toml")
 EXAMPLE = "example:clock"
+
+
+class Command(enum.Enum):
+    """What makes a run."""
+
+    COMPRESS = "compress"
+    DEPLOY = "deploy"
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The fields of a `Job` that mean something to it."""
+        return tuple(field.name for field in fields(Job) if self is Command.COMPRESS or field.name in _DEPLOYED)
+
+
+_DEPLOYED = ("target", "model", "data", "custom_objects", "metric", "seed", "batch", "dtype", "max_drop", "model_bytes",
+             "flops", "latency_ms")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -26,8 +44,9 @@ class Job:
     """A model, its data and a target, and how to go about it; checks itself.
 
     `limit` None fine-tunes every joint candidate. `jobs` None trains in as many processes as there are processors, 0 in
-    this one; `cluster` on a Ray cluster. `dtype` stands over the target's, `max_drop`, `objective`, `model_bytes`,
-    `flops` and `latency_ms` stand over its budget where they are not None.
+    this one; `cluster` on a Ray cluster. `metric` None judges by those that the model was compiled with. `dtype` stands
+    over the target's, `max_drop`, `objective`, `model_bytes`, `flops` and `latency_ms` stand over its budget where they
+    are not None.
     """
 
     target: str
@@ -57,6 +76,7 @@ class Job:
     dtype: DType | None = None
     jobs: int | None = None
     cluster: str | None = None
+    metric: str | None = None
     max_drop: float | None = None
     objective: Objective | None = None
     model_bytes: str | None = None
@@ -90,6 +110,7 @@ class Job:
             raise UsageError(f"--latency-ms {self.latency_ms:g} is not above 0 and finite.", "Give milliseconds.")
         if not 0 <= self.seed < 2**32:
             raise UsageError(f"--seed {self.seed} is not from 0 to {2**32 - 1}.", "Give a number in between.")
+        _ = self.yardstick
         check_max_ranks(self.max_ranks)
         check_grid(self.grid)
         self.whole_space  # noqa: B018 - checks itself
@@ -103,6 +124,11 @@ class Job:
     def whole_space(self) -> Search:
         """How the whole space is searched."""
         return Search(self.rank_multiple, self.max_rank, self.estimate)
+
+    @property
+    def yardstick(self) -> Yardstick | None:
+        """The metric that is asked for."""
+        return None if self.metric is None else parse_metric(self.metric)
 
     @property
     def budget(self) -> dict[str, Any]:
@@ -172,6 +198,9 @@ class Project(Table):
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None = Field(default=None, description="seed of everything random")
     batch: Whole | None = Field(default=None, description="samples that an exported model takes at once")
     dtype: Annotated[DType, Field(strict=False)] | None = Field(default=None, description="float32 or int8")
+    metric: str | None = Field(
+        default=None, description="what models are judged by: package.module:function or a metric's name, :max or :min"
+    )
     max_drop: Annotated[float, Field(ge=0, le=100)] | None = Field(
         default=None, description="largest loss of accuracy, in percentage points"
     )
@@ -201,14 +230,38 @@ def settled(given: Mapping[str, Any]) -> dict[str, Any]:
     return named | ({"limit": None} if named.get("limit") == "all" else {})
 
 
-def resolve(given: Mapping[str, Any], project: Project) -> tuple[Job, dict[str, str]]:
-    """The job, and where each of its values came from. `given` holds what the command line says, None where nothing.
+def from_python(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as a program gives them, checked and read as those of an edgett.toml, None where nothing.
+
+    Enumerations or their words, paths or their words, one layer or several, amounts as words or as numbers of bytes or
+    FLOPs; a limit of None is "all", as in a `Job`. Raises UsageError.
+    """
+    try:
+        return dict(Project.model_validate({name: _worded(name, value) for name, value in given.items()}))
+    except ValidationError as problem:
+        message, nearest = mistakes(problem, Project)
+        raise UsageError(message, nearest or "The options are those of 'edgett compress', with _ for -.") from problem
+
+
+def _worded(name: str, value: Any) -> Any:
+    """A value as TOML might hold it."""
+    if name == "limit" and value is None:
+        return "all"
+    if name in ("only_layer", "skip_layer") and isinstance(value, str | tuple):
+        return [value] if isinstance(value, str) else list(value)
+    if name in ("model_bytes", "flops") and isinstance(value, int) and not isinstance(value, bool):
+        return f"{value} {'B' if name == 'model_bytes' else 'FLOP'}"
+    return str(value) if isinstance(value, PurePath) else value
+
+
+def resolve(given: Mapping[str, Any], project: Project, giver: str = "command line") -> tuple[Job, dict[str, str]]:
+    """The job, and where each of its values came from. `given` holds what the `giver` says, None where nothing.
 
     Raises UsageError when no target is named.
     """
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    sources = {"command line": settled(given), str(FILE): settled(dict(project))}
+    sources = {giver: settled(given), str(FILE): settled(dict(project))}
     for field in fields(Job):
         name = field.name
         for origin, named in sources.items():
@@ -224,7 +277,7 @@ def resolve(given: Mapping[str, Any], project: Project) -> tuple[Job, dict[str, 
     job = Job(**values)
     for strategy, names in _ONLY.items():
         for name in names:
-            if strategy is not job.search and origins[name] == "command line":
+            if strategy is not job.search and origins[name] == giver:
                 raise UsageError(
                     f"--{name.replace('_', '-')} belongs to --search {strategy.value}, this is {job.search.value}.",
                     f"Leave it out, or add --search {strategy.value}.",

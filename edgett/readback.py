@@ -9,8 +9,9 @@ from typing import Any
 
 from edgett.device import micro
 from edgett.errors import EdgettError
-from edgett.files import Style, read
+from edgett.files import Style, read, taken
 from edgett.space.explore import Costing
+from edgett.space.filesize import Format
 from edgett.space.memory import alive, arena_bytes
 from edgett.values import Solution
 
@@ -20,10 +21,10 @@ def as_written(solution: Solution, model: Any, path: Path, style: Style, costing
 
     It stays unknown where the file does not tell it, and where C for it is not to be had.
     """
-    written = replace(solution, file_bytes=path.stat().st_size)
+    written = replace(solution, file_bytes=taken(path, costing.form))
     if not solution.partial:
         return written
-    peak = _compiled(path) if costing.compiled else _planned(model, path, style)
+    peak = _compiled(path) if costing.form is Format.C else _planned(model, path, style)
     if peak is None:
         return written
     cost = replace(solution.cost, peak_elements=-(-peak // solution.width))

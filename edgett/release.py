@@ -12,25 +12,22 @@ import numpy as np
 from edgett.device import local
 from edgett.device.statistics import Ratio
 from edgett.errors import ToolError
-from edgett.export.calibration import Calibration
-from edgett.exports import BASELINE, Exports, Made, Terms
-from edgett.files import FileCheck, Style, batches, check, write
+from edgett.exports import Exports, Made, as_file, completed
+from edgett.files import FileCheck, Style, check
 from edgett.firmware import vela
 from edgett.inputs import Inputs
-from edgett.readback import as_written, least_peak
+from edgett.original import BASELINE, FOLDER
 from edgett.run import Run, file_digest
-from edgett.space.explore import Costing
-from edgett.targets import Format, Target
+from edgett.space.choose import DENSE
+from edgett.space.filesize import Format
+from edgett.terms import Terms
 from edgett.timing import BRIEF, DECISIVE, Clock
-from edgett.values import Artifact, DType, Meter, Picks, Quality, Solution, Trial
+from edgett.values import Artifact, Meter, Picks, Quality, Trial
 
 SAMPLES = 256
 """Validation samples on which an artefact's outputs are compared with Keras's."""
 
-FOLDER = Path("artifacts")
 SAMPLES_FILE = "samples.npz"
-CALIBRATION = 256
-"""Training samples that the ranges of int8 are taken from."""
 CALIBRATION_FILE = "calibration.npz"
 
 
@@ -38,15 +35,19 @@ CALIBRATION_FILE = "calibration.npz"
 class Release:
     """What was written: artefacts by the pick's name (equal picks share theirs), checks by path, test qualities.
 
+    `original`: Keras's own dense model on the test data, which drops are measured by; None where it was not judged.
     `npu`: what Vela says of each int8 .tflite by path, of a target that has an NPU where Vela is installed. `timed`:
-    the recommended model beside the dense one on this machine, None where nothing was exported that runs here.
+    the recommended model beside the dense one on this machine, None where nothing else is recommended or it does not
+    run here. `drawn`: whether outputs were compared on random inputs, for want of data.
     """
 
     artifacts: Mapping[str, tuple[Artifact, ...]] = field(default_factory=dict)
     checks: Mapping[str, FileCheck] = field(default_factory=dict)
     test: Mapping[str, Quality] = field(default_factory=dict)
+    original: Quality | None = None
     npu: Mapping[str, vela.VelaSummary] = field(default_factory=dict)
     timed: Ratio | None = None
+    drawn: bool = False
 
     @property
     def ok(self) -> bool:
@@ -54,27 +55,33 @@ class Release:
         return all(check.ok for check in self.checks.values())
 
 
-def release(
-    inputs: Inputs, trials: Sequence[Trial], terms: Terms, run: Run, meter: Meter
-) -> tuple[Release, Picks | None, tuple[Trial, ...]]:
+@dataclass(frozen=True)
+class Chosen:
+    """What step 7 came to: the picks, None where nothing holds, and the dense model and the trials as files measure."""
+
+    picks: Picks | None
+    dense: Trial
+    trials: tuple[Trial, ...] = ()
+
+
+def release(inputs: Inputs, trials: Sequence[Trial], terms: Terms, run: Run, meter: Meter) -> tuple[Release, Chosen]:
     """Export and check the baseline and the picks. A pick whose file is over the budget gives way to the next one.
 
-    So does one of which no layer is left that is faster than dense ones where the target is this machine. Also the
-    trials again: those that gave way, or whose layers went back, with what their file takes and loses.
+    So does one of which no layer is left that is faster than dense ones where the target is this machine. Trials that
+    gave way, or whose layers went back, come with what their file takes and loses.
     """
-    style = Style(terms.batch, calibration(inputs, terms.batch) if terms.int8 else None)
     clock = _clock(inputs, terms, run, meter)
     with run.staging() as staging:
         with meter.stage("exporting, and timing here" if terms.paced else "exporting") as advance:
-            exports = Exports(inputs, terms, _dense(inputs, terms, style, staging), run, clock if terms.paced else None)
+            exports = Exports(inputs, terms, _dense(inputs, terms, staging), run, clock if terms.paced else None)
             picks = exports.picked(trials, advance)
         timed = None
-        if picks and clock:
+        if picks and picks.recommended.solution.shapes and clock:
             with meter.stage("timing"):
                 timed = clock.pace(exports.lineup(exports.made[picks.recommended.solution.number]))
         names = _names(picks)
         files = {number: _settled(exports.made[number].files, name, run) for number, name in names.items()}
-    _keep_samples(run, inputs, style)
+    _keep_samples(run, inputs, terms.original.style)
     samples = inputs.data.validation.take(slice(SAMPLES)).x
     checks: dict[str, FileCheck] = {}
     with meter.stage("checking the artefacts", len(names)) as advance:
@@ -83,25 +90,18 @@ def release(
             checks |= check(exports.made[number].model, samples, made, run.path, exports.made[number].style)
             advance(1)
     test = {number: _tested(exports.made[number].model, files[number], terms, inputs, run) for number in names}
-    numbers = {BASELINE: -1} | {name: t.solution.number for name, t in (picks.named() if picks else {}).items()}
+    numbers = {BASELINE: DENSE} | {name: t.solution.number for name, t in (picks.named() if picks else {}).items()}
     released = Release(
         {name: files[number] for name, number in numbers.items()},
         checks,
         {name: test[number] for name, number in numbers.items()},
+        _original(inputs, test[DENSE], terms),
         _on_npu([item.path for made in files.values() for item in made], terms, run, meter),
         None if timed is None else timed.whole,
+        inputs.drawn,
     )
-    return released, picks, tuple(exports.other.get(trial.solution.number, trial) for trial in trials)
-
-
-def looked_up(dense: Solution, inputs: Inputs, target: Target, costing: Costing, run: Run) -> tuple[Solution, Costing]:
-    """The dense model, some layers of which no rule counts, with what its file says; how to cost others, told that."""
-    fed = calibration(inputs, costing.batch) if target.runtime.dtype is DType.INT8 else None
-    style = Style(costing.batch, fed)
-    with run.staging() as folder:
-        (path,) = write(inputs.model, style, folder / BASELINE, (target.runtime.format.suffix,))
-        least = 0 if costing.compiled else least_peak(inputs.model, path, style)
-        return as_written(dense, inputs.model, path, style, costing), replace(costing, least_peak=least)
+    measured = tuple(exports.other.get(trial.solution.number, trial) for trial in trials)
+    return released, Chosen(picks, exports.made[DENSE].trial, measured)
 
 
 def _clock(inputs: Inputs, terms: Terms, run: Run, meter: Meter) -> Clock | None:
@@ -113,28 +113,29 @@ def _clock(inputs: Inputs, terms: Terms, run: Run, meter: Meter) -> Clock | None
     return Clock(run, inputs, plan, meter)
 
 
-def _dense(inputs: Inputs, terms: Terms, style: Style, folder: Path) -> Made:
-    """The dense model as its files are written."""
-    trial = Trial(terms.dense, inputs.quality, 0.0, 0, 0, 0.0)
-    return Made(trial, inputs.model, style, write(inputs.model, style, folder / BASELINE))
-
-
-def calibration(inputs: Inputs, batch: int) -> Calibration:
-    """Batches of training samples, the same each time, evenly taken from all."""
-    train = inputs.data.train
-    rows = np.linspace(0, len(train) - 1, min(CALIBRATION, len(train))).astype(np.int64)
-    return batches(train.take(rows).x, batch)
+def _dense(inputs: Inputs, terms: Terms, folder: Path) -> Made:
+    """The dense model as its files are written, that for the target already, and as that one measures."""
+    trial, file = Trial(terms.dense, inputs.quality, 0.0, 0, 0, 0.0), terms.original.path
+    made = Made(trial, inputs.model, terms.original.style, (file,))
+    return completed(replace(made, trial=as_file(made, file, inputs, terms)), folder / BASELINE)
 
 
 def _tested(model: Any, files: Sequence[Artifact], terms: Terms, inputs: Inputs, run: Run) -> Quality:
-    """The quality on the test data: of the model, or of a pick in int8 that of the file for the target."""
+    """The quality on the test data: of the model, in int8 that of the file for the target."""
     from edgett.nn.assess import assess
 
     held = inputs.data.test
-    if not terms.int8 or model is inputs.model:
+    if not terms.int8:
         return assess(model, held, inputs.judge)
     (path,) = (run.path / item.path for item in files if item.path.suffix == terms.suffix)
     return inputs.judge.quality(local.run(path, held.x, terms.batch), held.y)
+
+
+def _original(inputs: Inputs, baseline: Quality, terms: Terms) -> Quality:
+    """The dense model's own quality on the test data, which in float32 is that of its file."""
+    from edgett.nn.assess import assess
+
+    return assess(inputs.model, inputs.data.test, inputs.judge) if terms.int8 else baseline
 
 
 def _on_npu(paths: Sequence[Path], terms: Terms, run: Run, meter: Meter) -> dict[str, vela.VelaSummary]:
@@ -165,7 +166,7 @@ def _keep_samples(run: Run, inputs: Inputs, style: Style) -> None:
 
 def _names(picks: Picks | None) -> dict[int, str]:
     """The name under which each solution is written: that of the first pick it is."""
-    names = {-1: BASELINE}
+    names = {DENSE: BASELINE}
     for name, trial in (picks.named() if picks else {}).items():
         names.setdefault(trial.solution.number, name)
     return names

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from edgett import session
-from edgett.errors import EdgettError, UsageError
+from edgett import record, session
+from edgett.errors import EdgettError
 from edgett.pipeline import Outcome
-from edgett.report import document, draw, evidence, front_plots, sections, space_plots
+from edgett.report import document, draw, front_plots, sections, space_plots
 from edgett.report.facts import Report
 from edgett.report.picture import Picture
-from edgett.report.stored import restored, stored
-from edgett.run import Run, read_json
+from edgett.report.stored import CODEC, stored
+from edgett.run import Run
 from edgett.space.explore import Exploration
+from edgett.survey import Explored
 from edgett.values import Meter
 
 SPACE, PAGE = "space.json", "report.html"
@@ -26,8 +27,11 @@ def finish(run: Run, outcome: Outcome, meter: Meter) -> dict[str, Any]:
 
     A report that cannot be written is only told: the run is worth more.
     """
-    with _failure_told(meter):
-        run.write_json(SPACE, {"schema": document.SCHEMA, "picture": stored(_space(outcome, meter))})
+    if outcome.exploration is not None:
+        with _failure_told(meter):
+            run.write_json(
+                SPACE, {"schema": document.SCHEMA, "picture": stored(_space(outcome, outcome.exploration, meter))}
+            )
     content = session.finish(run, outcome)
     complete(run, meter)
     return content
@@ -70,36 +74,21 @@ def _encoded(text: str) -> bytes:
 
 def told(path: Path, render: Callable[[Report], str]) -> str:
     """What a renderer makes of a finished run. Raises UsageError when there is none, or a file of it is damaged."""
-    content = report(path)
-    with _whole(f"the run in {path}", _ANEW):
-        return render(content)
+    return render(report(path))
 
 
 def report(path: Path) -> Report:
     """What is to be told of a finished run. Raises as `told` does."""
     asked, _, _ = session.told(path)
     space = _picture(path / SPACE)
-    benches = [_bench(place) for place in sorted(path.glob("bench-*.json"))]
-    with _whole(f"the run in {path}", _ANEW):
-        return sections.report(str(path), asked, space, benches)
+    benches = [record.benchmark(path, place.name) for place in sorted(path.glob("bench-*.json"))]
+    return sections.report(str(path), asked, space, benches)
 
 
-@contextmanager
-def _whole(what: str, cure: str) -> Iterator[None]:
-    """Translate what comes of values that are not as edgett writes them."""
-    try:
-        yield
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
-        why = f"{type(error).__name__} {error}".rstrip(".")
-        raise UsageError(
-            f"{what} cannot be told: {why}.", f"It is damaged, or of another version of edgett. {cure}"
-        ) from error
-
-
-def _space(outcome: Outcome, meter: Meter) -> Picture:
-    """The design spaces, with the picks in them."""
-    explored = outcome.exploration
-    chosen = {name: trial.solution.shapes for name, trial in (outcome.picks.named() if outcome.picks else {}).items()}
+def _space(outcome: Outcome, explored: Explored, meter: Meter) -> Picture:
+    """The design spaces, with the picks in them that replace anything."""
+    picks = outcome.picks.named() if outcome.picks else {}
+    chosen = {name: trial.solution.shapes for name, trial in picks.items() if trial.solution.shapes}
     if not isinstance(explored, Exploration):
         return front_plots.front_picture(explored, chosen, outcome.errors)
     with meter.stage("counting solutions for the report", space_plots.units(explored)) as advance:
@@ -108,29 +97,7 @@ def _space(outcome: Outcome, meter: Meter) -> Picture:
 
 def _picture(place: Path) -> Picture | None:
     """The design spaces that the run kept, None where it did not."""
-    if not place.is_file():
+    if not (place.exists() or place.is_symlink()):
         return None
-    with _whole(str(place), _WITHOUT):
-        return restored(_read(place)["picture"])
-
-
-def _bench(place: Path) -> Mapping[str, Any]:
-    """A benchmark that the run kept."""
-    content: Mapping[str, Any] = _read(place)
-    with _whole(str(place), _WITHOUT):
-        tuple(evidence.benchmarks([content]))
-    return content
-
-
-_ANEW = "Start anew with 'edgett compress --fresh'."
-_WITHOUT = "Take it away: the report does without it."
-
-
-def _read(place: Path) -> Any:
-    try:
-        content = read_json(place)
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{place} cannot be read: {error}.", _WITHOUT) from error
-    if not isinstance(content, dict) or content.get("schema") != document.SCHEMA:
-        raise UsageError(f"{place} is not of schema {document.SCHEMA}, which this edgett reads.", _WITHOUT)
-    return content
+    found: Picture = record.value(place.parent, place.name, "picture", CODEC, record.WITHOUT)
+    return found

@@ -50,7 +50,7 @@ def costed(trial: Trial, model: Any, style: Style, costing: Costing) -> Trial:
     """The trial with what its model costs, some of whose layers are dense again or in float32."""
     from edgett.nn.layers import tt_layers
 
-    graph = predicted(model, ".onnx" if costing.compiled else ".tflite", style)
+    graph = predicted(model, costing.form.suffix, style)
     found = dense_solution(graph, costing)
     shapes = {path: shape for path, shape in trial.solution.shapes.items() if path in tt_layers(model)}
     return replace(

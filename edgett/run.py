@@ -26,17 +26,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from edgett import journal
+from edgett import journal, record
 from edgett.errors import ToolError, UsageError
 from edgett.values import Trial
 
-SCHEMA = 1
+SCHEMA = record.SCHEMA
 TIMES = "times.json"
 _MARK = "run.json"
+_NO_LINK = os.O_NOFOLLOW | os.O_NONBLOCK
 _LOCK, _JOURNAL, _PART = ".lock", "journal.sqlite", ".part-"
-_ANEW = "'edgett compress' starts anew there with --fresh."
 _WRITTEN = (
-    *(f"{_JOURNAL}{end}" for end in ("", "-wal", "-shm", "-journal")),
+    *(f"{_JOURNAL}{end}" for end in ("", *journal.BESIDE)),
     TIMES,
     "check.json",
     "space.json",
@@ -44,8 +44,8 @@ _WRITTEN = (
     "bench-*.json",
     "run.log",
     *(f"artifacts/*{end}" for end in (".keras", ".tflite", ".onnx", ".npz")),
-    *(f"exports/solution-*{end}" for end in (".keras", ".tflite", ".onnx")),
-    *(f"exports/solution_*{end}" for end in (".c", ".h")),
+    *(f"exports/{name}{end}" for name in ("solution-*", "baseline") for end in (".keras", ".tflite", ".onnx")),
+    *(f"exports/{name}{end}" for name in ("solution_*", "baseline*") for end in (".c", ".h")),
 )
 """Files of a run, the journal first: without it the rest is of no use to anybody."""
 
@@ -57,8 +57,9 @@ class Run:
         """Lock a directory; `start` and `resume` make a run of it."""
         self.path = path
         self._journal: journal.Journal | None = None
+        _refuse_links(path)
         with _told(path):
-            self._lock = (path / _LOCK).open("w")
+            self._lock = os.fdopen(os.open(path / _LOCK, os.O_WRONLY | os.O_CREAT | _NO_LINK, 0o666), "w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -200,29 +201,9 @@ def read_asked(path: Path) -> dict[str, Any]:
 
     Raises UsageError when there is none, and when it is damaged or of another schema.
     """
-    place = path / _MARK
-    if not place.is_file():
+    if not (path / _MARK).is_file():
         raise UsageError(f"there is no run in {str(path)!r}.", "Name the directory of one: 'edgett compress' tells it.")
-    try:
-        content = read_json(place)
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{place} cannot be read: {error}.", _ANEW) from error
-    schema = content.get("schema") if isinstance(content, dict) else None
-    if schema != SCHEMA:
-        raise UsageError(
-            f"{place} has schema {schema}; this edgett reads schema {SCHEMA}.",
-            f"Go on with the version of edgett that wrote it. {_ANEW}",
-        )
-    return dict(content)
-
-
-def read_json(place: Path) -> Any:
-    """What a file of a run holds. Raises OSError, ValueError, also for NaN and Infinity, and RecursionError."""
-
-    def refuse(name: str) -> None:
-        raise ValueError(f"{name} is no number of JSON")
-
-    return json.loads(place.read_text(encoding="utf-8"), parse_constant=refuse)
+    return record.begun(path)
 
 
 def refuse_occupied(path: Path, *, fresh: bool) -> None:
@@ -278,6 +259,17 @@ def _refuse_no_run(path: Path) -> None:
             )
     if what := journal.foreign(path / _JOURNAL):
         raise UsageError(f"{path / _JOURNAL} is {what}: --fresh leaves it alone.", "Move it elsewhere.")
+
+
+def _refuse_links(path: Path) -> None:
+    """Raise UsageError where what a run reads, writes or takes away would be somewhere else."""
+    for pattern in (_MARK, _LOCK, "artifacts", "exports", *_WRITTEN):
+        for place in path.glob(pattern):
+            if place.is_symlink():
+                raise UsageError(
+                    f"{place} is a link to {place.readlink()}: a run has its own files, and no links.",
+                    "Copy the run as a whole, or name another.",
+                )
 
 
 def _sync(path: Path) -> None:

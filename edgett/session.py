@@ -15,12 +15,14 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from edgett.errors import InputError, UsageError
+from edgett import record
+from edgett.errors import EdgettError, InputError, UsageError, described, recorded
 from edgett.inputs import Inputs
-from edgett.pipeline import Outcome, target_of
-from edgett.project import Job, settled
+from edgett.pipeline import Outcome, problem
+from edgett.project import Command, Job, settled
 from edgett.report import document
 from edgett.run import Run, read_asked
+from edgett.terms import target_of
 
 _WHERE = ("jobs", "cluster")
 """Where a run is carried out may change while it goes on: the results do not, but for those of `jobs` 0."""
@@ -28,20 +30,27 @@ _WHERE = ("jobs", "cluster")
 _LIBRARIES = ("edgett", "tensorflow", "keras", "numpy", "t3f", "onnx", "tf2onnx", "onnxruntime", "ai-edge-litert")
 _DECISIVE = ("edgett", "tensorflow", "keras", "numpy")
 """Whose versions change what fine-tuning comes to."""
-_DIGESTS = {"code": "edgett's code", "target": "the target's profile", "model": "the model", "data": "the data"}
-
-_ANEW = "'edgett compress' starts anew there with --fresh, or elsewhere with another --out."
+_DIGESTS = {
+    "code": "edgett's code",
+    "target": "the target's profile",
+    "model": "the model",
+    "data": "the data",
+    "metric": "the metric",
+}
 
 
 @contextmanager
-def started(path: Path, job: Job, origins: Mapping[str, str], *, fresh: bool = False) -> Iterator[Run]:
+def started(
+    path: Path, job: Job, origins: Mapping[str, str], *, fresh: bool = False, command: Command = Command.COMPRESS
+) -> Iterator[Run]:
     """A new run, in which is written down what is asked and where each value came from; `fresh` in an old one's place.
 
     Nothing of it is left when its input turns out unusable before the first trial.
     """
     values = TypeAdapter(Job).dump_python(job, mode="json")
     asked = {
-        "options": {name: {"value": value, "from": origins.get(name, "caller")} for name, value in values.items()},
+        "command": command.value,
+        "options": {name: {"value": values[name], "from": origins.get(name, "caller")} for name in command.options},
         "versions": _versions(),
         "digests": _ground(job),
     }
@@ -57,14 +66,22 @@ def started(path: Path, job: Job, origins: Mapping[str, str], *, fresh: bool = F
 
 
 @contextmanager
-def resumed(path: Path, given: Mapping[str, Any]) -> Iterator[tuple[Run, Job, dict[str, Any] | None]]:
+def resumed(
+    path: Path, given: Mapping[str, Any], command: Command | None = None
+) -> Iterator[tuple[Run, Job, dict[str, Any] | None]]:
     """An existing run: with the job it was asked, and its outcome if it is finished.
 
-    Raises UsageError when `given`, the options named now (None: not named), ask for something else.
+    Raises UsageError when `given`, the options named now (None: not named), ask for something else, and when the run is
+    not of that `command`.
     """
     run = Run.resume(path)
     try:
         asked = run.asked
+        if asked.get("outcome") is not None:
+            record.finished(path, asked)
+        if command is not None and command is not _command(asked):
+            made = f"edgett {_command(asked).value}"
+            raise UsageError(f"the run in {path} is of '{made}'.", f"Go on with: {_going_on(path, asked)}")
         yield run, _asked_job(path, asked, given), _here(path, asked.get("outcome"))
     finally:
         run.close()
@@ -76,40 +93,52 @@ def told(path: Path) -> tuple[dict[str, Any], Job, dict[str, Any]]:
     Raises UsageError when there is no run, or no outcome yet.
     """
     asked = read_asked(path)
-    outcome = asked.get("outcome")
-    if not isinstance(outcome, dict):
-        raise unfinished(path)
+    if (outcome := asked.get("outcome")) is None:
+        raise unfinished(path, asked)
+    record.finished(path, asked)
     return asked, _asked_job(path, asked, {}), _here(path, outcome)
 
 
 def _here(path: Path, outcome: Any) -> Any:
     """The outcome, which says where its run is: it may have been moved."""
-    return outcome | {"run": str(path)} if isinstance(outcome, dict) else outcome
+    return None if outcome is None else outcome | {"run": str(path)}
 
 
-def unfinished(path: Path) -> UsageError:
+def unfinished(path: Path, asked: Mapping[str, Any]) -> UsageError:
     """What to say of a run that has no outcome yet."""
-    again = f"edgett compress --out {shlex.quote(str(path))} --resume"
-    return UsageError(f"the run in {path} is not finished.", f"Go on with: {again}")
+    return UsageError(f"the run in {path} is not finished.", f"Go on with: {_going_on(path, asked)}")
+
+
+def _command(asked: Mapping[str, Any]) -> Command:
+    """What made a run."""
+    return Command.DEPLOY if asked.get("command") == Command.DEPLOY.value else Command.COMPRESS
+
+
+def _going_on(path: Path, asked: Mapping[str, Any]) -> str:
+    return f"edgett {_command(asked).value} --out {shlex.quote(str(path))} --resume"
+
+
+def _anew(asked: Mapping[str, Any]) -> str:
+    return f"'edgett {_command(asked).value}' starts anew there with --fresh, or elsewhere with another --out."
 
 
 def _asked_job(path: Path, asked: Mapping[str, Any], given: Mapping[str, Any]) -> Job:
+    values = {name: entry["value"] for name, entry in asked.get("options", {}).items()}
     try:
-        values = {name: entry["value"] for name, entry in asked["options"].items()}
         job = TypeAdapter(Job).validate_python(values)
-    except (KeyError, TypeError, AttributeError, ValidationError) as error:
-        raise UsageError(f"{path / 'run.json'} is not of this version of edgett.", _ANEW) from error
+    except (TypeError, ValidationError, EdgettError) as error:
+        raise record.damaged(path / "run.json", error, _anew(asked), "options") from error
     now = replace(job, **settled(given))
-    _refuse_another(path, job, now)
+    _refuse_another(path, asked, job, now)
     return now
 
 
 def refuse_other_job(run: Run, asked: Job, job: Job) -> None:
     """Raise UsageError where a run was asked for something else than `job`; it says what."""
-    _refuse_another(run.path, asked, job)
+    _refuse_another(run.path, run.asked, asked, job)
 
 
-def _refuse_another(path: Path, job: Job, now: Job) -> None:
+def _refuse_another(path: Path, asked: Mapping[str, Any], job: Job, now: Job) -> None:
     pairs = {field.name: (getattr(job, field.name), getattr(now, field.name)) for field in fields(Job)}
     same = _WHERE if (job.jobs == 0) == (now.jobs == 0) else ()
     changed = [
@@ -118,7 +147,7 @@ def _refuse_another(path: Path, job: Job, now: Job) -> None:
         if old != new and name not in same
     ]
     if changed:
-        raise UsageError(f"the run in {path} was asked for something else: {'; '.join(changed)}.", _ANEW)
+        raise UsageError(f"the run in {path} was asked for something else: {'; '.join(changed)}.", _anew(asked))
 
 
 def _text(name: str, value: object) -> str:
@@ -147,7 +176,7 @@ def identify(run: Run, inputs: Inputs) -> None:
 
 def _refuse(run: Run, changed: Sequence[str]) -> None:
     if changed:
-        raise UsageError(f"the run in {run.path} cannot go on: {'; '.join(changed)}.", _ANEW)
+        raise UsageError(f"the run in {run.path} cannot go on: {'; '.join(changed)}.", _anew(run.asked))
 
 
 def _others(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
@@ -168,8 +197,14 @@ def _ground(job: Job) -> dict[str, str]:
 
 
 def finish(run: Run, outcome: Outcome) -> dict[str, Any]:
-    """Write the outcome and the cross-check into the run; the outcome's document."""
-    content = document.compressed(outcome)
+    """Write the outcome, what is wrong with it and the cross-check into the run; the outcome's document."""
+    content, wrong = document.compressed(outcome), problem(outcome)
+    content |= {} if wrong is None else {"error": described(wrong)}
     run.write_json("check.json", content["check"])
     run.write_json("run.json", run.asked | {"outcome": content})
     return content
+
+
+def verdict(outcome: Mapping[str, Any]) -> EdgettError | None:
+    """What is wrong with the outcome of a finished run, if anything is; however often it is told."""
+    return recorded(outcome["error"]) if "error" in outcome else None

@@ -10,13 +10,13 @@ from typing import Any
 
 from edgett.project import Job
 from edgett.space import cost, explore, whole
-from edgett.space.choose import BYTES_PER_STEP, FILE_BYTES
 from edgett.space.explore import STANDARD, Costing, Exploration, Grid
+from edgett.space.filesize import Format
 from edgett.space.graph import Graph
 from edgett.space.states import Search
 from edgett.space.together import NO_LIMIT, Share
 from edgett.space.whole import Weighed, Whole
-from edgett.values import Constraints, CostModel, Found, Meter, Strategy
+from edgett.values import Constraints, CostModel, DType, Found, Meter, Strategy
 
 Explored = Exploration | Whole
 Graphs = Callable[[frozenset[str]], Graph]
@@ -42,7 +42,8 @@ def graphs(model: Any, costing: Costing = STANDARD) -> Graphs:
     @cache
     def graph(names: frozenset[str]) -> Graph:
         form = inference_form(model, costing.batch, names, untrained=bool(names))
-        return predict(form, costing.batch, fused=not costing.compiled)
+        fused = costing.form is Format.TFLITE
+        return predict(form, costing.batch, fused=fused, quantised=costing.width == DType.INT8.size)
 
     return graph
 
@@ -98,7 +99,9 @@ def share(layers: Sequence[Weighed], room: Room) -> Share:
     alone = [graph(frozenset([layer.found.layer.name])) for layer in taken]
     params, flops = NO_LIMIT, NO_LIMIT
     if limits.model_bytes is not None:
-        overhead = FILE_BYTES + BYTES_PER_STEP * len(dense.steps)
+        names = {layer.found.layer.name for layer in taken}
+        others = replace(dense, steps=tuple(step for step in dense.steps if step.layer not in names))
+        overhead = room.costing.file_bytes(others) - others.params() * room.costing.width
         rest = dense.params() + sum(min(0, one.params() - dense.params()) for one in alone)
         rest -= sum(cost.dense(layer.found.layer).params for layer in taken)
         params = (int(limits.model_bytes) - overhead) // room.costing.width - rest

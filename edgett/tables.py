@@ -31,7 +31,7 @@ def read(model: type[M], path: Path, cure: str) -> M:
     except ValidationError as problem:
         message, nearest = mistakes(problem, model)
         raise ProfileError(f"{path}: {message}", nearest or cure) from problem
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         raise ProfileError(f"{path} is not TOML in UTF-8: {problem}.", cure) from problem
 
 

@@ -46,7 +46,6 @@ machine = "mps2-an386"
 from __future__ import annotations
 
 import difflib
-import enum
 import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -59,25 +58,12 @@ from pydantic.fields import FieldInfo
 
 from edgett.errors import ProfileError, UsageError
 from edgett.places import profile_files, search_folders
+from edgett.space.filesize import Format
 from edgett.space.latency import Speeds
 from edgett.speeds import UNMEASURED, Latency
 from edgett.tables import Table, mistakes, read
 from edgett.units import BANDWIDTH, FREQUENCY, SIZE, WORK, Share, parse_share
 from edgett.values import Constraints, DType, Isa, Objective
-
-
-class Format(enum.Enum):
-    """The file that is exported."""
-
-    TFLITE = "tflite"
-    ONNX = "onnx"
-    C = "c"
-
-    @property
-    def suffix(self) -> str:
-        """What the file that is held to the budgets ends with; C is made of an .onnx."""
-        return ".onnx" if self is Format.C else f".{self.value}"
-
 
 Bytes = Annotated[int, PlainValidator(SIZE.parse), SIZE]
 Hertz = Annotated[int, PlainValidator(FREQUENCY.parse), FREQUENCY]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from edgett import record
 from edgett.device.bench import Plan, Subject
 from edgett.device.local import Local
 from edgett.device.statistics import Ratio, ratio
@@ -72,7 +72,7 @@ class Clock:
         """Raises UsageError when what the run has written down is damaged."""
         self._run, self._plan, self._meter = run, plan, meter
         self._samples = inputs.data.validation.take(slice(SAMPLES)).x
-        self._paces = _read(run.path / TIMES)
+        self._paces = _read(run.path)
         self._able = True
 
     def pace(self, lineup: Lineup, variants: Callable[[], Mapping[str, Path]] = dict) -> Pace | None:
@@ -98,13 +98,11 @@ class Clock:
         return self._paces[-1]
 
 
-def _read(path: Path) -> list[Pace]:
-    if not path.exists():
+def _read(run: Path) -> list[Pace]:
+    if not (run / TIMES).exists():
         return []
-    try:
-        return _codec().validate_python(json.loads(path.read_text())["times"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UsageError(f"{path} is damaged: {' '.join(str(error).split())}.", "Start anew with --fresh.") from error
+    found: list[Pace] = record.value(run, TIMES, "times", _codec(), record.ANEW)
+    return found
 
 
 @functools.cache

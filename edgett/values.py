@@ -195,32 +195,33 @@ class TTShape:
 
 @dataclass(frozen=True)
 class Score:
-    """The figure of one output. `relative`: a drop is a share of the baseline, not percentage points."""
+    """A figure of an output. `relative`: its drop is a share of the baseline. Not all that are shown decide."""
 
     output: str
     metric: str
     value: float
     higher_is_better: bool = True
     relative: bool = False
+    decides: bool = True
 
 
 @dataclass(frozen=True)
 class Quality:
-    """A model's scores, one an output, and its loss without regularisers (None: it has no loss)."""
+    """A model's scores, output by output, and its loss without regularisers (None: it has no loss)."""
 
     scores: tuple[Score, ...]
     loss: float | None = None
 
     def drop_from(self, baseline: Quality) -> float:
-        """How much worse this is, at its worst output: percentage points of an accuracy, else % of the baseline.
+        """How much worse this is, at its worst score that decides: points of an accuracy, else % of the baseline.
 
-        Negative if every output is better. Infinite if a score is not finite, so that a diverged model is never chosen.
-        A baseline of 0 has no share to take: the difference counts as if it were 1.
+        Negative if all are better; infinite if one is not finite: a diverged model is never chosen. A baseline of 0 has
+        no share to take: the difference counts as if it were 1.
         """
         pairs = list(zip(baseline.scores, self.scores, strict=True))
         if any((a.output, a.metric) != (b.output, b.metric) for a, b in pairs):
             raise ValueError(f"scores of different outputs or metrics: {baseline.scores}, {self.scores}")
-        return max(_loss_of_score(a, b) for a, b in pairs)
+        return max(_loss_of_score(a, b) for a, b in pairs if a.decides)
 
 
 def _loss_of_score(baseline: Score, other: Score) -> float:

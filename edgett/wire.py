@@ -30,7 +30,9 @@ _HEADERS = frozenset(
     "wctype".split()
 )
 """Names of headers: a model's own must not stand before them."""
-_MACROS = re.compile(r"U?INT\w*_(MIN|MAX|C)|(FLT|DBL|LDBL|FP|M)_\w+|HUGE_VAL[FL]?|INFINITY|NAN|NULL|EOF")
+_MACROS = re.compile(r"U?INT\w*_(MIN|MAX|C)|(FLT|DBL|LDBL|FP|M)_\w+|HUGE_VAL[FL]?|INFINITY|NAN|NULL|EOF|\w+_t")
+_LONGEST = 40
+"""Letters of an identifier: C99 tells 63 apart, of which a macro with the model's name and an ending has some more."""
 _C_TYPES = {
     "float32": "float",
     "int8": "int8_t",
@@ -106,17 +108,16 @@ def litert_port(detail: Mapping[str, Any]) -> Port:
     return Port(detail["name"], "", shape, np.dtype(detail["dtype"]).name, float(scale) or None, int(zero))
 
 
-def commented(name: str) -> str:
-    """A name as it may stand in a comment in C: in ASCII, and without an end of the comment."""
-    return name.encode("ascii", "backslashreplace").decode().replace("*/", "* /").replace("\\", "/")
+def identifiers(names: Sequence[str], own: str = "") -> tuple[str, ...]:
+    """A C identifier for each name, all different; whatever C does not allow becomes an underscore.
 
-
-def identifiers(names: Sequence[str]) -> tuple[str, ...]:
-    """A C identifier for each name, all different; whatever C does not allow becomes an underscore."""
+    None begins as the symbols of the model `own` do, which it would stand before, and none is longer than compilers
+    have to tell apart.
+    """
     taken: list[str] = []
     for name in names:
-        plain = re.sub(r"[^0-9A-Za-z_]", "_", name).strip("_") or "tensor"
-        plain = f"n{plain}" if plain[0].isdigit() else plain
+        plain = re.sub(r"[^0-9A-Za-z_]", "_", name).strip("_")[:_LONGEST].strip("_") or "tensor"
+        plain = f"n{plain}" if plain[0].isdigit() or (own and plain.startswith(f"{own}_")) else plain
         plain = f"{plain}_" if plain in _KEYWORDS | _HEADERS or _MACROS.fullmatch(plain) else plain
         made, number = plain, 2
         while made in taken:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import edgett
 from edgett.errors import DataError, ProfileError, UsageError
+from edgett.project import Project, from_python, resolve
 from edgett.report import document
-from edgett.values import CostModel, EmptyTiles, Layer
+from edgett.values import CostModel, DType, EmptyTiles, Layer, Objective, Recover, Schedule, Strategy
 from tests.conftest import Finished, Tiny
 
 
@@ -48,15 +50,60 @@ def test_bad_input_leaves_no_run(tiny: Tiny, tmp_path: Path) -> None:
     import keras
 
     run, model = tmp_path / "run", keras.models.load_model(tiny.model)
-    with pytest.raises(DataError, match="no y_train, x_test, y_test"):
-        edgett.compress(model, {"x_train": tiny.arrays()["x_train"]}, target="host", out=run)
+    with pytest.raises(DataError, match="no x_test, y_test"):
+        edgett.compress(model, {name: tiny.arrays()[name] for name in ("x_train", "y_train")}, target="host", out=run)
     with pytest.raises(DataError, match="without data"):
         edgett.compress(model, target="host", out=run)
     with pytest.raises(ProfileError, match="cortex-a53"):
         edgett.compress(model, tiny.arrays(), target="cortex-a54", out=run)
-    with pytest.raises(UsageError, match="--epochs 0"):
+    with pytest.raises(UsageError, match="epochs is 0"):
         edgett.compress(model, tiny.arrays(), target="host", out=run, epochs=0)
     assert not run.exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"search": "junk"}, "search is 'junk': it must be 'grid' or 'pareto'"),
+        ({"recover": "junk"}, "recover is 'junk': it must be 'plain' or 'distill'"),
+        ({"epoch": 3}, "epoch is unknown .* Did you mean 'epochs'"),
+        ({"limit": "some"}, "limit is 'some': it must be a whole number, at least 1, or 'all'"),
+        ({"epochs": "3"}, "epochs is '3'"),
+        ({"only_layer": 3}, "only_layer is 3"),
+        ({"model_bytes": True}, "model_bytes is True"),
+        ({"metric": "a:b:c"}, "--metric a:b:c is no metric"),
+        ({"rank_multiple": 2}, "--rank-multiple belongs to --search pareto, this is grid"),
+        ({"search": "pareto", "grid": 4}, "--grid belongs to --search grid, this is pareto"),
+    ],
+)
+def test_options_are_checked_as_on_the_command_line(tiny: Tiny, tmp_path: Path, wrong: Any, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        edgett.compress(str(tiny.model), tiny.arrays(), target="host", out=tmp_path / "run", **wrong)
+    assert not (tmp_path / "run").exists()
+
+
+def test_options_are_values_or_the_words_for_them() -> None:
+    words = {
+        "search": "pareto", "recover": "distill", "schedule": "halving", "limit": "all", "only_layer": "fc",
+        "skip_layer": ["a", "b"], "model_bytes": 5000, "objective": "memory", "dtype": "int8", "target": "x.toml",
+    }  # fmt: skip
+    values = {
+        "search": Strategy.PARETO, "recover": Recover.DISTILL, "schedule": Schedule.HALVING, "limit": None,
+        "only_layer": ("fc",), "skip_layer": ("a", "b"), "model_bytes": "5000 B", "objective": Objective.MEMORY,
+        "dtype": DType.INT8, "target": Path("x.toml"),
+    }  # fmt: skip
+    of_words, of_values = (resolve(from_python(given), Project(), "caller")[0] for given in (words, values))
+    assert of_words == of_values
+    assert (of_words.only_layer, of_words.limit, of_words.search) == (("fc",), None, Strategy.PARETO)
+
+
+def test_explore_takes_words_and_one_layer() -> None:
+    one = edgett.explore("64x48", ranks="2:6", grid=4, empty_tiles="nearest", cost="paper")
+    assert [item.layer.name for item, _ in one.layers] == ["64x48"]
+    assert (one.grid.empty, one.grid.model) == (EmptyTiles.NEAREST, CostModel.PAPER)
+    for wrong, told in (({"cost": "real"}, "cost is 'real'"), ({"empty_tiles": "fill"}, "empty_tiles is 'fill'")):
+        with pytest.raises(UsageError, match=told):
+            edgett.explore("64x48", **wrong)
 
 
 def test_explore_layers_and_a_model(tiny: Tiny) -> None:

@@ -158,7 +158,10 @@ class TestBudget:
     def test_all_slower(self, edgett: Call, tiny: Tiny, profile: Path) -> None:
         profile.write_text(profile.read_text().replace("transpose = 0.1", "transpose = 1e6"))
         arguments = ["compress", *tiny.arguments, *EASY, "--target", profile, "--json"]
-        found = edgett(*arguments, "--objective", "flops")
+        dense = edgett(*arguments, "--objective", "flops", "--out", "dense")
+        assert dense.code == 0 and dense.document["picks"]["recommended"]["solution"] == -1
+        assert "every TT form of every layer is predicted to be slower on mine" in dense.document["why_dense"]
+        found = edgett(*arguments, "--objective", "flops", "--model-bytes", "90 %")
         assert found.code == 4
         assert "slower on mine than the dense layer" in found.document["error"]["message"]
         assert "--objective memory" in found.document["error"]["cure"]

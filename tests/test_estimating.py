@@ -14,9 +14,10 @@ from edgett.device.calibrate import Product, Train, graph
 from edgett.estimating import CACHE, MOVE, NUMBER, OPERATOR, START, TRANSPOSE, basis, estimate, unfit
 from edgett.places import shipped_folder
 from edgett.space.explore import Costing, not_slower, solutions, spread_out
+from edgett.space.filesize import Format
 from edgett.space.latency import latency_us
 from edgett.speeds import toml
-from edgett.targets import Fact, Format, Target, load_profile, load_target, with_dtype
+from edgett.targets import Fact, Target, load_profile, load_target, with_dtype
 from edgett.values import Candidate, DType, TTShape
 from tests.conftest import EASY, Answer, Tiny
 from tests.device.test_calibrate import PLANTED

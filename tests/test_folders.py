@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -102,6 +103,40 @@ def test_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert folders.cache() == tmp_path
     monkeypatch.delenv("EDGETT_CACHE_DIR")
     assert "edgett" in folders.cache().parts
+
+
+TRACE = """if True:
+    import os, signal, sys
+    from edgett.nn import ports
+    import tensorflow as tf
+    from tests.test_folders import twice
+    tf.function(twice)(tf.ones(3))
+    if sys.argv[1] == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def twice(x: Any) -> Any:
+    while x[0] > 0:
+        x = x - 1
+    return x
+
+
+@pytest.mark.slow
+def test_what_autograph_leaves_after_a_kill_goes_at_the_next_start(place: Path) -> None:
+    others = place / "__autograph_generated_file_of_others.py"
+    others.touch()
+
+    def ended(how: str) -> list[str]:
+        command, environment = [sys.executable, "-c", TRACE, how], os.environ | {"TMPDIR": str(place)}
+        subprocess.run(command, env=environment, check=False, cwd=Path(__file__).parent.parent)
+        return [path.name for path in place.rglob("__autograph_generated_file*")]
+
+    assert ended("well") == [others.name]
+    assert len(ended("die")) > 1
+    with folders.scratch():
+        pass
+    assert list(place.iterdir()) == [others]
 
 
 @pytest.mark.skipif(not may_mount(), reason="no file system can be mounted here")

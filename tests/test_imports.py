@@ -14,18 +14,22 @@ import edgett
 
 ROOT = Path(edgett.__file__).parent
 LEVELS = (
-    {"errors", "values", "meter", "wire", "quiet", "folders"},
+    {"errors", "values", "meter", "wire", "quiet", "folders", "decisions", "yardstick", "escape", "flatbuffer"},
     {"space", "targets", "project", "run", "log", "places", "journal", "units", "tables", "speeds", "explained"}
-    | {"estimating"},
+    | {"estimating", "record", "schema"},
     {"nn", "export", "firmware", "device", "report"},
     {
         "pipeline",
+        "deploying",
+        "reasons",
+        "terms",
         "survey",
         "tuning",
         "forecast",
         "release",
         "exports",
         "files",
+        "original",
         "readback",
         "reverting",
         "inputs",
@@ -50,7 +54,7 @@ WRAPPED = {
     "onnx": {"export"},
     "tf2onnx": {"export"},
     "onnxruntime": {"export", "device"},
-    "ai_edge_litert": {"export", "device"},
+    "ai_edge_litert": {"export", "device", "flatbuffer"},
     "loky": {"nn"},
     "cloudpickle": {"nn"},
     "ray": {"nn"},

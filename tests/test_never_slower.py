@@ -19,8 +19,8 @@ import pytest
 from edgett.device import bench, local
 from edgett.device.statistics import Ratio
 from edgett.errors import ToolError, UsageError
-from edgett.exports import Terms
 from edgett.inputs import Inputs, inputs
+from edgett.original import original
 from edgett.release import Release, release
 from edgett.report.sections import verdict
 from edgett.run import Run
@@ -28,6 +28,7 @@ from edgett.space.explore import Costing, dense_solution
 from edgett.space.graph import with_shapes
 from edgett.survey import graphs
 from edgett.targets import load_target, override
+from edgett.terms import Terms
 from edgett.timing import Clock, Pace
 from edgett.values import Constraints, Objective, Picks, Refuge, Silent, Trial, TTShape
 from tests.conftest import EASY, Answer, Tiny
@@ -87,8 +88,11 @@ class Wanted:
         """Released for this machine."""
         allowed = replace(Constraints(None, None, None, None, None, objective), **limits)
         dense = dense_solution(self.graph(frozenset()), self.costing)
-        terms = Terms(override(load_target("host"), objective=objective), allowed, self.costing, dense)
-        return release(self.given, self.trials, terms, self.run, Silent())
+        target = override(load_target("host"), objective=objective)
+        written = original(self.given, target.runtime, 1, self.run)
+        terms = Terms(target, allowed, self.costing, replace(dense, file_bytes=written.bytes), written)
+        released, chosen = release(self.given, self.trials, terms, self.run, Silent())
+        return released, chosen.picks, chosen.trials
 
 
 @pytest.fixture
@@ -142,13 +146,14 @@ class TestReal:
 
     @pytest.mark.slow
     def test_nothing_is_left(self, tight: Inputs, tmp_path: Path) -> None:
-        """Two solutions, each slower than dense: neither is picked, and the files are those of the dense model."""
+        """Two solutions, each slower than dense, which is picked, and whose files are all there is."""
         other = replace(SMALL, ranks=(1, 4, 16, 63, 16, 4, 1))
         wanted = Wanted(tight, tmp_path / "run", {"small": SMALL}, {"small": other})
         with closing(wanted.run):
             released, picks, trials = wanted.released()
-        assert picks is None and released.timed is None
-        assert list(released.artifacts) == ["baseline"]
+        assert picks is not None and {trial.solution.number for trial in picks.named().values()} == {-1}
+        assert released.timed is None
+        assert len(set(released.artifacts.values())) == 1
         assert all(trial.too_slow and trial.solution.shapes == {} for trial in trials)
         assert all(trial.reverted[0].slowdown > 1.5 for trial in trials)
 
@@ -171,9 +176,9 @@ class TestPace:
 
     def test_a_damaged_record(self, tight: Inputs, tmp_path: Path) -> None:
         with closing(Run.start(tmp_path / "run", {})) as run:
-            for text in ("", "{", "[]", '{"times": [{}]}', '{"times": 3}'):
+            for text in ("", "{", "[]", '{"schema": 1, "times": [{}]}', '{"schema": 1, "times": 3}'):
                 (run.path / "times.json").write_text(text)
-                with pytest.raises(UsageError, match=r"times\.json is damaged"):
+                with pytest.raises(UsageError, match=r"times\.json (is damaged|cannot be read|has schema None)"):
                     Clock(run, tight, bench.Plan(), Silent())
 
 
@@ -307,6 +312,16 @@ class TestCommand:
     def test_all_are_slower(self, edgett: Call, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(local.Local, "measure", planted({"baseline.tflite": 0.5}, []))
         answer = edgett("compress", *tiny.arguments, *HERE, "--out", "run")
+        assert answer.code == 0
+        document = json.loads((tmp_path / "run" / "run.json").read_text())["outcome"]
+        assert document["picks"]["recommended"]["solution"] == -1 and document["timed_here"] is None
+        assert "every other solution is slower here" in document["why_dense"]
+        assert document["why_dense"] in " ".join(answer.out.split())
+        assert document["why_dense"] in verdict(document).words
+        for name in ("export", "bench"):
+            assert edgett(name, "run", *(("--runs", 1, "--seconds", 0) if name == "bench" else ())).code == 0
+
+        answer = edgett("compress", *tiny.arguments, *HERE, "--model-bytes", "90 %", "--out", "run", "--fresh")
         assert answer.code == 4
         assert "slower here than the dense model, which its layers made 1.00 to 2.00 times" in answer.err
         assert "--objective memory" in answer.err

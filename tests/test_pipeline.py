@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 
 import edgett
-from edgett import inputs
-from edgett.errors import CheckFailed, ModelError
-from edgett.pipeline import Outcome
+from edgett import inputs, pipeline
+from edgett.errors import CheckFailed, Infeasible
+from edgett.nn.data import data_from_arrays
+from edgett.pipeline import Outcome, problem
 from edgett.project import Job
-from edgett.report import document
+from edgett.report import document, sections
 from edgett.space import explore as space
 from edgett.survey import Room, graphs, survey
 from edgett.tuning import promising
-from edgett.values import Constraints, Objective, Silent, Strategy
+from edgett.values import Constraints, DType, Objective, Silent, Strategy
 from tests.conftest import Tiny
 
 OPTIONS: dict[str, Any] = {
@@ -104,16 +105,50 @@ def test_two_outputs_nested_without_bias_and_normalised_after(tmp_path: Path) ->
     np.testing.assert_allclose(trial.drop, max(alone), rtol=1e-12)
 
 
-def test_model_without_dense_layers_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("search", list(Strategy))
+def test_model_without_dense_layers_is_recommended_as_it_is(tmp_path: Path, search: Strategy) -> None:
     import keras
 
     model = keras.Sequential([keras.Input((48,)), keras.layers.ReLU(), keras.layers.Softmax()])
     x = signals(64)
     data = {"x_train": x, "y_train": np.arange(64) % 48, "x_test": x, "y_test": np.arange(64) % 48}
+    options = OPTIONS | {"search": search}
 
-    with pytest.raises(ModelError, match="the model has none"):
-        edgett.compress(model, data, out=tmp_path / "run", **OPTIONS)
-    assert not (tmp_path / "run").exists()
+    outcome = edgett.compress(model, data, out=tmp_path / "run", **options)
+    written = checked(outcome)
+    assert {pick["solution"] for pick in written["picks"].values()} == {-1}
+    why = "The dense model holds every budget that can be checked, and no fully connected layer is worth factorising"
+    assert written["why_dense"] == f"{why} (the model has none)."
+    assert sections.verdict(written).words[1] == written["why_dense"]
+    assert {paths[0] for paths in written["artifacts"].values()} == {"artifacts/baseline.keras"}
+
+    # What breaks a budget is recommended by nobody.
+    outcome = edgett.compress(model, data, out=tmp_path / "small", **options | {"model_bytes": "0.5 KiB"})
+    wrong = problem(outcome)
+    assert isinstance(wrong, Infeasible) and "worth factorising (the model has none)" in wrong.message
+    assert "model_bytes is" in wrong.message and "the limit 512" in wrong.message
+
+
+def test_a_model_that_fits_already_is_recommended_where_nothing_beats_it(tmp_path: Path) -> None:
+    """By the objective; the best of the others are told all the same."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((48,)), keras.layers.Dense(32, "relu"), keras.layers.Dense(4, "softmax")])
+    x = signals(128)
+    y = model.predict(x, verbose=0).argmax(axis=1)  # none is more accurate
+    data = {"x_train": x, "y_train": y, "x_test": x, "y_test": y}
+
+    outcome = edgett.compress(model, data, out=tmp_path / "run", **OPTIONS | {"objective": Objective.ACCURACY})
+
+    written = checked(outcome)
+    assert written["picks"]["recommended"]["solution"] == -1 and written["picks"]["recommended"]["drop"] == 0
+    assert written["picks"]["highest_accuracy"]["solution"] == written["picks"]["lowest_memory"]["solution"] == 0
+    assert written["why_dense"] == (
+        "The dense model holds every budget that can be checked, and none of the other solutions that do (1) is"
+        " more accurate."
+    )
+    assert "recommended" in sections.verdict(written).tables[0].columns[1].title
 
 
 @pytest.mark.slow
@@ -150,15 +185,39 @@ def test_linear_layer_before_another(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_model_too_small_to_become_smaller_is_recommended_as_it_is(tmp_path: Path) -> None:
+    """42-20-10-9 in int8, of which TT layers have fewer parameters, and took more than twice the bytes."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Dense(units, "relu") for units in (20, 10)]
+    model = keras.Sequential([keras.Input((42,)), *layers, keras.layers.Dense(9, "softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    x = np.random.default_rng(3).normal(size=(200, 42)).astype(np.float32)
+    data = {"x_train": x, "y_train": np.arange(200) % 9, "x_test": x, "y_test": np.arange(200) % 9}
+    options = OPTIONS | {"target": "cortex-m4", "dtype": DType.INT8, "objective": Objective.MEMORY}
+
+    outcome = edgett.compress(model, data, out=tmp_path / "run", **options)
+
+    assert outcome.picks is not None and outcome.exploration is not None and outcome.exploration.taken
+    assert outcome.picks.recommended.solution.number == -1 and outcome.trials == ()
+    assert "no TT form of any layer takes fewer bytes of a .tflite in int8" in str(outcome.why)
+    file = tmp_path / "run" / "artifacts" / "baseline.tflite"
+    # "100 %" is of the file itself.
+    assert outcome.limits.model_bytes == outcome.dense.solution.file_bytes == file.stat().st_size
+    checked(outcome)
+
+
+@pytest.mark.slow
 def test_file_over_the_budget_gives_way_and_is_told_with_its_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The prediction is made far too small: only the files themselves tell."""
     import keras
 
-    from edgett.space import choose
+    from edgett.space.explore import Costing
 
-    monkeypatch.setattr(choose, "FILE_BYTES", -100_000)
+    monkeypatch.setattr(Costing, "file_bytes", lambda self, graph: graph.params() // 100)
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((48,)), keras.layers.Dense(32, "relu"), keras.layers.Dense(4, "softmax")])
     x = signals(128)
@@ -194,3 +253,66 @@ def test_candidates_of_the_whole_space_are_weighed_before_any_is_fine_tuned(tiny
     assert len(promising(able, replace(job, limit=None), loaded, Silent())) == len(able)
     blind = [replace(item, loss=None) for item in able]
     assert all(item.loss is None for item in promising(blind, job, loaded, Silent()))
+
+
+@pytest.fixture(scope="module")
+def unlabelled(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """What comes of a model and its inputs alone."""
+    data = {"x_train": tiny.arrays()["x_train"]}
+    return edgett.compress(tiny.model, data, out=tmp_path_factory.mktemp("bare") / "run", **OPTIONS | {"limit": 2})
+
+
+def test_inputs_alone_are_enough(unlabelled: Outcome) -> None:
+    """Models learn from the dense one's outputs and are judged by how far they agree with it."""
+    written = checked(unlabelled)
+    assert written["judged_by"] == "digit: agreement, drop in percentage points"
+    assert [score["value"] for score in written["baseline"]["accuracy"]] == [1.0]
+    assert [score["value"] for score in written["baseline"]["test_accuracy"]] == [1.0]
+    (remark,) = written["remarks"]
+    assert "the data have no labels" in remark and "agreement, the share of the same decisions" in remark
+    for trial in unlabelled.trials:
+        (score,) = trial.quality.scores
+        assert trial.drop == pytest.approx(100 * (1 - score.value))
+    assert max(trial.quality.scores[0].value for trial in unlabelled.trials) > 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recover", ["plain", "distill"])
+def test_training_without_labels_brings_models_nearer_to_the_dense_one(
+    tiny: Tiny, tmp_path: Path, recover: str
+) -> None:
+    data = {"x_train": tiny.arrays()["x_train"]}
+
+    def best(epochs: int) -> float:
+        options = OPTIONS | {"epochs": epochs, "recover": recover, "jobs": 1}
+        outcome = edgett.compress(tiny.model, data, out=tmp_path / f"{recover}-{epochs}", **options)
+        return min(trial.drop for trial in outcome.trials)
+
+    assert best(8) < best(1)
+
+
+@pytest.mark.slow
+def test_values_without_labels_are_judged_by_their_error(tmp_path: Path) -> None:
+    import keras
+
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((48,)), keras.layers.Dense(32, "tanh"), keras.layers.Dense(3, name="out")])
+    outcome = edgett.compress(model, {"x_train": signals()}, out=tmp_path / "run", **OPTIONS | {"epochs": 4})
+    written = checked(outcome)
+    assert written["judged_by"] == "out: relative_error, drop in % of the baseline"
+    assert written["baseline"]["accuracy"][0]["value"] == 0
+    assert outcome.trials[0].drop == pytest.approx(100 * outcome.trials[0].quality.scores[0].value)
+
+
+def test_validation_data_too_small_for_the_budget_draw_a_warning(tiny: Tiny) -> None:
+    arrays = tiny.arrays()
+    own = {"x_val": arrays["x_test"][:38], "y_val": arrays["y_test"][:38]}
+    job = Job(target="cortex-a53", model=str(tiny.model))
+    model = inputs.model_only(job)
+    loaded = inputs.inputs(model, data_from_arrays(arrays | own, model, 0), Silent())
+    none = Constraints(None, None, None, None, None, Objective.FLOPS)
+
+    (remark,) = pipeline._remarks(loaded, replace(none, accuracy_drop_pp=1.5), Silent())
+    assert "the validation data are 38 samples, one of which is 2.6 points" in remark and "Give 67 or more" in remark
+    for limit in (None, 0.0, 2.7):
+        assert pipeline._remarks(loaded, replace(none, accuracy_drop_pp=limit), Silent()) == ()

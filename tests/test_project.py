@@ -116,6 +116,7 @@ def test_target_is_needed() -> None:
     [
         {"limit": 0}, {"epochs": 0}, {"batch_size": 0}, {"patience": 0}, {"batch": 0}, {"share": 1.0}, {"share": -0.1},
         {"share": float("nan")}, {"seed": -1}, {"seed": 2**32}, {"ranks": "5:2"}, {"ranks": "x"}, {"grid": 0},
+        {"metric": "a:b:c"},
     ],
 )  # fmt: skip
 def test_job_checks_itself(wrong: dict[str, object]) -> None:

@@ -11,6 +11,7 @@ import typer
 from edgett.cli.bench import bench
 from edgett.cli.calibrate import calibrate
 from edgett.cli.compress import compress
+from edgett.cli.deploy import deploy
 from edgett.cli.doctor import doctor
 from edgett.cli.explore import explore
 from edgett.cli.firmware import app as firmware
@@ -26,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(compress)
+app.command()(deploy)
 app.command()(explore)
 app.command()(export)
 app.command()(check)
@@ -60,6 +62,7 @@ def _version(wanted: bool) -> None:
     epilog="[bold]Examples[/bold]\n\n"
     "edgett compress --target cortex-a53\n\n"
     "edgett compress model.keras --data data.npz --target cortex-m4\n\n"
+    "edgett deploy model.keras --data data.npz --target cortex-m4\n\n"
     "edgett explore --layer 4096x4096 --layer 4096x1000",
 )
 def _root(

@@ -61,14 +61,15 @@ def subjects(incomplete: str) -> list[str]:
 
 
 def solutions(context: typer.Context, incomplete: str) -> list[str]:
-    """The numbers of the solutions that a run has fine-tuned."""
+    """The numbers of the solutions that a run has fine-tuned, and what the dense model is called."""
     import json
 
     place = Path(_first(context, "run")) / "run.json"
     if not place.is_file():  # a pipe would be waited for
         return []
     outcome = json.loads(place.read_bytes())["outcome"] or {}
-    return _beginning(incomplete, (str(trial["solution"]) for trial in outcome.get("trials", ())))
+    numbers = (str(trial["solution"]) for trial in outcome.get("trials", ()))
+    return _beginning(incomplete, numbers, ("baseline",) if outcome else ())
 
 
 def layers(context: typer.Context, incomplete: str) -> list[str]:

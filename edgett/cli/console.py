@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from edgett.cli.streams import twin
-from edgett.errors import EdgettError
+from edgett.errors import EdgettError, described
 
 if TYPE_CHECKING:  # completion is waited for, and draws nothing
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -29,7 +29,8 @@ class Screen:
         from rich.console import Console
 
         # A descriptor of its own: the converters' chatter is turned away from number 2 while progress is drawn.
-        self._errors = Console(file=twin(sys.stderr) if _has_descriptor() else sys.stderr)
+        # No emoji: a metric a:b:max is no name of one.
+        self._errors = Console(file=twin(sys.stderr) if _has_descriptor() else sys.stderr, emoji=False)
         self._json, self._silent = json, silent
         # Colours may be forced where there is no terminal; what moves may not.
         self._moves = self._errors.file.isatty() and self._errors.is_interactive
@@ -42,14 +43,14 @@ class Screen:
             return
         from rich.markup import escape
 
-        from edgett.log import printable
+        from edgett.escape import terminal
 
         if not self._moves:
             self.say(text)
             yield lambda units: None
             return
         with self._progress(counted=bool(total)) as progress:
-            task = progress.add_task(escape(printable(text)), total=total)
+            task = progress.add_task(escape(terminal(text)), total=total)
             # Units of nothing would count as samples of the speed, and crowd out the real ones.
             yield lambda units: progress.advance(task, units) if units else None
 
@@ -65,10 +66,10 @@ class Screen:
 
     def say(self, text: str) -> None:
         """A line the user should read."""
-        from edgett.log import printable
+        from edgett.escape import terminal
 
         if not self._silent:
-            self._errors.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+            self._errors.print(terminal(text), markup=False, highlight=False, soft_wrap=True)
 
     def note(self, text: str) -> None:
         """A line for a log, which is not here."""
@@ -80,7 +81,7 @@ class Screen:
         else:
             from rich.console import Console
 
-            Console().print(_Printable(drawn(document)))
+            Console(emoji=False).print(_Printable(drawn(document)))
 
     def conclude(
         self,
@@ -92,24 +93,24 @@ class Screen:
         if problem is None:
             self.show(document, drawn)
             return 0
-        self.show({**document, "error": _described(problem)}, drawn)
+        self.show({**document, "error": described(problem)}, drawn)
         self._complain(problem)
         return problem.exit_code
 
     def fail(self, problem: EdgettError) -> None:
         """What went wrong and what to do; with --json as a document too."""
         if self._json:
-            print(json.dumps({"schema": 1, "error": _described(problem)}, indent=2))
+            print(json.dumps({"schema": 1, "error": described(problem)}, indent=2))
         self._complain(problem)
 
     def _complain(self, problem: EdgettError) -> None:
-        from edgett.log import printable
+        from edgett.escape import terminal
 
         self._errors.print(
-            f"error: {printable(problem.message)}", markup=False, highlight=False, soft_wrap=True, style="red"
+            f"error: {terminal(problem.message)}", markup=False, highlight=False, soft_wrap=True, style="red"
         )
         if problem.cure:
-            self._errors.print(printable(problem.cure), markup=False, highlight=False, soft_wrap=True)
+            self._errors.print(terminal(problem.cure), markup=False, highlight=False, soft_wrap=True)
 
 
 class _Printable:
@@ -119,19 +120,10 @@ class _Printable:
         self._drawn = drawn
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        from edgett.log import printable
+        from edgett.escape import terminal
 
         for part in console.render(self._drawn, options):
-            yield part if part.control else part._replace(text=printable(part.text))
-
-
-def _described(problem: EdgettError) -> dict[str, Any]:
-    return {
-        "code": problem.exit_code,
-        "kind": type(problem).__name__,
-        "message": problem.message,
-        "cure": problem.cure,
-    }
+            yield part if part.control else part._replace(text=terminal(part.text))
 
 
 def _has_descriptor() -> bool:

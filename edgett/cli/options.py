@@ -11,7 +11,10 @@ import typer
 
 from edgett.cli import complete
 from edgett.errors import UsageError
-from edgett.values import Estimate, Strategy
+from edgett.values import DType, Estimate, Strategy
+
+BASELINE, DENSE = "baseline", -1
+"""What the dense model is called on the command line, and its number, which takes NumPy to import."""
 
 
 class ExportFormat(enum.Enum):
@@ -43,9 +46,61 @@ Data = Annotated[
         autocompletion=complete.data,
     ),
 ]
+Target = Annotated[
+    str | None,
+    typer.Option("--target", "-t", help="A target's name, or a profile's path.", autocompletion=complete.targets),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        help="The run directory. Default: runs/<model>-<target>-<n>.",
+        show_default=False,
+        autocompletion=complete.runs,
+    ),
+]
+MaxDrop = Annotated[
+    float | None, typer.Option(help="Largest loss of accuracy in percentage points. Default: the target's.")
+]
+ModelBytes = Annotated[
+    str | None, typer.Option(metavar="SIZE", help='Largest file: "512 KiB", "50 %". Default: the target\'s.')
+]
+Flops = Annotated[
+    str | None, typer.Option(metavar="WORK", help='Most FLOPs: "2 MFLOP", "50 %". Default: the target\'s.')
+]
+LatencyMs = Annotated[
+    float | None,
+    typer.Option(
+        metavar="MS",
+        help="Longest time of an inference, on a target that was calibrated. Default: the target's.",
+    ),
+]
+Dtype = Annotated[
+    DType | None,
+    typer.Option(help="Type of the exported numbers, calibrated on training data. Default: the target's."),
+]
+Batch = Annotated[int | None, typer.Option(min=1, help="Samples an exported model takes at once. Default 1.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Seed of everything random. Default 0.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")]
+Fresh = Annotated[
+    bool,
+    typer.Option(
+        "--fresh",
+        help="Start anew in --out, in the place of the run that is there; with --resume only where anything has"
+        " changed that it stands on.",
+    ),
+]
 CustomObjects = Annotated[
     str | None,
     typer.Option(metavar="MODULE", help="A module that defines what the model needs beyond Keras.", show_default=False),
+]
+Metric = Annotated[
+    str | None,
+    typer.Option(
+        metavar="METRIC",
+        help="What models are judged by: package.module:function of (y_true, y_pred), or a metric's name; :max or :min"
+        " behind it says which way. Default: the model's own metrics.",
+        show_default=False,
+    ),
 ]
 Ranks = Annotated[
     str | None,
@@ -71,7 +126,8 @@ ErrorEstimate = Annotated[
 Share = Annotated[
     float | None,
     typer.Option(
-        help="Leave layers alone that hold a smaller share of the parameters. Default 0.1.", show_default=False
+        help="Leave layers alone that, with all of their size, hold a smaller share of the parameters. Default 0.1.",
+        show_default=False,
     ),
 ]
 OnlyLayer = Annotated[
@@ -84,12 +140,26 @@ SkipLayer = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME", help="Leave this layer alone; may be repeated.", autocompletion=complete.layers),
 ]
+
+
+def _solution(text: str) -> int:
+    """The number of a solution; the dense model's is that of `baseline`."""
+    try:
+        return DENSE if text == BASELINE else int(text)
+    except ValueError:
+        raise UsageError(
+            f"--solution {text} is neither a number nor '{BASELINE}'.", "The run's report lists the solutions."
+        ) from None
+
+
 Solution = Annotated[
     int | None,
     typer.Option(
         metavar="ID",
-        help="The number of a fine-tuned solution. Default: the recommended one.",
+        parser=_solution,
+        help="The number of a fine-tuned solution, or baseline: the dense model. Default: the recommended one.",
         autocompletion=complete.solutions,
+        show_default=False,
     ),
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run's directory.", autocompletion=complete.runs)]

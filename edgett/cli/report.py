@@ -44,7 +44,7 @@ def report(
 
     edgett report runs/clock-cortex-a53-1 --format md --out report.md
     """
-    from edgett import reporting
+    from edgett import record, reporting
     from edgett.report import facts, markdown
 
     if out is not None:
@@ -54,7 +54,8 @@ def report(
         if format is ReportFormat.HTML:
             from edgett.report import page
 
-            out, text = out or run / reporting.PAGE, reporting.told(run, page.document)
+            text = reporting.told(run, page.document)
+            out = out or record.inside(run, reporting.PAGE)
         elif format is ReportFormat.MARKDOWN:
             text = reporting.told(run, markdown.document)
         else:

@@ -128,6 +128,9 @@ def _closed(path: Path, port: Port) -> str:
 def _litert_inputs(path: Path) -> tuple[Port, ...]:
     from ai_edge_litert.interpreter import Interpreter
 
+    from edgett.flatbuffer import parsed
+
+    parsed(path.read_bytes())  # the interpreter does not come back from some broken files
     details = Interpreter(model_path=str(path)).get_signature_runner().get_input_details()
     ports = []
     for name, detail in details.items():

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from edgett.errors import ToolError, UsageError
 from edgett.export import ctext, cwrite, kernels, lookup, qoperator
+from edgett.export.anonymous import anonymous
 from edgett.quiet import quiet
 from edgett.space.graph import Graph, Step
 from edgett.space.memory import in_place, places, plan_bytes
@@ -41,9 +42,13 @@ class CSource:
 
 @dataclass(frozen=True)
 class _Lowered:
-    """A graph as it is compiled: `codes` by input or output that is int8, `tables` by node."""
+    """A graph as it is compiled, under names of our own: `names` has those that the file gives its inputs and outputs.
+
+    `codes` by input or output that is int8, `tables` by node.
+    """
 
     model: Any
+    names: Mapping[str, str]
     codes: Mapping[str, tuple[float, int]]
     tables: Mapping[str, NDArray[np.int8]]
 
@@ -59,7 +64,7 @@ def generate(path: Path, name: str, version: str) -> CSource:
         )
     content = path.read_bytes()
     lowered = _lowered(path.name, content)
-    inputs, outputs = _ports(lowered)
+    inputs, outputs = _ports(lowered, name)
     refuse_unknown((*inputs, *outputs))
     text = _compiled(lowered.model, path.name)
     try:
@@ -82,20 +87,41 @@ def generate(path: Path, name: str, version: str) -> CSource:
 _MODEL = "model"
 
 
+def constant_bytes(path: Path) -> int:
+    """What the constants of an .onnx artefact of edgett take in C, without writing any. Raises ToolError as above."""
+    lowered = _lowered(path.name, path.read_bytes())
+    own = kernels.kernels(lowered.model, lowered.tables)
+    stored = {tensor.name: tensor for tensor in lowered.model.graph.initializer}
+    others = {name for node in lowered.model.graph.node if node.name not in own for name in node.input}
+    kept = [_array(stored[name]) for name in others & stored.keys()]
+    shared = {
+        (str(array.dtype), array.shape, array.tobytes()): array for one in own.values() for array in one.constants
+    }
+    return sum(array.nbytes for array in (*kept, *shared.values()) if array.dtype != np.int64)
+
+
+def _array(tensor: Any) -> NDArray[Any]:
+    from onnx import numpy_helper
+
+    return numpy_helper.to_array(tensor)
+
+
 def _lowered(where: str, content: bytes) -> _Lowered:
     """The graph as integers, where it was quantised."""
     import onnx
 
     try:
-        model = onnx.load_model_from_string(content)
-        onnx.checker.check_model(model)
+        told = onnx.load_model_from_string(content)
+        onnx.checker.check_model(told)
+        found = anonymous(told)
+        model, names = found.model, found.names
         if not qoperator.is_quantised(model):
-            return _Lowered(onnx.shape_inference.infer_shapes(model, strict_mode=True), {}, {})
+            return _Lowered(onnx.shape_inference.infer_shapes(model, strict_mode=True), names, {}, {})
         integer = qoperator.integer(model)
         looked = lookup.looked_up(integer.model)
     except Exception as error:  # the libraries' have no base class of their own
         raise ToolError(f"{where} is no ONNX model of edgett: {_told(error)}.", "Export it again.") from error
-    return _Lowered(looked.model, integer.codes, looked.tables)
+    return _Lowered(looked.model, names, integer.codes, looked.tables)
 
 
 def _compiled(model: Any, where: str) -> str:
@@ -122,19 +148,21 @@ def _told(error: Exception) -> str:
     return " ".join(str(error).split())[:300].rstrip(".")
 
 
-def _ports(lowered: _Lowered) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
+def _ports(lowered: _Lowered, own: str) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
+    """Inputs and outputs by the file's names; in C none is called as something of the model `own` may be."""
     from onnx import helper
 
     values = [*lowered.model.graph.input, *lowered.model.graph.output]
     # The header uses the first names itself.
-    reserved = ("workspace", "weight", "int8_t", "uint8_t", "int32_t", "int64_t")
-    taken = identifiers([*reserved, *(value.name for value in values)])[len(reserved) :]
+    reserved = ("workspace", "weight")
+    names = [lowered.names[value.name] for value in values]
+    taken = identifiers([*reserved, *names], own)[len(reserved) :]
     ports = []
-    for value, identifier in zip(values, taken, strict=True):
+    for value, name, identifier in zip(values, names, taken, strict=True):
         kind = value.type.tensor_type
         shape = tuple(dim.dim_value for dim in kind.shape.dim)
         dtype = np.dtype(helper.tensor_dtype_to_np_dtype(kind.elem_type)).name
-        ports.append(Port(value.name, identifier, shape, dtype, *lowered.codes.get(value.name, ())))
+        ports.append(Port(name, identifier, shape, dtype, *lowered.codes.get(value.name, ())))
     count = len(lowered.model.graph.input)
     return tuple(ports[:count]), tuple(ports[count:])
 

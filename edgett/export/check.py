@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from edgett.decisions import Decision
 from edgett.export.owners import UNKNOWN
 from edgett.space.graph import Graph
 from edgett.space.memory import arena_bytes, live_bytes
@@ -20,6 +21,10 @@ TOLERANCE = 1e-4
 
 INT8_TOLERANCE = 1.0
 """That of an int8 one, by which it says nothing of the model any more. What it may lose is the budget's to say."""
+
+BLIND = 0.9
+"""The error of an int8 output, over the spread of the model's, from which on it says next to nothing: a constant's is
+1."""
 
 
 Pair = tuple[int, int]
@@ -81,21 +86,30 @@ class GraphCheck:
 
 @dataclass(frozen=True)
 class Numerics:
-    """Outputs against Keras's: the largest absolute error, the worst output's L2 relative one, top-1 agreement.
+    """Outputs against Keras's: the largest absolute error, the worst output's L2 relative one.
 
-    `tolerance` is the L2 relative error from which on the file is wrong.
+    `top1`: the share of the same decisions, None where no output decides anything. `tolerance` is the L2 relative error
+    from which on the file is wrong; `blind` says why it is wrong all the same: it tells no more than a constant would.
     """
 
     samples: int
     max_abs: float
     l2_relative: float
-    top1: float
+    top1: float | None
     tolerance: float = TOLERANCE
+    blind: str | None = None
 
     @property
     def ok(self) -> bool:
         """Whether the outputs are the same to the rounding of the file's numbers."""
-        return self.l2_relative < self.tolerance
+        return self.l2_relative < self.tolerance and self.blind is None
+
+    @property
+    def fault(self) -> str | None:
+        """What is wrong, None where nothing is."""
+        if self.blind is not None or self.ok:
+            return self.blind
+        return f"outputs differ from Keras's by {self.l2_relative:.1e} (L2, relative)"
 
 
 def compare(predicted: Graph, found: Graph, where: str, size: int = 4) -> GraphCheck:
@@ -160,36 +174,55 @@ def compare_outputs(
     reference: Mapping[str, NDArray[np.floating]],
     found: Mapping[str, NDArray[np.floating]],
     tolerance: float = TOLERANCE,
+    decisions: Mapping[str, Decision] | None = None,
 ) -> Numerics:
-    """Two models' outputs for the same samples, by name; (n, ...) each. Raises ValueError for other names or shapes."""
+    """Two models' outputs for the same samples, by name; (n, ...) each. Raises ValueError for other names or shapes.
+
+    `decisions`: of the outputs that decide something, what.
+    """
     if reference.keys() != found.keys():
         raise ValueError(f"outputs {sorted(found)}, not {sorted(reference)}")
     largest, relative = 0.0, 0.0
-    agree: list[float] = []
+    agree, blind = list[float](), list[str]()
     for name, expected in reference.items():
-        actual = found[name]
+        actual, decides = found[name], (decisions or {}).get(name)
         if actual.shape != expected.shape:
             raise ValueError(f"output {name!r} is {actual.shape}, not {expected.shape}")
+        finite = bool(np.isfinite(actual).all() and np.isfinite(expected).all())
+        if decides is not None:
+            agree.append(decides.agreement(expected, actual) if finite else 0.0)
         # Whatever is not a number is as wrong as can be, and must not get lost in a maximum.
-        if not (np.isfinite(actual).all() and np.isfinite(expected).all()):
+        if not finite:
             largest = relative = math.inf
-            agree.append(0.0)
             continue
         difference = actual.astype(np.float64) - expected
         norm = float(np.linalg.norm(expected.astype(np.float64)))
         largest = max(largest, float(np.abs(difference).max(initial=0.0)))
         relative = max(relative, float(np.linalg.norm(difference)) / (norm or 1.0))
-        agree.append(float(np.mean(_top(actual) == _top(expected))))
+        blind += _blind(name, expected, actual, decides) if tolerance > TOLERANCE else []
     samples = len(next(iter(reference.values())))
-    return Numerics(samples, largest, relative, float(np.mean(agree)), tolerance)
+    top1 = float(np.mean(agree)) if agree else None
+    return Numerics(samples, largest, relative, top1, tolerance, "; ".join(blind) or None)
 
 
-def _top(outputs: NDArray[np.floating]) -> NDArray[np.int64]:
-    return (
-        outputs.argmax(axis=-1)
-        if outputs.ndim > 1 and outputs.shape[-1] > 1
-        else np.sign(outputs.astype(np.float64)).astype(np.int64)
-    )
+def _blind(
+    name: str, expected: NDArray[np.floating], actual: NDArray[np.floating], decides: Decision | None
+) -> list[str]:
+    """Why an output tells no more of the model's than a constant would; nothing where it does.
+
+    Of an output that decides nothing the error counts by the spread of its values, whatever their mean is: a constant
+    has an error of 1.
+    """
+    if decides is not None:
+        if not decides.blind(expected, actual):
+            return []
+        shares = f"{decides.agreement(expected, actual):.1%} of the decisions, always saying the same"
+        return [f"output {name!r} agrees with Keras's on {shares} on {decides.chance(expected):.1%}"]
+    spread = float(np.linalg.norm((expected - expected.mean(axis=0)).astype(np.float64)))
+    error = float(np.linalg.norm(actual.astype(np.float64) - expected))
+    if spread == 0 or error < BLIND * spread:
+        return []
+    return [f"output {name!r} is off by {error / spread:.2f} times what Keras's varies by"]
 
 
 def _titled(layer: str) -> str:

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgett.escape import c_comment
 from edgett.export import kernels
 from edgett.export.ctext import SIZES, Array, Constant, Function, Program, Unexpected, mentioned
 from edgett.export.kernels import Kernel
 from edgett.space.memory import InPlace
-from edgett.wire import Port, commented, identifiers
+from edgett.wire import Port, identifiers
 
 _HEADERS = frozenset({"stdint.h", "stddef.h", "stdbool.h", "math.h", "float.h", "limits.h", "string.h"})
 _IDLE = frozenset({"stdio.h", "stdlib.h"})
@@ -199,7 +200,7 @@ def header(about: About) -> str:
     macros = identifiers(["WORKSPACE", "WEIGHT", *(port.identifier.upper() for port in ports)])[2:]
     for index, (port, spelled) in enumerate(zip(ports, macros, strict=True)):
         what = "Output" if index >= len(about.inputs) else "Input"
-        lines += [f"/* {what} {commented(port.name)} */", *port.macros(f"{macro}_{spelled}"), ""]
+        lines += [f"/* {what} {c_comment(port.name)} */", *port.macros(f"{macro}_{spelled}"), ""]
     arrays = [
         (Array(port.identifier, port.c_type, port.shape, index < len(about.inputs)), port.identifier)
         for index, port in enumerate(ports)

@@ -16,6 +16,7 @@ import numpy as np
 from edgett.errors import ToolError
 from edgett.export.bodies import UNTOLD, Tensors, bodies, dims, inside, reads, results, size, told_by_running
 from edgett.export.calibration import Calibration
+from edgett.export.compact_onnx import compact
 from edgett.export.owners import ACTIVATION, UNKNOWN, Owners
 from edgett.export.qdq import quantised, seen_through
 from edgett.quiet import quiet
@@ -59,11 +60,13 @@ def write(
             )
             _rename(model.graph, owners)
             model.graph.name, model.graph.doc_string, model.doc_string = "edgett", "", ""
+            model.producer_name, model.producer_version = "edgett", ""
             if calibration is not None:
                 spared = [node.name for node in model.graph.node if floats and floats([node.name, *node.output])]
                 order = [node.name for node in model.graph.node]
                 model = quantised(model, calibration, spared)
                 _put_in_order(model.graph, order)
+                compact(model)
             onnx.checker.check_model(model, full_check=True)
     except OSError:
         raise
@@ -85,6 +88,15 @@ def read(path: Path, owners: Owners) -> Graph:
         model = onnx.shape_inference.infer_shapes(model, strict_mode=True)
     except Exception as error:
         raise ToolError(f"{path} is no ONNX model: {error}.", "Export it again.") from error
+    try:
+        return _graph(model, owners)
+    except ToolError:
+        raise
+    except Exception as error:  # of parts that are there, some may lack what others have
+        raise ToolError(f"{path} is no ONNX model that can be read: {error}.", "Export it again.") from error
+
+
+def _graph(model: Any, owners: Owners) -> Graph:
     graph = model.graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
     shapes = {value.name: dims(value) for value in (*graph.input, *graph.value_info, *graph.output)}
@@ -159,9 +171,9 @@ def _rename(graph: Any, owners: Owners) -> None:
     nodes, scopes = [graph.node[index] for index in order], [scopes[index] for index in order]
     constants = {tensor.name for tensor in graph.initializer}
     names = {value.name: value.name for value in (*graph.input, *graph.output)}
-    taken = set(names)
+    taken, called = set(names), set[str]()
 
-    def fresh(text: str) -> str:
+    def fresh(text: str, taken: set[str] = taken) -> str:
         name, number = text, 2
         while name in taken:
             name, number = f"{text}_{number}", number + 1
@@ -169,12 +181,13 @@ def _rename(graph: Any, owners: Owners) -> None:
         return name
 
     for node, scope in zip(nodes, scopes, strict=True):
-        node.name = fresh(scope + (ACTIVATION if owners.activates(_told(node, owners)) else "/") + node.op_type)
+        inside = ACTIVATION if owners.activates(_told(node, owners)) else "/"
+        node.name = fresh(scope + inside + node.op_type, called)
         for name in node.output:
-            names.setdefault(name, fresh(f"{node.name}/out"))
+            names.setdefault(name, fresh(node.name))
         for name in node.input:
-            if name in constants:
-                names.setdefault(name, fresh(f"{node.name}/constant"))
+            if name in constants and name not in names:
+                names[name] = fresh(f"{scope}/c")
     for node in nodes:
         _rewire(node, names)
     for tensor in graph.initializer:

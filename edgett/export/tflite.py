@@ -15,6 +15,7 @@ import numpy as np
 
 from edgett.errors import ToolError
 from edgett.export.calibration import Calibration
+from edgett.export.compact_tflite import compacted
 from edgett.export.owners import Owners
 from edgett.folders import scratch
 from edgett.quiet import quiet
@@ -36,10 +37,13 @@ def write(
 ) -> None:
     """Convert a `nn.servable.Servable` to float32 TFLite, or by `calibration` to int8 throughout, its ends included.
 
-    Weights of products have a scale for each output, where the runtime allows it. `floats` tells by the names of an
-    operator's results whether it stays in float32 (None: none does). Raises ToolError with the converter's own words.
+    Weights of convolutions have a scale for each channel, those of fully connected layers and of cores one. `floats`
+    tells by the names of an operator's results whether it stays in float32 (None: none does). Raises ToolError with the
+    converter's own words.
     """
     import tensorflow as tf
+
+    from edgett.flatbuffer import parsed
 
     try:
         with scratch() as folder, quiet(), _full_told():
@@ -47,6 +51,8 @@ def write(
             converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
             if calibration is not None:
                 converter.optimizations = [tf.lite.Optimize.DEFAULT]
+                # Scales and zero points of a column and its bias take 24 bytes, more than a core has for it in numbers.
+                converter._experimental_disable_per_channel_quantization_for_dense_layers = True
                 converter.representative_dataset = lambda: iter(calibration)
                 converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
                 converter.inference_input_type = converter.inference_output_type = tf.int8
@@ -58,7 +64,7 @@ def write(
             f"TensorFlow's converter refuses the model: {_first_lines(error)}",
             "A layer that TFLite has no operator for must be replaced in the model.",
         ) from error
-    path.write_bytes(content)
+    path.write_bytes(compacted(parsed(content), servable.paths))
 
 
 @contextmanager
@@ -76,11 +82,13 @@ def _mixed(converter: Any, calibration: Calibration | None, floats: Callable[[li
     """An int8 model in which some operators stay in float32, by their names in the one in which none does."""
     import tensorflow as tf
 
+    from edgett.flatbuffer import parsed
+
     options = tf.lite.experimental.QuantizationDebugOptions(fully_quantize=True)
     debugger = tf.lite.experimental.QuantizationDebugger(
         converter=converter, debug_dataset=lambda: iter(calibration or ()), debug_options=options
     )
-    model = _model(debugger.get_nondebug_quantized_model())
+    model = parsed(debugger.get_nondebug_quantized_model())
     body = model.subgraphs[0]
     outputs = _outputs(model)
     # Only now: the debugger wants to see operators that it can watch, which may be just these.
@@ -99,19 +107,23 @@ def read(path: Path, owners: Owners) -> Graph:
     Raises ToolError when the file is no TFLite model.
     """
     model = _parsed(path)
+    try:
+        return _graph(model, owners)
+    except Exception as error:  # of parts that are there, some may lack what others have
+        raise ToolError(f"{path} is no TFLite model that can be read: {error}.", "Export it again.") from error
+
+
+def _graph(model: Any, owners: Owners) -> Graph:
     body = model.subgraphs[0]
     outputs = _outputs(model)
     steps: list[Step] = []
-    try:
-        for operator in body.operators:
-            told = [owners.producers.get(name, name) for name in _told(body, operator, outputs)]
-            kind, layer = _kind(model, operator), owners.layer(told)
-            inner = list(_called(model, operator, layer, (0,)))
-            steps += around(_step(model, operator, layer, kind in _UNCOUNTED or _bends(kind, owners, told)), inner)
-        steps = [*_kept(model, steps)]
-        sizes, widths = _measures(model, steps)
-    except (IndexError, AttributeError, TypeError, ValueError) as error:
-        raise ToolError(f"{path} is no TFLite model that can be read: {error}.", "Export it again.") from error
+    for operator in body.operators:
+        told = [owners.producers.get(name, name) for name in _told(body, operator, outputs)]
+        kind, layer = _kind(model, operator), owners.layer(told)
+        inner = list(_called(model, operator, layer, (0,)))
+        steps += around(_step(model, operator, layer, kind in _UNCOUNTED or _bends(kind, owners, told)), inner)
+    steps = [*_kept(model, steps)]
+    sizes, widths = _measures(model, steps)
     return Graph(tuple(steps), sizes, _known(body.inputs, sizes), _known(body.outputs, sizes), widths)
 
 
@@ -202,8 +214,9 @@ def _told(body: Any, operator: Any, outputs: dict[int, str]) -> list[str]:
 
 
 def names(path: Path) -> dict[str, str]:
-    """What the file calls the tensors of its graph as `read` has it."""
-    return {str(index): tensor.name.decode() for index, tensor in enumerate(_parsed(path).subgraphs[0].tensors)}
+    """What the file calls the tensors of its graph as `read` has it; constants have no names."""
+    tensors = enumerate(_parsed(path).subgraphs[0].tensors)
+    return {str(index): tensor.name.decode() for index, tensor in tensors if tensor.name}
 
 
 def _count(
@@ -280,19 +293,12 @@ def _kind(model: Any, operator: Any) -> str:
 
 
 def _parsed(path: Path) -> Any:
-    content = path.read_bytes()
+    from edgett.flatbuffer import parsed
+
     try:
-        if content[4:8] != b"TFL3":
-            raise ValueError("the identifier TFL3 is missing")
-        return _model(content)
-    except Exception as error:
+        return parsed(path.read_bytes())
+    except ValueError as error:
         raise ToolError(f"{path} is no TFLite model: {error}.", "Export it again.") from error
-
-
-def _model(content: bytes) -> Any:
-    from ai_edge_litert import schema_py_generated as schema
-
-    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
 
 
 def _shape(tensor: Any) -> tuple[int, ...]:

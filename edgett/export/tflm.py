@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from edgett.errors import ModelError
+from edgett.escape import c_comment
 from edgett.export import tflite
-from edgett.wire import Port, commented, identifiers
+from edgett.wire import Port, identifiers
 
 MARGIN = 10
 """Per cent by which the arena is larger than measured: kernels made for a chip may take scratch buffers besides."""
@@ -167,7 +168,7 @@ def _described(name: str, inputs: Sequence[Port], outputs: Sequence[Port]) -> It
     spelled = identifiers(["MODEL", "ARENA", *(port.identifier.upper() for _, _, port in ports)])[2:]
     for (call, index, port), ending in zip(ports, spelled, strict=True):
         macro = f"{name.upper()}_{ending}"
-        yield f"/* interpreter.{call}({index}), {commented(port.name)}: {port.c_type}. */"
+        yield f"/* interpreter.{call}({index}), {c_comment(port.name)}: {port.c_type}. */"
         yield f"#define {macro}_INDEX {index}"
         yield from port.macros(macro)
         yield ""

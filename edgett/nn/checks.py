@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import keras
 import numpy as np
 
 from edgett.errors import DataError
 from edgett.nn.metrics import Labels, Loss
 from edgett.nn.ports import Port
+from edgett.nn.trace import trace
 
 
 def check_numbers(name: str, array: np.ndarray) -> None:
@@ -43,11 +45,62 @@ def check_input(name: str, array: np.ndarray, port: Port) -> None:
             f"{name} has shape {array.shape}, but input {port.name!r} of the model takes {port}.",
             _reshaping(name, array.shape[1:], port),
         )
-    if port.dtype.startswith(("int", "uint")) and array.dtype.kind == "f" and (array != np.floor(array)).any():
+    if not port.dtype.startswith(("int", "uint")):
+        return
+    if array.dtype.kind == "f" and (array != np.floor(array)).any():
         raise DataError(
             f"{name} holds fractions in {array.dtype}, but input {port.name!r} takes {port.dtype}.",
             "Round it yourself.",
         )
+    limits = np.iinfo(port.dtype)
+    if array.min() < limits.min or array.max() > limits.max:
+        first = _first((array < limits.min) | (array > limits.max))
+        raise DataError(
+            f"{name} has {array[first]} at {list(first)}, but input {port.name!r} takes {port.dtype}, from {limits.min}"
+            f" to {limits.max}.",
+            "Give numbers that fit, or a model that takes larger ones.",
+        )
+
+
+def check_indices(model: keras.Model, arrays: Mapping[str, tuple[str, np.ndarray]]) -> None:
+    """Indices that the tables have which look them up: `arrays` are those of inputs, (input, array) by their names."""
+    read = _looked_up(model)
+    for name, (port, array) in arrays.items():
+        for layer, size in read.get(port, {}).items():
+            if array.min() < 0 or array.max() >= size:
+                first = _first((array < 0) | (array >= size))
+                raise DataError(
+                    f"{name} has the index {array[first]} at {list(first)}, but layer {layer!r} knows 0 to {size - 1}.",
+                    "Give indices that the model was trained with.",
+                )
+
+
+def _looked_up(model: keras.Model) -> dict[str, dict[str, int]]:
+    """By input, the layers that take its values for indices, as they are, and how many they know."""
+    flow = trace(model)
+    origin = {id(tensor): name for name, tensor in flow.inputs.items()}
+    found: dict[str, dict[str, int]] = {}
+    for call in flow.calls:
+        source = origin.get(id(call.reads[0])) if call.reads else None
+        if source is None:
+            continue
+        if isinstance(call.layer, _REARRANGING) or type(call.layer).__name__ in _REARRANGING_OPERATIONS:
+            origin[id(call.writes[0])] = source
+        elif isinstance(call.layer, keras.layers.Embedding):
+            found.setdefault(source, {})[call.path] = call.layer.input_dim
+        elif isinstance(call.layer, keras.layers.CategoryEncoding):
+            found.setdefault(source, {})[call.path] = call.layer.num_tokens
+    return found
+
+
+_REARRANGING = (
+    keras.layers.Flatten,
+    keras.layers.Identity,
+    keras.layers.Permute,
+    keras.layers.RepeatVector,
+    keras.layers.Reshape,
+)
+_REARRANGING_OPERATIONS = frozenset({"Cast", "ExpandDims", "Reshape", "Squeeze", "Transpose"})
 
 
 def _reshaping(name: str, shape: tuple[int, ...], port: Port) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import keras
@@ -37,68 +37,101 @@ class Split:
 
 @dataclass(frozen=True)
 class Data:
-    """Three splits without a sample in common."""
+    """Three splits without a sample in common.
+
+    `aside`: the validation data were taken out of the user's training data, which a model of theirs may have learnt.
+    Without labels (`labelled` False) `y` has none, until there are a model's outputs in their place.
+    """
 
     train: Split
     validation: Split
     test: Split
+    aside: bool = False
+    labelled: bool = True
 
     @functools.cached_property
     def digest(self) -> str:
-        """The SHA-256 of every array's dtype, shape and bytes, whatever the model calls its inputs and outputs."""
+        """The SHA-256 of every array's dtype, shape and bytes, whatever the model calls its inputs and outputs.
+
+        Of what was given: not of the outputs that stand in for labels.
+        """
         digest = hashlib.sha256()
         for position, split in enumerate((self.train, self.validation, self.test)):
-            for side, arrays in (("x", split.x), ("y", split.y)):
+            for side, arrays in (("x", split.x), ("y", split.y if self.labelled else {})):
                 for array in arrays.values():
                     digest.update(f"{position} {side} {array.dtype.str} {array.shape}\n".encode())
                     digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
+    def labelled_by(self, outputs: Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]) -> Data:
+        """The data with what `outputs` makes of the inputs in the place of labels."""
+        train, validation, test = (Split(part.x, outputs(part.x)) for part in (self.train, self.validation, self.test))
+        return Data(train, validation, test, self.aside, labelled=False)
+
 
 def load_data(spec: str, model: keras.Model, seed: int) -> Data:
     """The data that `--data` names (forms: see `sources.read`), checked against the model; DataError if unfit."""
-    return data_from_arrays(sources.read(spec, model), model, seed)
+    arrays = sources.read(spec, model)
+    try:
+        return data_from_arrays(arrays, model, seed)
+    except DataError as error:
+        raise DataError(f"{spec}: {error.message}", error.cure) from error
 
 
 def data_from_arrays(arrays: Mapping[str, np.ndarray], model: keras.Model, seed: int) -> Data:
     """`x_train y_train x_test y_test`, maybe `x_val y_val`, checked against the model; DataError if unfit.
 
     Several inputs or outputs: `x_train.<input name>`, `y_train.<output name>`. Without validation data a tenth of the
-    training data is set aside, drawn with `seed`, stratified where the first output is a class.
+    training data is set aside, drawn with `seed`, stratified where the first output is a class. Without labels
+    `x_train` is enough: another tenth of it then stands for test data.
     """
     inputs, outputs = input_ports(model), output_ports(model)
     plain = {_plain(_plain(name, "x", inputs), "y", outputs): np.asarray(array) for name, array in arrays.items()}
-    parts = ["train", "test"] + ["val"] * any(name.startswith(("x_val", "y_val")) for name in plain)
-    _check_names(list(plain), [key for part in parts for key in _keys("x", part, inputs) | _keys("y", part, outputs)])
-    splits = {part: _split(part, plain, inputs, outputs) for part in parts}
-    gauges = judge(model, splits["train"].y).gauges
+    labelled = any(name.startswith("y_") for name in plain)
+    optional = ["val"] if labelled else ["test", "val"]
+    parts = ["train", *["test"] * labelled]
+    parts += [part for part in optional if any(name.startswith((f"x_{part}", f"y_{part}")) for name in plain)]
+    sides = {part: (_keys("x", part, inputs), _keys("y", part, outputs) if labelled else {}) for part in parts}
+    _check_names(list(plain), [key for x_keys, y_keys in sides.values() for key in x_keys | y_keys])
+    splits = {part: _split(plain, *keys) for part, keys in sides.items()}
     for part, split in splits.items():
-        for (key, port), gauge in zip(_keys("y", part, outputs).items(), gauges, strict=True):
+        checks.check_indices(model, {key: (port.name, split.x[port.name]) for key, port in sides[part][0].items()})
+    gauges = judge(model, splits["train"].y).gauges if labelled else ()
+    for part, split in splits.items():
+        for (key, port), gauge in zip(sides[part][1].items(), gauges, strict=True):
             if gauge.loss is not None:
                 checks.check_labels(key, split.y[port.name], port, gauge.loss)
-    train, validation = splits["train"], splits.get("val")
-    if validation is None:
-        aside = set_aside(len(train), _classes(gauges[0], train), seed)
-        train, validation = train.take(~aside), train.take(aside)
-    return Data(train, validation, splits["test"])
+    aside = "val" not in splits
+    for part in (part for part in ("val", "test") if part not in splits):
+        train = splits["train"]
+        mask = set_aside(len(train), _classes(gauges[0], train) if gauges else None, seed)
+        splits |= {"train": train.take(~mask), part: train.take(mask)}
+    return Data(splits["train"], splits["val"], splits["test"], aside, labelled)
 
 
-def set_aside(count: int, classes: np.ndarray | None, seed: int) -> np.ndarray:
-    """A mask of the samples to validate with: a tenth, at least one, of all or of every class.
+def halves(split: Split, gauge: Gauge, seed: int) -> tuple[Split, Split]:
+    """Samples in two halves, drawn with `seed`, stratified where the output that is gauged is a class."""
+    mask = set_aside(len(split), _classes(gauge, split), seed, 0.5)
+    return split.take(mask), split.take(~mask)
+
+
+def set_aside(count: int, classes: np.ndarray | None, seed: int, share: float = VALIDATION_SHARE) -> np.ndarray:
+    """A mask of the samples to validate with: a share of them, at least one, of all or of every class.
 
     `classes` (count,) or None. A class of one sample stays in training; if all are, the draw ignores classes.
     Raises a DataError for fewer than two samples.
     """
     if count < 2:
         raise DataError(
-            f"x_train has {count} sample: none is left to validate with.", "Give at least 2, or x_val and y_val."
+            f"x_train has {count} sample: none is left to validate with.",
+            "Give at least 2, or 3 without labels; or x_val and y_val.",
         )
     random = np.random.default_rng(seed)
     groups = [np.arange(count)] if classes is None else [np.flatnonzero(classes == c) for c in np.unique(classes)]
     groups = [group for group in groups if len(group) > 1] or [np.arange(count)]
     mask = np.zeros(count, bool)
-    # Rounding the running total makes the classes' tenths add up to a tenth of all.
-    ends = np.rint(VALIDATION_SHARE * np.cumsum([len(group) for group in groups])).astype(int)
+    # Rounding the running total makes the classes' shares add up to that of all.
+    ends = np.rint(share * np.cumsum([len(group) for group in groups])).astype(int)
     for group, size in zip(groups, np.diff(ends, prepend=0), strict=True):
         mask[random.permutation(group)[: max(1, size)]] = True
     return mask
@@ -167,14 +200,18 @@ def _check_names(given: list[str], needed: list[str]) -> None:
         )
 
 
-def _split(part: str, arrays: Mapping[str, np.ndarray], inputs: tuple[Port, ...], outputs: tuple[Port, ...]) -> Split:
-    x_keys, y_keys = _keys("x", part, inputs), _keys("y", part, outputs)
-    for key in x_keys | y_keys:
-        checks.check_numbers(key, arrays[key])
-    checks.check_lengths({key: arrays[key] for key in x_keys | y_keys})
+def _split(arrays: Mapping[str, np.ndarray], x_keys: Mapping[str, Port], y_keys: Mapping[str, Port]) -> Split:
+    every = {key: arrays[key] for key in (*x_keys, *y_keys)}
+    for key, array in every.items():
+        checks.check_numbers(key, array)
+    checks.check_lengths(every)
     for key, port in x_keys.items():
         checks.check_input(key, arrays[key], port)
-    x = {port.name: arrays[key] for key, port in x_keys.items()}
+    # Small numbers stay small until the model casts them, as Keras does; whole ones have the type it would make.
+    x = {
+        port.name: arrays[key].astype(port.dtype, copy=False) if "int" in port.dtype else arrays[key]
+        for key, port in x_keys.items()
+    }
     return Split(x, {port.name: _in_keras_shape(arrays[key], port) for key, port in y_keys.items()})
 
 

@@ -228,7 +228,9 @@ class Tuner:
     def _begun(self, solution: Solution, cores: Mapping[str, Cores] | None) -> keras.Model:
         model = compressed(self.model, solution, self.judge, cores)
         # Nobody reads the metrics of training, and XLA takes longer to compile than a few epochs win.
-        model.compile(**compilation(model) | {"metrics": None, "weighted_metrics": None, "jit_compile": False})
+        how = compilation(model) | {"metrics": None, "weighted_metrics": None, "jit_compile": False}
+        # Without labels the dense model's outputs stand for them, which other losses take.
+        model.compile(**how if self.judge.ask.labelled else how | {"loss": self.judge.losses(model)})
         for layer in tt_layers(model).values():
             layer.training_rows, layer.inference_rows = self.recipe.batch_size, PREDICTED
         return model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,7 +38,9 @@ def fc_layers(model: keras.Model, wish: Wish = Wish()) -> tuple[Found, ...]:
     for call in flow.calls:
         if isinstance(call.layer, keras.layers.Dense):
             dense.setdefault(id(call.layer), call)
-    found = [_judge(call, flow, wish, total) for call in dense.values()]
+    judged = [Found(_value(call.layer, call.path), _barred(call, flow, wish)) for call in dense.values()]
+    held = Counter(_size(item.layer) for item in judged if item.excluded is None)
+    found = [item if item.excluded or wish.only else _weighed(item, held, wish, total) for item in judged]
     found += [
         Found(_value(layer, layer.name), "it sits inside a layer that edgett cannot open")
         for layer in model._flatten_layers(include_self=False)
@@ -109,17 +112,34 @@ def tt_layers(model: keras.Model) -> dict[str, TTDense]:
     return {call.path: call.layer for call in trace(model).calls if isinstance(call.layer, TTDense)}
 
 
-def _judge(call: Call, flow: Trace, wish: Wish, total: int) -> Found:
-    value = _value(call.layer, call.path)
+def _barred(call: Call, flow: Trace, wish: Wish) -> str | None:
+    """Why a layer is left alone, however large it is."""
     reason = _unfit(call, flow)
     if reason is None and wish.only and not _named(call.path, wish.only):
         reason = "--only-layer names others"
     if reason is None and _named(call.path, wish.skip):
         reason = "--skip-layer names it"
-    share = (value.inputs * value.outputs + value.outputs * value.bias) / total
-    if reason is None and not wish.only and share < wish.share:
-        reason = f"it holds {share:.1%} of the parameters, under the {wish.share:.0%} that make a layer worth it"
-    return Found(value, reason)
+    return reason
+
+
+def _weighed(found: Found, held: Mapping[tuple[int, int, bool], int], wish: Wish, total: int) -> Found:
+    """The layer, left alone where it and all of its size that may be factorised hold too few of the parameters.
+
+    What is small alone may be much together, and layers of one size take the same shapes.
+    """
+    inputs, outputs, bias = _size(found.layer)
+    alike = held[inputs, outputs, bias]
+    share = alike * (inputs * outputs + outputs * bias) / total
+    if share >= wish.share:
+        return found
+    what = "it holds" if alike == 1 else f"it and the {alike - 1} others of its size hold"
+    return Found(
+        found.layer, f"{what} {share:.1%} of the parameters, under the {wish.share:.0%} that make a layer worth it"
+    )
+
+
+def _size(layer: Layer) -> tuple[int, int, bool]:
+    return layer.inputs, layer.outputs, layer.bias
 
 
 def _unfit(call: Call, flow: Trace) -> str | None:

@@ -6,6 +6,7 @@ A compiled metric gives the number that Keras would give; plain accuracies are c
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from edgett.errors import DataError
 from edgett.nn.ports import Port
 
 
@@ -29,12 +31,18 @@ class Labels(enum.Enum):
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric under the name the user knows: `measure(labels, outputs)`. Accuracies lie in 0..1."""
+    """A metric under the name the user knows: `measure(labels, outputs)`. Accuracies lie in 0..1.
+
+    `higher_is_better` None: nobody says.
+    """
 
     name: str
-    measure: Callable[[np.ndarray, np.ndarray], float]
-    higher_is_better: bool = True
+    measure: Callable[[Any, Any], float]
+    higher_is_better: bool | None = True
     accuracy: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.name}, drop in {'percentage points' if self.accuracy else '% of the baseline'}"
 
 
 @dataclass(frozen=True)
@@ -123,12 +131,33 @@ def resolved_metric(identifier: Any, port: Port, labels: np.ndarray) -> Metric:
     if isinstance(identifier, str) and identifier.lower() in ("accuracy", "acc"):
         return Metric("accuracy", _ACCURACIES[label_kind(port, labels)])
     found = keras.metrics.get(identifier)
+    # Keras numbers what it names itself by how many it has made in this process.
+    name = re.sub(r"_\d+$", "", found.name) if isinstance(identifier, (str, type)) else None
     if not isinstance(found, keras.metrics.Metric):
         found = keras.metrics.MeanMetricWrapper(found, name=getattr(found, "__name__", "metric"))
-    accuracy = found.name.endswith(("accuracy", "acc")) or isinstance(found, _KERAS_ACCURACIES)
-    up = accuracy or getattr(found, "_direction", None) == "up" or found.name.endswith("auc")
-    return Metric(found.name, lambda y, p: _measured(found, y, p), up, accuracy)
+    name = name or found.name
+    accuracy = name.endswith(("accuracy", "acc")) or isinstance(found, _KERAS_ACCURACIES)
+    up = True if accuracy or name.endswith("auc") else _direction(found)
+    return Metric(name, lambda y, p: _measured(found, y, p), up, accuracy)
 
+
+def _direction(found: keras.metrics.Metric) -> bool | None:
+    """Whether a metric is to be high; None where nobody says, as of a function of the user's own."""
+    for kind, up in _COUNTS.items():
+        if isinstance(found, kind):
+            return up
+    function: Any = getattr(found, "_fn", None)
+    if str(getattr(function, "__module__", "")).startswith("keras.") and function.__name__ in _LABELS:
+        return False
+    return {"up": True, "down": False}.get(getattr(found, "_direction", None) or "")
+
+
+_COUNTS = {
+    keras.metrics.TruePositives: True,
+    keras.metrics.TrueNegatives: True,
+    keras.metrics.FalsePositives: False,
+    keras.metrics.FalseNegatives: False,
+}
 
 _KERAS_ACCURACIES = (
     keras.metrics.Accuracy,
@@ -142,10 +171,17 @@ _KERAS_ACCURACIES = (
 
 def _measured(metric: Any, labels: np.ndarray, outputs: np.ndarray) -> float:
     metric.reset_state()
-    metric.update_state(labels, outputs)
-    value = float(metric.result())
-    metric.reset_state()
-    return value
+    try:
+        metric.update_state(labels, outputs)
+        return float(np.mean(metric.result()))  # F1 has one a class
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise DataError(
+            f"metric {metric.name} cannot be computed of labels {labels.shape} and outputs {outputs.shape}: {reason}.",
+            "Compile the model without it, or name another with --metric.",
+        ) from error
+    finally:
+        metric.reset_state()
 
 
 def accuracy_of(loss: Loss) -> list[Metric]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras.src.saving import serialization_lib
 
 from edgett.errors import ModelError, UsageError
 from edgett.folders import scratch
@@ -46,17 +47,18 @@ def load_model(path: Path, custom_objects: str | None = None) -> keras.Model:
 
 
 def save_model(model: keras.Model, path: Path) -> None:
-    """Write a `.keras` file whose bytes depend on the model alone: no date, no machine, no training state."""
+    """Write a `.keras` file whose bytes depend on the model alone: no date, no address, no training state."""
     content = io.BytesIO()
     with scratch() as folder:
         dated = folder / "model.keras"
-        with _untrained_optimizer(model):
+        with _untrained_optimizer(model), _all_alive():
             model.save(dated)
         with zipfile.ZipFile(dated) as source, zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as target:
             for name in sorted(source.namelist()):
                 entry = zipfile.ZipInfo(name)  # dated 1980
                 entry.compress_type = zipfile.ZIP_DEFLATED
-                target.writestr(entry, _undated(source.read(name)) if name == "metadata.json" else source.read(name))
+                part = source.read(name)
+                target.writestr(entry, _CANONICAL[name](part) if name in _CANONICAL else part)
     path.write_bytes(content.getvalue())
 
 
@@ -83,8 +85,45 @@ def _untrained_optimizer(model: keras.Model) -> Iterator[None]:
         model.optimizer, compilation["optimizer"] = trained, given
 
 
+@contextmanager
+def _all_alive() -> Iterator[None]:
+    """While it lasts nothing that Keras serialises is freed.
+
+    Keras tells objects that are shared by their addresses, also of those that live no longer than their turn: the next
+    one there would be taken for the same.
+    """
+    record, alive = serialization_lib.record_object_after_serialization, []
+
+    def keeping(obj: Any, config: dict[str, Any]) -> None:
+        alive.append(obj)
+        record(obj, config)
+
+    serialization_lib.record_object_after_serialization = keeping
+    try:
+        yield
+    finally:
+        serialization_lib.record_object_after_serialization = record
+
+
 def _undated(metadata: bytes) -> bytes:
     return json.dumps(json.loads(metadata) | {"date_saved": ""}).encode()
+
+
+def _numbered(config: bytes) -> bytes:
+    """With the objects that are shared numbered as they come, where Keras has their addresses."""
+    numbers: dict[int, int] = {}
+
+    def numbered(entry: dict[str, Any]) -> dict[str, Any]:
+        if {"class_name", _SHARED} <= entry.keys():
+            entry[_SHARED] = numbers.setdefault(entry[_SHARED], len(numbers))
+        return entry
+
+    return json.dumps(json.loads(config, object_hook=numbered)).encode()
+
+
+_SHARED = "shared_object_id"
+_CANONICAL = {"metadata.json": _undated, "config.json": _numbered}
+"""What is rewritten of the parts of a `.keras` file."""
 
 
 def pack_weights(model: keras.Model) -> bytes:

@@ -17,11 +17,12 @@ import keras
 import numpy as np
 
 from edgett.errors import ModelError
+from edgett.nn import users
 from edgett.nn.assess import outputs
 from edgett.nn.data import Split
 from edgett.nn.finetune import Tuner
 from edgett.nn.layers import compilation, uncompiled
-from edgett.nn.quality import judge
+from edgett.nn.quality import Judge, judge
 
 _FILE = "tuner.pickle"
 Arrays = Mapping[str, np.ndarray]
@@ -80,8 +81,9 @@ def pack(tuner: Tuner, code: bool = False) -> Parcel:
             config = keras.saving.serialize_keras_object(model)
         compiled = _still(compilation(model)) if model.compiled else None
         own = _own(model)
-        with _sent_along([*own.values(), *keras.tree.flatten(compiled)] if code else []):
-            content = cloudpickle.dumps((config, own, model.get_weights(), compiled, tuner.recipe))
+        with _sent_along([*own.values(), *keras.tree.flatten(compiled), *_function(tuner.judge)] if code else []):
+            judged = tuner.judge.ask, tuner.judge.own
+            content = cloudpickle.dumps((config, own, model.get_weights(), compiled, judged, tuner.recipe))
         few = Parcel(content, {name: array[:2] for name, array in arrays.items()}, packed_by)
         _check_twin(tuner, unpack(few))
     except Exception as error:
@@ -95,7 +97,8 @@ def pack(tuner: Tuner, code: bool = False) -> Parcel:
 
 def unpack(parcel: Parcel) -> Tuner:
     """The tuner that was packed."""
-    config, own, weights, compiled, recipe = cloudpickle.loads(parcel.content)
+    with users.importable():
+        config, own, weights, compiled, judged, recipe = cloudpickle.loads(parcel.content)
     with keras.saving.custom_object_scope(own):
         model = keras.saving.deserialize_keras_object(config, safe_mode=False)
         model.set_weights(weights)
@@ -106,7 +109,13 @@ def unpack(parcel: Parcel) -> Tuner:
         part, side, name = key.split(".", 2)
         sides.setdefault((part, side), {})[name] = array
     train, validation = (Split(sides[part, "x"], sides[part, "y"]) for part in ("train", "validation"))
-    return Tuner(model, train, validation, judge(model, train.y), recipe)
+    return Tuner(model, train, validation, judge(model, train.y, *judged), recipe)
+
+
+def _function(judge: Judge) -> list[Any]:
+    """The user's function that the judge goes by, if any."""
+    asked = judge.ask.metric
+    return [] if judge.own is None or asked is None else [getattr(users.module(str(asked.module)), asked.name)]
 
 
 def _check_twin(tuner: Tuner, twin: Tuner) -> None:

@@ -214,10 +214,10 @@ def _convolution(call: Call, writer: _Writer) -> tuple[str, ...]:
     if isinstance(layer, _L.SeparableConv2D):
         pixels, deep = made // layer.filters, math.prod(layer.depthwise_kernel.shape)
         wide = pixels * layer.pointwise_kernel.shape[-2]
-        stored, work = (Constant("depthwise_kernel", deep),), pixels * deep
+        stored, work = (Constant("depthwise_kernel", deep, channels=wide // pixels),), pixels * deep
         source = writer.add(call, "Convolution", source, wide, constants=stored, flops=2 * work, macs=work)
         point = math.prod(layer.pointwise_kernel.shape)
-        return _biased(call, writer, source, Constant("kernel", point), 2 * pixels * point)
+        return _biased(call, writer, source, Constant("kernel", point, channels=layer.filters), 2 * pixels * point)
     count = math.prod(layer.kernel.shape)
     if isinstance(layer, _L.Conv2DTranspose):
         flops = 2 * elements // layer.kernel.shape[-1] * count
@@ -225,7 +225,7 @@ def _convolution(call: Call, writer: _Writer) -> tuple[str, ...]:
         flops = 2 * made * math.prod(layer.kernel_size)
     else:
         flops = 2 * made * count // layer.filters
-    return _biased(call, writer, source, Constant("kernel", count), flops)
+    return _biased(call, writer, source, Constant("kernel", count, channels=call.writes[0].shape[-1]), flops)
 
 
 def _biased(call: Call, writer: _Writer, source: tuple[str, ...], kernel: Constant, flops: int) -> tuple[str, ...]:
@@ -235,7 +235,9 @@ def _biased(call: Call, writer: _Writer, source: tuple[str, ...], kernel: Consta
     if isinstance(call.layer, _L.Conv2DTranspose):
         name = "ConvTranspose"
     stored: tuple[Constant, ...] = (kernel,)
-    bias = (Constant("bias", math.prod(call.layer.bias.shape)),) if call.layer.use_bias else ()
+    bias = (
+        (Constant("bias", math.prod(call.layer.bias.shape), channels=kernel.channels),) if call.layer.use_bias else ()
+    )
     rides = writer.fused or (name == "Dense" and flat)
     if bias and writer.quantised and (rides or (name != "Dense" and len(call.reads[0].shape) == 4)):
         bias = (replace(bias[0], key=f"bias/{len(writer.steps)}"),)

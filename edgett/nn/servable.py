@@ -18,6 +18,9 @@ from edgett.space.contraction import Moves
 
 # The name scope of the operators that an activation is spelled out in; `export.owners` looks for it.
 _ACTIVATION = "_activation"
+# What TensorFlow takes for the name of a scope: of an outermost one, as variables have, and of one inside another.
+_ROOT = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
+_NESTED = re.compile(r"[A-Za-z0-9_.\\/>-]+")
 # What ends a name here has no operator of its own.
 _RIDING = frozenset({"linear", "relu", "relu6"})
 
@@ -119,15 +122,22 @@ def _makes(call: Call, tensor: Any) -> bool:
 
 
 def refuse_unspeakable(form: Trace) -> None:
-    """Raise a ModelError for the name of an input, or of a layer with weights, that TensorFlow cannot write down."""
-    stored = [call.layer.name for call in form.calls if getattr(call.layer, "weights", [])]
-    for what, names in (("input", form.inputs), ("layer", stored)):
-        for name in names:
-            if not re.fullmatch(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*", name):
-                raise ModelError(
-                    f"{what} {name!r} cannot be exported under its name.",
-                    "Rename it: letters, digits and _ . - / > are allowed, a letter or a digit first.",
-                )
+    """Raise a ModelError for the name of an input or of a layer that TensorFlow cannot write down.
+
+    The outputs' names are told in the files alone, whatever they are: any text that can be stored will do.
+    """
+    layers = [call.layer for call in form.calls if isinstance(call.layer, keras.layers.Layer)]
+    named = [("input", name, _ROOT) for name in form.inputs]
+    named += [("layer", layer.name, _ROOT if layer.weights else _NESTED) for layer in layers]
+    for what, name, allowed in named:
+        if not allowed.fullmatch(name):
+            raise ModelError(
+                f"{what} {name!r} cannot be exported under its name.",
+                "Rename it: letters, digits and _ . - / > are allowed, a letter or a digit first.",
+            )
+    for name in form.outputs:
+        if not name or name.encode(errors="replace").decode() != name:
+            raise ModelError(f"output {name!r} cannot be exported under its name.", "Rename it.")
 
 
 def refuse_unquantisable(form: Trace) -> None:

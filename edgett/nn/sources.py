@@ -1,19 +1,16 @@
 """`--data`: from an .npz file, a function or a data set's name to plain arrays.
 
 Arrays have the names `x_train y_train x_test y_test`, and maybe `x_val y_val`; where a model has several inputs or
-outputs, `x_train.<input name>` and `y_train.<output name>`.
+outputs, `x_train.<input name>` and `y_train.<output name>`. Without labels `x_train` may stand alone.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
-import os
-import sys
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,7 @@ import keras
 import numpy as np
 
 from edgett.errors import DataError
+from edgett.nn import users
 from edgett.nn.ports import Port, input_ports, output_ports
 
 _TURNED_TO_ARRAYS_AT_ONCE = 1024
@@ -31,8 +29,9 @@ def read(spec: str, model: keras.Model) -> dict[str, np.ndarray]:
     """The arrays that `--data` names.
 
     A function takes nothing and gives a mapping of such arrays, or ((x_train, y_train), (x_test, y_test)) with an
-    optional third pair for validation, or `tf.data.Dataset`s of (x, y), batched or not, as {"train", "test", "val"} or
-    in that order; data sets are read into memory. Raises DataError.
+    optional third pair for validation, or `tf.data.Dataset`s of (x, y) or of x alone, batched or not, as {"train",
+    "test", "val"} or in that order, or one array or data set without labels; data sets are read into memory. Raises
+    DataError.
     """
     if spec in ("mnist", "cifar10"):
         return _downloaded(spec, model)
@@ -74,7 +73,7 @@ def arrays_of(given: Any, model: keras.Model) -> dict[str, np.ndarray]:
     """The named arrays in what a data function gives: a mapping of arrays, or pairs or data sets a split."""
     if isinstance(given, Mapping) and not any(_is_dataset(value) for value in given.values()):
         return {str(name): _array(str(name), array) for name, array in given.items()}
-    parts = given
+    parts = {"train": given} if _is_dataset(given) or isinstance(given, np.ndarray) else given
     if isinstance(given, (tuple, list)) and 2 <= len(given) <= 3:
         parts = dict(zip(("train", "test", "val"), given, strict=False))
     if not isinstance(parts, Mapping):
@@ -86,7 +85,8 @@ def arrays_of(given: Any, model: keras.Model) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
     for split, part in parts.items():
         x, y = _pair(str(split), _materialised(part, ports[0]) if _is_dataset(part) else part)
-        arrays |= _named(f"x_{_short(split)}", x, ports[0]) | _named(f"y_{_short(split)}", y, ports[1])
+        arrays |= _named(f"x_{_short(split)}", x, ports[0])
+        arrays |= {} if y is None else _named(f"y_{_short(split)}", y, ports[1])
     return arrays
 
 
@@ -97,8 +97,11 @@ def _short(split: str) -> str:
 def _pair(split: str, part: Any) -> tuple[Any, Any]:
     if isinstance(part, (tuple, list)) and len(part) == 2:
         return part[0], part[1]
+    if isinstance(part, (np.ndarray, Mapping)):
+        return part, None
     raise DataError(
-        f"the {split} data are no pair (x, y) but: {_described(part)}.", "Give inputs and labels, no weights."
+        f"the {split} data are no pair (x, y) but: {_described(part)}.",
+        "Give inputs and labels, or inputs alone; no weights.",
     )
 
 
@@ -142,28 +145,16 @@ def _materialised(dataset: Any, inputs: tuple[Port, ...]) -> Any:
 def _called(spec: str) -> Any:
     module_name, _, name = spec.partition(":")
     try:
-        with _working_directory_importable():
-            module = importlib.import_module(module_name)
+        module = users.module(module_name)
     except Exception as error:
         raise DataError(f"module {module_name!r} of --data {spec} cannot be imported: {error}.", _FORMS) from error
     function: Callable[[], Any] | None = getattr(module, name, None)
     if not callable(function):
         raise DataError(f"module {module_name!r} has no function {name!r}.", _FORMS)
     try:
-        return function()
+        return users.call(function)
     except Exception as error:
         raise DataError(f"{spec} failed: {type(error).__name__}: {error}.", "Call it on its own to see why.") from error
-
-
-@contextlib.contextmanager
-def _working_directory_importable() -> Iterator[None]:
-    # The console script, unlike `python -m`, does not look there.
-    here = os.getcwd()  # noqa: PTH109
-    sys.path.insert(0, here)
-    try:
-        yield
-    finally:
-        sys.path.remove(here)
 
 
 def _downloaded(name: str, model: keras.Model) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from edgett.report import style
-from edgett.report.style import BAD, FAINT, GOOD, Sheet, number, words
+from edgett.report.style import BAD, FAINT, GOOD, Sheet, number, remark, words
 from edgett.report.words import digits, duration, size
 
 BAR = 6
@@ -21,7 +21,7 @@ _STYLES = {"faster": GOOD, "slower": BAD, "noise": FAINT, "baseline": ""}
 
 def drawn(document: Mapping[str, Any]) -> RenderableType:
     """Each artefact beside the first, and what the device tells of itself."""
-    return Group(_times(document), Text(), _sizes(document), Text(), *(Text(line) for line in _remarks(document)))
+    return Group(_times(document), Text(), _sizes(document), Text(), *(remark(line) for line in _remarks(document)))
 
 
 def counted(document: Mapping[str, Any]) -> RenderableType:
@@ -36,13 +36,16 @@ def counted(document: Mapping[str, Any]) -> RenderableType:
         sheet.add(one["name"], *cells, Bar(most, 0, one["instructions"], width=BAR))
     device = document["device"]
     runtimes = ", ".join(dict.fromkeys(one["runtime"] for one in artefacts))
-    told = Text(f"{device['target']} on {device['emulator']}; {runtimes}. Instructions of one inference, and no times.")
+    told = remark(
+        f"{device['target']} on {device['emulator']}; {runtimes}. Instructions of one inference, and no times."
+    )
     return Group(sheet, Text(), told, Text(_AGAINST))
 
 
 def _agreement(one: Mapping[str, Any]) -> tuple[str, str]:
     worst = one["agreement"]["max_abs"]
-    return f"{one['agreement']['top1']:.1%}", "not finite" if worst is None else f"{worst:.1e}"
+    top = one["agreement"]["top1"]
+    return "" if top is None else f"{top:.1%}", "not finite" if worst is None else f"{worst:.1e}"
 
 
 def _times(document: Mapping[str, Any]) -> Sheet:

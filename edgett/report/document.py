@@ -8,22 +8,17 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from edgett.estimating import basis
+from edgett.report.explored import front_document, shape_document, summary
 from edgett.space import cost
-from edgett.space.choose import feasible, holdings
-from edgett.space.explore import Exploration
-from edgett.space.pareto import Front
+from edgett.space.choose import DENSE, feasible, holdings
 from edgett.space.whole import Whole
 from edgett.values import (
     Constraints,
     Cost,
-    CostModel,
-    Found,
     Holding,
     Quality,
     Solution,
-    Strategy,
     Trial,
-    TTShape,
 )
 
 if TYPE_CHECKING:
@@ -39,19 +34,23 @@ _COUNTED = ("params", "weight_bytes", "flops", "macs")
 
 def explored(exploration: Explored) -> dict[str, Any]:
     """The document of `explore`: exact integers, layers in the order given; of a whole space its Pareto sets."""
-    summary = _summary(exploration)
+    content = {"schema": SCHEMA} | summary(exploration)
     if isinstance(exploration, Whole):
-        for layer, (_, front) in zip(summary["layers"], exploration.layers, strict=True):
-            layer["front"] = _front(front) if front is not None else []
-    return summary
+        for layer, (_, front) in zip(content["layers"], exploration.layers, strict=True):
+            layer["front"] = front_document(front) if front is not None else []
+    return content
 
 
 def compressed(outcome: Outcome) -> dict[str, Any]:
-    """The document of `compress`. The picks hold neither times nor absolute paths."""
-    release, limits, dense = outcome.release, outcome.limits, outcome.dense
+    """The document of `compress` and `deploy`. The picks hold neither times nor absolute paths.
+
+    Where the model is deployed as it is, nothing was searched, and there is no funnel.
+    """
+    release, limits = outcome.release, outcome.limits
     picks = outcome.picks.named() if outcome.picks else {}
-    return _summary(outcome.exploration) | {
-        "partial": list(dense.partial),
+    searched = {"search": None, "layers": []} if outcome.exploration is None else summary(outcome.exploration)
+    return {"schema": SCHEMA, **searched} | {
+        "partial": list(outcome.dense.solution.partial),
         "run": str(outcome.path),
         "model": outcome.job.model,
         "target": {
@@ -63,9 +62,10 @@ def compressed(outcome: Outcome) -> dict[str, Any]:
             "here": outcome.target.here,
             "cycles_per_second": outcome.target.compute.clock.value * outcome.target.runtime.threads,
         },
-        "judged_by": outcome.judged_by,
-        "funnel": _funnel(outcome),
-        "baseline": _model(dense, outcome.baseline, 0.0) | _released(release, "baseline"),
+        "judged_by": outcome.judged_by or None,
+        "remarks": list(outcome.remarks),
+        "funnel": None if outcome.exploration is None else _funnel(outcome, outcome.exploration),
+        "baseline": _baseline(outcome),
         "trials": [_trial(trial, limits) for trial in outcome.trials],
         "picks": {
             name: _pick(picks[name], outcome, name) if name in picks else None
@@ -77,6 +77,7 @@ def compressed(outcome: Outcome) -> dict[str, Any]:
             for item in _holdings(outcome)
         ],
         "objective": limits.objective.value,
+        "why_dense": outcome.why,
         "nearest_miss": _miss(outcome),
         "slower_than_dense": dict(outcome.slower),
         "timed_here": None if release.timed is None else asdict(release.timed),
@@ -91,109 +92,29 @@ def checked(release: Release) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "ok": release.ok,
+        "samples": "random" if release.drawn else "validation",
         "artifacts": {path: _check(check) for path, check in release.checks.items()},
     }
 
 
-def shape_document(shape: TTShape) -> dict[str, Any]:
-    """A TT shape."""
-    return {
-        "inputs": list(shape.inputs),
-        "outputs": list(shape.outputs),
-        "ranks": list(shape.ranks),
-        "order": shape.order.value,
-    }
-
-
-def _summary(exploration: Explored) -> dict[str, Any]:
-    """What was explored, and how much of it there is."""
-    return {"schema": SCHEMA} | (_whole(exploration) if isinstance(exploration, Whole) else _grid(exploration))
-
-
-def _grid(exploration: Exploration) -> dict[str, Any]:
-    grid = exploration.grid
-    return {
-        "search": Strategy.GRID.value,
-        "cost_model": grid.model.value,
-        "ranks": list(grid.max_ranks),
-        "grid": grid.size,
-        "empty_tiles": grid.empty.value,
-        "layers": [
-            _layer(found)
-            | {
-                "solutions": space.solutions if space else 0,
-                "efficient": space.efficient if space else 0,
-                "occupied_tiles": len(space.corners) if space else 0,
+def _baseline(outcome: Outcome) -> dict[str, Any]:
+    """The dense model as its file for the target is, and the quality of Keras's own, which drops are measured by."""
+    release, dense = outcome.release, outcome.dense
+    return (
+        {"solution": DENSE, "shapes": {}, "reverted": []}
+        | _model(dense.solution, dense.quality, outcome.loses(outcome.dense))
+        | _released(release, "baseline")
+        | {
+            "original": {
+                "accuracy": _scores(outcome.baseline),
+                "test_accuracy": release.original and (_scores(release.original) or None),
             }
-            for found, space in exploration.layers
-        ],
-        "totals": {
-            "solutions": exploration.solutions,
-            "efficient": exploration.efficient,
-            "shared_tiles": exploration.joint.tiles,
-            "points": exploration.joint.points,
-            "joint_candidates": len(exploration.joint.candidates),
-        },
-    }
-
-
-def _whole(exploration: Whole) -> dict[str, Any]:
-    search = exploration.search
-    return {
-        "search": Strategy.PARETO.value,
-        "cost_model": CostModel.EXACT.value,
-        "rank_multiple": search.rank_multiple,
-        "max_rank": search.max_rank,
-        "estimate": search.estimate.value,
-        "layers": [
-            _layer(found)
-            | {
-                "solutions": front.solutions if front is not None else 0,
-                "undominated": len(front) if front is not None else 0,
-                "epsilon": front.epsilon if front is not None else 0.0,
-            }
-            for found, front in exploration.layers
-        ],
-        "totals": {
-            "solutions": exploration.solutions,
-            "undominated": len(exploration.joint),
-            "joint_candidates": len(exploration.candidates),
-            "epsilon": exploration.epsilon,
-        },
-    }
-
-
-def _layer(found: Found) -> dict[str, Any]:
-    dense = cost.dense(found.layer)
-    return {
-        "name": found.layer.name,
-        "inputs": found.layer.inputs,
-        "outputs": found.layer.outputs,
-        "params": dense.params,
-        "flops": dense.flops,
-        "excluded": found.excluded,
-    }
-
-
-def _front(front: Front) -> list[dict[str, Any]]:
-    rows = zip(front.shapes, front.costs, front.losses, front.errors, strict=True)
-    return [
-        {
-            "shape": shape_document(shape),
-            "params": costs.params,
-            "flops": costs.flops,
-            "peak_elements": costs.peak_elements,
-            "moved_elements": costs.moved_elements,
-            "loss": loss,
-            "error": {"low": error.low, "estimate": error.estimate, "high": error.high},
         }
-        for shape, costs, loss, error in rows
-    ]
+    )
 
 
-def _funnel(outcome: Outcome) -> dict[str, int]:
+def _funnel(outcome: Outcome, exploration: Explored) -> dict[str, int]:
     """How many were left after each step."""
-    exploration = outcome.exploration
     if isinstance(exploration, Whole):
         pruned = {"undominated": len(exploration.joint)}
     else:
@@ -210,7 +131,7 @@ def _funnel(outcome: Outcome) -> dict[str, int]:
     }
 
 
-def _model(solution: Solution, quality: Quality, drop: float) -> dict[str, Any]:
+def _model(solution: Solution, quality: Quality, drop: float | None) -> dict[str, Any]:
     costs: Cost = solution.cost
     return {
         "params": costs.params,
@@ -254,15 +175,28 @@ def _pick(trial: Trial, outcome: Outcome, name: str) -> dict[str, Any]:
     solution = trial.solution
     return (
         {"solution": solution.number, "shapes": {key: shape_document(shape) for key, shape in solution.shapes.items()}}
-        | _model(solution, trial.quality, trial.drop)
+        | _model(solution, trial.quality, outcome.loses(trial))
         | {"reverted": _reverted(trial), "layers": list(_replaced(solution, outcome))}
         | _released(outcome.release, name)
+        | {"test_holds": _test_holds(outcome, name)}
     )
+
+
+def _test_holds(outcome: Outcome, name: str) -> bool | None:
+    """Whether a pick loses no more on the test data than the budget allows; None without such a budget."""
+    limit, drop = outcome.limits.accuracy_drop_pp, _test_drop(outcome.release, name)
+    return None if limit is None or drop is None else drop <= limit
+
+
+def _test_drop(release: Release, name: str) -> float | None:
+    """What a model loses on the test data against Keras's own dense one; None where nothing is judged."""
+    test, base = release.test.get(name), release.original
+    return test.drop_from(base) if test and base and base.scores else None
 
 
 def _replaced(solution: Solution, outcome: Outcome) -> Iterator[dict[str, Any]]:
     """Each replaced layer: what it costs, dense and in TT form, and how far its shape was from the trained weight."""
-    for found, _ in outcome.exploration.layers:
+    for found, _ in outcome.exploration.layers if outcome.exploration else ():
         layer = found.layer
         if (shape := solution.shapes.get(layer.name)) is not None:
             error = outcome.errors[layer.name, shape]
@@ -292,10 +226,9 @@ def _reverted(trial: Trial) -> list[dict[str, Any]]:
 
 def _released(release: Release, name: str) -> dict[str, Any]:
     test = release.test.get(name)
-    base = release.test.get("baseline")
     return {
-        "test_accuracy": _scores(test) if test else None,
-        "test_drop": _number(test.drop_from(base)) if test and base else None,
+        "test_accuracy": test and (_scores(test) or None),
+        "test_drop": _number(_test_drop(release, name)),
         "artifacts": {item.path.suffix[1:]: {"path": str(item.path), "bytes": item.bytes, "sha256": item.sha256}
                       for item in release.artifacts.get(name, ())},
     }  # fmt: skip
@@ -304,12 +237,12 @@ def _released(release: Release, name: str) -> dict[str, Any]:
 def _holdings(outcome: Outcome) -> tuple[Holding, ...]:
     """What the recommended solution, its file as it was written, or else the nearest miss makes of the constraints."""
     if outcome.picks is None:
-        solution, drop = outcome.miss[:2] if outcome.miss else (outcome.dense, None)
+        solution, drop = outcome.miss[:2] if outcome.miss else (outcome.dense.solution, outcome.loses(outcome.dense))
         return holdings(solution, drop, outcome.limits)
     pick, suffix = outcome.picks.recommended, outcome.target.runtime.format.suffix
     written = [item.bytes for item in outcome.release.artifacts["recommended"] if item.path.suffix == suffix]
     solution = replace(pick.solution, file_bytes=written[0]) if written else pick.solution
-    return holdings(solution, pick.drop, outcome.limits)
+    return holdings(solution, outcome.loses(pick), outcome.limits)
 
 
 def _miss(outcome: Outcome) -> dict[str, Any] | None:
@@ -351,6 +284,7 @@ def _check(check: FileCheck) -> dict[str, Any]:
             "max_abs": _number(numerics.max_abs),
             "l2_relative": _number(numerics.l2_relative),
             "top1_agreement": numerics.top1,
+            "blind": numerics.blind,
             "ok": numerics.ok,
         },
         "tensors": [
@@ -374,7 +308,10 @@ def _paper(paper: Mapping[str, int], row: Any) -> dict[str, Any]:
 
 
 def _scores(quality: Quality) -> list[dict[str, Any]]:
-    return [{"output": item.output, "metric": item.metric, "value": _number(item.value)} for item in quality.scores]
+    return [
+        {"output": item.output, "metric": item.metric, "value": _number(item.value), "decides": item.decides}
+        for item in quality.scores
+    ]
 
 
 def _pair(values: tuple[int | None, int | None]) -> dict[str, int | None]:

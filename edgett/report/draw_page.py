@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 import textwrap
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from edgett.escape import html
 from edgett.report import picture as p
 
 PANEL, TITLE, GAP, SIDE = 400, 70, 110, 70
@@ -45,7 +45,7 @@ PAGE = """<!DOCTYPE html>
 
 def page(picture: p.Picture) -> str:
     """A page of its own, plotly.js inside."""
-    return PAGE.format(title=html.escape(picture.title), script=script(), div=div(picture, "picture"))
+    return PAGE.format(title=html(picture.title), script=script(), div=div(picture, "picture"))
 
 
 def script() -> str:
@@ -62,7 +62,7 @@ def div(picture: p.Picture, name: str) -> str:
     figure = go.Figure(_figure(picture))
     settings = {"displaylogo": False, "responsive": True}
     drawn = figure.to_html(full_html=False, include_plotlyjs=False, include_mathjax=False, div_id=name, config=settings)
-    remarks = "".join(f"\n<p>{html.escape(remark)}</p>" for remark in picture.remarks)
+    remarks = "".join(f"\n<p>{html(remark)}</p>" for remark in picture.remarks)
     return f"{drawn}{remarks}"
 
 
@@ -299,4 +299,4 @@ def _note(note: p.Note, number: int) -> dict[str, Any]:
 
 def _text(text: str) -> str:
     """Plain text for plotly.js, which reads tags, entities and line breaks."""
-    return html.escape(text, quote=False).replace("\n", "<br>")
+    return html(text).replace("\n", "<br>")

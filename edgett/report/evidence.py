@@ -8,7 +8,7 @@ from typing import Any
 
 from edgett.report.facts import Cell, Column, Mood, Section, Table
 from edgett.report.picture import Axis, Hue, Mark, Panel, Picture, Points, Scale
-from edgett.report.words import PICKS, came_to, digits, place, size
+from edgett.report.words import PICKS, SAMPLES, came_to, digits, place, size
 
 CURVES = (Hue.BLUE, Hue.ORANGE, Hue.GREEN, Hue.VERMILION, Hue.PURPLE, Hue.SKY, Hue.BLACK, Hue.GREY)
 
@@ -22,11 +22,12 @@ def check(outcome: Mapping[str, Any]) -> Iterator[Section]:
     words = [
         "Parameters, their bytes, FLOPs and MACs counted in every file equal the prediction. Of the peak stands first"
         " what must be alive at once whatever runs the file, then the prediction, which bounds what its interpreter"
-        f" plans. Outputs are compared with Keras's on {samples} validation samples."
+        f" plans. Outputs are compared with Keras's on {samples} {SAMPLES[outcome['check']['samples']]}."
         if outcome["check"]["ok"]
         else "The cross-check failed: do not deploy the files that differ."
     ]
     words += [line for item in artifacts.values() for line in item["mismatches"]]
+    words += [f"{path}: {why}." for path, item in artifacts.items() if (why := item["numerics"].get("blind"))]
     if partial := dict.fromkeys(name for item in artifacts.values() for name in item["partial"]):
         unknown = "of such a file this is said of all other layers, and its peak is what a plan of it takes"
         words.append(f"Partial: no rule counts {', '.join(partial)}; {unknown}.")
@@ -47,7 +48,7 @@ def _files(artifacts: Mapping[str, Any]) -> Table:
             *(_pair(item[name]) for name in ("params", "weight_bytes", "flops", "macs")),
             _peak(item),
             _tiny(numerics["max_abs"]),
-            Cell(numerics["top1_agreement"], f"{numerics['top1_agreement']:.1%}"),
+            _share(numerics["top1_agreement"]),
             Cell(good, came_to(item), {True: Mood.GOOD, False: Mood.BAD, None: Mood.OPEN}[good]),
         ))  # fmt: skip
     return Table("Files", _columns(titles, "artefact", "verdict"), tuple(rows))
@@ -221,12 +222,13 @@ def reproduction(asked: Mapping[str, Any]) -> Section:
         ),
     )
     words = ("The same command, versions, data and machine give the same bytes.",)
-    return Section("reproduction", "Reproduction", words, tables, code=(command(options),))
+    return Section("reproduction", "Reproduction", words, tables, code=(command(asked),))
 
 
-def command(options: Mapping[str, Any]) -> str:
+def command(asked: Mapping[str, Any]) -> str:
     """The command line that asks for the same, wherever its values came from that are no defaults."""
-    parts = ["edgett", "compress", place(str(options["model"]["value"]))]
+    options = asked["options"]
+    parts = ["edgett", asked.get("command", "compress"), place(str(options["model"]["value"]))]
     for name, item in options.items():
         value = "all" if name == "limit" and item["value"] is None else item["value"]
         if name == "model" or item["from"] in ("default", "profile") or value in (None, []):
@@ -274,6 +276,10 @@ def _pair(pair: Mapping[str, int]) -> Cell:
 
 def _number(value: float | None, digits: int = 0) -> Cell:
     return Cell(value, "" if value is None else f"{value:,.{digits}f}")
+
+
+def _share(value: float | None) -> Cell:
+    return Cell(value, "" if value is None else f"{value:.1%}")
 
 
 def _tiny(value: float | None) -> Cell:

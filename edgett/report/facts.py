@@ -106,6 +106,8 @@ class Limit:
 class Figure:
     """A number of the verdict: of the dense model, of the recommended one, and what became of it in words.
 
+    `dense` is empty where that is the recommended one, and its number all there is to say.
+
     `share` is what the recommended one has of the dense one's, None where a share says nothing.
     """
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgett.report.picture import Axis, Hue, Mark, Panel, Picture, Points, Rules, Scale, plain
+from edgett.escape import one_line
+from edgett.report.picture import Axis, Hue, Mark, Panel, Picture, Points, Rules, Scale
 from edgett.report.space_plots import FLOPS, MARKS, PARAMS, Chosen
 from edgett.report.words import PICKS, count, nearly
 from edgett.space import cost
@@ -156,7 +157,7 @@ def _candidates(whole: Whole) -> dict[int, str]:
     for candidate in whole.candidates:
         shapes = tuple(map(candidate.shapes.get, names))
         row = rows[shapes]
-        lines = [f"{plain(name, 28)}: {shape or DENSE}" for name, shape in zip(names, shapes, strict=True)]
+        lines = [f"{one_line(name, 28)}: {shape or DENSE}" for name, shape in zip(names, shapes, strict=True)]
         lines.append(f"{joint.params[row]:,} parameters, {joint.flops[row]:,} FLOPs")
         labels[row] = "\n".join([*lines, f"expected loss {candidate.loss:.4g}"])
     return labels
@@ -176,7 +177,7 @@ def _label(shape: TTShape, costs: Cost, error: Bracket) -> str:
 
 def _named(layer: Layer) -> str:
     size = f"{layer.inputs}x{layer.outputs}"
-    return size if layer.name == size else f"{plain(layer.name, 28)} ({size})"
+    return size if layer.name == size else f"{one_line(layer.name, 28)} ({size})"
 
 
 def _remarks(whole: Whole) -> Iterator[str]:
@@ -190,7 +191,7 @@ def _remarks(whole: Whole) -> Iterator[str]:
         yield f"together: the candidates stand for all, {nearly(whole.epsilon)}"
     for found, _ in whole.layers:
         if found.excluded is not None:
-            yield f"left alone: {_named(found.layer)}: {plain(found.excluded)}"
+            yield f"left alone: {_named(found.layer)}: {one_line(found.excluded)}"
 
 
 def _drawn(values: Iterable[float]) -> tuple[float, ...]:

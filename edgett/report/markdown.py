@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from edgett.escape import markdown, one_line
 from edgett.report.facts import Cell, Report, Section, Table
-from edgett.report.picture import plain
 
 BLOCKS = 8
 """Characters of a full bar."""
@@ -14,22 +14,23 @@ BLOCKS = 8
 
 def document(report: Report) -> str:
     """The words, tables and commands of a report; pictures are left to their words."""
-    return "\n".join([f"# {_text(report.title)}", "", *(line for each in report.sections for line in _section(each))])
+    told = (line for each in report.sections for line in _section(each))
+    return "\n".join([f"# {markdown(report.title)}", "", *told])
 
 
 def _section(section: Section) -> Iterator[str]:
-    yield from (f"## {_text(section.title)}", "")
+    yield from (f"## {markdown(section.title)}", "")
     for words in section.words:
         yield from (_paragraph(words), "")
     for command in section.code:
         fence = "`" * max(3, 1 + max(map(len, re.findall("`+", command)), default=0))
-        yield from (f"{fence}sh", plain(command, len(command)), fence, "")
+        yield from (f"{fence}sh", one_line(command, len(command)), fence, "")
     for table in section.tables:
-        yield from (f"### {_text(table.title)}", "", *_table(table), "")
+        yield from (f"### {markdown(table.title)}", "", *_table(table), "")
 
 
 def _table(table: Table) -> Iterator[str]:
-    yield _row([_text(column.title) for column in table.columns])
+    yield _row([markdown(column.title) for column in table.columns])
     yield _row(["---:" if column.numeric else "---" for column in table.columns])
     for row in table.rows:
         yield _row([_cell(cell) for cell in row])
@@ -41,14 +42,9 @@ def _row(cells: list[str]) -> str:
 
 def _cell(cell: Cell) -> str:
     blocks = max(1, round(cell.share * BLOCKS)) if cell.share else 0
-    return f"{_text(cell.text)} {'█' * blocks}" if blocks else _text(cell.text)
+    return f"{markdown(cell.text)} {'█' * blocks}" if blocks else markdown(cell.text)
 
 
 def _paragraph(text: str) -> str:
     """Words that begin no list."""
-    return re.sub(r"^([-+]|\d+(?=[.)] ))", r"\\\1", _text(text))
-
-
-def _text(text: str) -> str:
-    """Plain text that Markdown takes for nothing else."""
-    return re.sub(r"([\\`*_{}\[\]<>#|~&!@$])", r"\\\1", plain(text, 2000))
+    return re.sub(r"^([-+]|\d+(?=[.)] ))", r"\\\1", markdown(text))

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from edgett.report.style import BAD, Sheet, number, title, words
+from edgett.report.style import BAD, Sheet, number, remark, title, words
 
 _SIZES = {
     "weight_bytes": "weights, in flash",
@@ -50,6 +50,6 @@ def draw_package(manifest: Mapping[str, Any]) -> RenderableType:
 
 def draw_check(document: Mapping[str, Any]) -> RenderableType:
     """Whether a package is what was packed."""
-    lines = [Text(f"{key}: {path}") for key in ("changed", "missing", "stale", "foreign") for path in document[key]]
+    lines = [remark(f"{key}: {path}") for key in ("changed", "missing", "stale", "foreign") for path in document[key]]
     verdict = f"{document['name']}: {'as it was packed' if document['ok'] else 'not what was packed'}"
-    return Group(*lines, Text(f"{verdict} (by edgett {document['packed_by']})"))
+    return Group(*lines, remark(f"{verdict} (by edgett {document['packed_by']})"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,9 +9,10 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from edgett.escape import html, one_line
 from edgett.report import draw_page
 from edgett.report.facts import Cell, Limit, Mood, Option, Report, Section, Table
-from edgett.report.picture import Panel, Picture, Points, plain
+from edgett.report.picture import Panel, Picture, Points
 from edgett.values import Objective
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -93,9 +93,9 @@ def _environment() -> Environment:
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     environment.filters |= {
-        "plain": lambda text: plain(text, 400),
-        "command": lambda text: plain(text, 4000),
-        "copied": lambda text: plain(text, len(text)),
+        "plain": lambda text: one_line(text, 400),
+        "command": lambda text: one_line(text, 4000),
+        "copied": lambda text: one_line(text, len(text)),
     }
     environment.filters["words"] = _words
     environment.tests["long"] = lambda table: len(table.rows) > LONG
@@ -152,12 +152,12 @@ def _slow(option: Option) -> bool:
 
 def _told(option: Option) -> dict[str, Any]:
     """An option for the page's script: its numbers, its command, and what the pointer tells of its shapes."""
-    shapes = [f"{plain(name, 28)}: {plain(shape, 80)}" for name, shape in option.shapes]
+    shapes = [f"{one_line(name, 28)}: {one_line(shape, 80)}" for name, shape in option.shapes]
     return {
         **{name: value for name, value in asdict(option).items() if name != "feasible"},
         "slow": _slow(option),
-        "shapes": "<br>".join(html.escape(line, quote=False) for line in shapes),
-        "command": plain(option.command, len(option.command)),
+        "shapes": "<br>".join(html(line) for line in shapes),
+        "command": one_line(option.command, len(option.command)),
     }
 
 

@@ -1,6 +1,7 @@
 """What a picture shows, apart from how it is drawn: panels of layers, each on two axes.
 
-Text is plain: nothing in it is markup. What comes from outside, such as the name of a layer, goes through `plain`.
+Text is plain: nothing in it is markup. What comes from outside, such as the name of a layer, goes through
+`escape.one_line`.
 """
 
 from __future__ import annotations
@@ -169,14 +170,6 @@ def si(value: float) -> str:
         if size >= factor * (1 - 5e-5):
             return f"{sign}{size / factor:.4g}{unit}"
     return f"{sign}{size:.4g}"
-
-
-def plain(text: str, longest: int = 200) -> str:
-    """Foreign text as one line of printable characters, its middle left out where it is too long."""
-    text = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
-    if len(text) <= longest:
-        return text
-    return f"{text[: (longest - 1) // 2]}…{text[-(longest // 2) :]}"
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from edgett.report import evidence, speed
-from edgett.report.facts import Cell, Column, Figure, Limit, Mood, Option, Report, Section, Table
+from edgett.report.facts import Cell, Column, Limit, Mood, Option, Report, Section, Table
+from edgett.report.figures import figure, figures, points, suffix_of
 from edgett.report.picture import Picture
-from edgett.report.words import PICKS, apart, count, digits, duration, in_part, partial, place, size
+from edgett.report.words import (
+    PICKS,
+    apart,
+    called,
+    count,
+    digits,
+    in_part,
+    judged,
+    over_budget,
+    partial,
+    place,
+    scores,
+)
 from edgett.values import Objective, Order, TTShape
 
 LIMITS = {
@@ -21,8 +34,8 @@ LIMITS = {
     "latency_ms": "latency, ms",
     "accuracy_drop_pp": "drop, points",
 }
-DENSE: Mapping[str, Any] = {"solution": -1, "shapes": {}, "feasible": False, "complete": True, "reverted": []}
-"""What the dense model is as an option."""
+DENSE: Mapping[str, Any] = {"feasible": False, "complete": True}
+"""What the dense model is as an option, beside what its document says."""
 STEPS = (
     ("layers", "fully connected layers", 1),
     ("layers_taken", "of them worth factorising", 1),
@@ -35,7 +48,6 @@ STEPS = (
     ("fine_tuned", "fine-tuned", 6),
     ("feasible", "within all constraints", 7),
 )
-TIMES = "\N{MULTIPLICATION SIGN}"
 VERDICTS = {True: ("holds", Mood.GOOD), False: ("broken", Mood.BAD), None: ("not checked", Mood.OPEN)}
 
 
@@ -45,10 +57,9 @@ def report(run: str, asked: Mapping[str, Any], space: Picture | None, benches: S
     options = tuple(sorted((_option(run, trial, outcome) for trial in outcome["trials"]), key=_rank))
     sections = (
         verdict(outcome, benches),
-        funnel(outcome),
-        design_space(outcome, space),
+        *([funnel(outcome), design_space(outcome, space)] if outcome["funnel"] else []),
         *([tradeoff(options, outcome)] if options else []),
-        *([layers(outcome)] if outcome["picks"]["recommended"] else []),
+        *([layers(outcome)] if any(pick and pick["layers"] for pick in outcome["picks"].values()) else []),
         *evidence.check(outcome),
         *evidence.curves(outcome),
         *evidence.benchmarks(benches),
@@ -75,73 +86,39 @@ def verdict(outcome: Mapping[str, Any], benches: Sequence[Mapping[str, Any]] = (
 
 def _verdict(outcome: Mapping[str, Any], shown: speed.Speed) -> Section:
     dense, pick, target = outcome["baseline"], outcome["picks"]["recommended"], outcome["target"]
+    tables = _figures(outcome, shown), _budgets(outcome)
+    if outcome["funnel"] is None:
+        asis = f"The model as it is, for {target['name']} ({target['title']}): nothing was trained or replaced."
+        return Section("verdict", "Verdict", (asis, *judged(outcome)), tables)
     if pick is None:
         if (miss := outcome["nearest_miss"]) is None:
             slower = "Every solution that holds is slower on this machine, which is the target, than the dense model."
-            return Section("verdict", "Verdict", (slower,), (_figures(outcome, shown), _budgets(outcome)))
+            return Section("verdict", "Verdict", (slower,), tables)
         limit, value = _beside(miss["constraint"], miss["limit"], miss["value"])
-        told = f"The nearest, solution {miss['solution']}, has {value} where the limit is {limit}."
+        told = f"The nearest, {called(miss['solution'])}, has {value} where the limit is {limit}."
         missed = f"No solution meets the constraints of {target['name']}: {LIMITS[miss['constraint']]} binds."
-        return Section("verdict", "Verdict", (missed, told), (_figures(outcome, shown), _budgets(outcome)))
-    judged = f"Judged by {outcome['judged_by']}, on validation data"
+        return Section("verdict", "Verdict", (missed, told), tables)
+    if outcome["why_dense"]:
+        dense_is = f"The dense model is recommended for {target['name']} ({target['title']})."
+        words = dense_is, outcome["why_dense"], *_said(outcome)
+        return Section("verdict", "Verdict", words, tables)
     words = (
         f"Solution {pick['solution']} is recommended for {target['name']} ({target['title']}):"
         f" {_times(dense['params'], pick['params'])} the parameters, {_flops(dense, pick)},"
-        f" {_points(pick['drop'])}.",
-        f"{judged}; the objective is {outcome['objective']}.",
+        f" {points(pick['drop'])}.",
+        *over_budget(outcome),
+        *outcome.get("remarks", ()),
         *_said(outcome),
     )
-    return Section("verdict", "Verdict", words, (_figures(outcome, shown), _budgets(outcome)))
-
-
-def figures(outcome: Mapping[str, Any]) -> Iterator[Figure]:
-    """The recommended model against the dense one in a handful of numbers."""
-    dense, pick = outcome["baseline"], outcome["picks"]["recommended"]
-    if pick is None:
-        return
-    yield _changed("Parameters", dense["params"], pick["params"], count)
-    suffix = _suffix(outcome)
-    if suffix in dense["artifacts"] and suffix in pick["artifacts"]:
-        before, after = (model["artifacts"][suffix]["bytes"] for model in (dense, pick))
-        yield _changed(f".{suffix} file", before, after, size)
-    yield _limited("FLOPs", "flops", dense, pick, count)
-    yield _limited("Peak memory", "peak_activation_bytes", dense, pick, size)
-    if None not in (dense["latency_ms"], pick["latency_ms"]):
-        yield _changed("Predicted latency", dense["latency_ms"], pick["latency_ms"], lambda time: duration(1000 * time))
-    words, mood = _points(pick["drop"]).removeprefix("a "), Mood.PLAIN if pick["drop"] > 0 else Mood.GOOD
-    if len(dense["accuracy"]) > 1:
-        yield Figure("Drop, points", "0.00", f"{pick['drop']:.2f}", words, mood)
-    else:
-        score, found = dense["accuracy"][0], pick["accuracy"][0]
-        title = score["metric"].replace("_", " ").capitalize()
-        yield Figure(title, f"{score['value']:.4f}", f"{found['value']:.4f}", words, mood)
-
-
-def _limited(
-    title: str, key: str, dense: Mapping[str, Any], pick: Mapping[str, Any], words: Callable[[Any], str]
-) -> Figure:
-    """As `_changed`, where all is known of the figure."""
-    if not in_part(key, dense, pick):
-        return _changed(title, dense[key], pick[key], words)
-    before, after = (f"at least {words(model[key])}" for model in (dense, pick))
-    return Figure(title, before, after, "not known", Mood.OPEN)
-
-
-def _changed(title: str, dense: float, picked: float, words: Callable[[Any], str]) -> Figure:
-    share = picked / dense if dense else None
-    if share is None or round(share, 3) == 1:
-        return Figure(title, words(dense), words(picked), "the same", Mood.PLAIN, share)
-    if share > 1:
-        return Figure(title, words(dense), words(picked), f"{digits(share)}{TIMES} as much", Mood.BAD, share)
-    change = f"{digits(1 / share)}{TIMES} less" if share else "none"
-    return Figure(title, words(dense), words(picked), change, Mood.GOOD, share)
+    return Section("verdict", "Verdict", words, tables)
 
 
 def _said(outcome: Mapping[str, Any]) -> Iterator[str]:
-    """What goes without a table: layers left dense, the time here."""
+    """What goes without a table: who judges, layers left dense, the time here."""
+    yield " ".join((*judged(outcome), f"The objective is {outcome['objective']}."))
     for name, times in outcome["slower_than_dense"].items():
         yield f"{name} stays dense in {times} candidates, where its TT form is predicted to be slower."
-    for step in outcome["picks"]["recommended"]["reverted"]:
+    for step in (outcome["picks"]["recommended"] or outcome["baseline"])["reverted"]:
         if (times := step.get("slowdown")) is not None:
             long = f"{digits(times)} times as long here"
             yield f"{step['layer']} is dense again: with its TT form an inference took {long}."
@@ -152,22 +129,18 @@ def _said(outcome: Mapping[str, Any]) -> Iterator[str]:
 
 def _figures(outcome: Mapping[str, Any], shown: speed.Speed) -> Table:
     dense, picks = outcome["baseline"], {name: pick for name, pick in outcome["picks"].items() if pick}
-    named: dict[int, list[str]] = {}
+    named: dict[int, list[str]] = {dense["solution"]: []}
     for role in PICKS:
-        if role in picks:
+        if role in picks and outcome["funnel"]:
             named.setdefault(picks[role]["solution"], []).append(role)
-    models = [dense, *(picks[roles[0]] for roles in named.values())]
-    titles = [", ".join(PICKS[role] for role in roles) for roles in named.values()]
-    rows = [(Cell(name, name), *cells) for name, cells in _figure_rows(models, _suffix(outcome), shown)]
-    columns = (Column("", False), Column("dense"), *map(Column, titles))
-    title = "The dense model and the picks; memory is that of the parameters" if picks else "The dense model"
+    own, *others = named.values()
+    models = [dense, *(picks[roles[0]] for roles in others)]
+    titles = [", ".join(PICKS[role] for role in roles) for roles in others]
+    rows = [(Cell(name, name), *cells) for name, cells in _figure_rows(models, suffix_of(outcome), shown)]
+    first = ", ".join(("dense", *(PICKS[role] for role in own)))
+    columns = (Column("", False), Column(first), *map(Column, titles))
+    title = "The dense model and the picks; memory is that of the parameters" if others else "The dense model"
     return Table(title, columns, tuple(rows))
-
-
-def _suffix(outcome: Mapping[str, Any]) -> str:
-    """Of the file that the target takes; C is written from ONNX."""
-    format: str = outcome["target"]["format"]
-    return {"c": "onnx"}.get(format, format)
 
 
 def _figure_rows(
@@ -189,12 +162,12 @@ def _figure_rows(
         yield f".{suffix} file, bytes", _against(files)
     if shown.figure is not None:
         yield f"{shown.word} latency, ms", [figure(model[shown.figure], 3) for model in models]
-    for index, score in enumerate(models[0]["accuracy"]):
-        name = f"{score['output']}: {score['metric']}" if len(models[0]["accuracy"]) > 1 else score["metric"]
+    for index, name in enumerate(scores(models[0]["accuracy"])):
         yield f"{name}, validation", [figure(model["accuracy"][index]["value"]) for model in models]
         if models[0]["test_accuracy"]:
             yield f"{name}, test", [figure(model["test_accuracy"][index]["value"]) for model in models]
-    yield "drop, points, validation", [figure(model["drop"], 2) for model in models]
+    if models[0]["accuracy"]:
+        yield "drop, points, validation", [figure(model["drop"], 2) for model in models]
     if models[0]["test_accuracy"]:
         yield "drop, points, test", [figure(model["test_drop"], 2) for model in models]
 
@@ -222,10 +195,10 @@ def _budgets(outcome: Mapping[str, Any]) -> Table:
 def funnel(outcome: Mapping[str, Any]) -> Section:
     """How many each step left."""
     left = outcome["funnel"]
-    most, rows = math.log1p(max(1, *left.values())), []
+    most, rows = math.log(1 + max(1, *left.values())), []
     for name, title, step in STEPS:
         if name in left:
-            many = Cell(left[name], count(left[name]), share=math.log1p(left[name]) / most)
+            many = Cell(left[name], count(left[name]), share=math.log(1 + left[name]) / most)
             rows.append((Cell(name, title), Cell(step, str(step)), many))
     words = ["How many each step of the method left; bars are logarithmic."]
     if left["fine_tuned"] < left["within_budgets"]:
@@ -293,7 +266,7 @@ def layers(outcome: Mapping[str, Any]) -> Section:
     tables, seen = [], set()
     for role in PICKS:
         pick = outcome["picks"][role]
-        if pick is None or pick["solution"] in seen:
+        if pick is None or pick["solution"] in seen or not pick["layers"]:
             continue
         seen.add(pick["solution"])
         rows = [cells for layer in pick.get("layers", ()) for cells in _layer_rows(layer)]
@@ -346,7 +319,7 @@ def _file_bytes(model: Mapping[str, Any], outcome: Mapping[str, Any]) -> int:
     """What the file for the target takes; of a solution that has none, what it is predicted to."""
     picks = {pick["solution"]: pick for pick in outcome["picks"].values() if pick}
     written = picks.get(model["solution"], model).get("artifacts", {})
-    found: int = written.get(_suffix(outcome), model)["bytes"]
+    found: int = written.get(suffix_of(outcome), model)["bytes"]
     return found
 
 
@@ -360,11 +333,6 @@ def shape_of(shape: Mapping[str, Any]) -> str:
     order = Order(shape["order"])
     text = str(TTShape(tuple(shape["inputs"]), tuple(shape["outputs"]), tuple(shape["ranks"]), order))
     return text if order is Order.LAST_FIRST else f"{text}, first core first"
-
-
-def figure(value: float | None, digits: int = 4) -> Cell:
-    """A number with so many decimals."""
-    return Cell(value, "not finite" if value is None else f"{value:.{digits}f}")
 
 
 def _beside(name: str, limit: float | None, value: float | None) -> tuple[str, str]:
@@ -385,9 +353,3 @@ def _flops(dense: Mapping[str, Any], pick: Mapping[str, Any]) -> str:
     if in_part("flops", dense, pick):
         return "FLOPs not known"
     return f"{_times(dense['flops'], pick['flops'])} the FLOPs"
-
-
-def _points(drop: float) -> str:
-    if round(drop, 2) == 0:
-        return "no drop"
-    return f"a drop of {drop:.2f} points" if drop > 0 else f"a gain of {-drop:.2f} points"

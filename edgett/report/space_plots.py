@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from edgett.report.picture import Axis, Heat, Hue, Mark, Note, Panel, Picture, Points, Rules, Scale, listed, plain
+from edgett.escape import one_line
+from edgett.report.picture import Axis, Heat, Hue, Mark, Note, Panel, Picture, Points, Rules, Scale, listed
 from edgett.report.words import PICKS
 from edgett.space import corners, cost
 from edgett.space.density import Density, all_solutions, efficient_solutions
@@ -64,7 +65,7 @@ class _Kind:
 
     @property
     def title(self) -> str:
-        names = [plain(name, 28) for name in self.names if name != self.size]
+        names = [one_line(name, 28) for name in self.names if name != self.size]
         return f"{listed(names)} ({self.size})" if names else self.size
 
 
@@ -79,9 +80,9 @@ def space_picture(
     kinds = [replace(kind, chosen=chosen or {}) for kind in _kinds(exploration)]
     panels = [panel for kind in kinds for panel in _panels(kind, grid, advance)]
     left_alone = [
-        f"left alone: {plain(item.layer.name, 60)} ({item.layer.inputs}x{item.layer.outputs}): {plain(item.excluded)}"
-        for item, _ in exploration.layers
-        if item.excluded is not None
+        f"left alone: {one_line(found.layer.name, 60)} ({found.layer.inputs}x{found.layer.outputs}): {one_line(why)}"
+        for found, _ in exploration.layers
+        if (why := found.excluded) is not None
     ]
     title = f"TT design space: {grid.model.value} cost model, {_ranks(grid.max_ranks)}, {grid.size} x {grid.size} tiles"
     return Picture(title, tuple(panels), columns=2, remarks=tuple(left_alone or ([] if panels else ["no layer"])))
@@ -166,7 +167,7 @@ def _picks(kind: _Kind, model: CostModel) -> Iterator[Points]:
                 mark,
                 hue,
                 tuple(
-                    f"{words}: {plain(layer, 28)}\n{shape}\n{each.params:,} parameters, {each.flops:,} FLOPs"
+                    f"{words}: {one_line(layer, 28)}\n{shape}\n{each.params:,} parameters, {each.flops:,} FLOPs"
                     for layer, shape, each in found
                 ),
                 size=9,

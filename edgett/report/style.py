@@ -15,7 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from edgett.log import printable
+from edgett.escape import terminal, terminal_line
 
 GOOD, BAD, DOUBT, FAINT = "green", "red", "yellow", "dim"
 
@@ -41,6 +41,10 @@ class Column:
     kind: Kind = Kind.WORDS
     width: int = 0
 
+    def told(self, text: str) -> str:
+        """A cell's text as it may be shown."""
+        return terminal_line(text) if self.kind is Kind.WORDS else terminal(text)
+
     @property
     def justify(self) -> Literal["left", "right"]:
         return "right" if self.kind is Kind.NUMBER else "left"
@@ -62,7 +66,10 @@ def bar(width: int) -> Column:
 
 
 class Sheet:
-    """Rows under heads. A string is plain text, never markup nor codes; a line break in a cell begins a second line."""
+    """Rows under heads. A string is plain text, never markup nor codes; a line break in a number begins a second line.
+
+    Words are one line, for names may hold anything.
+    """
 
     def __init__(self, *columns: Column) -> None:
         self.columns = columns
@@ -71,7 +78,8 @@ class Sheet:
     def add(self, *cells: RenderableType) -> None:
         """Another row, a cell a column."""
         assert len(cells) == len(self.columns), f"{len(cells)} cells for {len(self.columns)} columns"
-        self.rows.append(tuple(Text(printable(cell)) if isinstance(cell, str) else cell for cell in cells))
+        told = zip(self.columns, cells, strict=True)
+        self.rows.append(tuple(Text(column.told(cell)) if isinstance(cell, str) else cell for column, cell in told))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         every = range(len(self.columns))
@@ -150,7 +158,12 @@ class Sheet:
 
 def title(text: str) -> Text:
     """What stands above a table."""
-    return Text(printable(text), style="bold")
+    return remark(text, "bold")
+
+
+def remark(text: str, style: str = "") -> Text:
+    """What is said beside a table: one line, whatever names are in it."""
+    return Text(terminal_line(text), style=style)
 
 
 def verdict(holds: bool | None, *, good: str = "holds", bad: str = "broken", open: str = "not checked") -> Text:

@@ -10,9 +10,21 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from edgett.report import speed
-from edgett.report.style import BAD, DOUBT, GOOD, Sheet, number, title, verdict, words
-from edgett.report.words import PICKS, came_to, count, in_part, nearly, partial
-from edgett.targets import Format
+from edgett.report.style import BAD, DOUBT, GOOD, Sheet, number, remark, title, verdict, words
+from edgett.report.words import (
+    PICKS,
+    SAMPLES,
+    called,
+    came_to,
+    count,
+    in_part,
+    judged,
+    nearly,
+    over_budget,
+    partial,
+    scores,
+)
+from edgett.space.filesize import Format
 
 _SPACE = {
     "grid": {"solutions": "solutions", "efficient": "efficient", "tiles": "occupied_tiles"},
@@ -25,8 +37,7 @@ _OBJECTIVES = {"accuracy": "accuracy", "memory": "memory", "flops": "FLOPs", "la
 def compressed(document: Mapping[str, Any]) -> RenderableType:
     """The summary of a run: funnel, layers, the picks beside the dense model, budgets, cross-check, files."""
     sections = (
-        _layers(document),
-        _funnel(document),
+        *((_layers(document), _funnel(document)) if document["funnel"] else ()),
         _models(document),
         _budgets(document),
         _check(document["check"]),
@@ -51,7 +62,7 @@ def explored(document: Mapping[str, Any]) -> RenderableType:
             f"{totals['solutions']:,} solutions, {totals['efficient']:,} efficient; {totals['shared_tiles']} tiles"
             f" ({empty}), {totals['points']:,} points, {totals['joint_candidates']:,} distinct joint candidates."
         )
-    return Group(*_layers(document), Text(), Text(words))
+    return Group(*_layers(document), Text(), remark(words))
 
 
 def check(document: Mapping[str, Any]) -> RenderableType:
@@ -84,7 +95,7 @@ def _layers(document: Mapping[str, Any]) -> Iterator[RenderableType]:
         if layer["excluded"] is not None:
             size = f"{layer['inputs']}x{layer['outputs']}"
             name = size if layer["name"] == size else f"{layer['name']} ({size})"
-            yield Text(f"left alone: {name}: {layer['excluded']}")
+            yield remark(f"left alone: {name}: {layer['excluded']}")
 
 
 def _funnel(document: Mapping[str, Any]) -> Iterator[RenderableType]:
@@ -106,52 +117,56 @@ def _funnel(document: Mapping[str, Any]) -> Iterator[RenderableType]:
             table.add(step, count(funnel[name]))
     yield table
     if funnel["fine_tuned"] < funnel["within_budgets"]:
-        yield Text(
+        yield remark(
             f"{funnel['fine_tuned']} of {funnel['within_budgets']} candidates were fine-tuned, spread out;"
             " --limit all takes every one."
         )
     if halfway := [trial["solution"] for trial in document["trials"] if not trial["complete"]]:
-        yield Text(f"{len(halfway)} of them were put away before their last epoch.")
+        yield remark(f"{len(halfway)} of them were put away before their last epoch.")
     for trial in document["trials"]:
         if trial["failure"]:
-            yield Text(f"solution {trial['solution']} failed: {trial['failure']}")
+            yield remark(f"solution {trial['solution']} failed: {trial['failure']}")
 
 
 def _models(document: Mapping[str, Any]) -> Iterator[RenderableType]:
     dense = document["baseline"]
-    yield title("The dense model and the picks")
-    picked = [
-        (spelled, document["picks"][name]) for name, spelled in PICKS.items() if document["picks"][name] is not None
-    ]
-    table = Sheet(words(), number("dense"), *(number(spelled) for spelled, _ in picked))
+    yield title("The dense model and the picks" if document["funnel"] else "The model as it is")
+    found = [(spelled, document["picks"][name]) for name, spelled in PICKS.items() if document["picks"][name]]
+    picked = [(spelled, pick) for spelled, pick in found if pick["solution"] != dense["solution"]]
+    same = [spelled for spelled, pick in found if pick["solution"] == dense["solution"]]
+    table = Sheet(words(), number(_dense(document, same)), *(number(spelled) for spelled, _ in picked))
     models = [dense, *(pick for _, pick in picked)]
     shown = speed.told(document)
     for name, cells in _rows(models, Format(document["target"]["format"]).suffix[1:], shown):
         table.add(name, *cells)
     yield table
-    yield Text(f"Judged by {document['judged_by']}.")
+    yield remark(" ".join(judged(document)))
     if shown.source:
-        yield Text(shown.source)
-    if document["target"]["dtype"] == "int8":
-        yield Text("The dense model's accuracy is Keras's, in float32; the picks' is that of their int8 files.")
+        yield remark(shown.source)
+    yield from (remark(f"Note: {told}") for told in document.get("remarks", ()))
     yield from _reverted([(spelled, document["picks"][name]) for name, spelled in PICKS.items()])
     yield from _pace(document)
+
+
+def _dense(document: Mapping[str, Any], roles: list[str]) -> str:
+    """What stands above the dense model: that it is, and which picks it is."""
+    return "\n".join(["dense", *roles]) if document["funnel"] else "dense"
 
 
 def _pace(document: Mapping[str, Any]) -> Iterator[RenderableType]:
     """Which layers stay dense for being slower otherwise, and how fast the recommended model is here."""
     for layer, candidates in document["slower_than_dense"].items():
-        yield Text(
+        yield remark(
             f"{layer} stays dense in {candidates:,} candidates, as its TT form is predicted to be slower;"
             " --objective memory takes it all the same."
         )
     if found := document["timed_here"]:
         times = f"{found['value']:.2f} times as long as the dense one [{found['low']:.2f}, {found['high']:.2f}]"
         where = "On this machine" if document["target"].get("here") else "On this machine, which is not the target,"
-        yield Text(f"{where} the recommended model takes {times}.")
+        yield remark(f"{where} the recommended model takes {times}.")
         if found["low"] > 1 and document["objective"] != "memory":
             cure = "layers stay dense where that is faster on a profile of 'edgett calibrate', or on the target host"
-            yield Text(f"It is slower here: {cure}.", style=DOUBT)
+            yield remark(f"It is slower here: {cure}.", DOUBT)
 
 
 def _reverted(picks: list[tuple[str, Any]]) -> Iterator[RenderableType]:
@@ -164,12 +179,13 @@ def _reverted(picks: list[tuple[str, Any]]) -> Iterator[RenderableType]:
             else:
                 drops = f"{_figure(step['drop_before'], 2)} to {_figure(step['drop_after'], 2)}"
                 why = f"it added the most noise in int8 (its output {_decibels(step['snr_db'])}); drop {drops}"
-            yield Text(f"Solution {solution}: {step['layer']} went back to {_REFUGES[step['to']]}, since {why}.")
+            yield remark(f"Solution {solution}: {step['layer']} went back to {_REFUGES[step['to']]}, since {why}.")
 
 
 def _rows(models: list[Any], file: str, shown: speed.Speed) -> Iterator[tuple[str, list[str]]]:
     dense = models[0]
-    yield "solution", ["", *(f"{model['solution']}" for model in models[1:])]
+    if models[1:]:
+        yield "solution", ["", *(f"{model['solution']}" for model in models[1:])]
     sizes = [model["artifacts"].get(file, {}).get("bytes", model["bytes"]) for model in models]
     for name, values, limited in (
         ("parameters", [model["params"] for model in models], ""),
@@ -184,14 +200,14 @@ def _rows(models: list[Any], file: str, shown: speed.Speed) -> Iterator[tuple[st
         told = (f"{about}{value:,.3g} ms\n{about}{value / times[0]:.2f} x" for value in times[1:])
         yield f"time, {shown.word}", [f"{about}{times[0]:,.3g} ms", *told]
     tested = dense["test_accuracy"] is not None
-    for index, score in enumerate(dense["accuracy"]):
-        name = f"{score['output']}: {score['metric']}" if len(dense["accuracy"]) > 1 else score["metric"]
+    for index, name in enumerate(scores(dense["accuracy"])):
         yield f"{name}, val.", [_figure(model["accuracy"][index]["value"]) for model in models]
         if tested:
             yield f"{name}, test", [_figure(model["test_accuracy"][index]["value"]) for model in models]
-    yield "drop, val.", ["", *(_figure(model["drop"], 2) for model in models[1:])]
+    if dense["accuracy"]:
+        yield "drop, val.", [_figure(model["drop"], 2) for model in models]
     if tested:
-        yield "drop, test", ["", *(_figure(model["test_drop"], 2) for model in models[1:])]
+        yield "drop, test", [_figure(model["test_drop"], 2) for model in models]
 
 
 def _beside(values: list[int], at_least: list[bool]) -> Iterator[str]:
@@ -211,13 +227,18 @@ def _budgets(document: Mapping[str, Any]) -> Iterator[RenderableType]:
         more = ">= " if item.get("at_least") else ""
         table.add(item["name"], limit or "unknown", more + value, verdict(item["holds"]))
     yield table
-    if document["picks"]["recommended"] is None and document["nearest_miss"] is None:
+    if document["funnel"] is None:
+        yield Text("Values of the model as it is.")
+    elif document["picks"]["recommended"] is None and document["nearest_miss"] is None:
         yield Text("Every solution that holds is slower here than the dense model; --objective memory takes it.")
     elif document["nearest_miss"]:
         miss = document["nearest_miss"]
-        yield Text(f"No solution holds. The nearest is solution {miss['solution']}; {miss['constraint']} binds.")
+        yield remark(f"No solution holds. The nearest is {called(miss['solution'])}; {miss['constraint']} binds.")
+    elif document["why_dense"]:
+        yield remark(f"The dense model is recommended. {document['why_dense']}")
     else:
-        yield Text(f"Values of the recommended solution, the best in {_OBJECTIVES[document['objective']]}.")
+        yield remark(f"Values of the recommended solution, the best in {_OBJECTIVES[document['objective']]}.")
+        yield from (remark(line, BAD) for line in over_budget(document))
 
 
 def _check(document: Mapping[str, Any]) -> Iterator[RenderableType]:
@@ -229,13 +250,13 @@ def _check(document: Mapping[str, Any]) -> Iterator[RenderableType]:
         files.add(path, *equal, _peak(item), told(item))
     yield files
     for item in artifacts.values():
-        yield from (Text(line, style=BAD) for line in item["mismatches"])
+        yield from (remark(line, BAD) for line in item["mismatches"])
     if any(item["partial"] for item in artifacts.values()):
-        yield Text("Of a partial file all other layers are as predicted; its peak is what a plan of it takes.")
+        yield remark("Of a partial file all other layers are as predicted; its peak is what a plan of it takes.")
     yield Text()
     yield from _check_layers(artifacts)
     yield from _check_tensors(artifacts)
-    yield from _check_outputs(artifacts)
+    yield from _check_outputs(artifacts, document["samples"])
 
 
 def _check_layers(artifacts: Mapping[str, Any]) -> Iterator[RenderableType]:
@@ -246,14 +267,10 @@ def _check_layers(artifacts: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield title(f"{named}, layer by layer; --json has the others")
     table = _numbers("layer", "parameters", "FLOPs", "equation 4", "of the real")
     for row in artifacts[named]["layers"]:
-        paper = (f"{row['paper_flops']:,}", f"{row['paper_ratio']:.2f}") if "paper_flops" in row else ("", "")
-        table.add(
-            row["name"],
-            _equal(row["params"]),
-            _equal(row["flops"]),
-            *paper,
-            _verdict(row.get("ok", artifacts[named]["ok"])),
-        )
+        ratio = row.get("paper_ratio")
+        paper = (f"{row['paper_flops']:,}" if "paper_flops" in row else "", "" if ratio is None else f"{ratio:.2f}")
+        good = _verdict(row.get("ok", artifacts[named]["ok"]))
+        table.add(row["name"], _equal(row["params"]), _equal(row["flops"]), *paper, good)
     yield table
     yield Text()
 
@@ -283,15 +300,22 @@ def _decibels(value: float | None) -> str:
     return "exact" if value is None else f"{value:.1f} dB"
 
 
-def _check_outputs(artifacts: Mapping[str, Any]) -> Iterator[RenderableType]:
+def _check_outputs(artifacts: Mapping[str, Any], kind: str) -> Iterator[RenderableType]:
     samples = next((item["numerics"]["samples"] for item in artifacts.values()), 0)
-    yield title(f"Outputs against Keras's on {samples} validation samples")
+    yield title(f"Outputs against Keras's on {samples} {SAMPLES[kind]}")
     table = _numbers("artefact", "largest error", "L2 error, relative", "same top class")
     for path, item in artifacts.items():
         numerics = item["numerics"]
         errors = (_tiny(numerics[name]) for name in ("max_abs", "l2_relative"))
-        table.add(path, *errors, f"{numerics['top1_agreement']:.1%}", _verdict(numerics["ok"]))
+        top = numerics["top1_agreement"]
+        table.add(path, *errors, "" if top is None else f"{top:.1%}", _verdict(numerics["ok"]))
     yield table
+    yield from (remark(f"{path}: {why}", BAD) for path, item in artifacts.items() if (why := _blind(item)))
+
+
+def _blind(item: Mapping[str, Any]) -> str | None:
+    why: str | None = item["numerics"].get("blind")
+    return why
 
 
 def _numbers(first: str, *names: str) -> Sheet:
@@ -339,16 +363,18 @@ def _npu(summaries: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield table
     left = dict.fromkeys(name for item in summaries.values() for name in item["left"])
     if left:
-        yield Text(f"Off it: {', '.join(left)}")
+        yield remark(f"Off it: {', '.join(left)}")
 
 
 def _files(document: Mapping[str, Any]) -> Iterator[RenderableType]:
     groups: dict[tuple[str, ...], list[str]] = {}
     for name, paths in document["artifacts"].items():
-        groups.setdefault(tuple(paths), []).append(PICKS.get(name, name))
+        groups.setdefault(tuple(paths), []).append(
+            PICKS.get(name, name) if document["funnel"] else "the model as it is"
+        )
     for paths, names in groups.items():
-        yield Text(f"{', '.join(names)}:", style="bold")
-        yield from (Text(f"  {document['run']}/{path}") for path in paths)
+        yield remark(f"{', '.join(dict.fromkeys(names))}:", "bold")
+        yield from (remark(f"  {document['run']}/{path}") for path in paths)
 
 
 def _thinned(epsilon: float) -> str:

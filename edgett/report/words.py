@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +13,54 @@ PICKS = {
     "lowest_flops": "lowest FLOPs",
 }
 """The picks by their names in a document."""
+SAMPLES = {"validation": "validation samples", "random": "random inputs, for want of data"}
+"""On what the outputs of files are compared."""
+
+
+def called(solution: int) -> str:
+    """A solution by its number."""
+    return "the dense model" if solution < 0 else f"solution {solution}"
+
+
+def judged(document: Mapping[str, Any]) -> Iterator[str]:
+    """What a model is judged by, and of what that is told; a sentence each."""
+    dense = document["baseline"]
+    if document["judged_by"] is None:
+        yield "Not judged: there are no data, and outputs are compared on random inputs."
+        return
+    yield f"Judged by {document['judged_by']}, on validation data."
+    if document["target"]["dtype"] == "int8":
+        original = dense["original"]
+        scores = [f"{one['metric']} of {one['output']} {_score(one)}" for one in original["accuracy"]]
+        tested = [_score(one) for one in original["test_accuracy"] or ()]
+        told = ", ".join(f"{words} (test {test})" for words, test in zip(scores, tested, strict=True))
+        yield f"Accuracies are those of the int8 files; drops are from the dense model in float32: {told}."
+
+
+def _score(score: Mapping[str, Any]) -> str:
+    return "not finite" if score["value"] is None else f"{score['value']:.4f}"
+
+
+def scores(accuracy: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The titles of a model's scores: the metric, and the output where there are several."""
+    several = len({score["output"] for score in accuracy}) > 1
+    return [f"{score['output']}: {score['metric']}" if several else str(score["metric"]) for score in accuracy]
+
+
+def over_budget(outcome: Mapping[str, Any]) -> Iterator[str]:
+    """The picks that lose more on the test data than the budget allows, in words."""
+    limits = {item["name"]: item["limit"] for item in outcome["constraints"]}
+    limit = limits.get("accuracy_drop_pp") or 0.0
+    drops: dict[int, tuple[float | None, list[str]]] = {}
+    for name, title in PICKS.items():
+        if (pick := outcome["picks"][name]) is not None and pick.get("test_holds") is False:
+            drops.setdefault(pick["solution"], (pick["test_drop"], []))[1].append(title)
+    for number, (drop, titles) in drops.items():
+        lost = "no finite accuracy" if drop is None else f"a drop of {digits(drop, apart(drop, limit))} points"
+        yield (
+            f"On the test data solution {number} ({', '.join(titles)}) has {lost}, over the budget of {limit:g}: the"
+            " validation data, by which it was picked, let it pass."
+        )
 
 
 def partial(operators: Iterable[str]) -> str:
@@ -29,7 +77,7 @@ def in_part(figure: str, *models: Mapping[str, Any]) -> bool:
 
 def came_to(item: Mapping[str, Any]) -> str:
     """What the cross-check of a file came to."""
-    return str(item.get("verdict", "ok" if item["ok"] else "differs"))
+    return str(item.get("verdict") or ("ok" if item["ok"] else "differs"))
 
 
 def count(number: int) -> str:

@@ -11,17 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgett.space.dominance import undominated
-from edgett.space.graph import Graph
 from edgett.values import Constraints, Holding, Objective, Picks, Solution, Trial, judged
 
-FILE_BYTES = 2048
-BYTES_PER_STEP = 256
-"""What a file holds beside its numbers: a fixed part, and names and options for each operator (TFLite and ONNX)."""
-
-
-def file_bytes(graph: Graph, size: int = 4) -> int:
-    """The predicted size of an exported file whose numbers take `size` bytes each, overhead included."""
-    return graph.params() * size + FILE_BYTES + BYTES_PER_STEP * len(graph.steps)
+DENSE = -1
+"""The number of the solution that replaces nothing: the dense model."""
 
 
 def spread(places: NDArray[np.float64], limit: int | None) -> list[int]:
@@ -100,19 +93,47 @@ def feasible(trial: Trial, limits: Constraints) -> bool:
     return all(holding.holds is not False for holding in holdings(trial.solution, trial.drop, limits))
 
 
-def choose(trials: Sequence[Trial], limits: Constraints) -> Picks | None:
-    """The picks among the trials within the constraints; None when there is none."""
+def choose(trials: Sequence[Trial], limits: Constraints, dense: Trial | None = None) -> Picks | None:
+    """The picks among the trials within the constraints; None when there is none.
+
+    The `dense` model is a solution like the others where it holds the constraints, and of those that are equal in the
+    objective it is the recommended one: nothing was done to it. Where the objective is accuracy that is often so, for
+    drops are measured by it, and then no budget asks for less. Lowest memory and lowest FLOPs are never above it
+    either. Highest accuracy is that of the others, as long as one holds: how near they come to the dense model is what
+    it tells. What takes no fewer bytes than a dense model that holds is no pick.
+    """
     able = [trial for trial in trials if feasible(trial, limits)]
-    if not able:
+    every = able
+    if dense is not None and feasible(dense, limits):
+        able = [trial for trial in able if trial.solution.file_bytes < dense.solution.file_bytes]
+        every = [*able, dense]
+    if not every:
         return None
-    accuracy = min(able, key=lambda trial: (trial.drop, trial.solution.cost.params, trial.solution.number))
-    memory = min(able, key=lambda trial: (trial.solution.cost.params, trial.drop, trial.solution.number))
-    flops = min(able, key=lambda trial: (trial.solution.cost.flops, trial.drop, trial.solution.number))
-    fastest = min(able, key=lambda trial: (trial.solution.work, trial.drop, trial.solution.number))
-    recommended = {
-        Objective.ACCURACY: accuracy, Objective.MEMORY: memory, Objective.FLOPS: flops, Objective.LATENCY: fastest,
-    }[limits.objective]  # fmt: skip
-    return Picks(recommended, accuracy, memory, flops)
+
+    def best(objective: Objective, among: Sequence[Trial]) -> Trial:
+        return min(among, key=lambda trial: _rank(trial, objective))
+
+    return Picks(
+        best(limits.objective, every),
+        best(Objective.ACCURACY, able or every),
+        best(Objective.MEMORY, every),
+        best(Objective.FLOPS, every),
+    )
+
+
+def worth(trial: Trial, objective: Objective) -> float:
+    """What is to be small in the objective."""
+    solution = trial.solution
+    return {
+        Objective.ACCURACY: trial.drop, Objective.MEMORY: solution.file_bytes, Objective.FLOPS: solution.cost.flops,
+        Objective.LATENCY: solution.work,
+    }[objective]  # fmt: skip
+
+
+def _rank(trial: Trial, objective: Objective) -> tuple[float, bool, float, int]:
+    """The order among trials: by the objective, the dense model before what is no better, then by what else counts."""
+    other = trial.solution.file_bytes if objective is Objective.ACCURACY else trial.drop
+    return worth(trial, objective), trial.solution.number != DENSE, other, trial.solution.number
 
 
 GOING_ON = 1 / 4
@@ -131,7 +152,7 @@ def promoted(trials: Sequence[Trial], limits: Constraints) -> list[Solution]:
     hopeful = [trial for trial in going if _expected(trial, LEFT).drop <= _most(limits)]
     orders = [
         sorted(going, key=lambda trial: (trial.drop, trial.solution.number)),
-        sorted(hopeful, key=lambda trial: (trial.solution.cost.params, trial.solution.number)),
+        sorted(hopeful, key=lambda trial: (trial.solution.file_bytes, trial.solution.number)),
         sorted(hopeful, key=lambda trial: (trial.solution.work, trial.solution.number)),
     ]
     turns = itertools.chain.from_iterable(itertools.zip_longest(*orders))

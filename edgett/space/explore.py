@@ -6,12 +6,14 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
-from edgett.space.choose import file_bytes, logarithmic, ranked, spread, tradeoffs
+from edgett.space.choose import DENSE, logarithmic, ranked, spread, tradeoffs
 from edgett.space.compiled import compiled_bytes
 from edgett.space.cost import lighter, merged
+from edgett.space.filesize import Format, file_bytes
 from edgett.space.graph import Graph, with_shapes
 from edgett.space.latency import Speeds, latency_us, layers_us
 from edgett.space.memory import arena_bytes
@@ -21,25 +23,31 @@ from edgett.values import Candidate, Cost, CostModel, EmptyTiles, Found, Solutio
 
 @dataclass(frozen=True)
 class Costing:
-    """How a model is costed: samples at once, bytes of a number, whether it is `compiled` C; how fast its target is.
+    """How a model is costed: samples at once, bytes of a number, the format of its file; how fast its target is.
 
-    `speeds` were measured there; where nobody has, `estimate` is a guess that decides nothing. `least_peak`: the bytes
-    that layers without a rule were found to take at once.
+    `speeds` were measured there; where nobody has, `estimate` is a guess that decides nothing. `unforeseen`: bytes that
+    the file of the dense model was found to take beyond what was predicted, which every other one takes as well.
+    `least_peak`: the bytes that layers without a rule were found to take at once in it.
     """
 
     batch: int = 1
     width: int = 4
-    compiled: bool = False
+    form: Format = Format.TFLITE
     speeds: Speeds | None = None
     estimate: Speeds | None = None
+    unforeseen: int = 0
     least_peak: int = 0
+
+    def file_bytes(self, graph: Graph) -> int:
+        """What the file takes; of C, its constants."""
+        return file_bytes(graph, self.form) + self.unforeseen
 
     def peak_bytes(self, graph: Graph) -> int:
         """What its tensors take at once: of an interpreter's arena, or of C with its inputs and outputs.
 
         `graph` is that of the .tflite, or for C that of the .onnx.
         """
-        if self.compiled:
+        if self.form is Format.C:
             return compiled_bytes(graph, self.width)
         return max(arena_bytes(graph, self.width), self.least_peak)
 
@@ -163,9 +171,31 @@ def not_slower(
     return tuple(kept.values()), dict(slower)
 
 
+def smaller(
+    candidates: Sequence[Candidate], graph: Callable[[frozenset[str]], Graph], costing: Costing
+) -> tuple[Candidate, ...]:
+    """The candidates without the layers whose TT form takes no fewer bytes of the file than the dense one, each once.
+
+    Fewer parameters need not be fewer bytes: every operator has its tables.
+    """
+    dense = costing.file_bytes(graph(frozenset()))
+
+    @cache
+    def pays(name: str, shape: TTShape) -> bool:
+        whole = with_shapes(graph(frozenset([name])), {name: shape}, costing.batch)
+        return costing.file_bytes(whole) < dense
+
+    kept: dict[frozenset[tuple[str, TTShape]], Candidate] = {}
+    for candidate, shapes in zip(candidates, _exported(candidates), strict=True):
+        left = {name: shape for name, shape in candidate.shapes.items() if pays(name, shapes[name])}
+        if left:
+            kept.setdefault(frozenset(left.items()), replace(candidate, shapes=left))
+    return tuple(kept.values())
+
+
 def dense_solution(graph: Graph, costing: Costing = STANDARD) -> Solution:
-    """The dense model as the solution that factorises nothing; its number is -1."""
-    return _solution(-1, Candidate({}), graph, costing)
+    """The dense model as the solution that factorises nothing."""
+    return _solution(DENSE, Candidate({}), graph, costing)
 
 
 def spread_out(candidates: Sequence[Solution], limit: int | None) -> tuple[Solution, ...]:
@@ -194,6 +224,6 @@ def _solution(number: int, candidate: Candidate, graph: Graph, costing: Costing)
     known = [None if graph.unruled else one for one in (costing.speeds, costing.estimate)]
     predicted, guessed = (None if one is None else latency_us(graph, one, width) for one in known)
     return Solution(
-        number, candidate.shapes, cost, file_bytes(graph, width), candidate.loss, width, predicted, guessed,
+        number, candidate.shapes, cost, costing.file_bytes(graph), candidate.loss, width, predicted, guessed,
         graph.unruled,
     )  # fmt: skip

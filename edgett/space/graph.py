@@ -15,11 +15,15 @@ from edgett.values import TTShape
 
 @dataclass(frozen=True)
 class Constant:
-    """Numbers stored in the file that feed arithmetic, `width` bytes each. The same `key` in a layer is the same."""
+    """Numbers stored in the file that feed arithmetic, `width` bytes each. The same `key` in a layer is the same.
+
+    In int8 each of its `channels` has a scale of its own.
+    """
 
     key: str
     count: int
     width: int = 4
+    channels: int = 1
 
     @property
     def bytes(self) -> int:
@@ -82,6 +86,11 @@ class Graph:
         return sum(step.macs for step in self.steps)
 
     @property
+    def quantised(self) -> bool:
+        """Whether numbers are stored in int8."""
+        return any(constant.width == 1 for constant in self._stored(None))
+
+    @property
     def unruled(self) -> tuple[str, ...]:
         """Operators that no rule counts, as "operator (layer)"; the totals are partial when there are any."""
         return tuple(dict.fromkeys(f"{step.operator} ({step.layer})" for step in self.steps if step.flops is None))
@@ -122,17 +131,18 @@ def with_shapes(graph: Graph, shapes: Mapping[str, TTShape], batch: int = 1) -> 
 def tt_steps(step: Step, shape: TTShape, batch: int, sizes: dict[str, int]) -> list[Step]:
     """The steps of a TT layer between the tensors that `step` reads and writes; new tensors join `sizes`.
 
-    A constant "bias" of `step` becomes one ADD behind the last product.
+    A constant "bias" of `step` becomes one ADD behind the last product. Cores are as wide as what they stand for.
     """
     (source,), (target,) = step.reads, step.writes
     bias = [constant for constant in step.constants if constant.key == "bias"]
+    width = next((constant.width for constant in step.constants if constant.key == "kernel"), Constant.width)
     operators = plan(shape, batch)
     tensor, steps = source, []
     for index, operator in enumerate(operators):
         result = f"{target}/{index}" if bias or index < len(operators) - 1 else target
         sizes[result] = operator.writes
         if isinstance(operator, Product):
-            core = Constant(f"core_{operator.core}", operator.inner * operator.columns)
+            core = Constant(f"core_{operator.core}", operator.inner * operator.columns, width)
             steps.append(
                 Step(step.layer, "Product", (tensor,), (result,), (core,), operator.flops, operator.flops // 2)
             )

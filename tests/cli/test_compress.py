@@ -248,7 +248,7 @@ def test_resume_refuses_another_model_or_data(
 
 def test_infeasible_names_the_nearest_miss_and_writes_the_run(edgett: Call, tiny: Tiny, tmp_path: Path) -> None:
     answer = edgett(
-        "compress", *tiny.arguments, "--limit", "1", "--max-drop", "0", "--model-bytes", "100 %",
+        "compress", *tiny.arguments, "--limit", "1", "--max-drop", "0", "--model-bytes", "90 %",
         "--out", "run", "--json", "--quiet",
     )  # fmt: skip
 
@@ -263,8 +263,10 @@ def test_infeasible_names_the_nearest_miss_and_writes_the_run(edgett: Call, tiny
     assert len(answer.err.splitlines()) == 2
     assert json.loads((tmp_path / "run" / "run.json").read_text())["outcome"]["nearest_miss"]
     assert json.loads((tmp_path / "run" / "check.json").read_text())["ok"] is True
-    shown = edgett("compress", "--out", "run", "--resume").out
-    assert "broken" in shown and "accuracy_drop_pp binds" in shown
+    again = edgett("compress", "--out", "run", "--resume")
+    assert "broken" in again.out and "accuracy_drop_pp binds" in again.out
+    assert again.code == 4 and answer.document["error"]["message"] in again.err
+    assert edgett("compress", "--out", "run", "--resume", "--json").document == answer.document
 
 
 def test_infeasible_before_training_trains_nothing(edgett: Call, tiny: Tiny) -> None:
@@ -299,6 +301,16 @@ def test_planted_fault_in_the_prediction_fails_the_cross_check(
     assert answer.document["check"]["ok"] is False
     assert "the cross-check failed" in answer.err
     assert json.loads((place / "check.json").read_text())["ok"] is False
+
+    monkeypatch.undo()  # the outcome is the run's, whoever looks at it
+    monkeypatch.chdir(tmp_path)
+    again = edgett("compress", "--out", place, "--resume")
+    assert again.code == 5 and answer.document["error"]["message"] in again.err
+    for command in (("firmware", "pack", place, "--out", "package"), ("bench", place)):
+        refused = edgett(*command)
+        assert refused.code == 5
+        assert f"the run in {place} failed its cross-check, by artifacts/baseline.tflite" in refused.err
+    assert not (tmp_path / "package").exists()
 
 
 @pytest.mark.slow

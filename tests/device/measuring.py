@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -40,8 +40,8 @@ def at(address: str, config: Path | None = None) -> Ssh:
     return Ssh(Link.to(address, config), PYTHON)
 
 
-PYTHON = shutil.which("python3") or "python3"
-"""That of the tests, where the runtimes are; a session of ssh's has another path."""
+PYTHON = sys.executable
+"""That of the tests, where the runtimes are; it need not be on anybody's PATH."""
 
 
 class Impatient(Silent):

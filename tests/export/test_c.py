@@ -191,7 +191,7 @@ def test_the_text_depends_on_the_artefact_alone(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
-    return saved(GRAPHS["turned weights"](), tmp_path / "small.onnx")
+    return saved(GRAPHS["scaled weights"](), tmp_path / "small.onnx")
 
 
 @pytest.mark.parametrize(
@@ -204,11 +204,11 @@ def small(tmp_path: Path) -> Path:
         ("#include <stdint.h>", "#include <stdint.h>\n#include <pthread.h>"),
         ("_Bool model_load(", "int counter;\n_Bool model_load("),
         ("void model(const float ", "void model(const half "),
-        ("void model(const float x[restrict 2][4]", "void model(const float x[restrict 2][3]"),
+        ("void model(const float t0[restrict 2][4]", "void model(const float t0[restrict 2][3]"),
         ("void model(", "void other("),
-        ("    node0_", "    if (y) node0_"),
-        ("(x, weight", "(x, height"),
-        ("    node0_gemm(", "    node1_gemm("),
+        ("    node0_", "    if (t3) node0_"),
+        ("(t0, weight", "(t0, height"),
+        ("    node0_gemm0(", "    node1_gemm0("),
         ("extern const float", "extern float"),
         ("\n}\n\nvoid model", "\n\nvoid model"),
     ],

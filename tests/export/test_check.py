@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgett.export.check import TOLERANCE, compare, compare_outputs
+from edgett.decisions import Decision
+from edgett.export.check import INT8_TOLERANCE, TOLERANCE, compare, compare_outputs
 from edgett.export.owners import UNKNOWN, Owners
 from edgett.space.graph import Constant, Graph, Step, tt_steps
 from edgett.space.memory import arena_bytes
@@ -115,13 +116,39 @@ def test_an_operator_without_a_rule_is_listed_and_leaves_the_other_layers_checke
 
 def test_outputs_are_compared_by_their_worst() -> None:
     good = {"a": np.array([[3.0, 4.0], [0.0, 0.0]]), "b": np.array([[1.0], [-1.0]])}
-    exact = compare_outputs(good, good)
+    classes = {"a": Decision.TOP, "b": Decision.SIGN}
+    exact = compare_outputs(good, good, decisions=classes)
     assert (exact.samples, exact.max_abs, exact.l2_relative, exact.top1, exact.ok) == (2, 0, 0, 1, True)
-    off = compare_outputs(good, {"a": good["a"] + [[0.0, 0.5], [0.0, 0.0]], "b": -good["b"]})
+    other = {"a": good["a"] + [[0.0, 0.5], [0.0, 0.0]], "b": -good["b"]}
+    off = compare_outputs(good, other, decisions=classes)
+    assert compare_outputs(good, other, decisions={"b": Decision.SIGN}).top1 == 0
+    assert compare_outputs(good, other).top1 is None
     assert (off.max_abs, off.l2_relative, off.top1, off.ok) == (2.0, 2.0, 0.5, False)
     near = compare_outputs(good, {"a": good["a"] * (1 + TOLERANCE / 2), "b": good["b"]})
     np.testing.assert_allclose(near.l2_relative, TOLERANCE / 2)
     assert near.ok
+
+
+def test_int8_that_agrees_no_better_than_chance_is_not_ok() -> None:
+    random = np.random.default_rng(0)
+    classes = {"y": Decision.TOP}
+    dense = random.dirichlet(0.1 * np.ones(8), 256)
+    good = compare_outputs({"y": dense}, {"y": np.round(256 * dense) / 256}, INT8_TOLERANCE, classes)
+    assert good.ok and good.fault is None and good.top1 is not None and good.top1 > 0.95
+    constant = np.repeat(dense.mean(axis=0, keepdims=True), 256, axis=0)
+    blind = compare_outputs({"y": dense}, {"y": constant}, INT8_TOLERANCE, classes)
+    assert blind.l2_relative < INT8_TOLERANCE and not blind.ok
+    assert blind.fault is not None and "output 'y' agrees with Keras's on" in blind.fault
+
+
+def test_int8_of_values_that_says_no_more_than_a_constant_is_not_ok() -> None:
+    """Around 300 a constant is off by a fiftieth, by which it knows nothing."""
+    dense = 300 + 5 * np.random.default_rng(0).normal(size=(256, 3))
+    constant = compare_outputs({"y": dense}, {"y": np.full_like(dense, 300)}, INT8_TOLERANCE)
+    assert constant.l2_relative < 0.02 and constant.top1 is None and not constant.ok
+    assert constant.fault == "output 'y' is off by 1.00 times what Keras's varies by"
+    assert compare_outputs({"y": dense}, {"y": np.round(dense)}, INT8_TOLERANCE).ok
+    assert compare_outputs({"y": dense[:1]}, {"y": np.round(dense[:1])}, INT8_TOLERANCE).ok
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -124,18 +124,19 @@ class TestInt8:
         assert rows["dense"].params == (12 * 8 + 2 * 8, 12 * 8 + 2 * 8)
 
 
-def test_tflite_takes_and_gives_int8_and_has_a_scale_for_each_output_of_a_product() -> None:
+@pytest.mark.parametrize(("name", "most"), [("tensor trains", 1), ("sequences", 4)])
+def test_tflite_takes_and_gives_int8_and_has_a_scale_for_each_channel_of_a_convolution(name: str, most: int) -> None:
+    """One for all of a fully connected layer and of a core: for each column they would take more than the numbers."""
     from ai_edge_litert import schema_py_generated as schema
 
-    made = exported("tensor trains", ".tflite")
-    body = tflite._parsed(made.path).subgraphs[0]
+    model = tflite._parsed(exported(name, ".tflite").path)
+    body = model.subgraphs[0]
     ends = [body.tensors[index] for index in (*body.inputs, *body.outputs)]
     assert {tensor.type for tensor in ends} == {schema.TensorType.INT8}
     kinds = {tensor.type for tensor in body.tensors}
     assert schema.TensorType.FLOAT32 not in kinds
-    weights = [tensor for tensor in body.tensors if tensor.name.decode().rsplit("/", 1)[-1].startswith("MatMul")]
-    scales = [len(t.quantization.scale) for t in weights if tflite._values(tflite._parsed(made.path), t) is not None]
-    assert scales and max(scales) > 1
+    products = [operator for operator in body.operators if tflite._kind(model, operator) in tflite._PRODUCTS]
+    assert max(len(body.tensors[operator.inputs[1]].quantization.scale) for operator in products) == most
 
 
 def test_onnx_stores_int8_and_keeps_the_names_of_its_ends() -> None:

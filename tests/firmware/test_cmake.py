@@ -98,6 +98,39 @@ def test_nothing_is_done_twice_and_what_changes_is_built_again(tiny: Tiny, tmp_p
     assert built()[0]
 
 
+FAULTY = f"""#!{sys.executable}
+import sys
+from edgett import cli
+from edgett.device import local
+
+run = local.run
+local.run = lambda *given: {{name: array + 0.01 for name, array in run(*given).items()}}
+sys.exit(cli.run(sys.argv[1:]))
+"""
+
+
+@needs("cmake", "gcc")
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("planted", "more", "told"),
+    [(True, "", "the cross-check failed"), (False, " --model-bytes 2KiB", "no solution meets the constraints")],
+)
+def test_what_failed_once_fails_twice(tiny: Tiny, tmp_path: Path, planted: bool, more: str, told: str) -> None:
+    """Whether the files are not what was predicted, or no model holds: neither is linked the second time."""
+    project(tiny, tmp_path, LISTS.replace("--max-drop 100", f"--max-drop 100{more}"), profile("host"))
+    program = tmp_path / "edgett"
+    program.write_text(FAULTY)
+    program.chmod(0o755)
+    configure(tmp_path, *([f"-DEDGETT_EXECUTABLE={program}"] if planted else []))
+    messages = []
+    for _ in range(2):
+        done = make(tmp_path)
+        assert done.returncode != 0, done.stdout + done.stderr
+        messages += [line for line in done.stderr.splitlines() if told in line]
+        assert not (tmp_path / "build" / "demo").exists()
+    assert len(messages) == 2 and messages[0] == messages[1]
+
+
 @needs(*chips.M4.programs)
 @pytest.mark.slow
 def test_a_firmware_that_does_not_fit_is_not_built(tiny: Tiny, tmp_path: Path) -> None:

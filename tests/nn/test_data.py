@@ -361,3 +361,112 @@ def test_take_keeps_rows_together(model: keras.Model) -> None:
     assert len(first) == 5
     np.testing.assert_array_equal(first.x[input_ports(model)[0].name], data.train.x["image"][:5])
     np.testing.assert_array_equal(first.y["class"], data.train.y["class"][:5])
+
+
+class TestWithoutLabels:
+    def test_x_train_is_enough(self, model: keras.Model) -> None:
+        data = data_from_arrays({"x_train": arrays_of(train=100)["x_train"]}, model, 0)
+        assert (len(data.train), len(data.validation), len(data.test)) == (81, 10, 9)
+        assert (data.labelled, data.aside, dict(data.train.y)) == (False, True, {})
+        rows = np.concatenate([part.x["image"] for part in (data.train, data.validation, data.test)])
+        given = arrays_of(train=100)["x_train"]
+        np.testing.assert_array_equal(np.sort(rows, axis=0), np.sort(given, axis=0))
+
+    def test_other_parts_are_taken_where_they_are_given(self, two_by_two: keras.Model) -> None:
+        inputs = {key: array for key, array in two_by_two_arrays().items() if key[0] == "x"}
+        inputs |= {"x_val.a": np.ones((3, 4)), "x_val.b": np.ones((3, 2))}
+        data = data_from_arrays(inputs, two_by_two, 0)
+        assert (len(data.train), len(data.validation), len(data.test), data.aside) == (30, 3, 6, False)
+
+    def test_the_models_outputs_stand_for_them_and_change_no_digest(self, model: keras.Model) -> None:
+        data = data_from_arrays({"x_train": arrays_of()["x_train"]}, model, 0)
+        known = data.labelled_by(lambda x: {"class": x["image"].astype(np.float32)})
+        np.testing.assert_array_equal(known.validation.y["class"], data.validation.x["image"])
+        assert (known.labelled, known.aside, known.digest) == (False, True, data.digest)
+
+    @pytest.mark.parametrize(
+        ("code", "sizes"),
+        [
+            ("x", (5, 1, 1)),
+            ("tf.data.Dataset.from_tensor_slices(x).batch(3)", (5, 1, 1)),
+            ("tf.data.Dataset.from_tensor_slices(x)", (5, 1, 1)),
+            (
+                "{'train': tf.data.Dataset.from_tensor_slices(x), 'val': tf.data.Dataset.from_tensor_slices(x)}",
+                (6, 7, 1),
+            ),
+            ("{'x_train': x, 'x_test': x[:2]}", (6, 1, 2)),
+        ],
+    )
+    def test_functions_may_leave_them_out(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: keras.Model, code: str, sizes: tuple[int, ...]
+    ) -> None:
+        name = f"bare_{abs(hash(code))}"
+        text = f"import numpy as np, tensorflow as tf\nx = np.ones((7, 4), np.float32)\ndef f(): return {code}\n"
+        (tmp_path / f"{name}.py").write_text(text)
+        monkeypatch.chdir(tmp_path)
+        data = load_data(f"{name}:f", model, 0)
+        assert (len(data.train), len(data.validation), len(data.test)) == sizes
+        assert not data.labelled
+
+    def test_too_few_samples(self, model: keras.Model) -> None:
+        refused({"x_train": np.ones((2, 4))}, model, "x_train has 1 sample", "3 without labels")
+
+    @pytest.mark.parametrize("missing", ["y_train", "y_test"])
+    def test_some_labels_are_no_labels(self, model: keras.Model, missing: str) -> None:
+        arrays = arrays_of()
+        del arrays[missing]
+        refused(arrays, model, f"the data have no {missing}")
+
+
+class TestIndices:
+    def tables(self, size: int = 20) -> keras.Model:
+        words, kind = keras.Input((6,), name="words"), keras.Input((1,), dtype="int32", name="kind")
+        looked_up = keras.layers.Embedding(size, 3, name="table")(keras.layers.Reshape((6,))(words))
+        coded = keras.layers.CategoryEncoding(4, "one_hot", name="coded")(kind)
+        joined = keras.layers.Concatenate()([keras.layers.Flatten()(looked_up), coded])
+        return keras.Model([words, kind], keras.layers.Dense(2, "softmax", name="class")(joined))
+
+    def arrays(self) -> Arrays:
+        random = np.random.default_rng(0)
+        arrays = {}
+        for part, count in (("train", 30), ("test", 12)):
+            arrays[f"x_{part}.words"] = random.integers(0, 20, (count, 6))
+            arrays[f"x_{part}.kind"] = random.integers(0, 4, (count, 1))
+            arrays[f"y_{part}"] = random.integers(0, 2, count)
+        return arrays
+
+    def test_those_that_the_tables_have_are_taken(self) -> None:
+        data = data_from_arrays(self.arrays(), self.tables(), 0)
+        assert {name: str(array.dtype) for name, array in data.test.x.items()} == {"words": "int64", "kind": "int32"}
+
+    @pytest.mark.parametrize(
+        ("part", "side", "value", "layer", "last"),
+        [("test", "words", 20, "table", 19), ("train", "words", -1, "table", 19), ("test", "kind", 4, "coded", 3)],
+    )
+    def test_others_are_found_when_data_are_loaded(
+        self, tmp_path: Path, part: str, side: str, value: int, layer: str, last: int
+    ) -> None:
+        arrays = self.arrays()
+        arrays[f"x_{part}.{side}"][7, 0] = value
+        np.savez(tmp_path / "d.npz", **arrays)
+        message = (
+            rf"d\.npz: x_{part}\.{side} has the index {value} at \[7, 0\], but layer '{layer}' knows 0 to {last}\."
+        )
+        with pytest.raises(DataError, match=message):
+            load_data(str(tmp_path / "d.npz"), self.tables(), 0)
+
+    def test_labels_out_of_range_are_told_with_file_array_and_row(self, tmp_path: Path, model: keras.Model) -> None:
+        arrays = arrays_of()
+        arrays["y_test"][5] = 3
+        np.savez(tmp_path / "d.npz", **arrays)
+        with pytest.raises(DataError, match=r"d\.npz: y_test has the label 3 at \[5\].*in 0\.\.2"):
+            load_data(str(tmp_path / "d.npz"), model, 0)
+
+    def test_whole_numbers_have_the_type_that_the_input_takes(self) -> None:
+        image = keras.Input((4,), dtype="uint8", name="image")
+        model = keras.Model(image, keras.layers.Dense(3, "softmax")(image))
+        arrays = arrays_of()
+        arrays |= {key: arrays[key].astype("float64") for key in ("x_train", "x_test")}
+        assert data_from_arrays(arrays, model, 0).train.x["image"].dtype == np.uint8
+        arrays["x_test"][2, 1] = 256
+        refused(arrays, model, r"x_test has 256.0 at \[2, 1\], but input 'image' takes uint8, from 0 to 255")

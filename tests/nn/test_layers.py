@@ -123,6 +123,20 @@ class TestFcLayers:
         assert reason is not None and "20.6%" in reason and "21%" in reason
         assert judged(sequential(), share=27 / 131)["out"] is None
 
+    def test_layers_of_one_size_count_together(self) -> None:
+        """Three of 12x12 and one of 12x4: 156 parameters each, of 520."""
+        sizes = {"a": 12, "b": 12, "c": 12, "out": 4}
+        model = keras.Sequential([keras.Input((12,)), *(L.Dense(units, name=name) for name, units in sizes.items())])
+        assert judged(model, share=0.9) == {"a": None, "b": None, "c": None, "out": judged(model, share=0.9)["out"]}
+        reason = judged(model, share=0.91)["b"]
+        assert (
+            reason
+            == "it and the 2 others of its size hold 90.0% of the parameters, under the 91% that make a layer worth it"
+        )
+        assert judged(model, share=0.5, skip=("a", "b"))["c"] == (
+            "it holds 30.0% of the parameters, under the 50% that make a layer worth it"
+        )
+
     def test_a_share_counts_the_weights_that_do_not_train(self) -> None:
         model = sequential()
         model.get_layer("fc").trainable = False

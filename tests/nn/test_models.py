@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from keras.src.saving import saving_lib
 
+from edgett import folders
 from edgett.errors import ModelError, UsageError
 from edgett.nn.layers import replace
 from edgett.nn.models import load_model, pack_weights, save_model, unpack_weights
@@ -46,6 +48,39 @@ def nested() -> keras.Model:
     return replace(model, {"inner/fc": SHAPE})
 
 
+@keras.saving.register_keras_serializable("tests")
+class Offset(L.Layer):
+    """Tells of objects in its configuration that live no longer than it takes to tell, as some layers of Keras do."""
+
+    def __init__(self, low: object, high: object, **others: object) -> None:
+        super().__init__(**others)
+        self.low, self.high = (keras.saving.deserialize_keras_object(each).value for each in (low, high))
+
+    def call(self, x: object) -> object:
+        return x + (self.low + self.high)
+
+    def get_config(self) -> dict[str, object]:
+        told = {
+            name: keras.saving.serialize_keras_object(keras.initializers.Constant(getattr(self, name)))
+            for name in ("low", "high")
+        }
+        return {**super().get_config(), **told}
+
+
+def sharing() -> keras.Model:
+    """Layers, a model, an initialiser, a regulariser and a policy that are used more than once; custom ones."""
+    keras.utils.set_random_seed(1)
+    told = [keras.saving.serialize_keras_object(keras.initializers.Constant(value)) for value in (1.0, 2.0)]
+    kept = {"kernel_regularizer": keras.regularizers.L2(1e-3), "kernel_initializer": keras.initializers.HeNormal(3)}
+    x = keras.Input((12,), name="x")
+    twice = L.Dense(12, **kept, name="twice")
+    inner = keras.Sequential([keras.Input((12,), name="z"), L.Dense(12, **kept, name="fc")], name="inner")
+    y = L.Dense(4, **kept, name="out")(inner(twice(inner(twice(x)))))
+    model = keras.Model(x, Offset(*told, name="offset")(y), name="sharing")
+    model.compile("adam", "mse", metrics=["mae"])
+    return model
+
+
 def saved(model: keras.Model, folder: Path, name: str = "model.keras") -> bytes:
     save_model(model, folder / name)
     return (folder / name).read_bytes()
@@ -69,6 +104,20 @@ class TestSave:
         assert saved(build(), tmp_path) == first
         assert saved(model, tmp_path) == first
 
+    def test_no_address_is_written(self, tmp_path: Path) -> None:
+        """Two models that live at once: nothing of the second is where something of the first is."""
+        first, second = sharing(), sharing()
+        assert saved(first, tmp_path) == saved(second, tmp_path)
+        with zipfile.ZipFile(tmp_path / "model.keras") as archive:
+            numbers = [int(found) for found in re.findall(rb'"shared_object_id": (\d+)', archive.read("config.json"))]
+        assert set(numbers) == set(range(max(numbers) + 1)) and len(numbers) > max(numbers) + 1
+
+    def test_nothing_is_taken_for_shared_that_is_not(self, tmp_path: Path) -> None:
+        save_model(sharing(), tmp_path / "model.keras")
+        again = keras.models.load_model(tmp_path / "model.keras")
+        assert (again.get_layer("offset").low, again.get_layer("offset").high) == (1.0, 2.0)
+        np.testing.assert_array_equal(again(X), sharing()(X))
+
     def test_a_swap_gives_the_same_bytes_however_many_were_made_before(self, tmp_path: Path) -> None:
         """Whatever Keras named or seeded by a counter or at random, the copy has it from the original."""
         inputs = keras.Input((12,))
@@ -83,13 +132,15 @@ class TestSave:
     def test_another_process_writes_the_same_bytes(self, tmp_path: Path) -> None:
         code = (
             "import sys, pathlib; sys.path.insert(0, sys.argv[1])\n"
-            "import test_models as t\n"
-            "t.plain(); t.saved(t.nested(), pathlib.Path(sys.argv[2]), 'theirs.keras')\n"
+            "import tests.nn.test_models as t\n"
+            "t.plain(); kept = [t.saved(getattr(t, name)(), pathlib.Path(sys.argv[2]), f'{name}.keras')\n"
+            "    for name in ('nested', 'sharing')]\n"
         )
         environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        arguments = [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path)]
+        arguments = [sys.executable, "-c", code, str(Path(__file__).parents[2]), str(tmp_path)]
         subprocess.run(arguments, check=True, env=environment, capture_output=True)
-        assert (tmp_path / "theirs.keras").read_bytes() == saved(nested(), tmp_path)
+        for build in (nested, sharing):
+            assert (tmp_path / f"{build.__name__}.keras").read_bytes() == saved(build(), tmp_path)
 
     def test_the_date_and_the_training_leave_no_trace(self, tmp_path: Path) -> None:
         model = nested()
@@ -330,3 +381,11 @@ def _quietly() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+def test_what_autograph_writes_goes_with_the_process() -> None:
+    from tensorflow.python.autograph.pyct import loader
+
+    module, name = loader.load_source("answer = 42", delete_on_exit=True)
+    assert module.answer == 42
+    assert Path(name).parent == folders.lasting() and folders.lasting().name.startswith("edgett-scratch-")

@@ -321,3 +321,48 @@ def test_code_of_a_script_and_of_a_module_goes_along(script: str, tmp_path: Path
     (here / "own.py").write_text(OWN)
     sent = elsewhere(script, str(parcel), path=here)
     assert elsewhere(RECEIVE, str(parcel), path=there) == sent
+
+
+METRIC = """
+import help_of_theirs
+
+def figure(y, p):
+    return help_of_theirs.worth(y, p)
+"""
+
+JUDGED = """
+from edgett.nn.quality import Ask
+from edgett.yardstick import parse_metric
+asked = judge(model, samples.y, Ask(parse_metric("their_figure:figure:min")))
+tuner = Tuner(model, samples, samples, asked, Recipe())
+pack(tuner, code=CODE).save(Path(sys.argv[1]))
+"""
+
+JUDGE = """
+import sys
+from pathlib import Path
+from edgett.nn.assess import assess
+from edgett.nn.parcel import Parcel, unpack
+
+tuner = unpack(Parcel.load(Path(sys.argv[1])))
+(score, *_) = assess(tuner.model, tuner.train, tuner.judge).scores
+print(score.metric, score.value, score.higher_is_better, tuner.judge)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("code", [False, True], ids=["this machine", "another"])
+def test_the_users_metric_judges_elsewhere(code: bool, tmp_path: Path) -> None:
+    """In a worker here, which finds the module where it is; on another machine, to which the code goes along."""
+    here, there, parcel = (tmp_path / name for name in ("here", "there", "parcel"))
+    for folder in (here, there, parcel):
+        folder.mkdir()
+    metric = METRIC if not code else "def figure(y, p):\n    return float(abs(y - p).sum())\n"
+    (here / "their_figure.py").write_text(metric)
+    (here / "help_of_theirs.py").write_text("def worth(y, p):\n    return float(abs(y - p).sum())\n")
+    script = SEND.replace("Own(), ", "").replace("activation=soft", "'relu'").replace('"adam", loss', '"adam", "mse"')
+    script = script.replace("pack(tuner, code=True).save(Path(sys.argv[1]))", JUDGED.replace("CODE", str(code)))
+    elsewhere("import keras\n" + script, str(parcel), path=here)
+    told = elsewhere(JUDGE, str(parcel), path=there if code else here).split()
+    assert told[0] == "figure" and float(told[1]) > 0 and told[2] == "False"
+    assert " ".join(told[3:]) == "figure, drop in % of the baseline"

@@ -44,7 +44,8 @@ def two_heads(**compiled: object) -> keras.Model:
 
 
 def judged(model: keras.Model, labels: np.ndarray) -> Score:
-    (score,) = _quality(model, {"out": labels}).scores
+    """The score that decides alone."""
+    (score,) = [score for score in _quality(model, {"out": labels}).scores if score.decides]
     return score
 
 
@@ -246,7 +247,7 @@ class TestNotCompiled:
         (gauge,) = found.gauges
         assert found.inferred
         assert gauge.loss is not None
-        assert (gauge.loss.name, gauge.metric.name, gauge.loss.from_logits) == (loss, metric, logits)
+        assert (gauge.loss.name, gauge.deciding[0].name, gauge.loss.from_logits) == (loss, metric, logits)
 
     def test_a_softmax_layer_in_a_nested_model_counts(self) -> None:
         inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.Softmax()])
@@ -267,8 +268,8 @@ class TestNotCompiled:
         history = model.fit(feed(model, {"image": X}), wanted(model, labels), epochs=2, verbose=0).history
         assert "hour_accuracy" in history
         assert history["loss"][1] < history["loss"][0]
-        assert [(g.output.name, g.metric.name) for g in judge(model, labels).gauges] == [
-            (g.output.name, g.metric.name) for g in judged.gauges
+        assert [(g.output.name, g.deciding[0].name) for g in judge(model, labels).gauges] == [
+            (g.output.name, g.deciding[0].name) for g in judged.gauges
         ]
 
 

@@ -7,8 +7,9 @@ import random
 from dataclasses import replace
 from typing import Any
 
+from edgett.escape import one_line
 from edgett.report.facts import Cell, Column, Limit, Mood, Option, Report, Section, Table
-from edgett.report.picture import Axis, Hue, Mark, Note, Panel, Picture, Points, plain
+from edgett.report.picture import Axis, Hue, Mark, Note, Panel, Picture, Points
 from edgett.report.sections import LIMITS
 from edgett.values import Constraints, Cost, Objective, Quality, Refuge, Reverted, Solution, Trial
 
@@ -85,8 +86,8 @@ def hostile() -> Report:
     """Every text that may come from outside is hostile."""
     report, name = planted(8), HOSTILE
     table = Table(name, (Column(name, False), Column(name)), ((Cell(name, name), Cell(1, name)),) * 4)
-    points = Points(plain(name), (1.0,), (2.0,), Mark.DOT, Hue.BLUE, (plain(name),))
-    panel = Panel(plain(name), Axis(plain(name), 0, 3), Axis("y", 0, 3), (points, Note(plain(name), 0, 0)))
+    points = Points(one_line(name), (1.0,), (2.0,), Mark.DOT, Hue.BLUE, (one_line(name),))
+    panel = Panel(one_line(name), Axis(one_line(name), 0, 3), Axis("y", 0, 3), (points, Note(one_line(name), 0, 0)))
     section = Section("space", name, (name,), (table,), Picture("space", (panel,), remarks=(name,)), (name,))
     options = tuple(replace(option, shapes=((name, name),), command=name) for option in report.options)
     first, *rest = report.sections

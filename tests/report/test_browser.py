@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from edgett.escape import one_line
 from edgett.report import page
 from edgett.report.facts import Report
-from edgett.report.picture import plain
 from edgett.space.choose import choose, feasible
 from tests.conftest import Finished
 from tests.report.browser import CHROMIUM, DRIVER, Browser
@@ -72,7 +72,7 @@ def test_hostile_text_breaks_nothing(plain_browser: Browser, written: Callable[[
 
     assert plain_browser.run("return document.images.length") == 0
     assert plain_browser.run("return document.documentElement.scrollWidth") <= 400
-    assert plain_browser.run("return document.querySelector('button.copy').dataset.copy") == plain(
+    assert plain_browser.run("return document.querySelector('button.copy').dataset.copy") == one_line(
         HOSTILE, len(HOSTILE)
     )
     assert plain_browser.complaints() == [] and plain_browser.requests() == []
@@ -114,6 +114,7 @@ def test_the_sliders_choose_as_step_7_does(
 ) -> None:
     report, rng = planted(40, timed=timed), random.Random(7)
     tried, browser = trials(report.options), plain_browser
+    dense = replace(trials((report.dense,))[0], reverted=())
     browser.open(written(report))
     browser.show_all()
     names = browser.run("return [...document.querySelectorAll('input[type=range]')].map((each) => each.name)")
@@ -128,20 +129,21 @@ def test_the_sliders_choose_as_step_7_does(
 
         limits = constraints(found["limits"], objective)
         able = [trial for trial in tried if feasible(trial, limits)]
-        picks = choose([trial for trial in tried if trial.complete], limits)
+        picks = choose([trial for trial in tried if trial.complete], limits, dense)
         assert found["holding"] == [str(trial.solution.number) for trial in able]
         assert f"{len(able)} of {len(tried)} hold" in found["sentence"]
         assert found["recommended"] == ("none" if picks is None else str(picks.recommended.solution.number))
         roles = {number: words for number, words in found["roles"].items() if words}
         named: dict[str, list[str]] = {}
-        for name, trial in picks.named().items() if picks else ():
+        chosen = {name: trial for name, trial in picks.named().items() if trial is not dense} if picks else {}
+        for name, trial in chosen.items():
             named.setdefault(str(trial.solution.number), []).append(name.replace("_", " ").replace("flops", "FLOPs"))
         assert {number: set(words.split(", ")) for number, words in roles.items()} == {
             number: set(words) for number, words in named.items()
         }
         shown = sum(option.accuracy_drop_pp is not None for option in report.options)
         assert sum(found["marked"].values()) == shown + 1
-        assert found["marked"]["recommended"] == (picks is not None)
+        assert found["marked"]["recommended"] == ("recommended" in chosen)
         assert found["marked"]["infeasible"] == shown - len(able)
         recommended.add(found["recommended"])
     assert len(recommended) > turns // 5

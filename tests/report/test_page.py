@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from edgett import reporting
+from edgett.escape import one_line
 from edgett.report import draw_page, markdown, page
 from edgett.report.facts import Cell, Column, Report, Section, Table
-from edgett.report.picture import Axis, Heat, Hue, Mark, Panel, Picture, Points, plain
+from edgett.report.picture import Axis, Heat, Hue, Mark, Panel, Picture, Points
 from tests.conftest import Finished
 from tests.report.pages import HOSTILE, hostile, planted
 from tools.regolden import FOLDER
@@ -134,7 +135,7 @@ def test_hostile_text_stays_text() -> None:
     assert not {"\u202e", "\u2028"} & set("".join(read.words)) and "\u2028" not in "".join(read.scripts)
     assert text.count(HOSTILE) == 0
     data = json.loads(read.scripts[0])
-    assert data["options"][0]["command"] == plain(HOSTILE, len(HOSTILE))  # what is copied is whole, and shows
+    assert data["options"][0]["command"] == one_line(HOSTILE, len(HOSTILE))  # what is copied is whole, and shows
     assert "<img" not in json.dumps(data["figures"]) and "<img" not in data["options"][0]["shapes"]
     assert "</script>" not in text.partition('id="data">')[2].partition("</script>")[0]
 
@@ -219,7 +220,7 @@ def test_nothing_leaves_no_bar_and_codes_of_terminals_stay_out() -> None:
     assert [line for line in text.splitlines() if "many" in line] == ["| many |", "| many █ |", f"| many {'█' * 8} |"]
     assert text.replace("\n", "").isprintable()
     (button,) = (each for each in Read(page.document(report)).all("button") if "data-copy" in each)
-    assert button["data-copy"] == plain(code, len(code)) and "\x1b" not in page.document(report)
+    assert button["data-copy"] == one_line(code, len(code)) and "\x1b" not in page.document(report)
 
 
 def test_the_same_report_gives_the_same_bytes() -> None:

@@ -18,16 +18,17 @@ import numpy as np
 import pytest
 
 from edgett.errors import ToolError, UsageError
+from edgett.escape import one_line
 from edgett.report import draw
 from edgett.report.draw import Format
-from edgett.report.picture import Axis, Heat, Hue, Mark, Note, Panel, Picture, Points, Rules, Scale, listed, plain, si
+from edgett.report.picture import Axis, Heat, Hue, Mark, Note, Panel, Picture, Points, Rules, Scale, listed, si
 
 NASTY = '</script><script>alert(1)</script> $x^2$ $\\frac{$ & "q" 層 \x07\n_'
 
 
 def picture(name: str = "a series") -> Picture:
     """Every kind of layer, on both scales, with `name` wherever text can be."""
-    name = plain(name)
+    name = one_line(name)
     series = [
         Points(name, (1.0, 2.0), (3.0, 400.0), mark, Hue.BLUE, (f"{name}\nfirst", "second"), joined=mark is Mark.DOT)
         for mark in Mark
@@ -83,15 +84,15 @@ def test_page(name: str) -> None:
     assert len(scripts) <= 4 and not any("src=" in script for script in scripts)
     assert "alert(1)</script>" not in page
     assert page.count("plotly.js v") == 1
-    assert f"<title>{html.escape(plain(name))}</title>" in page
+    assert f"<title>{html.escape(one_line(name), quote=False)}</title>" in page
     traces, layout = plotted(page)
     legend = [trace["name"] for trace in traces if trace.get("showlegend")]
-    assert legend == [html.escape(text, quote=False) for text in (f"_{plain(name)}", plain(name))]
+    assert legend == [html.escape(text, quote=False) for text in (f"_{one_line(name)}", one_line(name))]
     assert {trace["type"] for trace in traces} == {"heatmap", "scatter"}
     (heat, _) = (trace for trace in traces if trace["type"] == "heatmap")
     assert heat["text"] == [["1", "7"], ["", "20,000"]]
     assert next(trace["text"] for trace in traces if trace.get("text") and trace["type"] == "scatter") == [
-        f"{html.escape(plain(name), quote=False)}<br>first",
+        f"{html.escape(one_line(name), quote=False)}<br>first",
         "second",
     ]
     assert layout["yaxis"]["type"] == "log" and layout["yaxis3"]["range"] == pytest.approx(np.log10([0.5, 2000]))
@@ -195,8 +196,8 @@ def test_si(number: float, text: str) -> None:
 
 
 def test_plain_and_listed() -> None:
-    assert plain("a\tb\x00c") == "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}c"
-    assert plain("abcdefgh", 5) == "ab…gh" and len(plain("a" * 99, 10)) == 10
+    assert one_line("a\tb\x00c") == "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}c"
+    assert one_line("abcdefgh", 5) == "ab…gh" and len(one_line("a" * 99, 10)) == 10
     assert listed(["a", "b", "c"]) == "a, b, c"
     assert listed(["a", "b", "c", "d", "e"]) == "a, b and 3 more"
 

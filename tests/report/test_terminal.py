@@ -135,3 +135,43 @@ def test_what_no_rule_counts_is_on_the_first_line(document: dict[str, Any]) -> N
     (baseline,) = [line for line in lines if line.startswith("baseline.tflite") and "4,321" in line]
     assert baseline.split()[-4:] == ["4,321", "read", "back", "partial"]
     assert drawn(terminal.check, document["check"]).startswith("Partial: no rule counts LSTM (rnn).")
+
+
+def test_a_pick_that_breaks_the_budget_on_the_test_data_is_told(document: dict[str, Any]) -> None:
+    (item,) = [item for item in document["constraints"] if item["name"] == "accuracy_drop_pp"]
+    item["limit"] = 1.5
+    pick = document["picks"]["recommended"] | {"test_drop": 1.5004, "test_holds": False}
+    document["picks"]["recommended"] = pick
+    document["remarks"] = ["the data have no labels"]
+
+    text = " ".join(drawn(terminal.compressed, document).split())
+
+    assert f"On the test data solution {pick['solution']} (recommended" in text
+    assert "has a drop of 1.5004 points, over the budget of 1.5" in text
+    assert "Note: the data have no labels" in text
+
+
+def test_outputs_that_agree_by_chance_are_told_and_those_without_classes_show_none(document: dict[str, Any]) -> None:
+    path, item = next(iter(document["check"]["artifacts"].items()))
+    item["ok"] = item["numerics"]["ok"] = False
+    item["numerics"] |= {"top1_agreement": None, "blind": "output 'y' is off by 1.00 times what Keras's varies by"}
+
+    lines = drawn(terminal.check, document["check"]).splitlines()
+
+    name = path.removeprefix("artifacts/")
+    assert any(line.startswith(f"{name}: output 'y' is off by 1.00 times") for line in lines)
+    (row,) = [
+        line.split() for line in lines if line.startswith(f"{name} ") and line.endswith("differs") and "e-" in line
+    ]
+    assert not any(cell.endswith("%") for cell in row)
+
+
+def test_what_does_not_decide_is_shown_beside_what_does(document: dict[str, Any]) -> None:
+    for model in (document["baseline"], *document["picks"].values()):
+        for key in ("accuracy", "test_accuracy"):
+            extra = {"output": "digit", "metric": "recall", "value": 0.25, "decides": False}
+            model[key] = [*model[key], extra]
+
+    text = drawn(terminal.compressed, document)
+
+    assert "recall, val." in text and "recall, test" in text and "0.2500" in text

@@ -14,13 +14,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edgett.space.choose import (
-    BYTES_PER_STEP,
-    FILE_BYTES,
     LEFT,
     choose,
     contenders,
     feasible,
-    file_bytes,
     holdings,
     logarithmic,
     nearest_miss,
@@ -28,8 +25,8 @@ from edgett.space.choose import (
     ranked,
     spread,
     tradeoffs,
+    worth,
 )
-from edgett.space.graph import Constant, Graph, Step
 from edgett.values import Constraints, Cost, Objective, Quality, Solution, Trial
 
 Floats = NDArray[np.float64]
@@ -37,8 +34,9 @@ FREE = Constraints(None, None, None, None, None, Objective.ACCURACY)
 COSTS = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), max_size=12)
 
 
-def solution(number: int, params: int = 10, flops: int = 20, peak: int = 5, size: int = 100) -> Solution:
-    return Solution(number, {}, Cost(params, flops, peak), size)
+def solution(number: int, params: int = 10, flops: int = 20, peak: int = 5, size: int | None = None) -> Solution:
+    """Its file takes ten bytes a parameter where nothing else is said."""
+    return Solution(number, {}, Cost(params, flops, peak), 10 * params if size is None else size)
 
 
 def trial(number: int, drop: float = 0.5, **cost: int) -> Trial:
@@ -212,6 +210,55 @@ class TestChoose:
         assert all(feasible(item, limits) for item in picks.named().values())
 
 
+class TestDense:
+    """The dense model among the others: 100 parameters, 100 FLOPs, no drop."""
+
+    DENSE = trial(-1, 0.0, params=100, flops=100, size=1000)
+
+    def picks(self, *others: Trial, **limits: Any) -> dict[str, int]:
+        found = choose(others, replace(FREE, **limits), self.DENSE)
+        return {} if found is None else {name: item.solution.number for name, item in found.named().items()}
+
+    @pytest.mark.parametrize("objective", list(Objective))
+    def test_what_is_no_better_is_not_recommended(self, objective: Objective) -> None:
+        same = trial(0, 0.0, params=100, flops=100)
+        assert self.picks(same, objective=objective)["recommended"] == -1
+        assert self.picks(same, trial(1, 0.1, params=150, flops=150), objective=objective)["recommended"] == -1
+
+    def test_what_is_better_is(self) -> None:
+        small = trial(0, 1.0, params=10, flops=120)
+        for objective, number in ((Objective.MEMORY, 0), (Objective.FLOPS, -1), (Objective.ACCURACY, -1)):
+            picks = self.picks(small, objective=objective)
+            assert picks == {
+                "recommended": number, "highest_accuracy": 0, "lowest_memory": 0, "lowest_flops": -1,
+            }  # fmt: skip
+        assert self.picks(trial(0, -0.1, params=10), objective=Objective.ACCURACY)["recommended"] == 0
+
+    def test_it_has_to_hold_like_any_other(self) -> None:
+        small = trial(0, 1.0, params=10, size=10)
+        assert set(self.picks(small, model_bytes=999).values()) == {0}
+        assert self.picks(trial(0, 1.0, size=2000), model_bytes=999) == {}
+        lossy = replace(self.DENSE, drop=2.0)
+        assert choose([], replace(FREE, accuracy_drop_pp=1.0), lossy) is None
+
+    def test_it_is_every_pick_where_no_other_holds(self) -> None:
+        assert set(self.picks().values()) == {-1}
+        assert set(self.picks(trial(0, 9.0), accuracy_drop_pp=1.0).values()) == {-1}
+
+    @given(st.lists(st.tuples(st.integers(1, 200), st.integers(1, 200), st.floats(-1, 3)), max_size=8))
+    def test_nothing_recommended_is_behind_it_and_no_least_is_above_it(
+        self, rows: list[tuple[int, int, float]]
+    ) -> None:
+        others = [trial(n, drop, params=params, flops=flops) for n, (params, flops, drop) in enumerate(rows)]
+        for objective in (Objective.ACCURACY, Objective.MEMORY, Objective.FLOPS):
+            picks = choose(others, replace(FREE, objective=objective), self.DENSE)
+            assert picks is not None
+            best = picks.recommended
+            assert best is self.DENSE or worth(best, objective) < worth(self.DENSE, objective)
+            assert picks.lowest_memory.solution.cost.params <= 100 and picks.lowest_flops.solution.cost.flops <= 100
+            assert (picks.highest_accuracy is self.DENSE) == (not others)
+
+
 class TestNearestMiss:
     def test_the_one_whose_worst_excess_is_least_and_the_constraint_that_binds(self) -> None:
         limits = Constraints(100, None, 10, None, 1.0, Objective.MEMORY)
@@ -240,17 +287,6 @@ class TestNearestMiss:
     def test_whoever_did_not_diverge_is_nearer(self) -> None:
         tried = [(solution(0), math.inf), (solution(1, flops=10**9), 0.1)]
         assert nearest_miss(tried, replace(FREE, flops=1))[0].number == 1
-
-
-def test_a_file_is_predicted_with_its_overhead() -> None:
-    graph = Graph(
-        (Step("fc", "Dense", ("x",), ("y",), (Constant("kernel", 6),)), Step("r", "Relu", ("y",), ("z",))),
-        {"x": 2, "y": 3, "z": 3},
-        ("x",),
-        ("z",),
-    )
-    assert file_bytes(graph) == 24 + FILE_BYTES + 2 * BYTES_PER_STEP
-    assert file_bytes(graph, size=1) == 6 + FILE_BYTES + 2 * BYTES_PER_STEP
 
 
 def begun(*arguments: Any, **costs: int) -> Trial:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection
 
 from edgett.space.cost import exact_flops, lighter, merged, params, peak
-from edgett.space.explore import dense_solution, solutions
+from edgett.space.explore import Costing, dense_solution, smaller, solutions
 from edgett.space.graph import Constant, Graph, Step
 from edgett.space.tiles import layer_space
 from edgett.values import Candidate, CostModel, Layer, TTShape
@@ -36,6 +37,30 @@ def test_shapes_are_merged_where_nothing_gets_larger() -> None:
         assert solution.cost.params == params(after) + 300
         shorter += after.length < before.length
     assert 0 < shorter < len(made)
+
+
+def narrow(inputs: int, outputs: int) -> Graph:
+    """One layer in int8."""
+    count = inputs * outputs
+    step = Step("fc", "Dense", ("x",), ("y",), (Constant("kernel", count, 1),), 2 * count, count)
+    return Graph((step,), {"x": inputs, "y": outputs}, ("x",), ("y",))
+
+
+def test_what_takes_no_fewer_bytes_is_no_candidate() -> None:
+    """Nothing of a small layer in int8, whose cores have fewer parameters; most of a large one."""
+    for size, some in (((42, 20), False), ((784, 300), True)):
+        graph, costing = narrow(*size), Costing(width=1)
+        corners = layer_space(Layer("fc", *size), (2, 4, 8, 12), CostModel.EXACT, 8).corners.values()
+        given = [Candidate({"fc": shape}) for shape in dict.fromkeys(c.shape for tile in corners for c in tile)]
+        whole = functools.partial(_same, graph)
+        assert given and all(item.cost.params < size[0] * size[1] for item in solutions(given, whole, costing))
+        kept = smaller(given, whole, costing)
+        assert bool(kept) is some
+        assert all(item.file_bytes < costing.file_bytes(graph) for item in solutions(kept, whole, costing))
+
+
+def _same(graph: Graph, names: Collection[str]) -> Graph:
+    return graph
 
 
 def test_no_two_solutions_are_alike() -> None:

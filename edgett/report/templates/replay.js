@@ -28,14 +28,21 @@ function least(options, key) {
 
 function choose(objective) {
   const able = data.options.filter((option) => option.eligible && holds(option));
+  const every = holds(data.dense) ? [...able, data.dense] : able;
   const drop = (option) => option.accuracy_drop_pp;
+  // The dense model before what is no better.
+  const best = (options, worth, other = drop) =>
+    least(options, (option) => [worth(option), Number(option !== data.dense), other(option), option.solution]);
+  const most = (options) => best(options, drop, (option) => option.params);
   const picks = {
-    accuracy: least(able, (option) => [drop(option), option.params, option.solution]),
-    memory: least(able, (option) => [option.params, drop(option), option.solution]),
-    flops: least(able, (option) => [option.flops, drop(option), option.solution]),
+    accuracy: most(able.length ? able : every),
+    memory: best(every, (option) => option.params),
+    flops: best(every, (option) => option.flops),
   };
-  const fastest = () => least(able, (option) => [option.latency_ms, drop(option), option.solution]);
-  return { recommended: objective === "latency" ? fastest() : picks[objective], ...picks };
+  const recommended = {
+    ...picks, accuracy: most(every), latency: objective === "latency" ? best(every, (option) => option.latency_ms) : null,
+  };
+  return { ...picks, recommended: recommended[objective] };
 }
 
 function limitAt(slider, position) {
@@ -86,9 +93,11 @@ function reach() {
   return { most, edge: most + 2 * room, range: [least - room, most + (beyond ? 3 : 1) * room], beyond, title };
 }
 
+const named = (option) => (option === data.dense ? "dense model" : `solution ${option.solution}`);
+
 function told(option, picks) {
   const roles = Object.keys(ROLES).filter((role) => picks[role] === option).map((role) => ROLES[role]);
-  const lines = [option === data.dense ? "dense model" : `solution ${option.solution}${roles.length ? `: ${roles.join(", ")}` : ""}`];
+  const lines = [`${named(option)}${roles.length ? `: ${roles.join(", ")}` : ""}`];
   if (option.shapes) lines.push(option.shapes);
   lines.push(`${number(option.params)} parameters, ${number(option.flops)} FLOPs`, `drop ${number(option.accuracy_drop_pp, 2)} points`);
   if (option.latency_ms !== null) lines.push(`${number(option.latency_ms, 3)} ms predicted`);
@@ -196,15 +205,17 @@ function update() {
   });
 }
 
+const whole = (option) => (option === data.dense ? "the dense model" : named(option));
+
 function sentence(holding, picks) {
   const many = `${holding} of ${data.options.length} hold`;
   const pick = picks.recommended;
   if (pick === null) return `${many}; none can be recommended.`;
   const figures = `${number(pick.params)} parameters, ${number(pick.flops)} FLOPs, drop ${number(pick.accuracy_drop_pp, 2)} points`;
-  const own = data.options.find((option) => option.roles.includes("recommended"));
+  const own = [data.dense, ...data.options].find((option) => option.roles.includes("recommended"));
   const pristine = Object.keys(limits).every((name) => limits[name] === data.limits[name]) && form.elements.objective.value === data.objective;
-  const other = pristine && own && own !== pick ? ` The run itself recommends solution ${own.solution}, by its files.` : "";
-  return `${many}; recommended: solution ${pick.solution} (${figures}).${other}`;
+  const other = pristine && own && own !== pick ? ` The run itself recommends ${whole(own)}, by its files.` : "";
+  return `${many}; recommended: ${whole(pick)} (${figures}).${other}`;
 }
 
 const numbered = new Map(data.options.map((option) => [String(option.solution), option]));

@@ -1,0 +1,110 @@
+"""An exploration as a part of a document: its layers, how many solutions each step left, Pareto sets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from edgett.space import cost
+from edgett.space.explore import Exploration
+from edgett.space.pareto import Front
+from edgett.space.whole import Whole
+from edgett.values import CostModel, Found, Strategy, TTShape
+
+if TYPE_CHECKING:
+    from edgett.survey import Explored
+
+
+def summary(exploration: Explored) -> dict[str, Any]:
+    """What was explored, and how much of it there is."""
+    return _whole(exploration) if isinstance(exploration, Whole) else _grid(exploration)
+
+
+def shape_document(shape: TTShape) -> dict[str, Any]:
+    """A TT shape."""
+    return {
+        "inputs": list(shape.inputs),
+        "outputs": list(shape.outputs),
+        "ranks": list(shape.ranks),
+        "order": shape.order.value,
+    }
+
+
+def _grid(exploration: Exploration) -> dict[str, Any]:
+    grid = exploration.grid
+    return {
+        "search": Strategy.GRID.value,
+        "cost_model": grid.model.value,
+        "ranks": list(grid.max_ranks),
+        "grid": grid.size,
+        "empty_tiles": grid.empty.value,
+        "layers": [
+            _layer(found)
+            | {
+                "solutions": space.solutions if space else 0,
+                "efficient": space.efficient if space else 0,
+                "occupied_tiles": len(space.corners) if space else 0,
+            }
+            for found, space in exploration.layers
+        ],
+        "totals": {
+            "solutions": exploration.solutions,
+            "efficient": exploration.efficient,
+            "shared_tiles": exploration.joint.tiles,
+            "points": exploration.joint.points,
+            "joint_candidates": len(exploration.joint.candidates),
+        },
+    }
+
+
+def _whole(exploration: Whole) -> dict[str, Any]:
+    search = exploration.search
+    return {
+        "search": Strategy.PARETO.value,
+        "cost_model": CostModel.EXACT.value,
+        "rank_multiple": search.rank_multiple,
+        "max_rank": search.max_rank,
+        "estimate": search.estimate.value,
+        "layers": [
+            _layer(found)
+            | {
+                "solutions": front.solutions if front is not None else 0,
+                "undominated": len(front) if front is not None else 0,
+                "epsilon": front.epsilon if front is not None else 0.0,
+            }
+            for found, front in exploration.layers
+        ],
+        "totals": {
+            "solutions": exploration.solutions,
+            "undominated": len(exploration.joint),
+            "joint_candidates": len(exploration.candidates),
+            "epsilon": exploration.epsilon,
+        },
+    }
+
+
+def _layer(found: Found) -> dict[str, Any]:
+    dense = cost.dense(found.layer)
+    return {
+        "name": found.layer.name,
+        "inputs": found.layer.inputs,
+        "outputs": found.layer.outputs,
+        "params": dense.params,
+        "flops": dense.flops,
+        "excluded": found.excluded,
+    }
+
+
+def front_document(front: Front) -> list[dict[str, Any]]:
+    rows = zip(front.shapes, front.costs, front.losses, front.errors, strict=True)
+    return [
+        {
+            "shape": shape_document(shape),
+            "params": costs.params,
+            "flops": costs.flops,
+            "peak_elements": costs.peak_elements,
+            "moved_elements": costs.moved_elements,
+            "loss": loss,
+            "error": {"low": error.low, "estimate": error.estimate, "high": error.high},
+        }
+        for shape, costs, loss, error in rows
+    ]

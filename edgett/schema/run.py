@@ -1,0 +1,156 @@
+"""run.json: what was asked, and the outcome that `report.document.compressed` makes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from edgett.schema.parts import (
+    Check,
+    ConstraintRow,
+    Count,
+    File,
+    Many,
+    Miss,
+    Npu,
+    Part,
+    Picks,
+    RatioRow,
+    Size,
+    Text,
+    TrialRow,
+    Written,
+    one_of,
+    told,
+)
+from edgett.space.filesize import Format
+from edgett.values import DType, EmptyTiles, Objective
+
+
+class _Layer(Part):
+    name: Text
+    inputs: Size
+    outputs: Size
+    params: Count
+    flops: Count
+    excluded: Text | None
+    solutions: Many
+
+
+class _GridLayer(_Layer):
+    efficient: Many
+    occupied_tiles: Count
+
+
+class _ParetoLayer(_Layer):
+    undominated: Count
+
+
+class _Target(Part):
+    name: Text
+    title: Text
+    format: one_of(Format)  # type: ignore[valid-type]
+    dtype: one_of(DType)  # type: ignore[valid-type]
+    latency: Text = ""
+    here: bool = False
+    cycles_per_second: Count = 0
+
+
+class _Funnel(Part):
+    within_budgets: Many
+    fine_tuned: Many
+
+
+class _Outcome(Part):
+    """What `report.document.compressed` makes."""
+
+    target: _Target
+    partial: list[Text] = Field(default_factory=list)
+    model: Text
+    judged_by: Text | None
+    remarks: list[Text] = Field(default_factory=list)
+    funnel: dict[Text, Many] | None
+    baseline: Written
+    trials: list[TrialRow]
+    picks: Picks
+    constraints: list[ConstraintRow]
+    objective: one_of(Objective)  # type: ignore[valid-type]
+    nearest_miss: Miss | None
+    slower_than_dense: dict[Text, Count]
+    timed_here: RatioRow | None
+    artifacts: dict[Text, Annotated[list[File], Field(min_length=1)]]
+    check: Check
+    npu: dict[Text, Npu]
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        """What is compared side by side is known of all of them; a pick is one of the trials."""
+        if self.funnel is not None:
+            _Funnel.model_validate(self.funnel)
+        trials = {trial.solution for trial in self.trials} | {-1}
+        dense, files = self.baseline, {"baseline"}
+        for name, pick in self.picks.all():
+            files.add(name)
+            if pick.solution not in trials:
+                raise ValueError(f"solution {pick.solution} is picked, and no trial has that number")
+            for key in ("latency_ms", "latency_estimate_ms", "test_accuracy"):
+                if (getattr(dense, key) is None) != (getattr(pick, key) is None):
+                    raise ValueError(f"{key} must be there for every model or for none")
+            if dense.artifacts.keys() != pick.artifacts.keys():
+                raise ValueError(f"{name} must have files of the same formats as the dense model")
+            if told(dense.accuracy) != told(pick.accuracy):
+                raise ValueError(f"accuracy of {name} must be of the same outputs and metrics as the dense model's")
+            if any(score.value is None and score.decides for score in (*dense.accuracy, *pick.accuracy)):
+                raise ValueError(f"accuracy of {name} and of the dense model must be numbers")
+        if self.artifacts.keys() != files:
+            raise ValueError(f"artifacts must name the files of {', '.join(sorted(files))}")
+        return self
+
+
+class GridOutcome(_Outcome):
+    search: Literal["grid"]
+    funnel: dict[Text, Many]
+    empty_tiles: one_of(EmptyTiles)  # type: ignore[valid-type]
+    layers: list[_GridLayer]
+
+
+class ParetoOutcome(_Outcome):
+    search: Literal["pareto"]
+    funnel: dict[Text, Many]
+    layers: list[_ParetoLayer]
+
+
+class DeployedOutcome(_Outcome):
+    """Of a model as it is: nothing was searched."""
+
+    search: None
+    layers: Annotated[list[_Layer], Field(max_length=0)]
+    funnel: None
+
+
+class _Option(Part):
+    origin: Annotated[Text, Field(alias="from")]
+    value: Any
+
+
+class Begun(Part):
+    """run.json from its first line on: what is not known yet is not there."""
+
+    options: dict[Text, _Option] = Field(default_factory=dict)
+    versions: dict[Text, Text] = Field(default_factory=dict)
+    digests: dict[Text, Text] = Field(default_factory=dict)
+
+
+class Finished(Begun):
+    options: dict[Text, _Option]
+    versions: dict[Text, Text]
+    digests: dict[Text, Text]
+
+    @model_validator(mode="after")
+    def _is_known(self) -> Self:
+        # A model that is deployed as it is needs no data.
+        for key, needed in (("options", ("seed", "model", "target")), ("digests", ("model",))):
+            if lacking := [name for name in needed if name not in getattr(self, key)]:
+                raise ValueError(f"{key}.{lacking[0]} is missing")
+        return self

@@ -1,0 +1,33 @@
+"""The bytes of an exported file, foretold from its operators: its numbers, and what a format puts round them.
+
+What a graph does not tell (how a converter ends a name, how many axes a tensor has) is taken at its usual length.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from edgett.space import constants, flatbuffer, protobuf
+from edgett.space.graph import Graph
+
+
+class Format(enum.Enum):
+    """The file that is exported."""
+
+    TFLITE = "tflite"
+    ONNX = "onnx"
+    C = "c"
+
+    @property
+    def suffix(self) -> str:
+        """What the file that is held to the budgets ends with; C is made of an .onnx."""
+        return ".onnx" if self is Format.C else f".{self.value}"
+
+
+def file_bytes(graph: Graph, form: Format) -> int:
+    """What the file of a predicted graph takes; of C, what its constants take in flash.
+
+    `graph` is that of the .tflite, or for ONNX and C that of the .onnx; its constants have the widths of the file.
+    """
+    count = {Format.TFLITE: flatbuffer.file_bytes, Format.ONNX: protobuf.file_bytes, Format.C: constants.file_bytes}
+    return count[form](graph)

@@ -1,0 +1,132 @@
+"""The bytes of a .tflite: tables of fields that point to each other and to vectors, laid out as flatbuffers are.
+
+A table takes a word for its kind and what its fields take; a vector or a text begins with its length; an offset to each
+lies where it is used. Numbers of constants lie at multiples of 16 bytes. `export.compact_tflite` writes such a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from edgett.space.graph import Constant, Graph, Step
+from edgett.space.memory import plain
+
+_WORD = 4
+"""An offset, a count, a 32-bit number; the head of a table."""
+_ALIGNED = 16
+_TABLES = 200
+"""The model's own tables, and the descriptions of those that every model has."""
+_KIND = 28
+"""The code of a kind of operators, and the description of its options."""
+_DIMS = 3
+"""Numbers of a shape, an axis or a permutation."""
+_UNKNOWN = 8
+"""Operators that a layer without a rule is taken for."""
+_MATRICES, _IMAGES = 5, 11
+"""Of the numbers of a tensor's shape, which equal ones share."""
+_ENDING = 9
+"""Letters and a slash that an operator adds to the name of its layer, as a rule."""
+
+_SPELLED = {
+    "silu": 2, "selu": 6, "celu": 4, "softplus": 3, "softsign": 3, "mish": 5, "hardshrink": 3, "softshrink": 6,
+    "tanhshrink": 2, "squareplus": 4, "sparseplus": 7, "sparsemax": 13, "sparsesigmoid": 6, "logsigmoid": 5,
+    "upsampling1d": 3, "upsampling2d": 5, "embedding": 4, "layernormalization": 12, "lstm": 35, "gru": 40,
+    "simplernn": 25, "bidirectional": 70, "multiheadattention": 25,
+}  # fmt: skip
+"""Operators of what is not one alone."""
+_PRODUCTS = frozenset("product dense convolution convtranspose".split())
+# What takes a tensor of integers besides: a shape, axes, a permutation, paddings.
+_SHAPED = frozenset(
+    "reshape flatten squeeze unsqueeze expanddims transpose permute zeropadding1d zeropadding2d pad convtranspose mean "
+    "globalaveragepooling1d globalaveragepooling2d globalmaxpooling1d globalmaxpooling2d cropping1d cropping2d tile "
+    "repeatvector getitem upsampling1d upsampling2d".split()
+)
+_FUSED = {"product": 4, "dense": 4, "convolution": 20, "convtranspose": 16, "add": 4, "multiply": 4, "mul": 4,
+          "subtract": 4, "maxpooling1d": 24, "maxpooling2d": 24, "averagepooling1d": 24, "averagepooling2d": 24,
+          "softmax": 4, "concatenate": 4, "leakyrelu": 4, "mean": 4}  # fmt: skip
+"""Bytes of the fields of an operator's options."""
+
+
+def file_bytes(graph: Graph) -> int:
+    """What the file takes. The widths of the constants tell whether it is in int8."""
+    quantised = graph.quantised
+    steps = [(step, index) for step in graph.steps for index in range(_count(step))]
+    stored = dict.fromkeys((step.layer, item) for step in graph.steps for item in _constants(step))
+    shapes = dict.fromkeys(_shape(step, index) for step, index in steps if plain(step.operator) in _SHAPED)
+    kinds = {plain(step.operator) for step, _ in steps}
+    zeros = {item.channels for _, item in stored} if quantised else set()
+    total = _TABLES + len(kinds) * _KIND + sum(_operator(step) for step, _ in steps)
+    total += sum(_computed(_letters(step), quantised) for step, _ in steps)
+    total += sum(_computed(len(f"serving_default_{name}:0"), quantised) for name in graph.inputs)
+    total += sum(_constant(item, quantised) for _, item in stored)
+    spatial = any(plain(step.operator) == "convolution" for step, _ in steps)
+    total += (_IMAGES if spatial else _MATRICES) * (len(steps) + len(stored) + len(shapes))
+    total += len(shapes) * (_buffer(_DIMS * _WORD) + 6 * _WORD)
+    total += sum(2 * _WORD + 2 * _WORD * count for count in zeros)
+    return _up(total + _signature(graph), _ALIGNED)
+
+
+def _count(step: Step) -> int:
+    """The operators of a step."""
+    spelled = _SPELLED.get(plain(step.operator))
+    return spelled or (_UNKNOWN if step.flops is None else 1)
+
+
+def _constants(step: Step) -> Iterator[Constant]:
+    """What a step stores, with the zeros that a convolution must have for a bias."""
+    yield from step.constants
+    if plain(step.operator) == "convolution" and len(step.constants) == 1:
+        yield Constant(f"zeros of {step.constants[0].key}", step.constants[0].channels, _WORD)
+
+
+def _shape(step: Step, index: int) -> tuple[object, ...]:
+    """What tells the integers of an operator from others: all transposes of matrices have the same."""
+    kind = plain(step.operator)
+    return (kind,) if kind == "transpose" else (kind, step.layer, step.writes[0], index)
+
+
+def _operator(step: Step) -> int:
+    """Its table, the numbers of its tensors, its options."""
+    kind = plain(step.operator)
+    if kind in ("reshape", "flatten"):
+        return _WORD + 8 * _WORD
+    reads = len(step.reads) + len(step.constants) + (kind in _SHAPED)
+    table = 4 if kind == "transpose" else 6 if kind in _PRODUCTS else 5
+    vectors = 2 * _WORD + (_WORD + reads * _WORD if reads > 1 else 0)
+    return _WORD + table * _WORD + vectors + _WORD + _FUSED.get(kind, 0)
+
+
+def _letters(step: Step) -> int:
+    """Of the name of what it makes: its layer, whether that is its activation, the kind of operator."""
+    return len(step.layer) + _ENDING + len("_activation/") * step.operator.islower()
+
+
+def _computed(letters: int, quantised: bool) -> int:
+    """A tensor that is computed: its table, its name, its scale."""
+    table = _WORD + (6 if quantised else 4) * _WORD
+    return table + _text(letters) + quantised * (3 * _WORD + 2 * _WORD)
+
+
+def _constant(item: Constant, quantised: bool) -> int:
+    """A tensor that is stored: its table, its numbers, and in int8 the scales of its channels."""
+    table = _WORD + (6 if quantised else 4) * _WORD
+    return table + quantised * (3 * _WORD + _WORD + _WORD * item.channels) + _buffer(item.bytes)
+
+
+def _buffer(size: int) -> int:
+    """An offset to a table, which points to the numbers."""
+    return _WORD + _up(3 * _WORD + size, _ALIGNED)
+
+
+def _signature(graph: Graph) -> int:
+    """The names by which the model is called."""
+    ends = (*graph.inputs, *graph.outputs)
+    return 10 * _WORD + sum(4 * _WORD + _text(len(name)) for name in ends)
+
+
+def _text(letters: int) -> int:
+    return _up(_WORD + letters + 1, _WORD)
+
+
+def _up(size: int, multiple: int) -> int:
+    return -(-size // multiple) * multiple

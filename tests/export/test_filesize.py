@@ -1,0 +1,146 @@
+"""The bytes of every exported file, as they were foretold from the operators of the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from edgett.export import c, tflite
+from edgett.files import Style, batches, predicted, taken, write
+from edgett.nn import ports
+from edgett.space.filesize import Format, file_bytes
+from edgett.space.graph import Graph, with_shapes
+from edgett.values import TTShape
+from tests.export import exported as zoo
+from tests.export import test_int8 as narrow
+from tests.export.exported import CASES, L
+
+FORMS = {".tflite": Format.TFLITE, ".onnx": Format.ONNX}
+QUICK = ("tensor trains", "shared", "sequences")
+EVERY = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
+WHOLE = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CASES if name != "unruled"]
+
+
+def near(foretold: int, found: int) -> bool:
+    """Within 3 % or 1 KiB."""
+    return abs(foretold - found) <= max(0.03 * found, 1024)
+
+
+@pytest.mark.parametrize("suffix", FORMS)
+class TestEveryFile:
+    @pytest.mark.parametrize("name", EVERY)
+    def test_in_float32(self, name: str, suffix: str) -> None:
+        made = zoo.exported(name, suffix, 1)
+        assert near(file_bytes(made.predicted, FORMS[suffix]), made.path.stat().st_size)
+
+    @pytest.mark.parametrize("name", WHOLE)
+    def test_in_int8(self, name: str, suffix: str) -> None:
+        made = narrow.exported(name, suffix)
+        assert near(file_bytes(made.predicted, FORMS[suffix]), made.path.stat().st_size)
+
+
+class TestC:
+    """In flash are the constants; what instructions take is the compiler's to say."""
+
+    @pytest.mark.parametrize("name", WHOLE)
+    def test_the_constants_are_counted_without_writing_any_c(self, name: str) -> None:
+        for path in (zoo.exported(name, ".onnx", 1).path, narrow.exported(name, ".onnx").path):
+            assert taken(path, Format.C) == c.generate(path, "model", "1").weight_bytes
+
+    @pytest.mark.parametrize("name", WHOLE)
+    def test_and_foretold(self, name: str) -> None:
+        for made in (zoo.exported(name, ".onnx", 1), narrow.exported(name, ".onnx")):
+            assert near(file_bytes(made.predicted, Format.C), taken(made.path, Format.C))
+
+
+@dataclass(frozen=True)
+class Sized:
+    """A model, its int8 file, and what that was foretold to take."""
+
+    model: keras.Model
+    path: Path
+    graph: Graph
+
+    @property
+    def bytes(self) -> int:
+        return self.path.stat().st_size
+
+    @property
+    def foretold(self) -> int:
+        return file_bytes(self.graph, Format.TFLITE)
+
+
+def int8(model: keras.Model, path: Path) -> Sized:
+    numbers = np.random.default_rng(0)
+    given = {port.name: numbers.normal(size=(16, *port.shape)).astype("float32") for port in ports.input_ports(model)}
+    style = Style(1, batches(given, 1))
+    write(zoo.lively(model), style, path.with_suffix(""), (".tflite",))
+    return Sized(model, path, predicted(model, ".tflite", style))
+
+
+def perceptron(*sizes: int, normed: bool = False, name: str = "d") -> keras.Model:
+    layers = [keras.Input((sizes[0],), name="x")]
+    for index, units in enumerate(sizes[1:]):
+        layers.append(L.Dense(units, name=f"{name}{index}"))
+        if index < len(sizes) - 2:
+            layers += [L.BatchNormalization(), L.ReLU()] if normed else [L.ReLU()]
+    return keras.Sequential(layers)
+
+
+def test_an_autoencoder_takes_no_more_than_in_the_file_that_others_made(tmp_path: Path) -> None:
+    """MLPerf Tiny's ad01, which takes 276,976 bytes in MLCommons' own int8 file; its 9 inner layers are normed."""
+    made = int8(perceptron(640, *4 * [128], 8, *4 * [128], 640, normed=True), tmp_path / "ad01.tflite")
+    assert made.bytes <= 276_976
+    assert near(made.foretold, made.bytes)
+
+
+def test_names_of_layers_take_bytes(tmp_path: Path) -> None:
+    short, long = (int8(perceptron(8, 6, 4, name=name), tmp_path / f"{len(name)}.tflite") for name in ("d", "d" * 80))
+    assert 70 < long.bytes - short.bytes < 200
+    assert abs((long.foretold - short.foretold) - (long.bytes - short.bytes)) <= 100
+
+
+def test_a_small_layer_in_tt_form_takes_more_than_dense_as_foretold(tmp_path: Path) -> None:
+    """42-20-10-9 in int8: fewer parameters, and a larger file."""
+    from edgett.nn.layers import replace
+
+    shape = TTShape((6, 7), (4, 5), (1, 2, 1))
+    dense = int8(perceptron(42, 20, 10, 9), tmp_path / "dense.tflite")
+    small = int8(replace(dense.model, {"d0": shape}), tmp_path / "tt.tflite")
+    assert small.graph.params() < dense.graph.params()
+    assert small.bytes > dense.bytes and small.foretold > dense.foretold
+    assert near(small.foretold, small.bytes) and near(dense.foretold, dense.bytes)
+
+
+def test_cores_of_a_graph_are_as_wide_as_what_they_stand_for() -> None:
+    model = perceptron(42, 20)
+    shape = TTShape((6, 7), (4, 5), (1, 2, 1))
+    style = Style(1, batches({"x": np.zeros((1, 42), np.float32)}, 1))
+    graph = with_shapes(predicted(model, ".tflite", style), {"d0": shape})
+    assert graph.weight_bytes() == graph.params() == 6 * 4 * 2 + 2 * 7 * 5
+
+
+def test_a_file_holds_nothing_twice_and_nothing_idle() -> None:
+    model = tflite._parsed(narrow.exported("tensor trains", ".tflite").path)
+    contents = [bytes(buffer.data) for buffer in model.buffers if buffer.data is not None]
+    assert len(contents) == len(set(contents))
+    (body,) = model.subgraphs
+    used = {tensor.buffer for tensor in body.tensors}
+    assert used | {0} == set(range(len(model.buffers)))
+    assert not model.metadata and not model.description
+    assert all(bool(tensor.name) != bool(tensor.buffer) for tensor in body.tensors)
+
+
+def test_numbers_of_constants_lie_where_runtimes_read_them() -> None:
+    content = narrow.exported("tensor trains", ".tflite").path.read_bytes()
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.Model.GetRootAs(content, 0)
+    for index in range(1, model.BuffersLength()):
+        data = model.Buffers(index)
+        start = data._tab.Vector(data._tab.Offset(4))
+        assert start % 16 == 0

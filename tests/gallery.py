@@ -1,0 +1,167 @@
+"""Networks as people put on microcontrollers, small and quickly trained: what `edgett deploy` must take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+from numpy.typing import NDArray
+
+Arrays = dict[str, NDArray[Any]]
+
+TRAIN, TEST = 400, 100
+EPOCHS = 4
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """A network: what builds it, the classes it tells apart (0: it gives its input again), the integers it reads."""
+
+    build: Callable[[], keras.Model]
+    classes: int = 4
+    vocabulary: int = 0
+    recurrent: bool = False
+
+    def make(self, folder: Path, name: str) -> tuple[Path, Path]:
+        """The trained model and its data, as files."""
+        keras.utils.set_random_seed(1)
+        model = self.build()
+        for layer in model.layers:
+            if isinstance(layer, layers.BatchNormalization):
+                layer.momentum = 0.8  # so few steps are to fill its statistics
+        arrays = self._samples(model)
+        model.compile(keras.optimizers.Adam(0.003), "sparse_categorical_crossentropy" if self.classes else "mse")
+        model.fit(_fed(model, arrays, "train"), arrays["y_train"], 32, EPOCHS, verbose=0)
+        model.save(folder / f"{name}.keras")
+        np.savez(folder / f"{name}.npz", **arrays)
+        return folder / f"{name}.keras", folder / f"{name}.npz"
+
+    def _samples(self, model: keras.Model) -> Arrays:
+        """Noise around a centre a class; of integers, words that a class prefers; mixtures of four where none is."""
+        random, count = np.random.default_rng(0), self.classes or 4
+        shapes = {tensor.name: tuple(tensor.shape[1:]) for tensor in model.inputs}
+        centres = {name: random.normal(size=(count, *shape)) for name, shape in shapes.items()}
+        arrays: Arrays = {}
+        for part, size in (("train", TRAIN), ("test", TEST)):
+            y = np.arange(size) % count
+            share = random.normal(size=(size, count)) if self.classes == 0 else np.eye(count)[y]
+            for name, shape in shapes.items():
+                key = f"x_{part}" if len(shapes) == 1 else f"x_{part}.{name}"
+                noise = 0.7 if self.classes else 0.1
+                arrays[key] = np.tensordot(share, centres[name], 1) + noise * random.normal(size=(size, *shape))
+                arrays[key] = arrays[key].astype(np.float32)
+                if self.vocabulary:
+                    near = random.integers(0, self.vocabulary // count, (size, *shape))
+                    arrays[key] = (near + (self.vocabulary // count) * y[:, None]).astype(np.int32)
+            arrays[f"y_{part}"] = y if self.classes else arrays[f"x_{part}"]
+        return arrays
+
+
+def _fed(model: keras.Model, arrays: Mapping[str, NDArray[Any]], part: str) -> Any:
+    if len(model.inputs) == 1:
+        return arrays[f"x_{part}"]
+    return {tensor.name: arrays[f"x_{part}.{tensor.name}"] for tensor in model.inputs}
+
+
+def _normed(x: Any, layer: layers.Layer) -> Any:
+    return layers.ReLU()(layers.BatchNormalization()(layer(x)))
+
+
+def autoencoder() -> keras.Model:
+    """As MLPerf Tiny's for anomalies of machines."""
+    x = inputs = layers.Input((64,))
+    for units in (48, 48, 8, 48, 48):
+        x = _normed(x, layers.Dense(units))
+    return keras.Model(inputs, layers.Dense(64)(x))
+
+
+def ds_cnn() -> keras.Model:
+    """Depthwise separable convolutions on a spectrogram, for keywords."""
+    inputs = layers.Input((49, 10, 1))
+    x = _normed(inputs, layers.Conv2D(32, (10, 4), strides=2, padding="same", use_bias=False))
+    for _ in range(2):
+        x = _normed(x, layers.DepthwiseConv2D(3, padding="same", use_bias=False))
+        x = _normed(x, layers.Conv2D(32, 1, use_bias=False))
+    x = layers.Dropout(0.2)(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(inputs, layers.Dense(4, activation="softmax")(x))
+
+
+def mobilenet() -> keras.Model:
+    """Keras's own, a quarter as wide, on small images."""
+    return keras.applications.MobileNet((64, 64, 3), alpha=0.25, weights=None, classes=4)
+
+
+def resnet() -> keras.Model:
+    """Two stages of residual blocks."""
+    inputs = layers.Input((24, 24, 3))
+    x = _normed(inputs, layers.Conv2D(8, 3, padding="same"))
+    for filters, stride in ((8, 1), (16, 2)):
+        y = _normed(x, layers.Conv2D(filters, 3, strides=stride, padding="same"))
+        y = layers.BatchNormalization()(layers.Conv2D(filters, 3, padding="same")(y))
+        x = layers.ReLU()(layers.Add()([y, x if stride == 1 else layers.Conv2D(filters, 1, strides=stride)(x)]))
+    return keras.Model(inputs, layers.Dense(4, activation="softmax")(layers.Flatten()(layers.AveragePooling2D(6)(x))))
+
+
+def lstm() -> keras.Model:
+    """A recurrent classifier of sequences."""
+    return keras.Sequential([layers.Input((29, 12)), layers.LSTM(24), layers.Dense(4, activation="softmax")])
+
+
+def gru() -> keras.Model:
+    """The same, with the other cell."""
+    return keras.Sequential([layers.Input((29, 12)), layers.GRU(24), layers.Dense(4, activation="softmax")])
+
+
+def transformer() -> keras.Model:
+    """One encoder block."""
+    inputs = layers.Input((29, 12))
+    x = layers.Dense(32)(inputs)
+    x = layers.LayerNormalization()(x + layers.MultiHeadAttention(2, 16)(x, x))
+    x = layers.LayerNormalization()(x + layers.Dense(32)(layers.Dense(64, activation="relu")(x)))
+    return keras.Model(inputs, layers.Dense(4, activation="softmax")(layers.GlobalAveragePooling1D()(x)))
+
+
+def cnn_lstm() -> keras.Model:
+    """Convolutions over time, then a recurrent layer."""
+    return keras.Sequential(
+        [
+            layers.Input((64, 6)),
+            layers.Conv1D(16, 5, activation="relu"),
+            layers.MaxPooling1D(4),
+            layers.LSTM(16),
+            layers.Dense(4, activation="softmax"),
+        ]
+    )
+
+
+def four_inputs() -> keras.Model:
+    """Sensors that are read apart and judged together."""
+    inputs = [layers.Input((size,), name=name) for name, size in (("acc", 24), ("gyro", 24), ("mag", 12), ("temp", 4))]
+    x = layers.Concatenate()([layers.Dense(16, activation="relu")(tensor) for tensor in inputs])
+    return keras.Model(inputs, layers.Dense(4, activation="softmax")(layers.Dense(32, activation="relu")(x)))
+
+
+def embeddings() -> keras.Model:
+    """Words to vectors, their mean, a verdict."""
+    inputs = layers.Input((20,), dtype="int32")
+    x = layers.GlobalAveragePooling1D()(layers.Embedding(200, 16)(inputs))
+    return keras.Model(inputs, layers.Dense(4, activation="softmax")(layers.Dense(24, activation="relu")(x)))
+
+
+GALLERY = {
+    "autoencoder": Exhibit(autoencoder, classes=0),
+    "ds-cnn": Exhibit(ds_cnn),
+    "mobilenet": Exhibit(mobilenet),
+    "resnet": Exhibit(resnet),
+    "lstm": Exhibit(lstm, recurrent=True),
+    "gru": Exhibit(gru, recurrent=True),
+    "transformer": Exhibit(transformer),
+    "cnn-lstm": Exhibit(cnn_lstm, recurrent=True),
+    "four-inputs": Exhibit(four_inputs),
+    "embeddings": Exhibit(embeddings, vocabulary=200),
+}
