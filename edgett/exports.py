@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from edgett.device import local
-from edgett.files import SUFFIXES, Style, taken, write
+from edgett.files import SUFFIXES, Style, write
 from edgett.inputs import Inputs
+from edgett.readback import as_written
 from edgett.reverting import back, costed, without, worst
 from edgett.run import Run
 from edgett.space.choose import DENSE, choose, feasible, holdings
@@ -36,9 +37,10 @@ class Made:
         return layer, self.trial.solution.shapes[layer], layer in self.style.floats
 
 
-def as_file(trial: Trial, file: Path, inputs: Inputs, terms: Terms) -> Trial:
+def as_file(made: Made, file: Path, inputs: Inputs, terms: Terms) -> Trial:
     """The trial with what its file for the target takes, not what was predicted, and what int8 makes of it."""
-    trial = replace(trial, solution=replace(trial.solution, file_bytes=taken(file, terms.costing.form)))
+    solution = as_written(made.trial.solution, made.model, file, made.style, terms.costing)
+    trial = replace(made.trial, solution=solution)
     if not terms.int8:
         return trial
     held = inputs.data.validation
@@ -74,7 +76,8 @@ class Exports:
             fresh = {trial.solution.number: trial for trial in picks.named().values()}
             fresh = {number: trial for number, trial in fresh.items() if number not in self.made}
             made = [
-                self._recovered(Made(trial, self._rebuilt(trial), self.made[DENSE].style)) for trial in fresh.values()
+                self._recovered(self._costed(trial, self._rebuilt(trial), self.made[DENSE].style))
+                for trial in fresh.values()
             ]
             if not fresh:
                 best = self.made[picks.recommended.solution.number]
@@ -83,8 +86,9 @@ class Exports:
                 made = [self._quickened(best, slow)]
             for one in made:
                 number = one.trial.solution.number
-                able[number], self.made[number] = one.trial, one
-                if one.trial.reverted or not feasible(one.trial, self._terms.limits):
+                before, able[number], self.made[number] = able[number], one.trial, one
+                other = one.trial.reverted or one.trial.solution.cost != before.solution.cost
+                if other or not feasible(one.trial, self._terms.limits):
                     self.other[number] = one.trial
                 advance(1)
         return picks
@@ -169,7 +173,7 @@ class Exports:
         """The trial as its file for the target measures."""
         stem = self._folder / f"{made.trial.solution.number}-{len(left)}"
         (path,) = write(made.model, made.style, stem, (self._terms.suffix,))
-        return replace(made, trial=as_file(made.trial, path, self._inputs, self._terms), files=(path,))
+        return replace(made, trial=as_file(made, path, self._inputs, self._terms), files=(path,))
 
     def _worst(self, made: Made, left: Sequence[str]) -> tuple[str, float]:
         return worst(made.model, made.files[0], self._inputs.data.validation.x, left, made.style.batch)

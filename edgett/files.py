@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgett.device import local
 from edgett.export.calibration import Calibration
-from edgett.export.check import INT8_TOLERANCE, TOLERANCE, GraphCheck, Numerics, compare, compare_outputs
+from edgett.export.check import INT8_TOLERANCE, TOLERANCE, GraphCheck, Numerics, Verdict, compare, compare_outputs
 from edgett.folders import scratch
 from edgett.space import cost
 from edgett.space.contraction import Moves
@@ -57,7 +57,8 @@ class FileCheck:
     """One artefact, its graph and outputs against the prediction. `paper` has equation 4's FLOPs of each TT layer.
 
     `tensors` has what int8 makes of those inside, of a model with TT layers; nothing for a float32 file.
-    `compiled_peak` is what an .onnx file takes at once as C, its inputs and outputs included, in bytes, as predicted.
+    `compiled_peak` is what an .onnx file takes at once as C, its inputs and outputs included, in bytes, as predicted;
+    None where some operator has no rule.
     """
 
     graph: GraphCheck
@@ -67,9 +68,16 @@ class FileCheck:
     compiled_peak: int | None = None
 
     @property
+    def verdict(self) -> Verdict:
+        """Whether the file is what was predicted, as far as that goes."""
+        if self.graph.mismatches or not self.numerics.ok:
+            return Verdict.DIFFERS
+        return Verdict.PARTIAL if self.graph.partial else Verdict.OK
+
+    @property
     def ok(self) -> bool:
-        """Whether the file is what was predicted."""
-        return not self.graph.mismatches and self.numerics.ok
+        """Whether nothing in the file is other than predicted."""
+        return self.verdict is not Verdict.DIFFERS
 
 
 def batches(arrays: Arrays, batch: int) -> Calibration:
@@ -128,7 +136,8 @@ def check(model: Any, samples: Arrays, artifacts: Sequence[Path], root: Path, st
         graph = compare(expected, form.read(path), path.name, style.width)
         numerics = compare_outputs(reference, local.run(path, samples, batch), style.tolerance, decided)
         tensors = form.tensors(path, samples, tuple(paper)) if paper and style.calibration else ()
-        compiled = Costing(batch, style.width, Format.C).peak_bytes(expected) if path.suffix == ".onnx" else None
+        counted = path.suffix == ".onnx" and not graph.partial
+        compiled = Costing(batch, style.width, Format.C).peak_bytes(expected) if counted else None
         checks[str(artifact)] = FileCheck(graph, numerics, paper, tensors, compiled)
     return checks
 
@@ -136,6 +145,11 @@ def check(model: Any, samples: Arrays, artifacts: Sequence[Path], root: Path, st
 def tensors(model: Any, path: Path, samples: Arrays, layers: Sequence[str], batch: int) -> tuple[TensorError, ...]:
     """What int8 makes of the tensors in the file of a model, some of whose `layers` have been replaced."""
     return _Form(model, batch).tensors(path, samples, layers)
+
+
+def read(model: Any, path: Path, batch: int) -> Graph:
+    """What the file of a model holds and executes."""
+    return _Form(model, batch).read(path)
 
 
 def predicted(model: Any, suffix: str, style: Style) -> Graph:

@@ -18,7 +18,7 @@ from edgett.firmware import manifest, package
 from edgett.firmware.kind import Kind
 from edgett.folders import filling, scratch
 from edgett.run import file_digest
-from edgett.values import DType
+from edgett.values import DType, judged
 from edgett.wire import identifiers, is_identifier, refuse_unknown
 
 VECTOR_BYTES = 16 * 1024
@@ -119,7 +119,7 @@ def _refuse_over(sizes: Mapping[str, int], budgets: Sequence[Mapping[str, Any]])
     taken = {"model_bytes": _FLASH, "peak_activation_bytes": _RAM}
     for item in budgets:
         value = max((sizes[key] for key in taken.get(item["name"], ()) if key in sizes), default=0)
-        if value > item["limit"]:
+        if item["limit"] is not None and value > item["limit"]:
             raise Infeasible(
                 f"the sources take {value:,} bytes, {value - item['limit']:,} more than {item['name']} allows"
                 f" ({item['limit']:,}).",
@@ -151,9 +151,9 @@ def _origin(asked: Mapping[str, Any], outcome: Mapping[str, Any], number: int, p
         values["accuracy_drop_pp"] = None
     budgets = []
     for item in outcome["constraints"]:
-        value, limit = values.get(item["name"]), float(item["limit"])
-        holds = None if value is None else float(value) <= limit
-        budgets.append({"name": str(item["name"]), "limit": item["limit"], "value": value, "holds": holds})
+        name, limit = str(item["name"]), item["limit"]
+        held = judged(name, limit, values.get(name), at_least=name in model.get("at_least", ()))
+        budgets.append({"name": name, "limit": limit, "value": held.value, "holds": held.holds})
     return {
         "solution": number,
         "shapes": model["shapes"],

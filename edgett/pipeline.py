@@ -227,6 +227,7 @@ def infeasible(outcome: Outcome) -> Infeasible:
     if outcome.miss is None:
         return _too_slow(outcome)
     solution, drop, holding = outcome.miss
+    assert holding.limit is not None, "a limit that is not known is never broken"
     found = "unknown" if holding.value is None else f"{holding.value:,.6g}"
     over = "" if holding.value is None else f": {holding.value - holding.limit:,.6g} over it"
     lost = "" if drop is None else f", accuracy drop {drop:.2f}"

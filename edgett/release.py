@@ -119,7 +119,8 @@ def _clock(inputs: Inputs, terms: Terms, run: Run, meter: Meter) -> Clock | None
 def _dense(inputs: Inputs, terms: Terms, folder: Path) -> Made:
     """The dense model as its files are written, but for Keras's already, and as that for the target measures."""
     trial, file = Trial(terms.dense, inputs.quality, 0.0, 0, 0, 0.0), terms.original.path
-    made = Made(as_file(trial, file, inputs, terms), inputs.model, terms.original.style, terms.original.files)
+    made = Made(trial, inputs.model, terms.original.style, terms.original.files)
+    made = replace(made, trial=as_file(made, file, inputs, terms))
     return completed(made, folder / BASELINE, terms.original.suffixes)
 
 

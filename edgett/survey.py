@@ -32,13 +32,17 @@ class Room:
 
 
 def graphs(model: Any, costing: Costing = STANDARD) -> Graphs:
-    """What the inference form of a model does, by the layers into which nothing is to be folded."""
+    """What the inference form of a model does, by the layers into which nothing is to be folded.
+
+    With such layers it is that of the model after it was trained, without that of the model as it is.
+    """
     from edgett.nn.inference import inference_form
     from edgett.nn.predict import predict
 
     @cache
     def graph(names: frozenset[str]) -> Graph:
-        form, fused = inference_form(model, costing.batch, names), costing.form is Format.TFLITE
+        form = inference_form(model, costing.batch, names, untrained=bool(names))
+        fused = costing.form is Format.TFLITE
         return predict(form, costing.batch, fused=fused, quantised=costing.width == DType.INT8.size)
 
     return graph

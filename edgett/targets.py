@@ -190,11 +190,11 @@ def machines(isa: Isa) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Baseline:
-    """What the original, dense model costs; percentages in a budget are of this."""
+    """What the original, dense model costs; percentages in a budget are of this. None: not known, nor a share of it."""
 
-    model_bytes: int
-    peak_activation_bytes: int
-    flops: int
+    model_bytes: int | None
+    peak_activation_bytes: int | None
+    flops: int | None
 
 
 def constraints(target: Target, baseline: Baseline) -> Constraints:
@@ -203,21 +203,31 @@ def constraints(target: Target, baseline: Baseline) -> Constraints:
     A percentage never becomes more than the model's share of the memory, and a missing limit of bytes is that share.
     """
     budget, memory = target.budget, target.memory
-    flops = budget.flops.of(baseline.flops) if isinstance(budget.flops, Share) else budget.flops
+    untold = (
+        name
+        for name in ("model_bytes", "peak_activation_bytes", "flops")
+        if isinstance(getattr(budget, name), Share) and getattr(baseline, name) is None
+    )
     return Constraints(
         _bytes(budget.model_bytes, baseline.model_bytes, memory.flash_share.of(memory.flash.value)),
         _bytes(budget.peak_activation_bytes, baseline.peak_activation_bytes, memory.ram_share.of(memory.ram.value)),
-        flops,
+        _of(budget.flops, baseline.flops),
         budget.latency_ms,
         budget.accuracy_drop_pp,
         budget.objective,
+        tuple(untold),
     )
 
 
-def _bytes(limit: int | Share | None, original: int, room: int) -> int:
+def _bytes(limit: int | Share | None, original: int | None, room: int) -> int:
     if isinstance(limit, Share):
-        return min(limit.of(original), room)
+        return room if original is None else min(limit.of(original), room)
     return room if limit is None else limit
+
+
+def _of(limit: int | Share | None, original: int | None) -> int | None:
+    """A limit in absolute numbers; None where there is none, or where it is a share of what is not known."""
+    return (None if original is None else limit.of(original)) if isinstance(limit, Share) else limit
 
 
 def override(target: Target, **limits: str | float | Objective | None) -> Target:

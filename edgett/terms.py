@@ -8,8 +8,10 @@ from edgett.estimating import estimate, unfit
 from edgett.inputs import Inputs
 from edgett.original import Original, original
 from edgett.project import Job
+from edgett.readback import as_written, least_peak
 from edgett.run import Run
 from edgett.space.explore import Costing, dense_solution
+from edgett.space.filesize import Format
 from edgett.survey import Graphs, graphs
 from edgett.targets import Baseline, Target, constraints, load_target, override, with_dtype
 from edgett.values import Constraints, DType, Meter, Objective, Refuge, Solution
@@ -80,7 +82,18 @@ def terms_of(job: Job, inputs: Inputs, run: Run, meter: Meter) -> tuple[Terms, G
     graph = graphs(inputs.model, costing)
     # What of the dense model's file was not foreseen is in every other file as well.
     foreseen, written = dense_solution(graph(frozenset()), costing), original(inputs, runtime, job.batch, run, meter)
-    dense = replace(foreseen, file_bytes=written.bytes)
+    dense = as_written(foreseen, inputs.model, written.path, written.style, costing)
     costing = replace(costing, unforeseen=written.bytes - foreseen.file_bytes)
-    limits = constraints(target, Baseline(dense.file_bytes, dense.peak_bytes, dense.cost.flops))
-    return Terms(target, limits, costing, dense, written), graph
+    if dense.partial:
+        meter.say(f"no rule counts {', '.join(dense.partial)}: what they take is read back from the files")
+        if runtime.format is not Format.C:
+            costing = replace(costing, least_peak=least_peak(inputs.model, written.path, written.style))
+    return Terms(target, constraints(target, _baseline(dense)), costing, dense, written), graph
+
+
+def _baseline(dense: Solution) -> Baseline:
+    """What percentages are of, where it is known."""
+    costs = {
+        "model_bytes": dense.file_bytes, "peak_activation_bytes": dense.peak_bytes, "flops": dense.cost.flops,
+    }  # fmt: skip
+    return Baseline(**{name: None if name in dense.at_least else cost for name, cost in costs.items()})

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Protocol
+
+from edgett.meter import Meter as Meter
+from edgett.meter import Silent as Silent
 
 
 class Order(enum.Enum):
@@ -245,6 +246,9 @@ class Solution:
     numbers take `width` bytes each. `loss` is what the search expects to lose (see `Estimate`), summed over the layers;
     None where it did not look. `latency_us` is the predicted time of an inference, None on a target not measured, of
     which `estimate_us` is a guess by its profile's facts, to show and not to go by.
+
+    `partial` are the operators that no rule counts: FLOPs, bytes and peak are at least those of the others, and times
+    are not known. Where the file has been `read_back`, its bytes and its peak are known all the same.
     """
 
     number: int
@@ -255,6 +259,15 @@ class Solution:
     width: int = 4
     latency_us: float | None = None
     estimate_us: float | None = None
+    partial: tuple[str, ...] = ()
+    read_back: bool = False
+
+    @property
+    def at_least(self) -> frozenset[str]:
+        """The constraints, by their names, whose value is known only of what rules count."""
+        if not self.partial:
+            return frozenset()
+        return frozenset({"flops"} if self.read_back else {"flops", "model_bytes", "peak_activation_bytes"})
 
     @property
     def work(self) -> float:
@@ -318,7 +331,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Constraints:
-    """Limits of the whole model, absolute; None is no limit."""
+    """Limits of the whole model, absolute; None is no limit. `untold`: those that are a share of what nobody knows."""
 
     model_bytes: int | None
     peak_activation_bytes: int | None
@@ -326,16 +339,27 @@ class Constraints:
     latency_ms: float | None
     accuracy_drop_pp: float | None
     objective: Objective
+    untold: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Holding:
-    """One constraint and what a model makes of it; `holds` is None where nothing can check it yet."""
+    """One constraint and what a model makes of it; `holds` is None where nothing can check it yet.
+
+    A `limit` of None is a share of what is not known; a value may only be known to be `at_least` so much.
+    """
 
     name: str
-    limit: float
+    limit: float | None
     value: float | None
     holds: bool | None
+    at_least: bool = False
+
+
+def judged(name: str, limit: float | None, value: float | None, *, at_least: bool = False) -> Holding:
+    """A constraint and a value; one that is `at_least` so much, perhaps more, can break a limit and never hold it."""
+    holds = None if limit is None or value is None else value <= limit
+    return Holding(name, limit, value, None if holds and at_least else holds, at_least)
 
 
 @dataclass(frozen=True)
@@ -371,29 +395,3 @@ class Mismatch:
 
     def __str__(self) -> str:
         return f"{self.where}: predicted {self.predicted:,}, found {self.found:,}"
-
-
-class Meter(Protocol):
-    """Draws how far a long piece of work has come. `cli` has the real one; `Silent` draws nothing."""
-
-    def stage(self, text: str, total: int | None = None) -> AbstractContextManager[Callable[[int], None]]:
-        """A piece of work of `total` units (None: unknown); inside, call the function with the units just done."""
-
-    def say(self, text: str) -> None:
-        """A line the user should read."""
-
-    def note(self, text: str) -> None:
-        """A line for a log, where there is one."""
-
-
-class Silent:
-    """A `Meter` for scripts and tests."""
-
-    def stage(self, text: str, total: int | None = None) -> AbstractContextManager[Callable[[int], None]]:
-        return nullcontext(lambda units: None)
-
-    def say(self, text: str) -> None:
-        pass
-
-    def note(self, text: str) -> None:
-        pass

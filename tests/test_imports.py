@@ -14,21 +14,9 @@ import edgett
 
 ROOT = Path(edgett.__file__).parent
 LEVELS = (
-    {"errors", "values", "wire", "quiet", "folders", "decisions", "yardstick", "escape", "flatbuffer"},
-    {
-        "space",
-        "targets",
-        "project",
-        "run",
-        "log",
-        "places",
-        "origin",
-        "journal",
-        "units",
-        "tables",
-        "speeds",
-        "explained",
-    }
+    {"errors", "values", "meter", "wire", "quiet", "folders", "decisions", "yardstick", "escape", "flatbuffer"},
+    {"space", "targets", "project", "run", "log", "places", "origin", "journal", "units", "tables", "speeds"}
+    | {"explained"}
     | {"estimating", "record", "schema"},
     {"nn", "export", "firmware", "device", "report"},
     {
@@ -36,7 +24,6 @@ LEVELS = (
         "original",
         "deploying",
         "reasons",
-        "original",
         "terms",
         "survey",
         "tuning",
@@ -44,6 +31,7 @@ LEVELS = (
         "release",
         "exports",
         "files",
+        "readback",
         "reverting",
         "inputs",
         "session",

@@ -223,8 +223,8 @@ def test_layers_that_stay_have_no_weight_to_look_at() -> None:
 
 
 def counted(model: keras.Model, solution: Solution, batch: int) -> Graph:
-    """What exactly that model does: its layers swapped, its own inference form."""
-    return predict(inference_form(replace(model, solution.shapes), batch), batch)
+    """What exactly that model does once it is trained: its layers swapped, its own inference form."""
+    return predict(inference_form(replace(model, solution.shapes), batch, untrained=True), batch)
 
 
 @pytest.mark.parametrize("batch", [1, 2])
@@ -244,6 +244,19 @@ def test_solutions_cost_what_their_own_model_does(build: Callable[[], Any], batc
 
         dense = space.dense_solution(own, space.Costing(batch))
         assert (item.cost, item.file_bytes) == (dense.cost, dense.file_bytes), item
+
+
+def test_biases_that_are_zero_before_training_are_counted_in_what_comes_after() -> None:
+    """Training makes numbers of them: what a solution is predicted to hold is what its file will."""
+    inputs = keras.Input((24,))
+    hidden = keras.layers.Dense(36, activation="relu", name="one")(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(5, name="digit")(hidden))
+    _, (item, *_) = asked(model, LIMITS)
+    trained = replace(model, item.shapes)
+    for weight in trained.weights:
+        weight.assign(weight + 0.25)
+
+    assert item.cost.params == predict(inference_form(trained)).params() == trained.count_params()
 
 
 def test_a_dense_layer_folds_the_normalisation_behind_it_and_a_tt_layer_does_not() -> None:

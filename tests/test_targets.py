@@ -101,6 +101,13 @@ class TestShipped:
         assert 2 * limits.model_bytes <= target.memory.flash.value
         assert 2 * limits.peak_activation_bytes <= target.memory.ram.value
 
+    def test_a_share_of_what_is_not_known_is_untold(self) -> None:
+        target = load_target("cortex-a53")
+        limits = constraints(target, Baseline(None, 4096, None))
+        assert limits.untold == ("model_bytes", "flops") and limits.flops is None
+        assert limits.model_bytes == target.memory.flash_share.of(target.memory.flash.value)
+        assert constraints(target, Baseline(1000, 4096, 500)).untold == ()
+
     @SHIPPED
     def test_budget_is_the_kind_of_its_device(self, name: str) -> None:
         budget = load_target(name).budget

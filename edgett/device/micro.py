@@ -62,6 +62,16 @@ def run(path: Path, inputs: Sequence[NDArray[np.generic]] = (), limit: float = L
     return MicroRun(arena["head"], arena["tail"], outputs)
 
 
+def arena(path: Path) -> MicroRun | None:
+    """The arena that a .tflite of batch 1 takes; None without the package, or an operator of it."""
+    if importlib.util.find_spec(PACKAGE) is None:
+        return None
+    try:
+        return run(path)
+    except (ModelError, ToolError):
+        return None
+
+
 def _probe(path: Path, folder: Path, limit: float) -> str:
     """What the interpreter says of the file, on standard error."""
     # -P: the probe's own folder holds modules of edgett, which are not to be imported by their bare names.

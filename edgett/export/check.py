@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import enum
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,14 @@ Pair = tuple[int, int]
 """Predicted, found."""
 
 
+class Verdict(enum.Enum):
+    """What came of a comparison: as predicted; so far, but for what no rule counts; or not."""
+
+    OK = "ok"
+    PARTIAL = "partial"
+    DIFFERS = "differs"
+
+
 @dataclass(frozen=True)
 class LayerCheck:
     """One layer: what it stores and computes, predicted and found. `weight_bytes` is what its parameters take."""
@@ -39,6 +48,11 @@ class LayerCheck:
     weight_bytes: Pair
     flops: Pair
     macs: Pair
+
+    @property
+    def ok(self) -> bool:
+        """Whether all of them are equal."""
+        return all(predicted == found for predicted, found in self.pairs.values())
 
     @property
     def pairs(self) -> dict[str, Pair]:
@@ -53,16 +67,21 @@ class LayerCheck:
 
 @dataclass(frozen=True)
 class GraphCheck:
-    """A whole file, (predicted, found) each. `partial` lists what no rule counts, left out of all totals."""
+    """A whole file, (predicted, found) each. `partial` lists what no rule counts, left out of all totals.
+
+    Nobody predicts the peak of a file that has such operators. `plan_bytes` is what a plan of the file itself takes. It
+    and the peak found are None where the file does not tell how large a tensor of it becomes.
+    """
 
     params: Pair
     weight_bytes: Pair
     flops: Pair
     macs: Pair
-    peak_bytes: Pair
+    peak_bytes: tuple[int | None, int | None]
     layers: tuple[LayerCheck, ...]
     partial: tuple[str, ...]
     mismatches: tuple[Mismatch, ...]
+    plan_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -97,31 +116,40 @@ def compare(predicted: Graph, found: Graph, where: str, size: int = 4) -> GraphC
     """Every layer and the totals must be equal, and the predicted peak must not be exceeded.
 
     `size` is the bytes of a predicted element. A layer that has an operator without a rule on either side is listed
-    and counts in no total.
+    and counts in no total, and the peak of such a file is what is found in it.
     """
     open_layers = {step.layer for graph in (predicted, found) for step in graph.steps if step.flops is None}
     layers = [name for name in dict.fromkeys((*predicted.layers, *found.layers)) if name not in open_layers]
     rows = tuple(_layer(predicted, found, name) for name in layers)
-    peak = arena_bytes(predicted, size), live_bytes(found, size)
+    partial = _partial(predicted, found)
+    foretold = None if partial else arena_bytes(predicted, size)
+    alive = None if found.unsized else live_bytes(found, size)
     mismatches = [
         Mismatch(f"{where}, {_titled(row.layer)}, {what}", *pair)
         for row in rows
         for what, pair in row.pairs.items()
         if pair[0] != pair[1]
     ]
-    if peak[0] < peak[1] and not open_layers:
-        mismatches.append(Mismatch(f"{where}, peak bytes", *peak))
-    partial = tuple(dict.fromkeys((*predicted.unruled, *found.unruled)))
+    if foretold is not None and alive is not None and foretold < alive:
+        mismatches.append(Mismatch(f"{where}, peak bytes", foretold, alive))
     return GraphCheck(
         _sum([row.params for row in rows]),
         _sum([row.weight_bytes for row in rows]),
         _sum([row.flops for row in rows]),
         _sum([row.macs for row in rows]),
-        peak,
+        (foretold, alive),
         rows,
         partial,
         tuple(mismatches),
+        None if found.unsized else arena_bytes(found, size),
     )
+
+
+def _partial(predicted: Graph, found: Graph) -> tuple[str, ...]:
+    """What no rule counts: layers as they were predicted, operators of the file only where those of others lack one."""
+    known = {step.layer for step in predicted.steps if step.flops is None}
+    rest = replace(found, steps=tuple(step for step in found.steps if step.layer not in known))
+    return (*predicted.unruled, *rest.unruled)
 
 
 def _layer(predicted: Graph, found: Graph, name: str) -> LayerCheck:

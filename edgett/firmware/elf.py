@@ -10,7 +10,7 @@ from typing import Any
 
 from edgett.errors import InputError, ToolError
 from edgett.targets import Target
-from edgett.values import Holding, Isa
+from edgett.values import Holding, Isa, judged
 
 MACHINES = {
     Isa.ARM: ("EM_ARM", 32),
@@ -123,15 +123,11 @@ def gate(facts: ElfFacts, target: Target) -> tuple[Holding, ...]:
     model_flash = None if ours is None else sum(symbol.bytes for symbol in ours if symbol.section.flash)
     model_ram = None if ours is None else sum(symbol.bytes for symbol in ours if symbol.section.ram)
     return (
-        _holding("flash", memory.flash.value, facts.flash),
-        _holding("ram", memory.ram.value, facts.ram),
-        _holding("model_flash", flash, model_flash),
-        _holding("model_ram", ram, model_ram),
+        judged("flash", memory.flash.value, facts.flash),
+        judged("ram", memory.ram.value, facts.ram),
+        judged("model_flash", flash, model_flash),
+        judged("model_ram", ram, model_ram),
     )
-
-
-def _holding(name: str, limit: int, value: int | None) -> Holding:
-    return Holding(name, limit, value, None if value is None else value <= limit)
 
 
 def _same_machine(facts: ElfFacts, target: Target) -> None:

@@ -8,6 +8,7 @@ form, so the converters find nothing to fold and the files hold what was predict
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,8 +16,19 @@ import keras
 import numpy as np
 
 from edgett.nn.activations import of_layer
-from edgett.nn.affine import Affine, Cast, as_affine, per_channel
-from edgett.nn.layers import like
+from edgett.nn.affine import Affine, Cast, as_affine
+from edgett.nn.folding import (
+    PRODUCTS,
+    SPELLED_OUT,
+    activated,
+    folded,
+    handed_on,
+    is_idle,
+    is_output,
+    is_product,
+    spliced,
+    twin,
+)
 from edgett.nn.plain import as_dense, grouped, is_grouped
 from edgett.nn.trace import Call, Trace, trace
 from edgett.nn.tt_dense import TTDense
@@ -43,23 +55,25 @@ _IDLE = (
         if hasattr(_L, name)  # younger Keras has more of them
     ),
 )
-_CONVOLUTIONS = (_L.Conv1D, _L.Conv2D, _L.DepthwiseConv2D)
-_SPELLED_OUT = (_L.SeparableConv2D, _L.Conv2DTranspose)
-_PRODUCTS = (_L.Dense, TTDense, *_CONVOLUTIONS)
-# Layers that only rearrange: a multiplication by one number, the same for all, may pass them.
-_REARRANGING = (_L.Flatten, _L.Reshape, _L.Permute)
+_NORM = _L.BatchNormalization
 
 
-def inference_form(model: keras.Model, batch: int = 1, tt: frozenset[str] = frozenset()) -> Trace:
+def inference_form(
+    model: keras.Model, batch: int = 1, tt: frozenset[str] = frozenset(), *, untrained: bool = False
+) -> Trace:
     """The calls that a model makes when it infers `batch` samples at a time.
 
-    The dense layers named in `tt` are treated as if they were TT layers: nothing is folded into their weights.
+    The dense layers named in `tt` are treated as if they were TT layers: nothing is folded into their weights. Of a
+    model that is still to be trained (`untrained`), zeros are expected to become numbers like any other: for what is
+    stored and computed then, not for what comes out.
     """
     form = trace(model, batch)
+    if untrained:
+        form = _without_zeros(form)
     for rewrite in (_without_idle, _with_plain, _with_affine, _with_casts, _with_functions, _without_zero_bias):
         form = rewrite(form)
     form = _with_loose_bias(form, tt)
-    for fold in (_folded, _handed_on, _activated):
+    for fold in (folded, handed_on, activated):
         while (smaller := fold(form, tt)) is not form:
             form = smaller
     return _ordered(_with_groups(form))
@@ -93,13 +107,13 @@ def _without_idle(form: Trace) -> Trace:
         for call in form.calls
     )
     form = replace(form, calls=tuple(calls))
-    return _spliced(form, [call for call in form.calls if isinstance(call.layer, _IDLE) or _keeps(call, form)])
+    return spliced(form, [call for call in form.calls if isinstance(call.layer, _IDLE) or _keeps(call, form)])
 
 
 def _keeps(call: Call, form: Trace) -> bool:
     """Whether a layer that gives another shape gives the same."""
     shaping = isinstance(call.layer, (_L.Flatten, _L.Reshape))
-    return shaping and call.reads[0].shape == call.writes[0].shape and not _is_output(call.writes[0], form)
+    return shaping and call.reads[0].shape == call.writes[0].shape and not is_output(call.writes[0], form)
 
 
 def _with_plain(form: Trace) -> Trace:
@@ -117,7 +131,7 @@ def _with_casts(form: Trace) -> Trace:
     calls: list[Call] = []
     for call in form.calls:
         source = call.reads[0] if call.reads else None
-        if isinstance(call.layer, (*_PRODUCTS, *_SPELLED_OUT)) and source is not None and "float" not in source.dtype:
+        if isinstance(call.layer, (*PRODUCTS, *SPELLED_OUT)) and source is not None and "float" not in source.dtype:
             made = keras.KerasTensor(source.shape, "float32")
             calls.append(Call(call.path, Cast(name=call.layer.name), (source,), {}, made))
             call = replace(call, args=(made, *call.args[1:]))
@@ -139,7 +153,7 @@ def _with_affine(form: Trace) -> Trace:
             source = made
         calls.append(Call(call.path, affine, (source,), {}, call.outputs))
     form = replace(form, calls=tuple(calls))
-    return _spliced(form, [call for call in calls if _is_idle(call)])
+    return spliced(form, [call for call in calls if is_idle(call)])
 
 
 def _with_functions(form: Trace) -> Trace:
@@ -164,13 +178,13 @@ def _with_loose_bias(form: Trace, tt: frozenset[str]) -> Trace:
         if id(layer) not in twins:
             weights = layer.get_weights()
             bare = weights[:-1] if layer.use_bias else weights
-            twins[id(layer)] = _twin(call, bare, use_bias=False, activation=keras.activations.linear)
+            twins[id(layer)] = twin(call, bare, use_bias=False, activation=keras.activations.linear)
         bias = np.asarray(layer.bias) if layer.use_bias else None
         late = Affine(None, bias, call.path.rsplit("/", 1)[-1], layer.activation)
         made = keras.KerasTensor(call.writes[0].shape, call.writes[0].dtype)
         calls.append(replace(call, layer=twins[id(layer)], outputs=made))
         calls.append(Call(call.path, late, (made,), {}, call.outputs))
-    return _spliced(replace(form, calls=tuple(calls)), [call for call in calls if _is_idle(call)])
+    return spliced(replace(form, calls=tuple(calls)), [call for call in calls if is_idle(call)])
 
 
 def _with_groups(form: Trace) -> Trace:
@@ -179,6 +193,21 @@ def _with_groups(form: Trace) -> Trace:
     for call in form.calls:
         if is_grouped(call.layer):
             twins.setdefault(id(call.layer), grouped(call))
+    return _with(twins, form)
+
+
+def _without_zeros(form: Trace) -> Trace:
+    """Ones in place of weights that are all zeros, as biases are before training."""
+    twins: dict[int, Any] = {}
+    for call in form.calls:
+        weights = call.layer.get_weights() if is_product(call.layer) or type(call.layer) is _NORM else []
+        if any(not np.any(array) for array in weights) and id(call.layer) not in twins:
+            twins[id(call.layer)] = twin(call, [array if np.any(array) else np.ones_like(array) for array in weights])
+    return _with(twins, form)
+
+
+def _with(twins: Mapping[int, Any], form: Trace) -> Trace:
+    """Twins in the place of layers, by their identity."""
     calls = (replace(call, layer=twins.get(id(call.layer), call.layer)) for call in form.calls)
     return replace(form, calls=tuple(calls))
 
@@ -188,224 +217,6 @@ def _without_zero_bias(form: Trace) -> Trace:
     twins: dict[int, Any] = {}
     for call in form.calls:
         layer = call.layer
-        if _is_product(layer) and layer.use_bias and not np.any(layer.bias):
-            twins.setdefault(id(layer), _twin(call, layer.get_weights()[:-1], use_bias=False))
-    calls = (replace(call, layer=twins.get(id(call.layer), call.layer)) for call in form.calls)
-    return replace(form, calls=tuple(calls))
-
-
-def _folded(form: Trace, tt: frozenset[str]) -> Trace:
-    """The form with one more affine step folded away; the very same form when there is none left to fold."""
-    for call in form.calls:
-        if not isinstance(call.layer, Affine):
-            continue
-        if _is_idle(call):
-            return _spliced(form, [call])
-        pairs = _pairs(call, form)
-        backward = [(before, late, _into_previous(before, late, tt)) for before, late in pairs]
-        if backward and all(folded is not None for _, _, folded in backward):
-            for before, late, folded in backward:
-                form = _merged(form, before, late, folded or ())
-            return form
-        after = form.readers(call.writes[0])
-        if len(after) == 1 and _alone(after[0], form) and not _is_output(call.writes[0], form):
-            forward = _into_next(call, after[0], tt)
-            if forward is not None:
-                return _merged(form, call, after[0], forward)
-    return form
-
-
-def _handed_on(form: Trace, tt: frozenset[str]) -> Trace:
-    """The form with the bias of one more dense layer added to that of the next; the very same form at the end.
-
-    TFLite's converter does so where nothing lies between two of them.
-    """
-    for call in form.calls:
-        after = form.readers(call.writes[0])
-        if len(after) != 1 or call.path in tt or after[0].path in tt or _is_output(call.writes[0], form):
-            continue
-        pair = call, after[0]
-        plain = all(type(one.layer) is _L.Dense and _is_product(one.layer) and _alone(one, form) for one in pair)
-        if plain and call.layer.use_bias and _is_linear(call.layer.activation):
-            kernel, bias = call.layer.get_weights()
-            second, *more = after[0].layer.get_weights()
-            total = (bias.astype(np.float64) @ second + (more[0] if more else 0)).astype(np.float32)
-            twins = (
-                replace(call, layer=_twin(call, [kernel], use_bias=False)),
-                replace(after[0], layer=_twin(after[0], [second, total], use_bias=True)),
-            )
-            return _merged(_merged(form, call, call, twins[:1]), after[0], after[0], twins[1:])
-    return form
-
-
-def _pairs(affine: Call, form: Trace) -> list[tuple[Call, Call]]:
-    """The call before an affine step, and every other call of that layer, each with the same affine step behind it.
-
-    Empty when some call has something else behind it, or hands its result to more than one.
-    """
-    before = _before(affine, form)
-    if before is None:
-        return []
-    pairs = []
-    for call in form.calls_of(before.layer):
-        after = form.readers(call.writes[0])
-        if len(after) != 1 or not isinstance(after[0].layer, Affine) or _is_output(call.writes[0], form):
-            return []
-        pairs.append((call, after[0]))
-    return pairs if len({late.path for _, late in pairs}) == 1 else []
-
-
-def _before(call: Call, form: Trace) -> Call | None:
-    return next((other for other in form.calls if any(made is call.reads[0] for made in other.writes)), None)
-
-
-def _activated(form: Trace, tt: frozenset[str]) -> Trace:
-    """The form with one more activation taken over by the layer before it; the very same form at the end."""
-    for call in form.calls:
-        activation = of_layer(call.layer)
-        before = _before(call, form)
-        if activation is None or before is None or _is_output(call.reads[0], form):
-            continue
-        if _ends_linear(before.layer) and _alone(before, form) and form.readers(call.reads[0]) == (call,):
-            return _merged(form, before, call, (_with_activation(before, call, activation),))
-    return form
-
-
-def _with_activation(before: Call, call: Call, activation: Any) -> Call:
-    layer = before.layer
-    if isinstance(layer, Affine):
-        twin: Any = Affine(layer.scale, layer.shift, layer.name, activation)
-    else:
-        twin = _twin(before, layer.get_weights(), activation=activation)
-    return Call(before.path, twin, before.args, before.kwargs, call.outputs)
-
-
-def _into_previous(before: Call, affine: Call, tt: frozenset[str]) -> tuple[Call, ...] | None:
-    """`before`, then the affine step, as one call. None when they stay two.
-
-    A scale for each of a TT layer's Y outputs is no product of factors for y_1 ... y_L: it cannot join a core.
-    """
-    layer, scale, shift = before.layer, affine.layer.scale, affine.layer.shift
-    if isinstance(layer, Affine) and _is_linear(layer.activation):
-        return (_between(before, affine, layer.then(affine.layer)),)
-    foldable = _is_product(layer) or type(layer) in _SPELLED_OUT
-    if not foldable or isinstance(layer, TTDense) or before.path in tt or not _is_linear(layer.activation):
-        return None
-    outputs = before.writes[0].shape[-1]
-    factor = per_channel(scale, outputs, len(before.writes[0].shape), 1.0)
-    offset = per_channel(shift, outputs, len(before.writes[0].shape), 0.0)
-    if factor is None or offset is None or getattr(layer, "data_format", None) == "channels_first":
-        return None
-    bias = np.asarray(layer.bias) if layer.use_bias else np.zeros(1, np.float32)
-    kernels = layer.get_weights()[:-1] if layer.use_bias else layer.get_weights()
-    if isinstance(layer, _L.DepthwiseConv2D):
-        kernels[-1] = kernels[-1] * factor.reshape(kernels[-1].shape[-2:])
-    elif isinstance(layer, _L.Conv2DTranspose):
-        kernels[-1] = kernels[-1] * factor[:, None]
-    else:
-        kernels[-1] = kernels[-1] * factor
-    total = np.broadcast_to(bias * factor + offset, (outputs,))
-    return (_between(before, affine, _twin(before, [*kernels, total], use_bias=True)),)
-
-
-def _into_next(affine: Call, after: Call, tt: frozenset[str]) -> tuple[Call, ...] | None:
-    """The affine step, then `after`, as fewer calls or the other way round. None when they stay as they are."""
-    layer, scale, shift = after.layer, affine.layer.scale, affine.layer.shift
-    if not _is_linear(affine.layer.activation):
-        return None
-    if isinstance(layer, _REARRANGING):
-        if shift is not None or scale.size > 1:
-            return None
-        moved = keras.KerasTensor(after.writes[0].shape, after.writes[0].dtype)
-        return replace(after, args=affine.args, outputs=moved), replace(affine, args=(moved,), outputs=after.outputs)
-    if not _is_product(layer):
-        return None
-    uniform = scale is None or scale.size == 1
-    if isinstance(layer, TTDense) and shift is None and uniform:
-        cores = layer.get_weights()
-        return (_between(affine, after, _twin(after, [cores[0] * scale, *cores[1:]])),)
-    if isinstance(layer, _L.Dense) and len(affine.reads[0].shape) == 2:
-        inputs = affine.reads[0].shape[-1]
-        factor, offset = per_channel(scale, inputs, 2, 1.0), per_channel(shift, inputs, 2, 0.0)
-        if factor is None or offset is None or (after.path in tt and not (uniform and shift is None)):
-            return None
-        kernel, *bias = layer.get_weights()
-        if shift is None:
-            return (_between(affine, after, _twin(after, [kernel * factor[:, None], *bias])),)
-        total = offset @ kernel + (bias[0] if bias else 0)
-        return (_between(affine, after, _twin(after, [kernel * factor[:, None], total], use_bias=True)),)
-    if isinstance(layer, _CONVOLUTIONS) and shift is None and uniform:
-        kernel, *bias = layer.get_weights()
-        return (_between(affine, after, _twin(after, [kernel * scale, *bias])),)
-    return None
-
-
-def _twin(call: Call, weights: list[Any], **changes: Any) -> Any:
-    """A layer like the call's own, with other weights."""
-    twin = like(call.layer, **changes)
-    twin.build(call.reads[0].shape)
-    twin.set_weights(weights)
-    return twin
-
-
-def _between(first: Call, last: Call, layer: Any) -> Call:
-    """One call in place of two neighbours, under the name of the one that holds the weights."""
-    path = last.path if isinstance(first.layer, Affine) else first.path
-    return Call(path, layer, first.args, first.kwargs, last.outputs)
-
-
-def _merged(form: Trace, first: Call, second: Call, instead: tuple[Call, ...]) -> Trace:
-    calls: list[Call] = []
-    for call in form.calls:
-        if call is second:
-            calls += instead
-        elif call is not first:
-            calls.append(call)
-    return replace(form, calls=tuple(calls))
-
-
-def _spliced(form: Trace, idle: list[Call]) -> Trace:
-    """The form without calls that hand on what they read."""
-    through = {id(call.writes[0]): call.reads[0] for call in idle}
-
-    def source(tensor: Any) -> Any:
-        while id(tensor) in through:
-            tensor = through[id(tensor)]
-        return tensor
-
-    calls: list[Call] = []
-    for call in form.calls:
-        if call not in idle:
-            args, kwargs = keras.tree.map_structure(source, (call.args, dict(call.kwargs)))
-            calls.append(replace(call, args=tuple(args), kwargs=kwargs))
-    outputs = {name: source(tensor) for name, tensor in form.outputs.items()}
-    return Trace(form.inputs, outputs, tuple(calls))
-
-
-def _alone(call: Call, form: Trace) -> bool:
-    """Whether the layer is called once, so that its weights may change."""
-    return len(form.calls_of(call.layer)) == 1
-
-
-def _is_output(tensor: Any, form: Trace) -> bool:
-    return any(tensor is output for output in form.outputs.values())
-
-
-def _is_product(layer: Any) -> bool:
-    """Whether a kernel, a bias and an activation are all that the layer is: no subclass, no adapter, no integers."""
-    plain = type(layer) in _PRODUCTS and layer.quantization_mode is None
-    return plain and not getattr(layer, "lora_enabled", False)
-
-
-def _ends_linear(layer: Any) -> bool:
-    """Whether the last thing that the layer does is to apply its activation, and that does nothing."""
-    known = _is_product(layer) or type(layer) in (Affine, *_SPELLED_OUT)
-    return known and _is_linear(layer.activation)
-
-
-def _is_idle(call: Call) -> bool:
-    return isinstance(call.layer, Affine) and call.layer.is_idle
-
-
-def _is_linear(activation: Any) -> bool:
-    return activation is keras.activations.linear
+        if is_product(layer) and layer.use_bias and not np.any(layer.bias):
+            twins.setdefault(id(layer), twin(call, layer.get_weights()[:-1], use_bias=False))
+    return _with(twins, form)

@@ -20,6 +20,7 @@ from edgett.nn.affine import Affine, Cast
 from edgett.nn.trace import Call, Trace
 from edgett.nn.tt_dense import TTDense
 from edgett.space.graph import Constant, Graph, Step, tt_steps
+from edgett.space.reshapes import reshaped_once
 from edgett.values import DType
 
 _L = keras.layers
@@ -46,7 +47,10 @@ _FUSED = frozenset({"linear", "relu", "relu6"})
 
 @dataclass
 class _Writer:
-    """Collects steps and names tensors: `fused` says that biases and simple activations ride on their product."""
+    """Collects steps and names tensors: `fused` says that biases and simple activations ride on their product.
+
+    `shapes` has those of tensors that are laid out in another way than Keras has them.
+    """
 
     form: Trace
     batch: int
@@ -56,6 +60,7 @@ class _Writer:
     steps: list[Step] = field(default_factory=list)
     sizes: dict[str, int] = field(default_factory=dict)
     widths: dict[str, int] = field(default_factory=dict)
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def reads(self, call: Call) -> tuple[str, ...]:
         return tuple(self.names[id(tensor)] for tensor in call.reads)
@@ -85,10 +90,13 @@ def predict(
     writer = _Writer(form, batch, fused, quantised, {id(tensor): name for name, tensor in form.inputs.items()})
     writer.sizes.update({name: math.prod(tensor.shape) for name, tensor in form.inputs.items()})
     writer.widths.update(_whole((tensor, name) for name, tensor in form.inputs.items()))
+    writer.shapes.update({name: tensor.shape for name, tensor in form.inputs.items()})
     for call in form.calls:
         results = _rule(call)(call, writer)
         writer.names.update((id(tensor), name) for tensor, name in zip(call.writes, results, strict=True))
         writer.widths.update(_whole(zip(call.writes, results, strict=True)))
+        for tensor, name in zip(call.writes, results, strict=True):
+            writer.shapes.setdefault(name, tensor.shape)
     outputs: list[str] = []
     for tensor in form.outputs.values():
         name = writer.names[id(tensor)]
@@ -97,6 +105,7 @@ def predict(
         elif not fused:
             outputs.append(writer.copy(name) if name in outputs or name in form.inputs else name)
     graph = Graph(tuple(writer.steps), writer.sizes, tuple(form.inputs), tuple(outputs), writer.widths)
+    graph = reshaped_once(graph, writer.shapes) if fused else graph
     return _mixed(_narrow(graph, fused), floats) if quantised else graph
 
 
@@ -192,7 +201,7 @@ def _tt(call: Call, writer: _Writer) -> tuple[str, ...]:
 def _dense(call: Call, writer: _Writer) -> tuple[str, ...]:
     inputs, outputs = call.layer.kernel.shape
     elements = math.prod(call.reads[0].shape)
-    source = _laid_out(call, writer, writer.reads(call), elements)
+    source = _into(call, writer, writer.reads(call), elements)
     return _biased(call, writer, source, Constant("kernel", inputs * outputs), 2 * elements * outputs)
 
 
@@ -203,7 +212,7 @@ def _convolution(call: Call, writer: _Writer) -> tuple[str, ...]:
         before = layer.dilation_rate[0] * (layer.kernel_size[0] - 1)
         elements += before * elements // call.reads[0].shape[1]
         source = writer.add(call, "Pad", source, elements)
-    source = _laid_out(call, writer, source, elements)
+    source = _into(call, writer, source, elements)
     if isinstance(layer, _L.SeparableConv2D):
         pixels, deep = made // layer.filters, math.prod(layer.depthwise_kernel.shape)
         wide = pixels * layer.pointwise_kernel.shape[-2]
@@ -236,22 +245,40 @@ def _biased(call: Call, writer: _Writer, source: tuple[str, ...], kernel: Consta
         bias = (replace(bias[0], key=f"bias/{len(writer.steps)}"),)
     if bias and rides:
         result = writer.add(call, name, source, made, constants=stored + bias, flops=flops + made, macs=flops // 2)
-        return _activated(call, writer, _laid_out(call, writer, result, made))
+        return _activated(call, writer, _out_of(call, writer, result))
     result = writer.add(call, name, source, made, constants=stored, flops=flops, macs=flops // 2)
-    result = _laid_out(call, writer, result, made)
+    result = _out_of(call, writer, result)
     if bias:
         result = writer.add(call, "Add", result, made, constants=bias, flops=made)
     return _activated(call, writer, result)
 
 
-def _laid_out(call: Call, writer: _Writer, source: tuple[str, ...], elements: int) -> tuple[str, ...]:
-    """The copies that bring a tensor into the layout of an operator, and back; the converters drop those they can."""
-    spatial, rank = isinstance(call.layer, _SPATIAL), len(call.reads[0].shape)
-    if rank == 3:
+def _into(call: Call, writer: _Writer, source: tuple[str, ...], elements: int) -> tuple[str, ...]:
+    """The copies that bring a tensor into the layout of an operator; the converters drop those they can."""
+    if len(call.reads[0].shape) == 3:
+        batch, _, channels = call.reads[0].shape
         source = writer.add(call, "Reshape", source, elements)
-    if spatial and not writer.fused:
+        writer.shapes[source[0]] = _inside(call, (batch, elements // (batch * channels), channels))
+    if isinstance(call.layer, _SPATIAL) and not writer.fused:
         source = writer.add(call, "Transpose", source, elements)
     return source
+
+
+def _out_of(call: Call, writer: _Writer, result: tuple[str, ...]) -> tuple[str, ...]:
+    """The copies that bring its result back into the layout of Keras."""
+    if len(call.reads[0].shape) == 3:
+        writer.shapes[result[0]] = _inside(call, call.writes[0].shape)
+        result = writer.add(call, "Reshape", result, _elements(call))
+        writer.shapes[result[0]] = call.writes[0].shape
+    if isinstance(call.layer, _SPATIAL) and not writer.fused:
+        result = writer.add(call, "Transpose", result, _elements(call))
+    return result
+
+
+def _inside(call: Call, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """How an operator has a sequence: as an image of one row, or, for a plain product, as so many rows."""
+    batch, length, channels = shape
+    return (batch, 1, length, channels) if isinstance(call.layer, _SPATIAL) else (batch * length, channels)
 
 
 def _activated(call: Call, writer: _Writer, source: tuple[str, ...]) -> tuple[str, ...]:
@@ -329,16 +356,21 @@ def _uncounted(call: Call, writer: _Writer) -> tuple[str, ...]:
     source, made, name = writer.reads(call), _elements(call), type(call.layer).__name__
     if not isinstance(call.layer, _SPATIAL):
         return writer.add(call, name, source, made)
-    source = _laid_out(call, writer, source, math.prod(call.reads[0].shape))
-    return _laid_out(call, writer, writer.add(call, name, source, made), made)
+    source = _into(call, writer, source, math.prod(call.reads[0].shape))
+    return _out_of(call, writer, writer.add(call, name, source, made))
 
 
 def _upsampled(call: Call, writer: _Writer) -> tuple[str, ...]:
-    """ONNX repeats one axis after the other, in the layout of Keras."""
+    """ONNX repeats one axis after the other, in the layout of Keras; those of a sequence come out crosswise."""
     source, elements, size = writer.reads(call), math.prod(call.reads[0].shape), call.layer.size
     if writer.fused or getattr(call.layer, "interpolation", "nearest") != "nearest":
         return _uncounted(call, writer)
-    for times in (size,) if isinstance(size, int) else size:
+    if isinstance(call.layer, _L.UpSampling1D):
+        source = writer.add(call, "ExpandDims", source, elements)
+        for operator in ("Tile", "Transpose", "Reshape"):
+            source = writer.add(call, operator, source, size * elements)
+        return source
+    for times in size:
         elements *= times
         source = writer.add(call, "Tile", source, elements)
     return source
@@ -349,8 +381,10 @@ def _unknown(call: Call, writer: _Writer) -> tuple[str, ...]:
         Constant(f"weight_{index}", math.prod(weight.shape))
         for index, weight in enumerate(getattr(call.layer, "weights", ()))
     )
+    # As if every weight met every position of the input: so it is in a recurrent layer, and in attention nearly so.
+    guess = 2 * math.prod(call.reads[0].shape[:-1]) * sum(constant.count for constant in stored)
     first = writer.add(
-        call, type(call.layer).__name__, writer.reads(call), _elements(call), constants=stored, flops=None
+        call, type(call.layer).__name__, writer.reads(call), _elements(call), constants=stored, flops=None, guess=guess
     )
     more = {f"{first[0]}/{index}": math.prod(extra.shape) for index, extra in enumerate(call.writes[1:], 1)}
     writer.sizes.update(more)

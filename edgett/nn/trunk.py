@@ -83,12 +83,16 @@ def parts(model: keras.Model, paths: Collection[str]) -> Parts | None:
 
 
 def share(model: keras.Model, paths: Collection[str], graph: Graph) -> float:
-    """The part of the FLOPs in `graph` (the model's prediction) that the trunk before these paths takes; 0 without."""
-    cut, total = _cut(model, paths), graph.flops()
-    if cut is None or not total:
+    """The part of the FLOPs in `graph` (the model's prediction) that the trunk before these paths takes; 0 without.
+
+    Those that no rule counts are guessed, lest a recurrent trunk be thought free.
+    """
+    work = [step.guess if step.flops is None else step.flops for step in graph.steps]
+    if (cut := _cut(model, paths)) is None or not (total := sum(work)):
         return 0.0
     names = {call.path for call in cut.trunk} - {call.path for call in cut.head}
-    return sum(step.flops or 0 for step in graph.steps if step.layer.split("/")[0] in names) / total
+    inside = zip(graph.steps, work, strict=True)
+    return sum(each for step, each in inside if step.layer.split("/")[0] in names) / total
 
 
 def features(

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+from edgett.estimating import basis
 from edgett.report.explored import front_document, shape_document, summary
 from edgett.space import cost
 from edgett.space.choose import DENSE, feasible, holdings
@@ -49,6 +50,7 @@ def compressed(outcome: Outcome) -> dict[str, Any]:
     picks = outcome.picks.named() if outcome.picks else {}
     searched = {"search": None, "layers": []} if outcome.exploration is None else summary(outcome.exploration)
     return {"schema": SCHEMA, **searched} | {
+        "partial": list(outcome.dense.solution.partial),
         "run": str(outcome.path),
         "model": outcome.job.model,
         "target": {
@@ -56,6 +58,9 @@ def compressed(outcome: Outcome) -> dict[str, Any]:
             "title": outcome.target.title,
             "format": outcome.target.runtime.format.value,
             "dtype": outcome.target.runtime.dtype.value,
+            "latency": " ".join(basis(outcome.target)),
+            "here": outcome.target.here,
+            "cycles_per_second": outcome.target.compute.clock.value * outcome.target.runtime.threads,
         },
         "judged_by": outcome.judged_by or None,
         "remarks": list(outcome.remarks),
@@ -68,6 +73,7 @@ def compressed(outcome: Outcome) -> dict[str, Any]:
         },
         "constraints": [
             {"name": item.name, "limit": item.limit, "value": _number(item.value), "holds": item.holds}
+            | ({"at_least": True} if item.at_least else {})
             for item in _holdings(outcome)
         ],
         "objective": limits.objective.value,
@@ -137,6 +143,7 @@ def _model(solution: Solution, quality: Quality, drop: float | None) -> dict[str
         "moved_elements": costs.moved_elements,
         "latency_ms": None if solution.latency_us is None else solution.latency_us / 1000,
         "latency_estimate_ms": None if solution.estimate_us is None else solution.estimate_us / 1000,
+        "at_least": sorted(solution.at_least),
         "accuracy": _scores(quality),
         "loss": _number(quality.loss),
         "drop": _number(drop),
@@ -258,12 +265,17 @@ def _miss(outcome: Outcome) -> dict[str, Any] | None:
 def _check(check: FileCheck) -> dict[str, Any]:
     graph, numerics = check.graph, check.numerics
     layers = [
-        {"name": row.layer} | {name: _pair(getattr(row, name)) for name in _COUNTED} | _paper(check.paper, row)
+        {"name": row.layer}
+        | {name: _pair(getattr(row, name)) for name in _COUNTED}
+        | {"ok": row.ok}
+        | _paper(check.paper, row)
         for row in graph.layers
     ]
     return {
         "ok": check.ok,
+        "verdict": check.verdict.value,
         **{name: _pair(getattr(graph, name)) for name in (*_COUNTED, "peak_bytes")},
+        "plan_bytes": graph.plan_bytes,
         **({} if check.compiled_peak is None else {"c_peak_bytes": check.compiled_peak}),
         "partial": list(graph.partial),
         "mismatches": [str(item) for item in graph.mismatches],
@@ -303,7 +315,7 @@ def _scores(quality: Quality) -> list[dict[str, Any]]:
     ]
 
 
-def _pair(values: tuple[int, int]) -> dict[str, int]:
+def _pair(values: tuple[int | None, int | None]) -> dict[str, int | None]:
     return {"predicted": values[0], "found": values[1]}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from edgett.report.facts import Cell, Column, Mood, Section, Table
 from edgett.report.picture import Axis, Hue, Mark, Panel, Picture, Points, Scale
-from edgett.report.words import PICKS, SAMPLES, digits, place, size
+from edgett.report.words import PICKS, SAMPLES, came_to, digits, place, size
 
 CURVES = (Hue.BLUE, Hue.ORANGE, Hue.GREEN, Hue.VERMILION, Hue.PURPLE, Hue.SKY, Hue.BLACK, Hue.GREY)
 
@@ -28,9 +28,10 @@ def check(outcome: Mapping[str, Any]) -> Iterator[Section]:
     ]
     words += [line for item in artifacts.values() for line in item["mismatches"]]
     words += [f"{path}: {why}." for path, item in artifacts.items() if (why := item["numerics"].get("blind"))]
-    partial = dict.fromkeys(name for item in artifacts.values() for name in item["partial"])
     words += [f"No .{name} files: {reason}" for name, reason in outcome.get("left_out", {}).items()]
-    words += [f"Partial: no rule counts {', '.join(partial)}."] if partial else []
+    if partial := dict.fromkeys(name for item in artifacts.values() for name in item["partial"]):
+        unknown = "of such a file this is said of all other layers, and its peak is what a plan of it takes"
+        words.append(f"Partial: no rule counts {', '.join(partial)}; {unknown}.")
     tables = [_files(artifacts), *_layers(artifacts), *_tensors(artifacts)]
     yield Section("check", "Cross-check", tuple(words), tuple(tables))
     if outcome["npu"]:
@@ -42,17 +43,24 @@ def _files(artifacts: Mapping[str, Any]) -> Table:
     titles += ["same top class", "verdict"]
     rows = []
     for path, item in artifacts.items():
-        numerics, peak = item["numerics"], item["peak_bytes"]
-        good = Cell(item["ok"], *(("ok", Mood.GOOD) if item["ok"] else ("differs", Mood.BAD)))
+        numerics, good = item["numerics"], {"ok": True, "differs": False}.get(came_to(item))
         rows.append((
             Cell(path, path),
             *(_pair(item[name]) for name in ("params", "weight_bytes", "flops", "macs")),
-            Cell(peak["found"], f"{peak['found']:,} to {peak['predicted']:,}"),
+            _peak(item),
             _tiny(numerics["max_abs"]),
             _share(numerics["top1_agreement"]),
-            good,
+            Cell(good, came_to(item), {True: Mood.GOOD, False: Mood.BAD, None: Mood.OPEN}[good]),
         ))  # fmt: skip
     return Table("Files", _columns(titles, "artefact", "verdict"), tuple(rows))
+
+
+def _peak(item: Mapping[str, Any]) -> Cell:
+    """What must be alive at once, then what a plan takes: predicted, or of the file where nobody can."""
+    found, most = item["peak_bytes"]["found"], item["peak_bytes"]["predicted"] or item.get("plan_bytes")
+    if found is None:
+        return Cell(None, "unknown", Mood.OPEN)
+    return Cell(found, f"{found:,} to {most:,}", Mood.PLAIN if found <= most else Mood.BAD)
 
 
 def _layers(artifacts: Mapping[str, Any]) -> Iterator[Table]:

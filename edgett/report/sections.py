@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from edgett.report import evidence
-from edgett.report.facts import Cell, Column, Figure, Limit, Mood, Option, Report, Section, Table
+from edgett.report import evidence, speed
+from edgett.report.facts import Cell, Column, Limit, Mood, Option, Report, Section, Table
+from edgett.report.figures import figure, figures, points, suffix_of
 from edgett.report.picture import Picture
-from edgett.report.words import PICKS, apart, called, count, digits, duration, judged, over_budget, place, scores, size
+from edgett.report.words import (
+    PICKS,
+    apart,
+    called,
+    count,
+    digits,
+    in_part,
+    judged,
+    over_budget,
+    partial,
+    place,
+    scores,
+)
 from edgett.values import Objective, Order, TTShape
 
 LIMITS = {
@@ -34,7 +48,6 @@ STEPS = (
     ("fine_tuned", "fine-tuned", 6),
     ("feasible", "within all constraints", 7),
 )
-TIMES = "\N{MULTIPLICATION SIGN}"
 VERDICTS = {True: ("holds", Mood.GOOD), False: ("broken", Mood.BAD), None: ("not checked", Mood.OPEN)}
 
 
@@ -43,7 +56,7 @@ def report(run: str, asked: Mapping[str, Any], space: Picture | None, benches: S
     outcome = asked["outcome"]
     options = tuple(sorted((_option(run, trial, outcome) for trial in outcome["trials"]), key=_rank))
     sections = (
-        verdict(outcome),
+        verdict(outcome, benches),
         *([funnel(outcome), design_space(outcome, space)] if outcome["funnel"] else []),
         *([tradeoff(options, outcome)] if options else []),
         *([layers(outcome)] if any(pick and pick["layers"] for pick in outcome["picks"].values()) else []),
@@ -64,10 +77,16 @@ def report(run: str, asked: Mapping[str, Any], space: Picture | None, benches: S
     )
 
 
-def verdict(outcome: Mapping[str, Any]) -> Section:
-    """The recommended model against the dense one in five figures, and whether every budget holds."""
+def verdict(outcome: Mapping[str, Any], benches: Sequence[Mapping[str, Any]] = ()) -> Section:
+    """What is not known, then the recommended model against the dense one in five figures, and the budgets."""
+    shown, unknown = speed.told(outcome, benches), partial(outcome.get("partial", ()))
+    section = _verdict(outcome, shown)
+    return replace(section, words=tuple(filter(None, (unknown, *section.words, shown.source))))
+
+
+def _verdict(outcome: Mapping[str, Any], shown: speed.Speed) -> Section:
     dense, pick, target = outcome["baseline"], outcome["picks"]["recommended"], outcome["target"]
-    tables = _figures(outcome), _budgets(outcome)
+    tables = _figures(outcome, shown), _budgets(outcome)
     if outcome["funnel"] is None:
         asis = f"The model as it is, for {target['name']} ({target['title']}): nothing was trained or replaced."
         return Section("verdict", "Verdict", (asis, *judged(outcome)), tables)
@@ -85,62 +104,13 @@ def verdict(outcome: Mapping[str, Any]) -> Section:
         return Section("verdict", "Verdict", words, tables)
     words = (
         f"Solution {pick['solution']} is recommended for {target['name']} ({target['title']}):"
-        f" {_times(dense['params'], pick['params'])} the parameters, {_times(dense['flops'], pick['flops'])} the FLOPs,"
-        f" {_points(pick['drop'])}.",
+        f" {_times(dense['params'], pick['params'])} the parameters, {_flops(dense, pick)},"
+        f" {points(pick['drop'])}.",
         *over_budget(outcome),
         *outcome.get("remarks", ()),
         *_said(outcome),
     )
     return Section("verdict", "Verdict", words, tables)
-
-
-def figures(outcome: Mapping[str, Any]) -> Iterator[Figure]:
-    """The recommended model against the dense one in a handful of numbers; that one alone where it is."""
-    dense, pick = outcome["baseline"], outcome["picks"]["recommended"]
-    if outcome["funnel"] is None or (pick and pick["solution"] == dense["solution"]):
-        yield from _alone(outcome)
-        return
-    if pick is None:
-        return
-    yield _changed("Parameters", dense["params"], pick["params"], count)
-    suffix = _suffix(outcome)
-    if suffix in dense["artifacts"] and suffix in pick["artifacts"]:
-        before, after = (model["artifacts"][suffix]["bytes"] for model in (dense, pick))
-        yield _changed(f".{suffix} file", before, after, size)
-    yield _changed("FLOPs", dense["flops"], pick["flops"], count)
-    yield _changed("Peak memory", dense["peak_activation_bytes"], pick["peak_activation_bytes"], size)
-    if None not in (dense["latency_ms"], pick["latency_ms"]):
-        yield _changed("Predicted latency", dense["latency_ms"], pick["latency_ms"], lambda time: duration(1000 * time))
-    words, mood = _points(pick["drop"]).removeprefix("a "), Mood.PLAIN if pick["drop"] > 0 else Mood.GOOD
-    deciding = [index for index, score in enumerate(dense["accuracy"]) if score.get("decides", True)]
-    if len(deciding) > 1:
-        yield Figure("Drop, points", "0.00", f"{pick['drop']:.2f}", words, mood)
-    else:
-        score = dense["original"]["accuracy"][deciding[0]]
-        found = pick["accuracy"][deciding[0]]
-        title = score["metric"].replace("_", " ").capitalize()
-        yield Figure(title, f"{score['value']:.4f}", f"{found['value']:.4f}", words, mood)
-
-
-def _alone(outcome: Mapping[str, Any]) -> Iterator[Figure]:
-    """The dense model in a handful of numbers."""
-    dense, suffix = outcome["baseline"], _suffix(outcome)
-    told = [("Parameters", count(dense["params"])), ("FLOPs", count(dense["flops"]))]
-    told += [(f".{suffix} file", size(dense["artifacts"][suffix]["bytes"]))] if suffix in dense["artifacts"] else []
-    told.append(("Peak memory", size(dense["peak_activation_bytes"])))
-    told += [] if dense["latency_ms"] is None else [("Predicted latency", duration(1000 * dense["latency_ms"]))]
-    told += [(one["metric"].replace("_", " ").capitalize(), figure(one["value"]).text) for one in dense["accuracy"]]
-    return (Figure(title, "", words, words, Mood.PLAIN) for title, words in told)
-
-
-def _changed(title: str, dense: float, picked: float, words: Callable[[Any], str]) -> Figure:
-    share = picked / dense if dense else None
-    if share is None or round(share, 3) == 1:
-        return Figure(title, words(dense), words(picked), "the same", Mood.PLAIN, share)
-    if share > 1:
-        return Figure(title, words(dense), words(picked), f"{digits(share)}{TIMES} as much", Mood.BAD, share)
-    change = f"{digits(1 / share)}{TIMES} less" if share else "none"
-    return Figure(title, words(dense), words(picked), change, Mood.GOOD, share)
 
 
 def _said(outcome: Mapping[str, Any]) -> Iterator[str]:
@@ -157,7 +127,7 @@ def _said(outcome: Mapping[str, Any]) -> Iterator[str]:
         yield f"On the machine of the run an inference took {value} times the dense model's ({low} to {high})."
 
 
-def _figures(outcome: Mapping[str, Any]) -> Table:
+def _figures(outcome: Mapping[str, Any], shown: speed.Speed) -> Table:
     dense, picks = outcome["baseline"], {name: pick for name, pick in outcome["picks"].items() if pick}
     named: dict[int, list[str]] = {dense["solution"]: []}
     for role in PICKS:
@@ -166,33 +136,32 @@ def _figures(outcome: Mapping[str, Any]) -> Table:
     own, *others = named.values()
     models = [dense, *(picks[roles[0]] for roles in others)]
     titles = [", ".join(PICKS[role] for role in roles) for roles in others]
-    rows = [(Cell(name, name), *cells) for name, cells in _figure_rows(models, _suffix(outcome))]
+    rows = [(Cell(name, name), *cells) for name, cells in _figure_rows(models, suffix_of(outcome), shown)]
     first = ", ".join(("dense", *(PICKS[role] for role in own)))
     columns = (Column("", False), Column(first), *map(Column, titles))
     title = "The dense model and the picks; memory is that of the parameters" if others else "The dense model"
     return Table(title, columns, tuple(rows))
 
 
-def _suffix(outcome: Mapping[str, Any]) -> str:
-    """Of the file that the target takes; C is written from ONNX."""
-    format: str = outcome["target"]["format"]
-    return {"c": "onnx"}.get(format, format)
-
-
-def _figure_rows(models: Sequence[Mapping[str, Any]], suffix: str) -> Iterator[tuple[str, list[Cell]]]:
-    for name, key in (
-        ("parameters", "params"),
-        ("FLOPs", "flops"),
-        ("MACs", "macs"),
-        ("peak memory, bytes", "peak_activation_bytes"),
+def _figure_rows(
+    models: Sequence[Mapping[str, Any]], suffix: str, shown: speed.Speed
+) -> Iterator[tuple[str, list[Cell]]]:
+    for name, key, limited in (
+        ("parameters", "params", ""),
+        ("FLOPs", "flops", "flops"),
+        ("MACs", "macs", "flops"),
+        ("peak memory, bytes", "peak_activation_bytes", "peak_activation_bytes"),
     ):
-        yield name, _against([model[key] for model in models])
+        values = [model[key] for model in models]
+        if in_part(limited, *models):
+            yield name, [Cell(value, f"at least {value:,}", Mood.OPEN) for value in values]
+        else:
+            yield name, _against(values)
     files = [model["artifacts"].get(suffix, {}).get("bytes") for model in models]
     if None not in files:
         yield f".{suffix} file, bytes", _against(files)
-    for kind, key in (("predicted", "latency_ms"), ("estimated", "latency_estimate_ms")):
-        if models[0].get(key) is not None:
-            yield f"{kind} latency, ms", [figure(model[key], 3) for model in models]
+    if shown.figure is not None:
+        yield f"{shown.word} latency, ms", [figure(model[shown.figure], 3) for model in models]
     for index, name in enumerate(scores(models[0]["accuracy"])):
         yield f"{name}, validation", [figure(model["accuracy"][index]["value"]) for model in models]
         if models[0]["test_accuracy"]:
@@ -217,7 +186,8 @@ def _budgets(outcome: Mapping[str, Any]) -> Table:
         words, mood = VERDICTS[item["holds"]]
         name, value = item["name"], item["value"]
         limit, found = _beside(name, item["limit"], value)
-        cells = Cell(item["limit"], limit), Cell(value, found), Cell(item["holds"], words, mood)
+        found = f"at least {found}" if item.get("at_least") else found
+        cells = Cell(item["limit"], limit or "unknown"), Cell(value, found), Cell(item["holds"], words, mood)
         rows.append((Cell(name, LIMITS[name]), *cells))
     return Table(f"Budgets of {outcome['target']['name']}", columns, tuple(rows))
 
@@ -349,7 +319,7 @@ def _file_bytes(model: Mapping[str, Any], outcome: Mapping[str, Any]) -> int:
     """What the file for the target takes; of a solution that has none, what it is predicted to."""
     picks = {pick["solution"]: pick for pick in outcome["picks"].values() if pick}
     written = picks.get(model["solution"], model).get("artifacts", {})
-    found: int = written.get(_suffix(outcome), model)["bytes"]
+    found: int = written.get(suffix_of(outcome), model)["bytes"]
     return found
 
 
@@ -363,11 +333,6 @@ def shape_of(shape: Mapping[str, Any]) -> str:
     order = Order(shape["order"])
     text = str(TTShape(tuple(shape["inputs"]), tuple(shape["outputs"]), tuple(shape["ranks"]), order))
     return text if order is Order.LAST_FIRST else f"{text}, first core first"
-
-
-def figure(value: float | None, digits: int = 4) -> Cell:
-    """A number with so many decimals."""
-    return Cell(value, "not finite" if value is None else f"{value:.{digits}f}")
 
 
 def _beside(name: str, limit: float | None, value: float | None) -> tuple[str, str]:
@@ -384,7 +349,7 @@ def _times(dense: float, small: float) -> str:
     return f"{digits(small / max(dense, 1))} times"
 
 
-def _points(drop: float) -> str:
-    if round(drop, 2) == 0:
-        return "no drop"
-    return f"a drop of {drop:.2f} points" if drop > 0 else f"a gain of {-drop:.2f} points"
+def _flops(dense: Mapping[str, Any], pick: Mapping[str, Any]) -> str:
+    if in_part("flops", dense, pick):
+        return "FLOPs not known"
+    return f"{_times(dense['flops'], pick['flops'])} the FLOPs"

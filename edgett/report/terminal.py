@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from edgett.report.style import BAD, DOUBT, Sheet, number, remark, title, verdict, words
-from edgett.report.words import PICKS, SAMPLES, called, count, judged, nearly, over_budget, scores
+from edgett.report import speed
+from edgett.report.style import BAD, DOUBT, GOOD, Sheet, number, remark, title, verdict, words
+from edgett.report.words import (
+    PICKS,
+    SAMPLES,
+    called,
+    came_to,
+    count,
+    in_part,
+    judged,
+    nearly,
+    over_budget,
+    partial,
+    scores,
+)
 from edgett.space.filesize import Format
 
 _SPACE = {
@@ -31,7 +44,7 @@ def compressed(document: Mapping[str, Any]) -> RenderableType:
         _npu(document["npu"]),
     )
     parts = [part for section in sections if (told := list(section)) for part in (*told, Text())]
-    return Group(*parts, *_files(document))
+    return Group(*_partial(document.get("partial", ())), *parts, *_files(document))
 
 
 def explored(document: Mapping[str, Any]) -> RenderableType:
@@ -54,7 +67,15 @@ def explored(document: Mapping[str, Any]) -> RenderableType:
 
 def check(document: Mapping[str, Any]) -> RenderableType:
     """The summary of a cross-check."""
-    return Group(*_check(document))
+    found = dict.fromkeys(name for item in document["artifacts"].values() for name in item["partial"])
+    return Group(*_partial(found), *_check(document))
+
+
+def _partial(operators: Iterable[str]) -> Iterator[RenderableType]:
+    """The first line where totals are not those of the whole."""
+    if told := partial(operators):
+        yield Text(told, style=DOUBT)
+        yield Text()
 
 
 def _layers(document: Mapping[str, Any]) -> Iterator[RenderableType]:
@@ -115,10 +136,13 @@ def _models(document: Mapping[str, Any]) -> Iterator[RenderableType]:
     same = [spelled for spelled, pick in found if pick["solution"] == dense["solution"]]
     table = Sheet(words(), number(_dense(document, same)), *(number(spelled) for spelled, _ in picked))
     models = [dense, *(pick for _, pick in picked)]
-    for name, cells in _rows(models, Format(document["target"]["format"]).suffix[1:]):
+    shown = speed.told(document)
+    for name, cells in _rows(models, Format(document["target"]["format"]).suffix[1:], shown):
         table.add(name, *cells)
     yield table
     yield remark(" ".join(judged(document)))
+    if shown.source:
+        yield remark(shown.source)
     yield from (remark(f"Note: {told}") for told in document.get("remarks", ()))
     yield from _reverted([(spelled, document["picks"][name]) for name, spelled in PICKS.items()])
     yield from _pace(document)
@@ -138,7 +162,8 @@ def _pace(document: Mapping[str, Any]) -> Iterator[RenderableType]:
         )
     if found := document["timed_here"]:
         times = f"{found['value']:.2f} times as long as the dense one [{found['low']:.2f}, {found['high']:.2f}]"
-        yield remark(f"On this machine the recommended model takes {times}.")
+        where = "On this machine" if document["target"].get("here") else "On this machine, which is not the target,"
+        yield remark(f"{where} the recommended model takes {times}.")
         if found["low"] > 1 and document["objective"] != "memory":
             cure = "layers stay dense where that is faster on a profile of 'edgett calibrate', or on the target host"
             yield remark(f"It is slower here: {cure}.", DOUBT)
@@ -157,25 +182,23 @@ def _reverted(picks: list[tuple[str, Any]]) -> Iterator[RenderableType]:
             yield remark(f"Solution {solution}: {step['layer']} went back to {_REFUGES[step['to']]}, since {why}.")
 
 
-def _rows(models: list[Any], file: str) -> Iterator[tuple[str, list[str]]]:
+def _rows(models: list[Any], file: str, shown: speed.Speed) -> Iterator[tuple[str, list[str]]]:
     dense = models[0]
     if models[1:]:
         yield "solution", ["", *(f"{model['solution']}" for model in models[1:])]
     sizes = [model["artifacts"].get(file, {}).get("bytes", model["bytes"]) for model in models]
-    for name, values in (
-        ("parameters", [model["params"] for model in models]),
-        ("FLOPs", [model["flops"] for model in models]),
-        ("MACs", [model["macs"] for model in models]),
-        (f"bytes, .{file}", sizes),
-        ("peak bytes", [model["peak_activation_bytes"] for model in models]),
+    for name, values, limited in (
+        ("parameters", [model["params"] for model in models], ""),
+        ("FLOPs", [model["flops"] for model in models], "flops"),
+        ("MACs", [model["macs"] for model in models], "flops"),
+        (f"bytes, .{file}", sizes, ""),
+        ("peak bytes", [model["peak_activation_bytes"] for model in models], "peak_activation_bytes"),
     ):
-        shares = (f"\n{100 * (value / values[0] - 1):+.1f} %" if values[0] else "" for value in values[1:])
-        yield name, [f"{values[0]:,}", *(f"{value:,}{share}" for value, share in zip(values[1:], shares, strict=True))]
-    for how, key, about in (("predicted", "latency_ms", ""), ("estimated", "latency_estimate_ms", "~")):
-        if dense.get(key) is not None:
-            times = [model[key] for model in models]
-            told = (f"{about}{value:,.3g} ms\n{about}{value / times[0]:.2f} x" for value in times[1:])
-            yield f"time, {how}", [f"{about}{times[0]:,.3g} ms", *told]
+        yield name, list(_beside(values, [in_part(limited, model) for model in models]))
+    if shown.figure is not None:
+        times, about = [model[shown.figure] for model in models], "" if shown.figure == speed.MEASURED else "~"
+        told = (f"{about}{value:,.3g} ms\n{about}{value / times[0]:.2f} x" for value in times[1:])
+        yield f"time, {shown.word}", [f"{about}{times[0]:,.3g} ms", *told]
     tested = dense["test_accuracy"] is not None
     for index, name in enumerate(scores(dense["accuracy"])):
         yield f"{name}, val.", [_figure(model["accuracy"][index]["value"]) for model in models]
@@ -187,12 +210,22 @@ def _rows(models: list[Any], file: str) -> Iterator[tuple[str, list[str]]]:
         yield "drop, test", [_figure(model["test_drop"], 2) for model in models]
 
 
+def _beside(values: list[int], at_least: list[bool]) -> Iterator[str]:
+    """Numbers, all but the first with how much more it is; of what is not known a share is not known either."""
+    first = values[0]
+    for index, value in enumerate(values):
+        known = first and index and not (at_least[0] or at_least[index])
+        share = f"\n{100 * (value / first - 1):+.1f} %" if known else ""
+        yield f"{'>= ' if at_least[index] else ''}{value:,}{share}"
+
+
 def _budgets(document: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield title(f"Budgets of {document['target']['name']}: {document['target']['title']}")
     table = Sheet(words("constraint"), number("limit"), number("value"), words())
     for item in document["constraints"]:
-        limits = (_limit(item["name"], item[key]) for key in ("limit", "value"))
-        table.add(item["name"], *limits, verdict(item["holds"]))
+        limit, value = (_limit(item["name"], item[key]) for key in ("limit", "value"))
+        more = ">= " if item.get("at_least") else ""
+        table.add(item["name"], limit or "unknown", more + value, verdict(item["holds"]))
     yield table
     if document["funnel"] is None:
         yield Text("Values of the model as it is.")
@@ -213,15 +246,13 @@ def _check(document: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield title("Cross-check: predicted against what the files hold")
     files = _numbers("artefact", "parameters", "their bytes", "FLOPs", "peak bytes")
     for path, item in artifacts.items():
-        peak = f"{item['peak_bytes']['found']:,} <= {item['peak_bytes']['predicted']:,}"
         equal = (_equal(item[name]) for name in ("params", "weight_bytes", "flops"))
-        files.add(path, *equal, peak, _verdict(item["ok"]))
+        files.add(path, *equal, _peak(item), told(item))
     yield files
     for item in artifacts.values():
         yield from (remark(line, BAD) for line in item["mismatches"])
-    partial = dict.fromkeys(name for item in artifacts.values() for name in item["partial"])
-    if partial:
-        yield remark(f"Partial: no rule counts {', '.join(partial)}.", DOUBT)
+    if any(item["partial"] for item in artifacts.values()):
+        yield remark("Of a partial file all other layers are as predicted; its peak is what a plan of it takes.")
     yield Text()
     yield from _check_layers(artifacts)
     yield from _check_tensors(artifacts)
@@ -236,11 +267,10 @@ def _check_layers(artifacts: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield title(f"{named}, layer by layer; --json has the others")
     table = _numbers("layer", "parameters", "FLOPs", "equation 4", "of the real")
     for row in artifacts[named]["layers"]:
-        pairs = (row[name] for name in ("params", "weight_bytes", "flops", "macs"))
-        same = all(pair["predicted"] == pair["found"] for pair in pairs)
         ratio = row.get("paper_ratio")
         paper = (f"{row['paper_flops']:,}" if "paper_flops" in row else "", "" if ratio is None else f"{ratio:.2f}")
-        table.add(row["name"], _equal(row["params"]), _equal(row["flops"]), *paper, _verdict(same))
+        good = _verdict(row.get("ok", artifacts[named]["ok"]))
+        table.add(row["name"], _equal(row["params"]), _equal(row["flops"]), *paper, good)
     yield table
     yield Text()
 
@@ -295,6 +325,22 @@ def _numbers(first: str, *names: str) -> Sheet:
 
 def _verdict(good: bool) -> Text:
     return verdict(good, good="ok", bad="differs")
+
+
+def told(item: Mapping[str, Any]) -> Text:
+    """What the cross-check of a file came to."""
+    colours = {"ok": GOOD, "partial": DOUBT, "differs": BAD}
+    return Text(came_to(item), colours[came_to(item)])
+
+
+def _peak(item: Mapping[str, Any]) -> str:
+    """What must be alive at once and what a plan takes; of a file that no rule counts whole, as the file says."""
+    found, predicted = item["peak_bytes"]["found"], item["peak_bytes"]["predicted"]
+    if found is None:
+        return "unknown"
+    if predicted is None:
+        return f"{item['plan_bytes']:,} read back"
+    return f"{found:,} {'<=' if found <= predicted else '>'} {predicted:,}"
 
 
 def _tiny(value: float | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -50,7 +50,7 @@ def scores(accuracy: Sequence[Mapping[str, Any]]) -> list[str]:
 def over_budget(outcome: Mapping[str, Any]) -> Iterator[str]:
     """The picks that lose more on the test data than the budget allows, in words."""
     limits = {item["name"]: item["limit"] for item in outcome["constraints"]}
-    limit = limits.get("accuracy_drop_pp", 0.0)
+    limit = limits.get("accuracy_drop_pp") or 0.0
     drops: dict[int, tuple[float | None, list[str]]] = {}
     for name, title in PICKS.items():
         if (pick := outcome["picks"][name]) is not None and pick.get("test_holds") is False:
@@ -61,6 +61,23 @@ def over_budget(outcome: Mapping[str, Any]) -> Iterator[str]:
             f"On the test data solution {number} ({', '.join(titles)}) has {lost}, over the budget of {limit:g}: the"
             " validation data, by which it was picked, let it pass."
         )
+
+
+def partial(operators: Iterable[str]) -> str:
+    """What the operators without a rule leave unknown; nothing where there are none."""
+    names = ", ".join(operators)
+    unknown = "FLOPs and MACs are those of all others, times are not known, and a budget of either is not checked"
+    return f"Partial: no rule counts {names}. {unknown}; bytes and peaks are read back from files." if names else ""
+
+
+def in_part(figure: str, *models: Mapping[str, Any]) -> bool:
+    """Whether a figure, by the name of its constraint, is known of a part of some model only."""
+    return any(figure in model.get("at_least", ()) for model in models)
+
+
+def came_to(item: Mapping[str, Any]) -> str:
+    """What the cross-check of a file came to."""
+    return str(item.get("verdict") or ("ok" if item["ok"] else "differs"))
 
 
 def count(number: int) -> str:

@@ -34,6 +34,13 @@ class Pair(Part):
     found: Count
 
 
+class _Peak(Part):
+    """Nobody predicts the peak of a file that no rule counts whole, and some files do not tell theirs."""
+
+    predicted: Count | None
+    found: Count | None
+
+
 class Score(Part):
     output: Text
     metric: Text
@@ -102,6 +109,7 @@ class _Model(Part):
     moved_elements: Count
     latency_ms: Positive | None
     latency_estimate_ms: Positive | None
+    at_least: list[LimitName] = Field(default_factory=list)
     accuracy: list[Score]
     loss: Real | None
     drop: Real | None
@@ -186,9 +194,10 @@ class Picks(Part):
 
 class ConstraintRow(Part):
     name: LimitName
-    limit: Real
+    limit: Real | None
     value: Real | None
     holds: bool | None
+    at_least: bool = False
 
 
 class Miss(Part):
@@ -216,6 +225,7 @@ class _Counted(Part):
 
 class _CheckedLayer(_Counted):
     name: Text
+    ok: bool = True
     paper_flops: Count = 0
     paper_ratio: Real | None = None
 
@@ -230,7 +240,9 @@ class _Tensor(Part):
 
 class _Checked(_Counted):
     ok: bool
-    peak_bytes: Pair
+    verdict: Literal["ok", "partial", "differs"] | None = None
+    peak_bytes: _Peak
+    plan_bytes: Count | None = None
     c_peak_bytes: Count = 0
     partial: list[Text]
     mismatches: list[Text]

@@ -52,6 +52,9 @@ class _Target(Part):
     title: Text
     format: one_of(Format)  # type: ignore[valid-type]
     dtype: one_of(DType)  # type: ignore[valid-type]
+    latency: Text = ""
+    here: bool = False
+    cycles_per_second: Count = 0
 
 
 class _Problem(Part):
@@ -71,6 +74,7 @@ class _Outcome(Part):
     """What `report.document.compressed` makes."""
 
     target: _Target
+    partial: list[Text] = Field(default_factory=list)
     model: Text
     judged_by: Text | None
     remarks: list[Text] = Field(default_factory=list)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgett.space.dominance import undominated
-from edgett.values import Constraints, Holding, Objective, Picks, Solution, Trial
+from edgett.values import Constraints, Holding, Objective, Picks, Solution, Trial, judged
 
 DENSE = -1
 """The number of the solution that replaces nothing: the dense model."""
@@ -60,7 +60,8 @@ def tradeoffs(costs: NDArray[np.float64]) -> NDArray[np.int64]:
 def holdings(solution: Solution, drop: float | None, limits: Constraints) -> tuple[Holding, ...]:
     """Every constraint that the target sets and what a model of that cost and drop makes of it.
 
-    A drop that is not known yet (None), and the latency on a target that nobody has measured, are not checked.
+    A drop that is not known yet (None), the latency on a target that nobody has measured, and what some operator
+    without a rule adds to are not checked.
     """
     latency = None if solution.latency_us is None else solution.latency_us / 1000
     rows = [
@@ -71,10 +72,18 @@ def holdings(solution: Solution, drop: float | None, limits: Constraints) -> tup
         ("accuracy_drop_pp", limits.accuracy_drop_pp, drop),
     ]
     return tuple(
-        Holding(name, limit, value, None if value is None else value <= limit)
+        _held(name, limit, value, solution, limits)
         for name, limit, value in rows
-        if limit is not None
+        if limit is not None or name in limits.untold
     )
+
+
+def _held(name: str, limit: float | None, value: float | None, solution: Solution, limits: Constraints) -> Holding:
+    """A share of what is not known is at most what there is room for."""
+    untold = name in limits.untold
+    holding = judged(name, limit, value, at_least=untold or name in solution.at_least)
+    known = None if untold and holding.holds is None else holding.limit
+    return replace(holding, limit=known, at_least=name in solution.at_least)
 
 
 def feasible(trial: Trial, limits: Constraints) -> bool:
@@ -201,5 +210,5 @@ def _broken(solution: Solution, drop: float | None, limits: Constraints) -> list
 
 def _excess(holding: Holding) -> float:
     """By what share of the limit it is broken."""
-    value = 0.0 if holding.value is None else holding.value
-    return (value - holding.limit) / max(holding.limit, 1e-9)
+    value, limit = (0.0 if number is None else number for number in (holding.value, holding.limit))
+    return (value - limit) / max(limit, 1e-9)

@@ -27,6 +27,7 @@ class Costing:
 
     `speeds` were measured there; where nobody has, `estimate` is a guess that decides nothing. `unforeseen`: bytes that
     the file of the dense model was found to take beyond what was predicted, which every other one takes as well.
+    `least_peak`: the bytes that layers without a rule were found to take at once in it.
     """
 
     batch: int = 1
@@ -35,6 +36,7 @@ class Costing:
     speeds: Speeds | None = None
     estimate: Speeds | None = None
     unforeseen: int = 0
+    least_peak: int = 0
 
     def file_bytes(self, graph: Graph) -> int:
         """What the file takes; of C, its constants."""
@@ -47,7 +49,7 @@ class Costing:
         """
         if self.form is Format.C:
             return compiled_bytes(graph, self.width)
-        return arena_bytes(graph, self.width)
+        return max(arena_bytes(graph, self.width), self.least_peak)
 
 
 STANDARD = Costing()
@@ -217,7 +219,11 @@ def spread_out(candidates: Sequence[Solution], limit: int | None) -> tuple[Solut
 def _solution(number: int, candidate: Candidate, graph: Graph, costing: Costing) -> Solution:
     batch, width = costing.batch, costing.width
     moved = sum(graph.sizes[step.writes[0]] for step in graph.steps if step.operator == "Transpose")
-    peak = costing.peak_bytes(graph) // width
+    peak = -(-costing.peak_bytes(graph) // width)
     cost = Cost(graph.params(), graph.flops() // batch, peak, moved // batch, graph.macs // batch)
-    times = [None if one is None else latency_us(graph, one, width) for one in (costing.speeds, costing.estimate)]
-    return Solution(number, candidate.shapes, cost, costing.file_bytes(graph), candidate.loss, width, *times)
+    known = [None if graph.unruled else one for one in (costing.speeds, costing.estimate)]
+    predicted, guessed = (None if one is None else latency_us(graph, one, width) for one in known)
+    return Solution(
+        number, candidate.shapes, cost, costing.file_bytes(graph), candidate.loss, width, predicted, guessed,
+        graph.unruled,
+    )  # fmt: skip

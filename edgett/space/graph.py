@@ -35,7 +35,8 @@ class Constant:
 class Step:
     """One operator: the layer it belongs to, the tensors it reads and writes (constants apart), its FLOPs.
 
-    `flops` is None when there is no rule that counts the operator.
+    `flops` is None when there is no rule that counts the operator; `guess` is what they may then be, to tell what is
+    worth the trouble, and never to show.
     """
 
     layer: str
@@ -45,6 +46,7 @@ class Step:
     constants: tuple[Constant, ...] = ()
     flops: int | None = 0
     macs: int = 0
+    guess: int = 0
 
 
 @dataclass(frozen=True)

@@ -21,14 +21,16 @@ ELEMENTWISE = frozenset(
 
 def live_bytes(graph: Graph, size: int = 4) -> int:
     """The most that is alive at once: no plan can do with less. `size` is the bytes of an element."""
+    return max(alive(graph, size), default=0)
+
+
+def alive(graph: Graph, size: int = 4) -> list[int]:
+    """The bytes that are alive at each step."""
     spans = _spans(graph)
-    return max(
-        (
-            sum(graph.bytes(name, size) for name, (first, last) in spans.items() if first <= step <= last)
-            for step in range(len(graph.steps))
-        ),
-        default=0,
-    )
+    return [
+        sum(graph.bytes(name, size) for name, (first, last) in spans.items() if first <= step <= last)
+        for step in range(len(graph.steps))
+    ]
 
 
 def arena_bytes(graph: Graph, size: int = 4) -> int:

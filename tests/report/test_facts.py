@@ -120,7 +120,12 @@ def test_a_failed_cross_check_is_no_good_news() -> None:
     check = content["outcome"]["check"]
     check["ok"] = False
     (path, item), *_ = check["artifacts"].items()
-    item |= {"ok": False, "mismatches": ["parameters: predicted 1, found 2"], "partial": ["CUMSUM"]}
+    item |= {
+        "ok": False,
+        "verdict": "differs",
+        "mismatches": ["parameters: predicted 1, found 2"],
+        "partial": ["CUMSUM"],
+    }
     item["params"]["found"] += 1
 
     section = part(told(content), "check")
@@ -128,6 +133,26 @@ def test_a_failed_cross_check_is_no_good_news() -> None:
     assert "CUMSUM" in section.words[2]
     (row,) = [row for row in section.tables[0].rows if row[0].value == path.removeprefix("artifacts/")]
     assert row[1].mood is row[-1].mood is facts.Mood.BAD and "predicted" in row[1].text
+
+
+def test_what_no_rule_counts_comes_first_in_every_rendering() -> None:
+    content = asked()
+    outcome = content["outcome"]
+    outcome["partial"] = ["LSTM (rnn)"]
+    for model in (outcome["baseline"], *outcome["picks"].values()):
+        model["at_least"] = ["flops"]
+
+    report = told(content)
+
+    verdict = part(report, "verdict")
+    assert verdict.words[0].startswith("Partial: no rule counts LSTM (rnn).")
+    assert "FLOPs not known" in verdict.words[1]
+    (figure,) = [figure for figure in report.figures if figure.title == "FLOPs"]
+    assert (figure.mood, figure.share, figure.change) == (facts.Mood.OPEN, None, "not known")
+    (row,) = [row for row in verdict.tables[0].rows if row[0].value == "FLOPs"]
+    assert all(cell.text.startswith("at least ") for cell in row[1:])
+    assert "no rule counts LSTM" in markdown.document(report).split("## ")[1]
+    assert facts.document(report)["sections"][0]["words"][0] == verdict.words[0]
 
 
 def test_failed_and_unfinished_trials_are_told() -> None:

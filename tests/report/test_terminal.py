@@ -70,7 +70,11 @@ def test_verdicts(document: dict[str, Any]) -> None:
 
 def test_what_differs_is_told(document: dict[str, Any]) -> None:
     path, item = next(iter(document["check"]["artifacts"].items()))
-    item |= {"ok": False, "mismatches": ["baseline.tflite, layer wide, FLOPs: predicted 10, found 11"]}
+    item |= {
+        "ok": False,
+        "verdict": "differs",
+        "mismatches": ["baseline.tflite, layer wide, FLOPs: predicted 10, found 11"],
+    }
     item["flops"] = {"predicted": 10, "found": 11}
     item["partial"] = ["SIN"]
     item["numerics"]["l2_relative"] = None
@@ -106,6 +110,31 @@ def test_equal_picks_share_their_files(document: dict[str, Any]) -> None:
 
     assert text.count("a/r.tflite") == 1
     assert "highest accuracy, lowest memory, lowest FLOPs, recommended:" in text
+
+
+def test_what_no_rule_counts_is_on_the_first_line(document: dict[str, Any]) -> None:
+    """And no share is told of what is not known, nor a time."""
+    document["partial"] = ["LSTM (rnn)"]
+    for model in (document["baseline"], *document["picks"].values()):
+        model["at_least"] = ["flops"]
+    document["constraints"] = [
+        {"name": "flops", "limit": None, "value": 1200, "holds": None, "at_least": True},
+    ]
+    for item in document["check"]["artifacts"].values():
+        item |= {"partial": ["LSTM (rnn)"], "verdict": "partial", "plan_bytes": 4321}
+        item["peak_bytes"] = {"predicted": None, "found": 4300}
+
+    lines = drawn(terminal.compressed, document).splitlines()
+
+    assert lines[0].startswith("Partial: no rule counts LSTM (rnn).")
+    (flops,) = [line for line in lines if line.startswith("FLOPs")]
+    dense = document["baseline"]["flops"]
+    assert flops.split()[1:3] == [">=", f"{dense:,}"] and "%" not in lines[lines.index(flops) + 1]
+    assert not any(line.startswith("time, ") for line in lines)
+    assert any(line.split() == ["flops", "unknown", ">=", "1,200", "not", "checked"] for line in lines)
+    (baseline,) = [line for line in lines if line.startswith("baseline.tflite") and "4,321" in line]
+    assert baseline.split()[-4:] == ["4,321", "read", "back", "partial"]
+    assert drawn(terminal.check, document["check"]).startswith("Partial: no rule counts LSTM (rnn).")
 
 
 def test_a_pick_that_breaks_the_budget_on_the_test_data_is_told(document: dict[str, Any]) -> None:

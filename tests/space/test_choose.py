@@ -136,6 +136,30 @@ class TestHoldings:
         (item,) = holdings(solution(0), None, replace(FREE, accuracy_drop_pp=1.0))
         assert (item.value, item.holds) == (None, None)
 
+    def test_what_no_rule_counts_can_break_a_limit_and_never_holds_one(self) -> None:
+        limits = Constraints(100, 20, 19, 5.0, 1.5, Objective.MEMORY)
+        open_one = replace(solution(0), partial=("LSTM (rnn)",))
+        assert {item.name: item.holds for item in holdings(open_one, 1.5, limits)} == {
+            "model_bytes": None, "peak_activation_bytes": None, "flops": False, "latency_ms": None,
+            "accuracy_drop_pp": True,
+        }  # fmt: skip
+        read_back = replace(open_one, read_back=True)
+        held = {item.name: item.holds for item in holdings(read_back, 1.5, replace(limits, flops=1000))}
+        assert held == {
+            "model_bytes": True, "peak_activation_bytes": True, "flops": None, "latency_ms": None,
+            "accuracy_drop_pp": True,
+        }  # fmt: skip
+
+    def test_a_share_of_what_is_not_known_is_not_known(self) -> None:
+        (flops,) = holdings(solution(0), None, replace(FREE, untold=("flops",)))
+        assert (flops.name, flops.limit, flops.value, flops.holds) == ("flops", None, 20, None)
+        # Of memory there is no more than there is.
+        for room, holds, limit in ((99, False, 99), (100, None, None)):
+            limits = replace(FREE, model_bytes=room, untold=("model_bytes",))
+            (size,) = holdings(solution(0), None, limits)
+            assert (size.holds, size.limit) == (holds, limit)
+        assert feasible(trial(0), replace(FREE, untold=("flops",)))
+
     def test_activations_of_another_type(self) -> None:
         narrow = replace(solution(0), width=1)
         (item,) = holdings(narrow, None, replace(FREE, peak_activation_bytes=5))
