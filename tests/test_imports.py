@@ -36,7 +36,6 @@ LEVELS = (
         "original",
         "deploying",
         "reasons",
-        "original",
         "terms",
         "survey",
         "tuning",
