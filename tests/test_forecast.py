@@ -106,6 +106,7 @@ def test_more_are_tried_where_that_is_little_of_the_whole(monkeypatch: pytest.Mo
     assert whole == 6 * 2 + 5 * 1
     assert rounds(SHORT, 0.99 * whole / 10 / (1 + 4 / 3)) == [[5.0], [2.0], [7.0]]
     assert rounds(SHORT, 1.01 * whole / 10 / (1 + 4 / 3)) == [[5.0]]
+    monkeypatch.undo()
     assert forecast.tried(solutions[:2], Crew(1), 1, LONG) == ((Pace(1.0, 9.0, 2.0),),)  # type: ignore[arg-type]
 
 

@@ -26,6 +26,8 @@ LEVELS = (
         "survey",
         "tuning",
         "forecast",
+        "cures",
+        "proposing",
         "release",
         "exports",
         "files",
