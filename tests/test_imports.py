@@ -28,6 +28,7 @@ LEVELS = (
         "forecast",
         "cures",
         "proposing",
+        "original",
         "release",
         "exports",
         "files",

@@ -121,7 +121,7 @@ def assert_equal(run: Path, document: dict[str, Any], whole: Whole) -> None:
     assert left.keys() == other.keys()
     assert [name for name in left if left[name] != other[name]] == []
     with zipfile.ZipFile(run / "artifacts" / "recommended.keras") as archive:
-        assert archive.read("config.json").count(b"shared_object_id") >= 2
+        assert b"shared_object_id" in archive.read("config.json")
 
 
 SHARING = """
