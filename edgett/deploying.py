@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgett import cures
 from edgett import inputs as sources
 from edgett.errors import DataError
 from edgett.inputs import Inputs
@@ -32,8 +33,9 @@ def deploy(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
     """
     terms, _ = terms_of(job, inputs, run, meter)
     released, chosen = release(inputs, (), terms, run, meter)
-    return Outcome(
+    outcome = Outcome(
         run.path, job, terms.target, terms.limits, str(inputs.judge), None, chosen.dense,
         inputs.quality, 0, (), chosen.picks, nearest_miss((), chosen, terms.limits), released, {}, {},
         inputs.remarks,
     )  # fmt: skip
+    return cures.advised(outcome, inputs, meter)

@@ -37,7 +37,7 @@ class Command(enum.Enum):
 
 
 _DEPLOYED = ("target", "model", "data", "custom_objects", "metric", "seed", "batch", "dtype", "max_drop", "model_bytes",
-             "flops", "latency_ms")  # fmt: skip
+             "peak", "flops", "latency_ms")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class Job:
 
     `limit` None fine-tunes every joint candidate. `jobs` None trains in as many processes as there are processors, 0 in
     this one; `cluster` on a Ray cluster. `metric` None judges by those that the model was compiled with. `dtype` stands
-    over the target's, `max_drop`, `objective`, `model_bytes`, `flops` and `latency_ms` stand over its budget where they
-    are not None.
+    over the target's, `max_drop`, `objective`, `model_bytes`, `peak`, `flops` and `latency_ms` stand over its budget
+    where they are not None.
     """
 
     target: str
@@ -82,6 +82,7 @@ class Job:
     max_drop: float | None = None
     objective: Objective | None = None
     model_bytes: str | None = None
+    peak: str | None = None
     flops: str | None = None
     latency_ms: float | None = None
 
@@ -145,6 +146,7 @@ class Job:
             "accuracy_drop_pp": self.max_drop,
             "objective": self.objective,
             "model_bytes": self.model_bytes,
+            "peak_activation_bytes": self.peak,
             "flops": self.flops,
             "latency_ms": self.latency_ms,
         }
@@ -169,7 +171,7 @@ _ONLY = {
     Strategy.GRID: ("ranks", "grid", "empty_tiles"),
     Strategy.PARETO: ("rank_multiple", "max_rank", "estimate"),
 }
-_PROFILE = ("max_drop", "objective", "model_bytes", "flops", "latency_ms", "dtype")
+_PROFILE = ("max_drop", "objective", "model_bytes", "peak", "flops", "latency_ms", "dtype")
 
 Whole = Annotated[int, Field(ge=1)]
 
@@ -229,6 +231,7 @@ class Project(Table):
         default=None, description="memory, flops, accuracy or latency"
     )
     model_bytes: str | None = Field(default=None, description='largest file, such as "512 KiB" or "50 %"')
+    peak: str | None = Field(default=None, description='most RAM that tensors take at once, such as "64 KiB" or "50 %"')
     flops: str | None = Field(default=None, description='most FLOPs, such as "2 MFLOP" or "50 %"')
     latency_ms: Annotated[float, Field(gt=0)] | None = Field(
         default=None, description="longest time of an inference, in milliseconds"
@@ -270,8 +273,8 @@ def _worded(name: str, value: Any) -> Any:
         return "all"
     if name in ("only_layer", "skip_layer") and isinstance(value, str | tuple):
         return [value] if isinstance(value, str) else list(value)
-    if name in ("model_bytes", "flops") and isinstance(value, int) and not isinstance(value, bool):
-        return f"{value} {'B' if name == 'model_bytes' else 'FLOP'}"
+    if name in ("model_bytes", "peak", "flops") and isinstance(value, int) and not isinstance(value, bool):
+        return f"{value} {'FLOP' if name == 'flops' else 'B'}"
     return str(value) if isinstance(value, PurePath) else value
 
 

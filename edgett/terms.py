@@ -88,10 +88,10 @@ def terms_of(job: Job, inputs: Inputs, run: Run, meter: Meter) -> tuple[Terms, G
         meter.say(f"no rule counts {', '.join(dense.partial)}: what they take is read back from the files")
         if runtime.format is not Format.C:
             costing = replace(costing, least_peak=least_peak(inputs.model, written.path, written.style))
-    return Terms(target, constraints(target, _baseline(dense)), costing, dense, written), graph
+    return Terms(target, constraints(target, baseline(dense)), costing, dense, written), graph
 
 
-def _baseline(dense: Solution) -> Baseline:
+def baseline(dense: Solution) -> Baseline:
     """What percentages are of, where it is known."""
     costs = {
         "model_bytes": dense.file_bytes, "peak_activation_bytes": dense.peak_bytes, "flops": dense.cost.flops,

@@ -128,19 +128,22 @@ def _announce(chosen: Sequence[Solution], bench: Bench, desk: _Desk) -> None:
     behind = [reached.get(solution.number, 0.0) for solution in chosen]
     left = [solution for solution, epochs in zip(chosen, behind, strict=True) if epochs < course.epochs]
     fresh = [solution for solution in left if solution.number not in known]
+    where = f"on {job.cluster}" if job.cluster else "in this process" if job.jobs == 0 else _processes(crew.size)
+    with meter.stage(f"making ready, {where}"):
+        crew.ready()
+    legs = forecast.legs(course.rungs, course.batches, behind)
     with meter.stage("trying a few batches"):
-        paces = forecast.tried(fresh or left, crew, job.batch_size)
+        paces = forecast.tried(fresh or left, crew, job.batch_size, legs)
     what = f"{len(chosen)} of {bench.able:,} joint solutions"
     if known:
         what += f", {len(left)} of them left"
     first = "" if len(course.rungs) == 1 else f"{course.rungs[0]:.2g} to "
     samples = f"{len(bench.inputs.data.train):,} samples"
-    where = f"on {job.cluster}" if job.cluster else "in this process" if job.jobs == 0 else _processes(crew.size)
-    legs = forecast.legs(course.rungs, course.batches, behind)
     time = f": {forecast.lasting(forecast.seconds(legs, paces, crew.size))}" if paces else ""
     epochs = "1 epoch" if job.epochs == 1 and not first else f"{first}{job.epochs} epochs"
     meter.say(f"{what}, {epochs} each on {samples}, {where}{time}")
-    meter.note("; ".join(f"begin {one.begin:.2f} s, batch {one.batch:.4f} s, judge {one.judge:.2f} s" for one in paces))
+    told = (f"begin {one.begin:.2f} s, batch {one.batch:.4f} s, judge {one.judge:.2f} s" for one in sum(paces, ()))
+    meter.note("; ".join(told))
 
 
 def _processes(count: int) -> str:

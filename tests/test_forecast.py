@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from concurrent.futures import Future
+from types import SimpleNamespace
 
 import pytest
 
@@ -59,9 +60,20 @@ def test_what_is_behind_is_not_to_come() -> None:
 def test_seconds_by_hand() -> None:
     legs, paces = (Leg(5, 100, True), Leg(3, 10, False)), (Pace(2.0, 0.1, 1.0), Pace(4.0, 0.3, 3.0))
 
-    # Three rounds of 3 s to begin, 20 s of batches and 2 s to judge; two rounds of 2 s and 2 s.
-    assert forecast.seconds(legs, paces, 2) == pytest.approx(3 * (3 + 20 + 2) + 2 * (2 + 2))
-    assert forecast.seconds((), paces, 2) == 0
+    # Three rounds of 20 s of batches and 2 s to judge, two of 2 s and 2 s; twice 3 s to begin, as two have begun.
+    assert forecast.seconds(legs, [paces], 2) == pytest.approx(3 * (20 + 2) + 2 * (2 + 2) + 2 * 3)
+    assert forecast.seconds((), [paces], 2) == 0
+
+
+def test_the_first_time_is_not_typical() -> None:
+    """Of beginning and judging; a batch takes what it takes. All five tasks have begun after five paces."""
+    legs, rounds = (Leg(5, 100, True),), ((Pace(9.0, 0.1, 9.0),), (Pace(2.0, 0.3, 1.0),), (Pace(4.0, 0.2, 2.0),))
+
+    assert forecast.seconds(legs, rounds, 1) == pytest.approx(5 * (100 * 0.2 + 1.5) + 2 * 3.0)
+    assert forecast.seconds(legs, rounds * 2, 1) == pytest.approx(5 * (100 * 0.2 + (1.5 * 2 + 9.0 + 1.5 * 2) / 5))
+
+
+SHORT, LONG = (Leg(6, 0, True),), (Leg(6, 10**6, True),)
 
 
 def test_each_worker_tries_another_from_the_middle_of_its_part() -> None:
@@ -70,7 +82,7 @@ def test_each_worker_tries_another_from_the_middle_of_its_part() -> None:
 
     one, two, many = Crew(1), Crew(2), Crew(99)
     for crew in (one, two, many):
-        paces = forecast.tried(solutions, crew, 1)  # type: ignore[arg-type]
+        (paces,) = forecast.tried(solutions, crew, 1, ())  # type: ignore[arg-type]
         assert [pace.batch for pace in paces] == [task.solution.number for task in crew.asked]
         assert all(task.until == 0 and task.state is None for task in crew.asked)
 
@@ -79,8 +91,28 @@ def test_each_worker_tries_another_from_the_middle_of_its_part() -> None:
     assert [task.solution.number for task in many.asked] == [1, 2, 3, 5, 7, 9]
 
 
+def test_more_are_tried_where_that_is_little_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    solutions = [solution(rank) for rank in (9, 1, 5, 3, 7, 2)]
+
+    def rounds(left: tuple[Leg, ...], took: float) -> list[list[float]]:
+        """When the first round has taken so long."""
+        now = iter((100.0, 100.0 + took))
+        monkeypatch.setattr(forecast, "time", SimpleNamespace(monotonic=lambda: next(now)))
+        found = forecast.tried(solutions, Crew(1), 1, left)  # type: ignore[arg-type]
+        return [[pace.batch for pace in one] for one in found]
+
+    assert rounds(LONG, 60) == [[5.0], [2.0], [7.0]]
+    whole = forecast.seconds(SHORT, [[Pace(1.0, 5.0, 2.0)]], 1)
+    assert whole == 6 * 2 + 5 * 1
+    assert rounds(SHORT, 0.99 * whole / 10 / (1 + 4 / 3)) == [[5.0], [2.0], [7.0]]
+    assert rounds(SHORT, 1.01 * whole / 10 / (1 + 4 / 3)) == [[5.0]]
+    monkeypatch.undo()
+    assert forecast.tried(solutions[:2], Crew(1), 1, LONG) == ((Pace(1.0, 9.0, 2.0),),)  # type: ignore[arg-type]
+
+
 def test_no_pace_where_a_worker_died() -> None:
-    assert forecast.tried([solution(3)], Crew(1, dead=3), 1) == ()  # type: ignore[arg-type]
+    assert forecast.tried([solution(3)], Crew(1, dead=3), 1, LONG) == ()  # type: ignore[arg-type]
+    assert forecast.tried([solution(one) for one in (1, 2, 3)], Crew(1, dead=1), 1, LONG) == ()  # type: ignore[arg-type]
 
 
 def test_work_of_a_training_step() -> None:
@@ -106,6 +138,7 @@ def test_compress_says_it_before_it_starts(finished: Finished) -> None:
     (line,) = (line for line in told if "joint solutions" in line)
 
     assert re.fullmatch(r"2 of [\d,]+ joint solutions, 1 epoch each on 540 samples, in this process: about \d+ s", line)
+    assert told.index("making ready, in this process") < told.index("trying a few batches")
     assert told.index("trying a few batches") < told.index(line) < told.index("fine-tuning 2 solutions")
 
 

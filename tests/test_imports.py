@@ -28,6 +28,8 @@ LEVELS = (
         "survey",
         "tuning",
         "forecast",
+        "cures",
+        "proposing",
         "release",
         "exports",
         "files",

@@ -22,6 +22,7 @@ def compress(
     metric: options.Metric = None,
     objective: Annotated[Objective | None, typer.Option(help="What is recommended. Default: the target's.")] = None,
     model_bytes: options.ModelBytes = None,
+    peak: options.Peak = None,
     flops: options.Flops = None,
     latency_ms: options.LatencyMs = None,
     dtype: options.Dtype = None,
@@ -119,7 +120,7 @@ def compress(
     """
     given = {
         "model": model, "target": target, "data": data, "epochs": epochs, "max_drop": max_drop, "objective": objective,
-        "model_bytes": model_bytes, "flops": flops,
+        "model_bytes": model_bytes, "peak": peak, "flops": flops,
         "latency_ms": latency_ms, "search": search, "ranks": ranks, "grid": grid,
         "empty_tiles": empty_tiles, "rank_multiple": rank_multiple, "max_rank": max_rank, "estimate": estimate,
         "limit": _limit(limit), "share": share, "only_layer": only_layer or None, "skip_layer": skip_layer or None,

@@ -15,6 +15,7 @@ def deploy(
     dtype: options.Dtype = None,
     max_drop: options.MaxDrop = None,
     model_bytes: options.ModelBytes = None,
+    peak: options.Peak = None,
     flops: options.Flops = None,
     latency_ms: options.LatencyMs = None,
     batch: options.Batch = None,
@@ -44,8 +45,8 @@ def deploy(
     """
     given = {
         "model": model, "target": target, "data": data, "metric": metric, "dtype": dtype, "max_drop": max_drop,
-        "model_bytes": model_bytes, "flops": flops, "latency_ms": latency_ms, "batch": batch, "seed": seed,
-        "custom_objects": custom_objects, "input_shape": input_shape or None,
+        "model_bytes": model_bytes, "peak": peak, "flops": flops, "latency_ms": latency_ms, "batch": batch,
+        "seed": seed, "custom_objects": custom_objects, "input_shape": input_shape or None,
     }  # fmt: skip
     return making.made(_work(), given, making.Place(out, resume, fresh), Screen(json=json, silent=quiet))
 

@@ -14,6 +14,7 @@ from edgett.errors import UsageError
 from edgett.values import CostModel, EmptyTiles, Found, Strategy
 
 if TYPE_CHECKING:
+    from edgett.nn.apart import Apart
     from edgett.project import Job
     from edgett.space.explore import Exploration
     from edgett.space.states import Search
@@ -99,17 +100,18 @@ def explore(
         raise UsageError(f"--layer and the model {model} are both given.", "Give one of the two.")
     if not layer:
         _announce(job, origins["model"], screen)
+    exploration: Explored
     if job.search is Strategy.GRID:
         _refuse({"--max-peak": max_peak, "--max-moved": max_moved, "--thin": thin}, Strategy.PARETO)
-        exploration: Explored = _grid(job, layer, cost or CostModel.EXACT, screen)
+        exploration, others = _grid(job, layer, cost or CostModel.EXACT, screen)
     else:
         _refuse({"--layer, which has no weights,": layer or None, "--cost": cost}, Strategy.GRID)
         bounds = replace(job.whole_space, most_peak=max_peak, most_moved=max_moved)
-        found = _whole(job, bounds, screen)
+        found, others = _whole(job, bounds, screen)
         exploration = found if thin is None else found.thinned(thin)
     if plot:
         _draw(exploration, plot, screen)
-    screen.show(document.explored(exploration), terminal.explored)
+    screen.show(document.explored(exploration, others), terminal.explored)
 
 
 def _announce(job: Job, origin: str, screen: Screen) -> None:
@@ -128,22 +130,23 @@ def _refuse(values: dict[str, object], strategy: Strategy) -> None:
             )
 
 
-def _grid(job: Job, layers: list[str] | None, cost: CostModel, screen: Screen) -> Exploration:
+def _grid(job: Job, layers: list[str] | None, cost: CostModel, screen: Screen) -> tuple[Exploration, tuple[Apart, ...]]:
     from edgett import survey
     from edgett.space.explore import Grid
 
-    found = _sized(layers) if layers else _of_model(job, screen)
-    return survey.over_grid(found, Grid(job.max_ranks, job.grid, job.empty_tiles, cost), screen)
+    found, others = (_sized(layers), ()) if layers else _of_model(job, screen)
+    return survey.over_grid(found, Grid(job.max_ranks, job.grid, job.empty_tiles, cost), screen), others
 
 
-def _whole(job: Job, search: Search, screen: Screen) -> Whole:
+def _whole(job: Job, search: Search, screen: Screen) -> tuple[Whole, tuple[Apart, ...]]:
     from edgett import inputs, survey
 
     with screen.stage("loading TensorFlow"):
+        from edgett.nn.apart import apart
         from edgett.nn.layers import Wish, fc_layers
     model = inputs.trained(job, screen)
     found = fc_layers(model, Wish(job.share, job.only_layer, job.skip_layer))
-    return survey.whole_of(model, found, search, screen)
+    return survey.whole_of(model, found, search, screen), apart(model)
 
 
 def _sized(layers: list[str]) -> tuple[Found, ...]:
@@ -152,13 +155,15 @@ def _sized(layers: list[str]) -> tuple[Found, ...]:
     return tuple(Found(parse_layer(text)) for text in layers)
 
 
-def _of_model(job: Job, screen: Screen) -> tuple[Found, ...]:
+def _of_model(job: Job, screen: Screen) -> tuple[tuple[Found, ...], tuple[Apart, ...]]:
     from edgett.inputs import model_only
 
     with screen.stage("loading the model"):
+        from edgett.nn.apart import apart
         from edgett.nn.layers import Wish, fc_layers
 
-        return fc_layers(model_only(job, screen), Wish(job.share, job.only_layer, job.skip_layer))
+        model = model_only(job, screen)
+        return fc_layers(model, Wish(job.share, job.only_layer, job.skip_layer)), apart(model)
 
 
 def _draw(explored: Explored, path: Path, screen: Screen) -> None:

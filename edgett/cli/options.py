@@ -64,6 +64,10 @@ MaxDrop = Annotated[
 ModelBytes = Annotated[
     str | None, typer.Option(metavar="SIZE", help='Largest file: "512 KiB", "50 %". Default: the target\'s.')
 ]
+Peak = Annotated[
+    str | None,
+    typer.Option(metavar="SIZE", help='Most RAM that tensors take at once: "64 KiB". Default: the target\'s.'),
+]
 Flops = Annotated[
     str | None, typer.Option(metavar="WORK", help='Most FLOPs: "2 MFLOP", "50 %". Default: the target\'s.')
 ]

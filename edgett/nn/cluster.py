@@ -71,6 +71,9 @@ class Cluster:
         """The processors of the nodes that are there now."""
         return max(1, int(self._ray.cluster_resources().get(self._slot, 0)))
 
+    def ready(self) -> None:
+        """Ray starts its workers with their first tasks."""
+
     def first(self, waiting: Sequence[Task]) -> Task:
         return waiting[0]
 

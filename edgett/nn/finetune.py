@@ -118,6 +118,9 @@ LIVE = 1 << 28
 ENOUGH = 0.25
 """Seconds of batches that tell how long one takes."""
 
+FEW = 1 / 20
+"""The share of a solution's batches that is tried at most."""
+
 FORWARD = 1 / 3
 """The share of a training step that is the forward pass."""
 
@@ -170,11 +173,16 @@ class Tuner:
             return _lost(losses, started, f"its loss on the validation data became {quality.loss}")
         return Tuned(quality, tuple(losses), time.monotonic() - started, pack_weights(model), state)
 
+    def ready(self) -> None:
+        """Do what is done once, for all solutions."""
+        if self.recipe.recover is Recover.DISTILL:
+            _ = self._guide.teacher
+
     def _paced(self, task: Task) -> Tuned:
         """Begin a training, try some batches, and put it back to where it began: whoever wants it finds it begun."""
-        if self.recipe.recover is Recover.DISTILL:  # which is done once, for all solutions
+        self.ready()
+        if self.recipe.recover is Recover.DISTILL:
             self._guide.prepare(task.solution.shapes)
-            _ = self._guide.teacher
         begun = _Stopwatch()
         training = self._training(task)
         size = sum(math.prod(one.shape) * tf.as_dtype(one.dtype).size for one in training.variables())
@@ -190,7 +198,8 @@ class Tuner:
         take(1)
         begin = begun.seconds
         batch = take(1)
-        if (count := min(every, BATCHES, round(ENOUGH / max(batch, 1e-4)))) > 1:
+        few = max(round(FEW * every * self.recipe.epochs), 1)
+        if (count := min(every, few, BATCHES, round(ENOUGH / max(batch, 1e-4)))) > 1:
             batch = take(count) / count
         judging = _Stopwatch()
         assess(training.model, self.validation.take(slice(PREDICTED)), self.judge)

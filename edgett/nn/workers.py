@@ -45,6 +45,9 @@ class Crew(Protocol):
     def size(self) -> int:
         """How many tasks it does at once now."""
 
+    def ready(self) -> None:
+        """Everybody is there, with what the tasks have in common; or comes with the first task."""
+
     def first(self, waiting: Sequence[Task]) -> Task:
         """Which of the tasks to submit next; they wait in the order of their promise."""
 
@@ -62,6 +65,9 @@ class Here:
 
     def __init__(self, tuner: Tuner) -> None:
         self._tuner, self._batches = tuner, 0
+
+    def ready(self) -> None:
+        self._tuner.ready()
 
     def first(self, waiting: Sequence[Task]) -> Task:
         return waiting[0]
@@ -94,6 +100,13 @@ class Processes:
         self._begun: dict[int, int] = {}
         resource_tracker.ensure_running()  # else the first worker's start would, which makes it hear Ctrl-C again
 
+    def ready(self) -> None:
+        with _deaf():
+            coming = [self._worker(index).submit(_arrive, self._folder) for index in range(self.size)]
+        for index, one in enumerate(coming):
+            if isinstance(one.exception(), BrokenProcessPool):  # its first task tells, of another in its place
+                self._workers[index] = None
+
     def first(self, waiting: Sequence[Task]) -> Task:
         """What an idle worker has begun goes on there at once; what a busy one has comes last."""
         places = [self._begun.get(task.solution.number) for task in waiting]
@@ -105,14 +118,9 @@ class Processes:
         index = self._begun[number] if self._begun.get(number) in self._idle else self._idle[-1]
         self._idle.remove(index)
         self._begun[number] = index
-        if self._workers[index] is None:
-            log = self._folder / f"worker-{index}.log"
-            self._workers[index] = loky.ProcessPoolExecutor(
-                1, None, env=THREADS, initializer=_begin, initargs=(log, os.getpid())
-            )
         given: Future[Tuned] = Future()
         with _deaf():
-            done = self._workers[index].submit(_work, self._folder, index, task)
+            done = self._worker(index).submit(_work, self._folder, index, task)
         done.add_done_callback(lambda done: self._hand_over(index, done, given))
         return given
 
@@ -131,6 +139,15 @@ class Processes:
                     os.kill(process.pid, signal.SIGKILL)
                 process.join()
             worker.shutdown(wait=True, kill_workers=True)
+
+    def _worker(self, index: int) -> Any:
+        """The worker, started where there is none."""
+        if self._workers[index] is None:
+            log = self._folder / f"worker-{index}.log"
+            self._workers[index] = loky.ProcessPoolExecutor(
+                1, None, env=THREADS, initializer=_begin, initargs=(log, os.getpid())
+            )
+        return self._workers[index]
 
     def _hand_over(self, index: int, done: Any, given: Future[Tuned]) -> None:
         error = done.exception()
@@ -217,6 +234,11 @@ def _work(folder: Path, index: int, task: Task) -> Tuned:
         counts[index] += batches
 
     return attempt(_tuner(folder), task, advance)
+
+
+def _arrive(folder: Path) -> None:
+    """A worker's first task."""
+    _tuner(folder).ready()
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from edgett.values import (
 
 if TYPE_CHECKING:
     from edgett.files import FileCheck
+    from edgett.nn.apart import Apart
     from edgett.pipeline import Outcome
     from edgett.release import Release
     from edgett.survey import Explored
@@ -32,12 +33,18 @@ _COUNTED = ("params", "weight_bytes", "flops", "macs")
 """What a file and its prediction must have the same of."""
 
 
-def explored(exploration: Explored) -> dict[str, Any]:
-    """The document of `explore`: exact integers, layers in the order given; of a whole space its Pareto sets."""
+def explored(exploration: Explored, others: Sequence[Apart] = ()) -> dict[str, Any]:
+    """The document of `explore`: exact integers, layers in the order given; of a whole space its Pareto sets.
+
+    Among the layers are `others` with weights, of which no more than the reason why they stay is told.
+    """
     content = {"schema": SCHEMA} | summary(exploration)
     if isinstance(exploration, Whole):
         for layer, (_, front) in zip(content["layers"], exploration.layers, strict=True):
             layer["front"] = front_document(front) if front is not None else []
+    for other in reversed(others):
+        entry = {"name": other.name, "kind": other.kind, "params": other.params, "excluded": other.reason}
+        content["layers"].insert(other.after, entry)
     return content
 
 

@@ -92,10 +92,16 @@ def _layers(document: Mapping[str, Any]) -> Iterator[RenderableType]:
             )
     yield table if table.rows else Text("none")
     for layer in document["layers"]:
-        if layer["excluded"] is not None:
+        if layer["excluded"] is not None and "kind" not in layer:
             size = f"{layer['inputs']}x{layer['outputs']}"
             name = size if layer["name"] == size else f"{layer['name']} ({size})"
             yield remark(f"left alone: {name}: {layer['excluded']}")
+    others: dict[str, list[str]] = {}
+    for layer in document["layers"]:
+        if "kind" in layer:
+            others.setdefault(layer["excluded"], []).append(f"{layer['name']} ({layer['kind']}, {layer['params']:,})")
+    for reason, layers in others.items():
+        yield remark(f"left alone: {', '.join(layers)}: {reason}")
 
 
 def _funnel(document: Mapping[str, Any]) -> Iterator[RenderableType]:

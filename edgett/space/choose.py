@@ -196,16 +196,16 @@ def nearest_miss(
     tried: Sequence[tuple[Solution, float | None]], limits: Constraints
 ) -> tuple[Solution, float | None, Holding]:
     """Of solutions (with their drops) that all break a constraint: whose worst break is least, and that constraint."""
-    misses = [(solution, drop, max(_broken(solution, drop, limits), key=_excess)) for solution, drop in tried]
+    misses = [(solution, drop, max(broken(solution, drop, limits), key=_excess)) for solution, drop in tried]
     return min(misses, key=lambda miss: (_excess(miss[2]), miss[0].number))
 
 
-def _broken(solution: Solution, drop: float | None, limits: Constraints) -> list[Holding]:
+def broken(solution: Solution, drop: float | None, limits: Constraints) -> list[Holding]:
     """The constraints that are broken. A model that diverged breaks whatever limit its drop might have."""
-    broken = [item for item in holdings(solution, drop, limits) if item.holds is False]
+    found = [item for item in holdings(solution, drop, limits) if item.holds is False]
     if drop == math.inf and limits.accuracy_drop_pp is None:
-        broken.append(Holding("accuracy_drop_pp", 100.0, drop, False))
-    return broken
+        found.append(Holding("accuracy_drop_pp", 100.0, drop, False))
+    return found
 
 
 def _excess(holding: Holding) -> float:

@@ -33,6 +33,16 @@ def alive(graph: Graph, size: int = 4) -> list[int]:
     ]
 
 
+def busiest(graph: Graph, size: int = 4) -> Step:
+    """The step at which most is alive, the first of several."""
+    spans = _spans(graph)
+    alive = [
+        sum(graph.bytes(name, size) for name, (first, last) in spans.items() if first <= index <= last)
+        for index in range(len(graph.steps))
+    ]
+    return graph.steps[alive.index(max(alive))]
+
+
 def arena_bytes(graph: Graph, size: int = 4) -> int:
     """What an interpreter's memory plan takes; at least `live_bytes`.
 

@@ -168,3 +168,42 @@ def test_project_file_is_read(edgett: Call) -> None:
     document = edgett("explore", "--layer", "64x48", "--grid", "4", "--json").document
 
     assert (document["ranks"], document["empty_tiles"], document["grid"]) == ([3, 6], "nearest", 4)
+
+
+def test_every_layer_with_weights_is_listed_with_why_it_stays(edgett: Call, tmp_path: Path) -> None:
+    from edgett.nn import ports
+
+    keras = ports.keras
+    kit = keras.layers
+    words, picture = keras.Input((8, 4), name="words"), keras.Input((8, 8, 1), name="picture")
+    index = keras.Input((3,), name="index")
+    flat = kit.Flatten()(kit.BatchNormalization(name="norm")(kit.Conv2D(4, 3, name="conv")(picture)))
+    parts = [kit.LSTM(6, name="lstm")(words), kit.Dense(64, name="fc")(flat)]
+    parts += [kit.Flatten()(kit.TimeDistributed(kit.Dense(3, name="inner"), name="each")(words))]
+    rows = kit.Flatten()(kit.Embedding(9, 2, name="rows")(index))
+    joined = kit.Concatenate()([*parts, rows])
+    end = kit.Dense(2, name="end")(kit.SeparableConv1D(2, 3, name="apart")(kit.Reshape((-1, 1))(joined))[:, 0])
+    model = keras.Model([words, picture, index], end)
+    model.save(tmp_path / "model.keras")
+
+    plain = edgett("explore", "model.keras", "--json").document
+    layers = {layer["name"]: layer for layer in plain["layers"]}
+    params = {layer.name: layer.count_params() for layer in model.layers if layer.weights}
+    assert {name: layer["params"] for name, layer in layers.items() if "kind" in layer} == {
+        name: params[name] for name in ("conv", "norm", "lstm", "rows", "apart")
+    }
+    for name, kind, why in (
+        ("conv", "Conv2D", "a convolution: edgett factorises fully connected layers"),
+        ("apart", "SeparableConv1D", "a convolution"), ("lstm", "LSTM", "a recurrent layer"),
+        ("norm", "BatchNormalization", "a normalisation"), ("rows", "Embedding", "a table"),
+    ):  # fmt: skip
+        assert set(layers[name]) == {"name", "kind", "params", "excluded"}
+        assert layers[name]["kind"] == kind and why in layers[name]["excluded"]
+    order = [name for name in layers if name in ("conv", "norm", "fc", "apart", "end")]
+    assert order == ["conv", "norm", "fc", "apart", "end"]
+    assert "cannot open" in layers["each/inner" if "each/inner" in layers else "inner"]["excluded"]
+    assert plain["totals"]["solutions"] == layers["fc"]["solutions"] > 0
+
+    told = " ".join(edgett("explore", "model.keras").out.split())
+    assert "left alone: conv (Conv2D, 40), apart (SeparableConv1D, " in told
+    assert ": a convolution: edgett factorises fully connected layers" in told

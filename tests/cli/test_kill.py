@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import enum
 import json
+import os
 import re
 import signal
 import time
+import zipfile
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +22,7 @@ from tests.cli.living import Living, Row, Written, assert_grown, living, written
 from tests.conftest import EASY, Tiny
 
 WORK = (*EASY, "--limit", "5", "--epochs", "3", "--schedule", "halving")
+OBJECTS = ("--custom-objects", "sharing")
 KILLS = 20
 
 
@@ -62,7 +65,7 @@ def kills() -> list[Kill]:
 
 def left_alone(folder: Path, tiny: Tiny) -> Whole:
     started, times = time.monotonic(), []
-    with living(folder, *tiny.arguments, *WORK, "--jobs", "1", "--out", "whole", "--json") as process:
+    with living(folder, *tiny.arguments, *OBJECTS, *WORK, "--jobs", "1", "--out", "whole", "--json") as process:
         for phase in (Phase.TRAINING, Phase.EXPORTING):
             assert process.wait_for(lambda phase=phase: process.said(phase.value)), process.log.read_text()
             times.append(time.monotonic())
@@ -114,14 +117,51 @@ def assert_equal(run: Path, document: dict[str, Any], whole: Whole) -> None:
 
     assert document["picks"] == whole.document["picks"]
     assert timeless(written(run)) == timeless(written(whole.run))
-    for path in (whole.run / "artifacts").iterdir():
-        assert path.read_bytes() == (run / "artifacts" / path.name).read_bytes(), path.name
+    left, other = ({path.name: path.read_bytes() for path in (one / "artifacts").iterdir()} for one in (whole.run, run))
+    assert left.keys() == other.keys()
+    assert [name for name in left if left[name] != other[name]] == []
+    with zipfile.ZipFile(run / "artifacts" / "recommended.keras") as archive:
+        assert b"shared_object_id" in archive.read("config.json")
+
+
+SHARING = """
+import keras
+
+POLICY = keras.DTypePolicy("float32")
+
+
+@keras.saving.register_keras_serializable("sharing")
+class Scaled(keras.layers.Layer):
+    def __init__(self, **others):
+        super().__init__(**others | {"dtype": POLICY})
+
+    def call(self, x):
+        return x * 0.5
+"""
+"""Layers with an object in common, which Keras tells by its address."""
+
+
+@pytest.fixture
+def shared(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tiny:
+    """The tiny model with two layers of one's own that share something."""
+    from edgett.nn import ports
+
+    (tmp_path / "sharing.py").write_text(SHARING)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    scope: dict[str, Any] = {"__name__": "sharing"}
+    exec(SHARING, scope)
+    whole = ports.keras.models.load_model(tiny.model)
+    layers = [whole.get_layer("wide"), scope["Scaled"](), whole.get_layer("dense"), scope["Scaled"]()]
+    model = ports.keras.Sequential([ports.keras.Input((64,)), *layers, whole.get_layer("digit")], name="tiny")
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.save(tmp_path / "sharing.keras")
+    return Tiny(tmp_path / "sharing.keras", tiny.data)
 
 
 @pytest.mark.slow
-def test_twenty_kills_at_random_points_lose_nothing_and_train_nothing_twice(tiny: Tiny, tmp_path: Path) -> None:
-    whole = left_alone(tmp_path, tiny)
-    begin, run = (*tiny.arguments, *WORK, "--out", "run"), tmp_path / "run"
+def test_twenty_kills_at_random_points_lose_nothing_and_train_nothing_twice(shared: Tiny, tmp_path: Path) -> None:
+    whole = left_alone(tmp_path, shared)
+    begin, run = (*shared.arguments, *OBJECTS, *WORK, "--out", "run"), tmp_path / "run"
     before, to_come = dict[Row, Written](), kills()
     while to_come:
         kill = to_come.pop(0)

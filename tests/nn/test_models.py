@@ -68,7 +68,7 @@ class Offset(L.Layer):
 
 
 def sharing() -> keras.Model:
-    """Layers, a model, an initialiser, a regulariser and a policy that are used more than once; custom ones."""
+    """Layers, a model, an initialiser and a regulariser that are used more than once, and a layer of one's own."""
     keras.utils.set_random_seed(1)
     told = [keras.saving.serialize_keras_object(keras.initializers.Constant(value)) for value in (1.0, 2.0)]
     kept = {"kernel_regularizer": keras.regularizers.L2(1e-3), "kernel_initializer": keras.initializers.HeNormal(3)}

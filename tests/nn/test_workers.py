@@ -143,6 +143,7 @@ class CrewContract:
     same = staticmethod(np.testing.assert_equal)
 
     def test_results_are_those_of_one_thread_in_whatever_order(self, crew: Crew, reference: dict[int, Tuned]) -> None:
+        crew.ready()
         crew.heard()
         for number, tuned in done_by(crew, range(len(reference))).items():
             expected = reference[number]
