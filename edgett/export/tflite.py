@@ -119,7 +119,7 @@ def _graph(model: Any, owners: Owners) -> Graph:
     outputs = _outputs(model)
     steps: list[Step] = []
     for operator in body.operators:
-        told, kind = _told(body, operator, outputs), _kind(model, operator)
+        told, kind = _told(body, operator, outputs), operator_name(model, operator)
         if kind in _PRODUCTS:
             told.sort(key=lambda name: _PRODUCT.search(name) is None)
         layer = owners.layer(told)
@@ -136,7 +136,7 @@ def _bends(kind: str, owners: Owners, told: list[str]) -> bool:
 
 def _step(model: Any, operator: Any, layer: str, idle: bool) -> Step:
     """An operator of the main graph; an `idle` one stores and computes nothing that counts."""
-    tensors, kind = model.subgraphs[0].tensors, _kind(model, operator)
+    tensors, kind = model.subgraphs[0].tensors, operator_name(model, operator)
     inputs = [index for index in operator.inputs if index >= 0]
     stored = {index: _values(model, tensors[index]) for index in inputs}
     constants = {index: values for index, values in stored.items() if values is not None}
@@ -158,7 +158,7 @@ def _called(model: Any, operator: Any, layer: str, above: tuple[int, ...]) -> It
         names = functools.partial(_names, model, number)
         yield Step(layer, "ENTER", (), names(body.inputs))
         for inner in body.operators:
-            step = Step(layer, _kind(model, inner), names(inner.inputs), names(inner.outputs))
+            step = Step(layer, operator_name(model, inner), names(inner.inputs), names(inner.outputs))
             yield from around(step, list(_called(model, inner, layer, (*above, number))))
         yield Step(layer, "LEAVE", names(body.outputs), ())
 
@@ -203,7 +203,7 @@ def _outputs(model: Any) -> dict[int, str]:
     outputs = {entry.tensorIndex: entry.name.decode() for entry in (signature.outputs if signature else ())}
     for operator in model.subgraphs[0].operators:
         made = operator.outputs[0]
-        if made in outputs and _kind(model, operator) == "QUANTIZE":
+        if made in outputs and operator_name(model, operator) == "QUANTIZE":
             outputs.setdefault(operator.inputs[0], outputs[made])
     return outputs
 
@@ -284,7 +284,7 @@ def _kinds() -> dict[int, Any]:
             of.INT8: np.int8, of.UINT8: np.uint8, of.BOOL: np.bool_}  # fmt: skip
 
 
-def _kind(model: Any, operator: Any) -> str:
+def operator_name(model: Any, operator: Any) -> str:
     from ai_edge_litert import schema_py_generated as schema
 
     code = model.operatorCodes[operator.opcodeIndex]

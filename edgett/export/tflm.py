@@ -88,7 +88,7 @@ def method(operator: str) -> str:
 
 def _operators(model: Any, file: str) -> tuple[str, ...]:
     """The kinds of operators of a file, sorted; ModelError names those that the runtime lacks."""
-    needed = {tflite._kind(model, operator) for graph in model.subgraphs for operator in graph.operators}
+    needed = {tflite.operator_name(model, operator) for graph in model.subgraphs for operator in graph.operators}
     if lacking := sorted(needed - OPERATORS):
         raise ModelError(
             f"LiteRT for Microcontrollers has no {', '.join(lacking)}, which {file} needs.",

@@ -135,7 +135,7 @@ def test_tflite_takes_and_gives_int8_and_has_a_scale_for_each_channel_of_a_convo
     assert {tensor.type for tensor in ends} == {schema.TensorType.INT8}
     kinds = {tensor.type for tensor in body.tensors}
     assert schema.TensorType.FLOAT32 not in kinds
-    products = [operator for operator in body.operators if tflite._kind(model, operator) in tflite._PRODUCTS]
+    products = [operator for operator in body.operators if tflite.operator_name(model, operator) in tflite._PRODUCTS]
     assert max(len(body.tensors[operator.inputs[1]].quantization.scale) for operator in products) == most
 
 

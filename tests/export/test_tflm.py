@@ -161,7 +161,7 @@ def test_a_cpp_program_may_include_all_of_it(files: dict[str, Path], tmp_path: P
 def test_exactly_the_operators_of_the_graph_are_registered(files: dict[str, Path]) -> None:
     source = tflm.generate(files["float32"], "clock", "1", 1000)
     model = tflite._parsed(files["float32"])
-    used = {tflite._kind(model, operator) for operator in model.subgraphs[0].operators}
+    used = {tflite.operator_name(model, operator) for operator in model.subgraphs[0].operators}
     assert set(source.operators) == used
     assert sorted(re.findall(r"resolver\.(\w+)\(\)", source.ops)) == sorted(METHODS[kind] for kind in used)
     assert f"#define CLOCK_OPERATORS {len(used)}\n" in source.ops

@@ -1,16 +1,28 @@
-"""Networks as people put on microcontrollers, small and quickly trained: what `edgett deploy` must take."""
+"""Networks as people put on microcontrollers, small and trained on the spot, and what `edgett deploy` makes of them.
+
+`python tools/gallery.py` prints README's table: each is deployed for cortex-m4, in int8 where its layers can be. With
+`--models FOLDER` its Keras files are, too, int8 ranges taken from random inputs: bytes, peak and operators stay.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 import numpy as np
+import typer
 from keras import layers
 from numpy.typing import NDArray
+
+from edgett.flatbuffer import parsed
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -26,6 +38,11 @@ class Exhibit:
     classes: int = 4
     vocabulary: int = 0
     recurrent: bool = False
+
+    @property
+    def dtype(self) -> str:
+        """The type in which it is deployed: TensorFlow makes no int8 of recurrent layers."""
+        return "float32" if self.recurrent else "int8"
 
     def make(self, folder: Path, name: str) -> tuple[Path, Path]:
         """The trained model and its data, as files."""
@@ -165,3 +182,75 @@ GALLERY = {
     "four-inputs": Exhibit(four_inputs),
     "embeddings": Exhibit(embeddings, vocabulary=200),
 }
+
+TARGET = "cortex-m4"
+
+
+def drawn(model: Path, folder: Path) -> Path:
+    """Random inputs for a model that comes without data, to take int8's ranges from."""
+    from edgett.nn.models import load_model
+
+    random = np.random.default_rng(0)
+    (tensor,) = load_model(model).inputs
+    place = folder / f"{model.stem}.npz"
+    np.savez(place, x_train=random.normal(size=(64, *tensor.shape[1:])).astype(np.float32))
+    return place
+
+
+def deploy(model: Path, data: Path, dtype: str, out: Path) -> dict[str, Any]:
+    """The document of `edgett deploy`; "exit" is its exit code."""
+    command = [sys.executable, "-m", "edgett", "deploy", model, "--data", data, "--target", TARGET, "--dtype", dtype]
+    done = subprocess.run([*command, "--out", out, "--json"], capture_output=True, text=True)
+    try:
+        document: dict[str, Any] = json.loads(done.stdout)
+    except ValueError as error:
+        raise RuntimeError(done.stdout + done.stderr) from error
+    return document | {"exit": done.returncode}
+
+
+def operators(file: Path) -> Counter[str]:
+    """How often each operator stands in a .tflite."""
+    from edgett.export.tflite import operator_name
+
+    model = parsed(file.read_bytes())
+    return Counter(operator_name(model, operator) for graph in model.subgraphs for operator in graph.operators)
+
+
+def row(name: str, dtype: str, out: Path, document: Mapping[str, Any]) -> str:
+    """A line of the table."""
+    file = out / document["baseline"]["artifacts"]["tflite"]["path"]
+    check = document["check"]["artifacts"]["artifacts/baseline.tflite"]
+    kinds = operators(file)
+    over = [item["name"] for item in document["constraints"] if item["holds"] is False]
+    cells = [
+        name, dtype, f"{document['baseline']['params']:,}", f"{file.stat().st_size:,}",
+        f"{check['peak_bytes']['found']:,}", f"{sum(kinds.values())} of {len(kinds)} kinds", check["verdict"],
+        "over: " + ", ".join(over) if over else "holds",
+    ]  # fmt: skip
+    return f"| {' | '.join(cells)} |"
+
+
+def rows(folder: Path, models: Path | None) -> Iterator[str]:
+    """The lines of the table, as they are made."""
+    asked = [(name, *exhibit.make(folder, name), exhibit.dtype) for name, exhibit in GALLERY.items()]
+    if models is not None:
+        files = sorted((*models.glob("*.h5"), *models.glob("*.keras")))
+        asked = [(file.name, file, drawn(file, folder), "int8") for file in files] + asked
+    for name, model, data, dtype in asked:
+        out = folder / f"run-{name}"
+        yield row(name, dtype, out, deploy(model, data, dtype, out))
+
+
+def main(
+    models: Annotated[Path | None, typer.Option(help="A folder of Keras files to deploy as well.")] = None,
+) -> None:
+    """Deploy them all, and print the table."""
+    print("| model | type | parameters | bytes | peak | operators | cross-check | budgets |")
+    print("|---|---|---:|---:|---:|---:|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        for line in rows(Path(folder), models):
+            print(line, flush=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)
