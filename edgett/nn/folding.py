@@ -59,8 +59,8 @@ def handed_on(form: Trace, tt: frozenset[str]) -> Trace:
             second, *more = after[0].layer.get_weights()
             total = (bias.astype(np.float64) @ second + (more[0] if more else 0)).astype(np.float32)
             twins = (
-                replace(call, layer=twin(call, [kernel], use_bias=False)),
-                replace(after[0], layer=twin(after[0], [second, total], use_bias=True)),
+                replace(call, layer=twin_of(call, [kernel], use_bias=False)),
+                replace(after[0], layer=twin_of(after[0], [second, total], use_bias=True)),
             )
             return _merged(_merged(form, call, call, twins[:1]), after[0], after[0], twins[1:])
     return form
@@ -104,7 +104,7 @@ def _with_activation(before: Call, call: Call, activation: Any) -> Call:
     if isinstance(layer, Affine):
         twin: Any = Affine(layer.scale, layer.shift, layer.name, activation)
     else:
-        twin = twin(before, layer.get_weights(), activation=activation)
+        twin = twin_of(before, layer.get_weights(), activation=activation)
     return Call(before.path, twin, before.args, before.kwargs, call.outputs)
 
 
@@ -133,7 +133,7 @@ def _into_previous(before: Call, affine: Call, tt: frozenset[str]) -> tuple[Call
     else:
         kernels[-1] = kernels[-1] * factor
     total = np.broadcast_to(bias * factor + offset, (outputs,))
-    return (_between(before, affine, twin(before, [*kernels, total], use_bias=True)),)
+    return (_between(before, affine, twin_of(before, [*kernels, total], use_bias=True)),)
 
 
 def _into_next(affine: Call, after: Call, tt: frozenset[str]) -> tuple[Call, ...] | None:
@@ -151,7 +151,7 @@ def _into_next(affine: Call, after: Call, tt: frozenset[str]) -> tuple[Call, ...
     uniform = scale is None or scale.size == 1
     if isinstance(layer, TTDense) and shift is None and uniform:
         cores = layer.get_weights()
-        return (_between(affine, after, twin(after, [cores[0] * scale, *cores[1:]])),)
+        return (_between(affine, after, twin_of(after, [cores[0] * scale, *cores[1:]])),)
     if isinstance(layer, _L.Dense) and len(affine.reads[0].shape) == 2:
         inputs = affine.reads[0].shape[-1]
         factor, offset = per_channel(scale, inputs, 2, 1.0), per_channel(shift, inputs, 2, 0.0)
@@ -159,16 +159,16 @@ def _into_next(affine: Call, after: Call, tt: frozenset[str]) -> tuple[Call, ...
             return None
         kernel, *bias = layer.get_weights()
         if shift is None:
-            return (_between(affine, after, twin(after, [kernel * factor[:, None], *bias])),)
+            return (_between(affine, after, twin_of(after, [kernel * factor[:, None], *bias])),)
         total = offset @ kernel + (bias[0] if bias else 0)
-        return (_between(affine, after, twin(after, [kernel * factor[:, None], total], use_bias=True)),)
+        return (_between(affine, after, twin_of(after, [kernel * factor[:, None], total], use_bias=True)),)
     if isinstance(layer, CONVOLUTIONS) and shift is None and uniform:
         kernel, *bias = layer.get_weights()
-        return (_between(affine, after, twin(after, [kernel * scale, *bias])),)
+        return (_between(affine, after, twin_of(after, [kernel * scale, *bias])),)
     return None
 
 
-def twin(call: Call, weights: list[Any], **changes: Any) -> Any:
+def twin_of(call: Call, weights: list[Any], **changes: Any) -> Any:
     """A layer like the call's own, with other weights."""
     twin = like(call.layer, **changes)
     twin.build(call.reads[0].shape)

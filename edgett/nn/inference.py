@@ -27,7 +27,7 @@ from edgett.nn.folding import (
     is_output,
     is_product,
     spliced,
-    twin,
+    twin_of,
 )
 from edgett.nn.plain import as_dense, grouped, is_grouped
 from edgett.nn.trace import Call, Trace, trace
@@ -178,7 +178,7 @@ def _with_loose_bias(form: Trace, tt: frozenset[str]) -> Trace:
         if id(layer) not in twins:
             weights = layer.get_weights()
             bare = weights[:-1] if layer.use_bias else weights
-            twins[id(layer)] = twin(call, bare, use_bias=False, activation=keras.activations.linear)
+            twins[id(layer)] = twin_of(call, bare, use_bias=False, activation=keras.activations.linear)
         bias = np.asarray(layer.bias) if layer.use_bias else None
         late = Affine(None, bias, call.path.rsplit("/", 1)[-1], layer.activation)
         made = keras.KerasTensor(call.writes[0].shape, call.writes[0].dtype)
@@ -202,7 +202,9 @@ def _without_zeros(form: Trace) -> Trace:
     for call in form.calls:
         weights = call.layer.get_weights() if is_product(call.layer) or type(call.layer) is _NORM else []
         if any(not np.any(array) for array in weights) and id(call.layer) not in twins:
-            twins[id(call.layer)] = twin(call, [array if np.any(array) else np.ones_like(array) for array in weights])
+            twins[id(call.layer)] = twin_of(
+                call, [array if np.any(array) else np.ones_like(array) for array in weights]
+            )
     return _with(twins, form)
 
 
@@ -218,5 +220,5 @@ def _without_zero_bias(form: Trace) -> Trace:
     for call in form.calls:
         layer = call.layer
         if is_product(layer) and layer.use_bias and not np.any(layer.bias):
-            twins.setdefault(id(layer), twin(call, layer.get_weights()[:-1], use_bias=False))
+            twins.setdefault(id(layer), twin_of(call, layer.get_weights()[:-1], use_bias=False))
     return _with(twins, form)
