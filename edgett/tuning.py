@@ -139,11 +139,12 @@ def _announce(chosen: Sequence[Solution], bench: Bench, desk: _Desk) -> None:
         what += f", {len(left)} of them left"
     first = "" if len(course.rungs) == 1 else f"{course.rungs[0]:.2g} to "
     samples = f"{len(bench.inputs.data.train):,} samples"
-    time = f": {forecast.lasting(forecast.seconds(legs, paces, crew.size))}" if paces else ""
+    seconds = forecast.seconds(legs, paces, crew.size) if paces else math.nan
+    time = f": {forecast.lasting(seconds)}" if paces else ""
     epochs = "1 epoch" if job.epochs == 1 and not first else f"{first}{job.epochs} epochs"
     meter.say(f"{what}, {epochs} each on {samples}, {where}{time}")
     told = (f"begin {one.begin:.2f} s, batch {one.batch:.4f} s, judge {one.judge:.2f} s" for one in sum(paces, ()))
-    meter.note("; ".join(told))
+    meter.note(f"forecast {seconds:.1f} s: {'; '.join(told)}")
 
 
 def _processes(count: int) -> str:

@@ -119,7 +119,7 @@ ENOUGH = 0.25
 """Seconds of batches that tell how long one takes."""
 
 FEW = 1 / 20
-"""The share of a solution's batches that is tried at most."""
+"""The share of a solution's batches that is tried at most, twice."""
 
 FORWARD = 1 / 3
 """The share of a training step that is the forward pass."""
@@ -200,7 +200,7 @@ class Tuner:
         batch = take(1)
         few = max(round(FEW * every * self.recipe.epochs), 1)
         if (count := min(every, few, BATCHES, round(ENOUGH / max(batch, 1e-4)))) > 1:
-            batch = take(count) / count
+            batch = min(take(count), take(count)) / count  # the first ones find caches cold
         judging = _Stopwatch()
         assess(training.model, self.validation.take(slice(PREDICTED)), self.judge)
         left = max(len(self.validation) - PREDICTED, 0)

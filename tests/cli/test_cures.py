@@ -22,22 +22,21 @@ BASE = {
     "--max-drop": "100", "--model-bytes": "100 %",
 }  # fmt: skip
 
-SICK = {
-    "model bytes": ({"--model-bytes": "5 KiB"}, ["--model-bytes"]),
-    "peak and FLOPs": ({"--peak": "300 B", "--flops": "400 FLOP"}, ["--peak"]),
-    "type": ({"--model-bytes": "9 KiB"}, ["--dtype", "--model-bytes"]),
-    "ranks": ({"--ranks": "6", "--flops": "2200 FLOP"}, ["--ranks"]),
-    "search": ({"--flops": "2200 FLOP"}, ["--search"]),
-    "multiples": (
-        {"--search": "pareto", "--ranks": None, "--rank-multiple": "16", "--flops": "2 kFLOP"},
-        ["--rank-multiple"],
-    ),
-    "share": ({"--share": "0.9"}, ["--share"]),
-    "only": ({"--only-layer": "digit", "--model-bytes": "12 KiB"}, ["no --only-layer"]),
-    "skip": ({"--skip-layer": "wide", "--model-bytes": "12 KiB"}, ["no --skip-layer"]),
-    "batch": ({"--batch": "32", "--peak": "2 KiB"}, ["--batch"]),
-    "drop": ({"--limit": "1", "--max-drop": "0"}, ["--max-drop"]),
+SICK: dict[str, tuple[dict[str, str | None], str]] = {
+    "model bytes": ({"--model-bytes": "4 KiB"}, "--model-bytes"),
+    "peak and FLOPs": ({"--peak": "300 B", "--flops": "400 FLOP"}, "--peak"),
+    "type": ({"--model-bytes": "5 KiB"}, "--dtype"),
+    "ranks": ({"--ranks": "6", "--flops": "2600 FLOP"}, "--ranks"),
+    "search": ({"--ranks": "6", "--flops": "4 kFLOP"}, "--search"),
+    "two at once": ({"--ranks": "12", "--model-bytes": "6 KiB"}, "--dtype int8 --ranks"),
+    "multiples": ({"--search": "pareto", "--ranks": None, "--rank-multiple": "16", "--flops": "2 kFLOP"}, "--rank-m"),
+    "share": ({"--share": "0.9", "--model-bytes": "12 KiB"}, "--share"),
+    "only": ({"--only-layer": "digit", "--model-bytes": "12 KiB"}, "no --only-layer"),
+    "skip": ({"--skip-layer": "wide", "--model-bytes": "12 KiB"}, "no --skip-layer"),
+    "batch": ({"--batch": "32", "--peak": "2 KiB"}, "--batch"),
+    "drop": ({"--limit": "1", "--max-drop": "0", "--model-bytes": "60 %"}, "--max-drop"),
 }
+"""Options with which nothing holds, and what is among the cures then."""
 
 
 def words(options: dict[str, str | None]) -> list[str]:
@@ -58,20 +57,19 @@ def cured(options: dict[str, str | None], cure: str) -> dict[str, str | None]:
         name, value = lexed[:2]
         options = options | ({value: None} if name == "no" else {name: value})
         lexed = lexed[2:]
-    return options
+    return options | ({"--ranks": None} if options.get("--search") == "pareto" else {})
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("sick", "kinds"), SICK.values(), ids=SICK)
-def test_what_is_advised_works(edgett: Call, tiny: Tiny, sick: dict[str, str | None], kinds: list[str]) -> None:
+@pytest.mark.parametrize(("sick", "kind"), SICK.values(), ids=SICK)
+def test_what_is_advised_works(edgett: Call, tiny: Tiny, sick: dict[str, str | None], kind: str) -> None:
     command = ("compress", tiny.model, "--data", tiny.data, "--json", "--quiet")
     options = BASE | sick
     answer = edgett(*command, *words(options), "--out", "sick")
-    assert answer.code in (3, 4), answer.err
+    assert answer.code == 4, answer.err
 
     found = advised(answer.document["error"]["cure"])
-    for kind in kinds:
-        assert any(kind in cure for cure in found), found
+    assert any(kind in cure for cure in found), found
     for index, cure in enumerate(found):
         healed = edgett(*command, *words(cured(options, cure)), "--out", f"healed-{index}")
         assert healed.code == 0, (cure, healed.err)
