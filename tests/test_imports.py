@@ -23,6 +23,7 @@ LEVELS = (
         "pipeline",
         "original",
         "deploying",
+        "convertible",
         "reasons",
         "terms",
         "survey",

@@ -44,7 +44,7 @@ def export(
     """
     from edgett import packing
     from edgett.firmware.kind import Kind
-    from edgett.report import terminal
+    from edgett.report import checks
 
     screen = Screen(json=json, silent=quiet)
     with screen.stage("exporting"):
@@ -54,7 +54,7 @@ def export(
         folder = out or run / "exports"
         document = packing.export(run, solution, formats, folder)
     screen.say(f"written: {', '.join(str(folder / path) for path in document['written'])}")
-    return screen.conclude(document, terminal.check, _problem(document))
+    return screen.conclude(document, checks.check, _problem(document))
 
 
 def check(
@@ -70,12 +70,12 @@ def check(
     edgett check runs/clock-cortex-a53-1
     """
     from edgett import again
-    from edgett.report import terminal
+    from edgett.report import checks
 
     screen = Screen(json=json, silent=quiet)
     with screen.stage("checking the artefacts"):
         document = again.check(run)
-    return screen.conclude(document, terminal.check, _problem(document))
+    return screen.conclude(document, checks.check, _problem(document))
 
 
 def _problem(document: Mapping[str, Any]) -> CheckFailed | None:

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from edgett.report import speed
-from edgett.report.style import BAD, DOUBT, GOOD, Sheet, number, remark, title, verdict, words
+from edgett.report.checks import check_tables, decibels, partial_line
+from edgett.report.style import BAD, DOUBT, Sheet, number, remark, title, verdict, words
 from edgett.report.words import (
     PICKS,
-    SAMPLES,
     called,
-    came_to,
     count,
     in_part,
     judged,
     nearly,
     over_budget,
-    partial,
     scores,
 )
 from edgett.space.filesize import Format
@@ -40,11 +37,11 @@ def compressed(document: Mapping[str, Any]) -> RenderableType:
         *((_layers(document), _funnel(document)) if document["funnel"] else ()),
         _models(document),
         _budgets(document),
-        _check(document["check"]),
+        check_tables(document["check"]),
         _npu(document["npu"]),
     )
     parts = [part for section in sections if (told := list(section)) for part in (*told, Text())]
-    return Group(*_partial(document.get("partial", ())), *parts, *_files(document))
+    return Group(*partial_line(document.get("partial", ())), *parts, *_files(document))
 
 
 def explored(document: Mapping[str, Any]) -> RenderableType:
@@ -63,19 +60,6 @@ def explored(document: Mapping[str, Any]) -> RenderableType:
             f" ({empty}), {totals['points']:,} points, {totals['joint_candidates']:,} distinct joint candidates."
         )
     return Group(*_layers(document), Text(), remark(words))
-
-
-def check(document: Mapping[str, Any]) -> RenderableType:
-    """The summary of a cross-check."""
-    found = dict.fromkeys(name for item in document["artifacts"].values() for name in item["partial"])
-    return Group(*_partial(found), *_check(document))
-
-
-def _partial(operators: Iterable[str]) -> Iterator[RenderableType]:
-    """The first line where totals are not those of the whole."""
-    if told := partial(operators):
-        yield Text(told, style=DOUBT)
-        yield Text()
 
 
 def _layers(document: Mapping[str, Any]) -> Iterator[RenderableType]:
@@ -184,7 +168,7 @@ def _reverted(picks: list[tuple[str, Any]]) -> Iterator[RenderableType]:
                 why = f"with it the model took {step['slowdown']:.2f} times as long here; --objective memory keeps it"
             else:
                 drops = f"{_figure(step['drop_before'], 2)} to {_figure(step['drop_after'], 2)}"
-                why = f"it added the most noise in int8 (its output {_decibels(step['snr_db'])}); drop {drops}"
+                why = f"it added the most noise in int8 (its output {decibels(step['snr_db'])}); drop {drops}"
             yield remark(f"Solution {solution}: {step['layer']} went back to {_REFUGES[step['to']]}, since {why}.")
 
 
@@ -247,116 +231,6 @@ def _budgets(document: Mapping[str, Any]) -> Iterator[RenderableType]:
         yield from (remark(line, BAD) for line in over_budget(document))
 
 
-def _check(document: Mapping[str, Any]) -> Iterator[RenderableType]:
-    artifacts = {path.removeprefix("artifacts/"): item for path, item in document["artifacts"].items()}
-    yield title("Cross-check: predicted against what the files hold")
-    files = _numbers("artefact", "parameters", "their bytes", "FLOPs", "peak bytes")
-    for path, item in artifacts.items():
-        equal = (_equal(item[name]) for name in ("params", "weight_bytes", "flops"))
-        files.add(path, *equal, _peak(item), told(item))
-    yield files
-    for item in artifacts.values():
-        yield from (remark(line, BAD) for line in item["mismatches"])
-    if any(item["partial"] for item in artifacts.values()):
-        yield remark("Of a partial file all other layers are as predicted; its peak is what a plan of it takes.")
-    yield Text()
-    yield from _check_layers(artifacts)
-    yield from _check_tensors(artifacts)
-    yield from _check_outputs(artifacts, document["samples"])
-
-
-def _check_layers(artifacts: Mapping[str, Any]) -> Iterator[RenderableType]:
-    """One artefact layer by layer: the first with a TT layer, beside it what equation 4 makes of those."""
-    named = next((path for path, item in artifacts.items() if _paper_rows(item)), None)
-    if named is None:
-        return
-    yield title(f"{named}, layer by layer; --json has the others")
-    table = _numbers("layer", "parameters", "FLOPs", "equation 4", "of the real")
-    for row in artifacts[named]["layers"]:
-        ratio = row.get("paper_ratio")
-        paper = (f"{row['paper_flops']:,}" if "paper_flops" in row else "", "" if ratio is None else f"{ratio:.2f}")
-        good = _verdict(row.get("ok", artifacts[named]["ok"]))
-        table.add(row["name"], _equal(row["params"]), _equal(row["flops"]), *paper, good)
-    yield table
-    yield Text()
-
-
-def _check_tensors(artifacts: Mapping[str, Any]) -> Iterator[RenderableType]:
-    """Of each replaced layer in int8 the tensor with the least signal to noise: errors of quantised cores compound."""
-    inside = {
-        path: {row["layer"] for row in item["tensors"] if row["role"] == "output"} for path, item in artifacts.items()
-    }
-    if not any(inside.values()):
-        return
-    yield title("int8 against float32: the worst tensor of each replaced layer (all in check.json)")
-    columns = (words(name) for name in ("artefact", "layer", "tensor"))
-    table = Sheet(*columns, number("signal to noise"), number("largest error"))
-    for path, item in artifacts.items():
-        rows = [row for row in item["tensors"] if row["layer"] in inside[path] and row["role"] != "input"]
-        for layer in dict.fromkeys(row["layer"] for row in rows):
-            mine = [row for row in rows if row["layer"] == layer]
-            worst = min(mine, key=lambda row: math.inf if row["snr_db"] is None else row["snr_db"])
-            place = f"{worst['role']} {1 + mine.index(worst)} of {len(mine)}"
-            table.add(path, layer, place, _decibels(worst["snr_db"]), _tiny(worst["max_abs"]))
-    yield table
-    yield Text()
-
-
-def _decibels(value: float | None) -> str:
-    return "exact" if value is None else f"{value:.1f} dB"
-
-
-def _check_outputs(artifacts: Mapping[str, Any], kind: str) -> Iterator[RenderableType]:
-    samples = next((item["numerics"]["samples"] for item in artifacts.values()), 0)
-    yield title(f"Outputs against Keras's on {samples} {SAMPLES[kind]}")
-    table = _numbers("artefact", "largest error", "L2 error, relative", "same top class")
-    for path, item in artifacts.items():
-        numerics = item["numerics"]
-        errors = (_tiny(numerics[name]) for name in ("max_abs", "l2_relative"))
-        top = numerics["top1_agreement"]
-        table.add(path, *errors, "" if top is None else f"{top:.1%}", _verdict(numerics["ok"]))
-    yield table
-    yield from (remark(f"{path}: {why}", BAD) for path, item in artifacts.items() if (why := _blind(item)))
-
-
-def _blind(item: Mapping[str, Any]) -> str | None:
-    why: str | None = item["numerics"].get("blind")
-    return why
-
-
-def _numbers(first: str, *names: str) -> Sheet:
-    """Words, numbers, and a verdict."""
-    return Sheet(words(first), *map(number, names), words())
-
-
-def _verdict(good: bool) -> Text:
-    return verdict(good, good="ok", bad="differs")
-
-
-def told(item: Mapping[str, Any]) -> Text:
-    """What the cross-check of a file came to."""
-    colours = {"ok": GOOD, "partial": DOUBT, "differs": BAD}
-    return Text(came_to(item), colours[came_to(item)])
-
-
-def _peak(item: Mapping[str, Any]) -> str:
-    """What must be alive at once and what a plan takes; of a file that no rule counts whole, as the file says."""
-    found, predicted = item["peak_bytes"]["found"], item["peak_bytes"]["predicted"]
-    if found is None:
-        return "unknown"
-    if predicted is None:
-        return f"{item['plan_bytes']:,} read back"
-    return f"{found:,} {'<=' if found <= predicted else '>'} {predicted:,}"
-
-
-def _tiny(value: float | None) -> str:
-    return "not finite" if value is None else f"{value:.1e}"
-
-
-def _paper_rows(item: Mapping[str, Any]) -> list[Any]:
-    return [row for row in item["layers"] if row.get("paper_ratio") is not None]
-
-
 def _npu(summaries: Mapping[str, Any]) -> Iterator[RenderableType]:
     if not summaries:
         return
@@ -397,8 +271,3 @@ def _limit(name: str, value: float | None) -> str:
     if name == "latency_ms" and 0 < value < 0.1:
         return f"{value:.2g}"
     return f"{value:,.2f}" if name in ("accuracy_drop_pp", "latency_ms") else f"{value:,.0f}"
-
-
-def _equal(pair: Mapping[str, int]) -> str:
-    sign = "=" if pair["predicted"] == pair["found"] else "!="
-    return f"{pair['predicted']:,}" if sign == "=" else f"{pair['predicted']:,} {sign} {pair['found']:,}"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
-from edgett.report import terminal
+from edgett.report import checks, terminal
 from tests.conftest import Finished
 
 
@@ -79,7 +79,7 @@ def test_what_differs_is_told(document: dict[str, Any]) -> None:
     item["partial"] = ["SIN"]
     item["numerics"]["l2_relative"] = None
 
-    text = drawn(terminal.check, document["check"])
+    text = drawn(checks.check, document["check"])
 
     for words in (
         "10 != 11",
@@ -134,7 +134,7 @@ def test_what_no_rule_counts_is_on_the_first_line(document: dict[str, Any]) -> N
     assert any(line.split() == ["flops", "unknown", ">=", "1,200", "not", "checked"] for line in lines)
     (baseline,) = [line for line in lines if line.startswith("baseline.tflite") and "4,321" in line]
     assert baseline.split()[-4:] == ["4,321", "read", "back", "partial"]
-    assert drawn(terminal.check, document["check"]).startswith("Partial: no rule counts LSTM (rnn).")
+    assert drawn(checks.check, document["check"]).startswith("Partial: no rule counts LSTM (rnn).")
 
 
 def test_a_pick_that_breaks_the_budget_on_the_test_data_is_told(document: dict[str, Any]) -> None:
@@ -156,7 +156,7 @@ def test_outputs_that_agree_by_chance_are_told_and_those_without_classes_show_no
     item["ok"] = item["numerics"]["ok"] = False
     item["numerics"] |= {"top1_agreement": None, "blind": "output 'y' is off by 1.00 times what Keras's varies by"}
 
-    lines = drawn(terminal.check, document["check"]).splitlines()
+    lines = drawn(checks.check, document["check"]).splitlines()
 
     name = path.removeprefix("artifacts/")
     assert any(line.startswith(f"{name}: output 'y' is off by 1.00 times") for line in lines)
