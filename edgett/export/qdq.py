@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgett.export.calibration import Calibration
 from edgett.folders import scratch
 
@@ -65,6 +67,14 @@ def seen_through(graph: Any) -> Seen:
             nodes.append(plain)
     narrow = frozenset(origin(node.input[0]) for node in pairs)
     return Seen(tuple(nodes), tuple(origin(value.name) for value in graph.output), narrow)
+
+
+def input_types(content: bytes) -> dict[str, np.dtype[Any]]:
+    """The types of the numbers that a model takes, by the inputs' names."""
+    import onnx
+
+    inputs = onnx.load_model_from_string(content).graph.input
+    return {value.name: onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type) for value in inputs}
 
 
 def watched(path: Path, names: Sequence[str]) -> tuple[bytes, dict[str, str]]:

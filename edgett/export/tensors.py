@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgett.device import runner
 from edgett.errors import ToolError
 from edgett.export import onnx, qdq, tflite
 from edgett.export.calibration import Calibration
@@ -170,7 +169,7 @@ def _onnxruntime(path: Path, names: Sequence[str], batches: Calibration) -> Iter
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    kinds = {value.name: runner.FLOATS.get(value.type, value.type[7:-1]) for value in session.get_inputs()}
+    kinds = qdq.input_types(model)
     for batch in batches:
         fed = {name: batch[name].astype(kind) for name, kind in kinds.items()}
         made = [name for name in names if places[name] not in fed]
