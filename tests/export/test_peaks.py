@@ -73,8 +73,7 @@ def test_reshapes_that_undo_each_other_are_foretold_to_go(tmp_path: Path) -> Non
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
-@pytest.mark.parametrize("batch", [1, 3])
-@pytest.mark.parametrize("activation", ["linear", "relu", "relu6", "tanh", "gelu"])
+@pytest.mark.parametrize(("activation", "batch"), [("relu", 1), ("tanh", 3)])
 @pytest.mark.parametrize(
     "options",
     [{}, {"padding": "same"}, {"padding": "causal"}, {"strides": 2}, {"strides": 2, "padding": "same"},
@@ -90,8 +89,7 @@ def test_every_way_to_convolve_a_sequence(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
-@pytest.mark.parametrize("batch", [1, 3])
-@pytest.mark.parametrize("activation", ["linear", "relu", "tanh"])
+@pytest.mark.parametrize(("activation", "batch"), [("relu", 1), ("tanh", 3)])
 @pytest.mark.parametrize("kind", [L.Conv2D, L.DepthwiseConv2D, L.SeparableConv2D, L.Conv2DTranspose])
 @pytest.mark.parametrize(
     "options", [{}, {"padding": "same"}, {"strides": 2}, {"strides": 2, "padding": "same"}], ids=str
