@@ -21,8 +21,8 @@ from tests.export.exported import CASES, L
 
 FORMS = {".tflite": Format.TFLITE, ".onnx": Format.ONNX}
 QUICK = ("tensor trains", "shared", "sequences")
-EVERY = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
 WHOLE = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CASES if name != "unruled"]
+"""Of a model with an operator that no rule counts the bytes are read from the file, not foretold."""
 
 
 def near(foretold: int, found: int) -> bool:
@@ -32,7 +32,7 @@ def near(foretold: int, found: int) -> bool:
 
 @pytest.mark.parametrize("suffix", FORMS)
 class TestEveryFile:
-    @pytest.mark.parametrize("name", EVERY)
+    @pytest.mark.parametrize("name", WHOLE)
     def test_in_float32(self, name: str, suffix: str) -> None:
         made = zoo.exported(name, suffix, 1)
         assert near(file_bytes(made.predicted, FORMS[suffix]), made.path.stat().st_size)
