@@ -36,8 +36,8 @@ class Command(enum.Enum):
         return tuple(field.name for field in fields(Job) if self is Command.COMPRESS or field.name in _DEPLOYED)
 
 
-_DEPLOYED = ("target", "model", "data", "custom_objects", "metric", "seed", "batch", "dtype", "max_drop", "model_bytes",
-             "peak", "flops", "latency_ms")  # fmt: skip
+_DEPLOYED = ("target", "model", "data", "custom_objects", "input_shape", "metric", "seed", "batch", "dtype", "max_drop",
+             "model_bytes", "peak", "flops", "latency_ms")  # fmt: skip
 
 
 @dataclass(frozen=True)
