@@ -35,6 +35,8 @@ def _rest(outcome: Outcome, exploration: Explored) -> str:
         return not_smaller(outcome)
     if predicted_slower(outcome):
         return f"every TT form of every layer is predicted to be slower on {outcome.target.name}"
+    if outcome.feasible and all(trial.emptied for trial in outcome.trials if choose.feasible(trial, outcome.limits)):
+        return f"of the other solutions that do ({outcome.feasible:,}) int8 leaves no layer that is not dense again"
     if outcome.feasible:
         return f"none of the other solutions that do ({outcome.feasible:,}) {_BETTER[outcome.limits.objective]}"
     if any(trial.too_slow for trial in outcome.trials):

@@ -324,9 +324,14 @@ class Trial:
     reverted: tuple[Reverted, ...] = ()
 
     @property
+    def emptied(self) -> bool:
+        """Whether nothing is left of it: every replaced layer is dense again."""
+        return not self.solution.shapes and bool(self.reverted)
+
+    @property
     def too_slow(self) -> bool:
-        """Whether nothing is left of it: every replaced layer went back, some for time's sake."""
-        return not self.solution.shapes and any(step.slowdown is not None for step in self.reverted)
+        """Whether nothing is left of it, some of it for time's sake."""
+        return self.emptied and any(step.slowdown is not None for step in self.reverted)
 
 
 @dataclass(frozen=True)

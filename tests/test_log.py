@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edgett.errors import ToolError
@@ -128,7 +129,8 @@ def test_a_full_disk_does_not_end_a_run(tmp_path: Path, monkeypatch: pytest.Monk
 def test_run_has_a_log_of_its_stages_and_trials(finished: Finished) -> None:
     told = lines(finished.path)
 
-    assert told[1] == f"run: {finished.path}"
+    assert told[1].startswith("tiny.keras: a .keras archive, written by Keras 3.")
+    assert told[2] == f"run: {finished.path}"
     (command,) = (line for line in told if line.startswith("edgett compress "))
     assert "--limit 2" in command and "--max-drop 100.0" in command
     for stage in ("loading TensorFlow", "exploring the design space", "fine-tuning 2 solutions", "exporting"):
@@ -165,5 +167,11 @@ def test_resume_appends_and_fresh_begins_anew(edgett: Call, tiny: Tiny, monkeypa
 
 
 def test_unusable_input_leaves_nothing(edgett: Call, tiny: Tiny, tmp_path: Path) -> None:
-    assert edgett("compress", *tiny.arguments, "--share", "0.9", "--out", "run").code == 3
+    """Found after the first stages, when a log of them has been begun."""
+    x, y = np.zeros((20, 63), "float32"), np.zeros(20, "int32")
+    np.savez("narrow.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+
+    answer = edgett("compress", tiny.model, "--data", "narrow.npz", "-t", "cortex-a53", *EASY, "--out", "run")
+
+    assert answer.code == 3 and "63" in answer.err
     assert not (tmp_path / "run").exists()

@@ -118,6 +118,9 @@ class _Outcome(Part):
                 raise ValueError(f"accuracy of {name} and of the dense model must be numbers")
         if self.artifacts.keys() != files:
             raise ValueError(f"artifacts must name the files of {', '.join(sorted(files))}")
+        exported = {path for paths in self.artifacts.values() for path in paths if not path.endswith(".keras")}
+        if lacking := sorted(exported - self.check.artifacts.keys()):
+            raise ValueError(f"check.artifacts must tell of {lacking[0]}")
         return self
 
 

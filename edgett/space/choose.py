@@ -100,12 +100,13 @@ def choose(trials: Sequence[Trial], limits: Constraints, dense: Trial | None = N
     objective it is the recommended one: nothing was done to it. Where the objective is accuracy that is often so, for
     drops are measured by it, and then no budget asks for less. Lowest memory and lowest FLOPs are never above it
     either. Highest accuracy is that of the others, as long as one holds: how near they come to the dense model is what
-    it tells. What takes no fewer bytes than a dense model that holds is no pick.
+    it tells. What takes no fewer bytes than a dense model that holds is no pick, nor what became that model again.
     """
     able = [trial for trial in trials if feasible(trial, limits)]
     every = able
     if dense is not None and feasible(dense, limits):
-        able = [trial for trial in able if trial.solution.file_bytes < dense.solution.file_bytes]
+        size = dense.solution.file_bytes
+        able = [trial for trial in able if trial.solution.file_bytes < size and not trial.emptied]
         every = [*able, dense]
     if not every:
         return None

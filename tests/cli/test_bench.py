@@ -194,7 +194,7 @@ class TestRunsThatCannotBeUsed:
 
     @pytest.mark.parametrize(
         ("content", "words"), [("{", "cannot be read"), ('{"schema": 99}', "has schema 99"),
-                               ('{"schema": 1, "outcome": {}, "options": []}', "is not of this version")]
+                               ('{"schema": 1, "outcome": {}, "options": []}', "options is []: it must be a table")]
     )  # fmt: skip
     def test_damaged(self, edgett: Call, run: Path, content: str, words: str) -> None:
         (run / "run.json").write_text(content)

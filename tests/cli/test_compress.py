@@ -131,8 +131,10 @@ def test_run_records_options_with_their_origin_versions_and_digests(finished: Fi
 
 
 def test_first_lines_say_where_the_run_is_and_for_what(finished: Finished) -> None:
-    assert finished.remarks.splitlines()[0] == f"run: {finished.path}"
-    assert finished.remarks.splitlines()[1].startswith("target: cortex-a53, ")
+    wrote, run, target = finished.remarks.splitlines()[:3]
+    assert wrote.startswith("tiny.keras: a .keras archive, written by Keras 3.")
+    assert run == f"run: {finished.path}"
+    assert target.startswith("target: cortex-a53, ")
 
 
 @pytest.mark.slow
@@ -147,8 +149,8 @@ def test_another_process_makes_the_same_bytes_and_keeps_the_screen_clean(
     for path in (finished.path / "artifacts").iterdir():
         assert path.read_bytes() == (tmp_path / "again" / "artifacts" / path.name).read_bytes(), path.name
     lines = done.stderr.splitlines()
-    assert lines[0] == "run: again"
-    assert [line.split()[0] for line in lines[1:]] == [
+    assert lines[0].startswith("tiny.keras: ") and lines[1] == "run: again"
+    assert [line.split()[0] for line in lines[2:]] == [
         "target:", "loading", "converting", "exploring", "trying", "2", "fine-tuning", "exporting", "timing",
         "checking", "counting", "writing", "report:",
     ]  # fmt: skip

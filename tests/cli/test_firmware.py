@@ -224,10 +224,12 @@ class TestTargetOfC:
         assert sizes["ram_bytes"] <= pick["peak_activation_bytes"] == check["c_peak_bytes"]
         assert sizes["predicted_peak_bytes"] == check["c_peak_bytes"] <= 1.2 * sizes["ram_bytes"]
 
-    def test_what_counts_is_the_onnx_file(self, compiled: Path) -> None:
+    def test_what_counts_is_the_constants_of_the_c(self, edgett: Call, compiled: Path) -> None:
         outcome = json.loads((compiled / "run.json").read_text())["outcome"]
-        for pick in outcome["picks"].values():
-            assert pick["bytes"] == pick["artifacts"]["onnx"]["bytes"]
+        for number, pick in {pick["solution"]: pick for pick in outcome["picks"].values()}.items():
+            assert edgett("firmware", "pack", compiled, "--solution", number, "--out", f"p{number}").code == 0
+            assert pick["bytes"] == manifest(Path(f"p{number}"))["sizes"]["weight_bytes"]
+            assert pick["bytes"] < pick["artifacts"]["onnx"]["bytes"]
 
     def test_a_model_that_no_order_fits_into_the_ram_says_how_much_is_missing(
         self, edgett: Call, tiny: Tiny, tmp_path: Path

@@ -133,7 +133,7 @@ def test_screen_says_whose_accuracy_it_is(edgett: Call, quantised: Path) -> None
     assert "the worst tensor of each replaced layer" in said and " dB" in said
 
 
-BALANCED = ("--max-drop", "20", "--model-bytes", "200 %", "--epochs", "3", "--dtype", "int8")
+BALANCED = ("--max-drop", "25", "--model-bytes", "200 %", "--epochs", "3", "--dtype", "int8")
 """A budget that float32 holds, and int8 only if no layer is badly off."""
 
 
@@ -169,7 +169,7 @@ def test_a_layer_that_int8_breaks_goes_back(edgett: Call, tiny: Tiny, tmp_path: 
     pick = document["picks"]["recommended"]
     (step,) = pick["reverted"]
     assert (step["layer"], step["to"]) == ("wide", to)
-    assert step["drop_before"] > 20 >= step["drop_after"] == pick["drop"] and step["snr_db"] < 10
+    assert step["drop_before"] > 25 >= step["drop_after"] == pick["drop"] and step["snr_db"] < 10
     (trial,) = (item for item in document["trials"] if item["solution"] == pick["solution"])
     assert trial["reverted"] == pick["reverted"] and trial["feasible"] and trial["drop"] == pick["drop"]
     taken = {layer["name"] for layer in document["layers"] if layer["excluded"] is None}

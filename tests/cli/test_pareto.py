@@ -234,7 +234,8 @@ def test_weights_that_are_not_finite(edgett: Call, tiny: Tiny) -> None:
     answer = edgett("explore", "nan.keras", *PARETO, "--json")
 
     assert answer.code == 3
-    assert "1 of the 3,072 weights of a 64x48 layer are NaN or infinite" in answer.document["error"]["message"]
+    message = answer.document["error"]["message"]
+    assert message == "weight 'kernel' of layer 'wide' has 1 of 3,072 values that are NaN or infinite."
 
 
 def test_project_file(edgett: Call, tiny: Tiny) -> None:

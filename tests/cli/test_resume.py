@@ -149,7 +149,11 @@ def run_json_of_another_shape(place: Path) -> None:
         (journal_of_a_newer_edgett, 2, f"schema {SCHEMA + 1}, of a newer edgett; this one reads schema {SCHEMA}"),
         (trial_of_another_shape, 2, "journal.sqlite: trial "),
         (damaged_run_json, 2, "run.json cannot be read"),
-        (run_json_of_another_shape, 2, "run.json is not of this version of edgett"),
+        (
+            run_json_of_another_shape,
+            2,
+            "run.json is damaged, or of another version of edgett: options.target.from is missing",
+        ),
     ],
 )
 def test_damage_is_told_in_two_lines_with_the_cure(

@@ -27,7 +27,7 @@ from edgett.space.choose import (
     tradeoffs,
     worth,
 )
-from edgett.values import Constraints, Cost, Objective, Quality, Solution, Trial
+from edgett.values import Constraints, Cost, Objective, Quality, Refuge, Reverted, Solution, Trial
 
 Floats = NDArray[np.float64]
 FREE = Constraints(None, None, None, None, None, Objective.ACCURACY)
@@ -240,6 +240,12 @@ class TestDense:
         assert self.picks(trial(0, 1.0, size=2000), model_bytes=999) == {}
         lossy = replace(self.DENSE, drop=2.0)
         assert choose([], replace(FREE, accuracy_drop_pp=1.0), lossy) is None
+
+    def test_what_became_it_again_is_no_pick_where_it_holds(self) -> None:
+        again = replace(trial(0, -1.0, params=90), reverted=(Reverted("fc", Refuge.DENSE_INT8, 30.0, -1.0),))
+        assert set(self.picks(again).values()) == {-1}
+        # It was trained on, and may hold where the model as it is does not.
+        assert set(self.picks(again, model_bytes=999).values()) == {0}
 
     def test_it_is_every_pick_where_no_other_holds(self) -> None:
         assert set(self.picks().values()) == {-1}
