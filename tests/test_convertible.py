@@ -15,6 +15,7 @@ from edgett.errors import ModelError
 from edgett.files import Style
 from edgett.nn.data import data_from_arrays
 from edgett.nn.layers import in_float32
+from edgett.nn.ready import ready
 from edgett.values import Silent
 
 L = keras.layers
@@ -73,17 +74,16 @@ def test_a_format_that_the_target_does_not_need_is_left_out(tmp_path: Path) -> N
     assert line.startswith("No .tflite files, which the target does not need: TensorFlow's converter to TFLite cannot")
 
 
-def test_inputs_that_tensorflow_takes_for_one(tmp_path: Path) -> None:
+def test_inputs_that_tensorflow_takes_for_one() -> None:
     ends = [keras.Input((4,), name=name) for name in ("a.b", "a_b")]
     model = keras.Model(ends, L.Dense(4, activation="softmax")(L.Concatenate()(ends)))
     model.compile("adam", "sparse_categorical_crossentropy")
     x = np.ones((20, 4), np.float32)
     arrays = {f"x_{part}.{name}": x for part in ("train", "test") for name in ("a.b", "a_b")}
     arrays |= {f"y_{part}": np.arange(20) % 4 for part in ("train", "test")}
-    given = sources.inputs(model, data_from_arrays(arrays, model, 0), Heard())
-    with pytest.raises(ModelError, match="collision") as caught:
-        converted(given, Style(), ".tflite", tmp_path / "m", Heard())
-    assert caught.value.cure.startswith("Rename one of the two")
+    with pytest.raises(ModelError, match="inputs 'a.b' and 'a_b' cannot be told apart") as caught:
+        sources.inputs(model, data_from_arrays(arrays, model, 0), Heard())
+    assert caught.value.cure.startswith("Rename one of them")
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
@@ -95,7 +95,7 @@ def test_a_model_of_another_precision_becomes_one_of_float32(policy: str, tmp_pa
     finally:
         keras.config.set_dtype_policy("float32")
     meter = Heard()
-    given = loaded(model, meter)
+    given = loaded(ready(model, {}, meter.say), meter)
     assert "float32" in meter.said[0]
     plain = given.model
     assert {str(weight.dtype) for weight in plain.weights} == {"float32"} and plain.inputs[0].dtype == "float32"

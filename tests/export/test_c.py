@@ -248,7 +248,20 @@ def test_c_of_another_form_is_refused(small: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Compiler, "compile", altered)
     with pytest.raises(ToolError, match="emx-onnx-cgen") as caught:
         c.generate(small, "net", "1.2")
-    assert old in texts[0] and "pip install" in caught.value.cure
+    assert old in texts[0] and "--format tflm" in caught.value.cure
+
+
+def test_c_of_another_version_is_cured_by_the_one_that_is_known(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from emx_onnx_cgen.compiler import Compiler
+
+    real = Compiler.compile
+    monkeypatch.setattr(
+        Compiler, "compile", lambda self, model: real(self, model).replace("void model(", "void other(")
+    )
+    monkeypatch.setattr(c, "TESTED", "1.2.3")
+    with pytest.raises(ToolError, match="emx-onnx-cgen") as caught:
+        c.generate(small, "net", "1.2")
+    assert "pip install emx-onnx-cgen==1.2.3" in caught.value.cure
 
 
 @pytest.mark.parametrize("name", ["two words", "3d", "", "_net", "int", "né", "a-b"])

@@ -296,11 +296,11 @@ class TestTensors:
         assert all(row.snr_db > 10 for row in rows)
 
     def test_both_formats_tell_the_same(self) -> None:
-        """Within half a decibel: ONNX does not round its input, and TFLite keeps more digits between products."""
+        """Within a decibel: ONNX does not round its input, and TFLite keeps more digits between products."""
         found = [
             [row.snr_db for row in errors(suffix) if row.layer in ("tt3", "tt4")] for suffix in (".tflite", ".onnx")
         ]
-        np.testing.assert_allclose(*found, atol=0.5)
+        np.testing.assert_allclose(*found, atol=1.0)
 
     def test_what_is_exact_and_what_is_nothing_but_noise(self) -> None:
         row = TensorError("t", Role.OUTPUT, "x", 4.0, 0.0, 0.0)
