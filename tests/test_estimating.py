@@ -134,6 +134,7 @@ class TestTold:
             assert model["latency_ms"] is None and model["latency_estimate_ms"] > 0
 
 
+@pytest.mark.slow
 def test_an_impossible_latency_is_told_with_its_digits(
     edgett: Call, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -273,6 +273,7 @@ class TestPlanted:
 
 @pytest.mark.usefixtures("alone")
 class TestCommand:
+    @pytest.mark.slow
     def test_the_run_is_of_one_piece(
         self, edgett: Call, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

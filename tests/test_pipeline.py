@@ -64,6 +64,7 @@ def test_regression_is_judged_by_its_own_metric_and_the_drop_is_relative(tmp_pat
     np.testing.assert_allclose(trial.drop, expected, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_two_outputs_nested_without_bias_and_normalised_after(tmp_path: Path) -> None:
     import keras
 

@@ -75,6 +75,7 @@ def test_what_is_advised_works(edgett: Call, tiny: Tiny, sick: dict[str, str | N
         assert healed.code == 0, (cure, healed.err)
 
 
+@pytest.mark.slow
 def test_every_budget_that_is_broken_is_named_and_the_layer_that_sets_the_peak(edgett: Call, tiny: Tiny) -> None:
     """Nothing is advised that does not help: ranks, other layers, a share."""
     options = BASE | {"--peak": "300 B", "--flops": "400 FLOP"}

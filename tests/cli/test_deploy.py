@@ -141,6 +141,7 @@ class TestInt8:
         (one,) = answer.document["artifacts"]
         assert (one["name"], one["verdict"]) == ("baseline", "baseline") and "recommended" in one["also"]
 
+    @pytest.mark.slow
     @needs("gcc", "make")
     def test_packed(self, edgett: Call, deployed: Path, tmp_path: Path) -> None:
         answer = edgett("firmware", "pack", deployed, "--out", "firmware", "--name", "tiny", "--json")
@@ -207,6 +208,7 @@ class TestAlone:
 
 
 class TestBudgets:
+    @pytest.mark.slow
     def test_what_is_broken_is_exit_4_and_stays_so(self, edgett: Call, tiny: Tiny) -> None:
         command = ("deploy", tiny.model, "--data", tiny.data, "-t", "cortex-m4", "--dtype", "int8")
         answer = edgett(*command, "--model-bytes", "4 KiB", "--flops", "10 FLOP", "--out", "run", "--json")
@@ -266,6 +268,7 @@ def test_a_run_that_was_broken_off_goes_on(edgett: Call, deployed: Path, tmp_pat
         assert path.suffix == ".npz" or path.read_bytes() == (copy / "artifacts" / path.name).read_bytes(), path.name
 
 
+@pytest.mark.slow
 def test_fresh_only_where_something_has_changed(edgett: Call, conv: Network, tmp_path: Path) -> None:
     shutil.copy(conv.model, tmp_path / "model.keras")
     command = ("deploy", "model.keras", "-t", "cortex-m4", "--dtype", "float32", "--out", "run", "--resume", "--fresh")

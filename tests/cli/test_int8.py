@@ -95,6 +95,7 @@ def test_the_check_holds_and_bytes_are_a_quarter(document: dict[str, Any]) -> No
     assert document["baseline"]["peak_activation_bytes"] == 64 + 48
 
 
+@pytest.mark.slow
 def test_checked_and_exported_again(edgett: Call, quantised: Path, document: dict[str, Any], tmp_path: Path) -> None:
     assert edgett("check", quantised).code == 0
     number = document["picks"]["recommended"]["solution"]
@@ -156,6 +157,7 @@ def planted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "unpack_weights", unpack)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("planted")
 @pytest.mark.parametrize(
     ("target", "to"),

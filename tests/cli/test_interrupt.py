@@ -136,6 +136,7 @@ def test_interrupt_in_json_is_a_document(edgett: Call, monkeypatch: pytest.Monke
     assert answer.document["error"] == {"code": 130, "kind": "Interrupted", "message": "interrupted.", "cure": ""}
 
 
+@pytest.mark.slow
 def test_disk_that_is_full_leaves_no_half_written_artefact(tiny: Tiny, finished: Finished, tmp_path: Path) -> None:
     """From the export on, no file may grow to the size of the largest artefacts: the dense model's is there, whole."""
     code = """if True:

@@ -180,6 +180,7 @@ def test_resume_and_fresh_go_on_where_nothing_has_changed(
     assert files(tmp_path / "run") == before
 
 
+@pytest.mark.slow
 def test_resume_and_fresh_start_anew_where_anything_has(
     edgett: Call, finished: Finished, tiny: Tiny, tmp_path: Path
 ) -> None:

@@ -74,6 +74,7 @@ class TestContract:
             device.measure(fit, replace(LONG, runs=10**9, limit=2), Silent())
         assert not list(there.glob("edgett-*/"))
 
+    @pytest.mark.slow
     def test_ctrl_c_ends_it_there_too(self, device: Device, fit: list[Subject], there: Path) -> None:
         with pytest.raises(KeyboardInterrupt):
             device.measure(fit, replace(LONG, runs=10**7), Impatient())

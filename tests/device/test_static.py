@@ -47,6 +47,7 @@ class TestStatic:
     def place(self, poor: sshd.Server) -> Static:
         return without_python(poor)
 
+    @pytest.mark.slow
     def test_a_run_is_measured_by_its_onnx(
         self, edgett: Call, finished: Finished, poor: sshd.Server, tmp_path: Path
     ) -> None:

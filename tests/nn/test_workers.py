@@ -178,6 +178,7 @@ class CrewContract:
         with pytest.raises(kind, match=says):
             crew.submit(task(0)).result(SOON)
 
+    @pytest.mark.slow
     def test_a_lack_of_memory_is_a_death_and_is_said(self, crew: Crew, fates: Path) -> None:
         (fates / "greedy").touch()
         with pytest.raises(WorkerDied, match="ran out of memory"):
