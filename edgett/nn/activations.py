@@ -64,7 +64,7 @@ ROWS: Mapping[str, Inside] = {
     "softsign": Inside(4, None, 1, None),
     "sparse_plus": Inside(6, 16, 3, 4),
     "sparse_sigmoid": Inside(2, 16, 2, 4),
-    "sparsemax": Inside(12, 16, 9, 4),
+    "sparsemax": Inside(12, 16, 9, 9),
     "squareplus": Inside(4, 4, 7, 1),
     "tanh": Inside(),
     "tanh_shrink": Inside(4, 4, 1, 1),
