@@ -62,7 +62,7 @@ ROWS: Mapping[str, Inside] = {
     "softmax": Inside(),
     "softplus": Inside(0, None, 0, None),
     "softsign": Inside(4, None, 1, None),
-    "sparse_plus": Inside(6, 16, 3, 4),
+    "sparse_plus": Inside(6, 16, 4, 4),
     "sparse_sigmoid": Inside(2, 16, 2, 4),
     "sparsemax": Inside(12, 16, 9, 9),
     "squareplus": Inside(4, 4, 7, 1),
