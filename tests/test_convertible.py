@@ -81,7 +81,7 @@ def test_inputs_that_tensorflow_takes_for_one() -> None:
     x = np.ones((20, 4), np.float32)
     arrays = {f"x_{part}.{name}": x for part in ("train", "test") for name in ("a.b", "a_b")}
     arrays |= {f"y_{part}": np.arange(20) % 4 for part in ("train", "test")}
-    with pytest.raises(ModelError, match=r"inputs 'a.b' and 'a_b' cannot be told apart") as caught:
+    with pytest.raises(ModelError, match=r"inputs 'a\.b' and 'a_b' cannot be told apart") as caught:
         sources.inputs(model, data_from_arrays(arrays, model, 0), Heard())
     assert caught.value.cure.startswith("Rename one of them")
 

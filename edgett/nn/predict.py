@@ -251,6 +251,7 @@ def _bent(call: Call, writer: _Writer, source: tuple[str, ...] = ()) -> tuple[st
     kept = inside(function, fused=writer.fused, quantised=writer.quantised)
     if kept is not None:
         wide = DType.INT8.size if writer.quantised else DType.FLOAT32.size
+        kept -= _copied_first(writer, writer.reads(call), made) if kept > DType.FLOAT32.size else 0
         # What is read later, too, stays while something further inside is at its largest.
         kept += 0 if source or not _read_later(call, writer.form) else wide
         spare = f"{result[0]}/inside"
@@ -258,6 +259,20 @@ def _bent(call: Call, writer: _Writer, source: tuple[str, ...] = ()) -> tuple[st
         writer.sizes[spare] = kept * made // writer.widths[spare]
         writer.steps[-1] = replace(writer.steps[-1], writes=(*result, spare))
     return result
+
+
+def _copied_first(writer: _Writer, source: tuple[str, ...], made: int) -> int:
+    """The bytes an element of the float copy of an input that an activation reads; the rest of what is inside is later.
+
+    What TFLite computes in float32 in an int8 file has its inputs copied before anything else runs.
+    """
+    if not (writer.fused and writer.quantised and source[0] in writer.form.inputs):
+        return 0
+    copy = f"{source[0]}/Dequantize/{len(writer.steps)}"
+    writer.sizes[copy], writer.widths[copy] = made, DType.FLOAT32.size
+    writer.steps.insert(0, Step("", "Dequantize", source, (copy,)))
+    writer.steps[-1] = replace(writer.steps[-1], reads=(*writer.steps[-1].reads, copy))
+    return DType.FLOAT32.size
 
 
 def _read_later(call: Call, form: Trace) -> bool:

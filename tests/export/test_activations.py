@@ -25,7 +25,7 @@ from edgett.space.memory import arena_bytes, live_bytes
 L = keras.layers
 # GLU halves its axis, which only a model's last layer survives in Keras; Threshold needs numbers, which no file holds.
 NAMES = sorted({function.__name__ for function in listed.ALL_OBJECTS} - {"glu", "threshold"})
-COARSE = frozenset({"mish", "selu", "softplus", "log_sigmoid", "sparsemax"})
+COARSE = frozenset({"mish", "selu", "softplus", "log_sigmoid", "sparse_plus", "sparsemax"})
 """Which TFLite spells out in steps of too wide a range for int8."""
 
 
@@ -46,11 +46,15 @@ PLACES: dict[str, tuple[tuple[int, ...], Callable[[Any, str], Any]]] = {
 
 
 def model_of(place: str, names: Sequence[str] = NAMES) -> keras.Model:
-    """Every activation side by side, between a layer that is read by all and an output, or a sum, of its own."""
+    """Every activation side by side, each with an output, or a sum, of its own.
+
+    So has it an input where it is all that reads it: what two of them begin with, converters calculate once.
+    """
     keras.utils.set_random_seed(4)
     shape, layer = PLACES[place]
-    inputs = keras.Input(shape, name="x")
-    made = [layer(inputs, name) for name in names]
+    alone = place == "as a layer of its own"
+    inputs = [keras.Input(shape, name=f"x_{name}") for name in (names if alone else ["all"])]
+    made = [layer(x, name) for x, name in zip(inputs if alone else inputs * len(names), names, strict=True)]
     if place == "at the end":
         model = keras.Model(inputs, made)
     else:
@@ -58,6 +62,11 @@ def model_of(place: str, names: Sequence[str] = NAMES) -> keras.Model:
         model = keras.Model(
             inputs, [L.Dense(3, name=f"end_{name}")(one) for name, one in zip(names, flat, strict=True)]
         )
+    return biased(model)
+
+
+def biased(model: keras.Model) -> keras.Model:
+    """With biases as after training: of zeros, nothing is kept."""
     random = np.random.default_rng(4)
     for weight in model.trainable_variables:
         if weight.name == "bias":
@@ -66,12 +75,20 @@ def model_of(place: str, names: Sequence[str] = NAMES) -> keras.Model:
 
 
 def part(graph: Graph, layer: str) -> Graph:
-    """The steps of a layer alone: what they read is there from the start, and to the end where they read it."""
-    steps = tuple(step for step in graph.steps if step.layer == layer)
+    """The steps of a layer alone: what they read is there from the start.
+
+    What others read of it, too, does not stay for them: converters give the first of some what all have in common.
+    """
+    own = [step for step in graph.steps if step.layer == layer]
+    ends = {name for step in own for name in (*step.reads, *step.writes)}
+    casts = [step for step in graph.steps if step.operator in ("QUANTIZE", "DEQUANTIZE")]
+    between = [step for step in casts if ends.issuperset((*step.reads, *step.writes))]
+    steps = tuple(step for step in graph.steps if step in own or step in between)
     made = {name for step in steps for name in step.writes}
     read = {name for step in steps for name in step.reads}
-    outer = {name for step in graph.steps if step.layer != layer for name in step.reads} | set(graph.outputs)
-    return replace(graph, steps=steps, inputs=tuple(sorted(read - made)), outputs=tuple(sorted(made & outer)))
+    return replace(
+        graph, steps=steps, inputs=tuple(sorted(read - made)), outputs=tuple(sorted(made & {*graph.outputs}))
+    )
 
 
 def test_there_is_a_row_for_each_of_keras_s_list() -> None:
@@ -79,14 +96,15 @@ def test_there_is_a_row_for_each_of_keras_s_list() -> None:
     assert all(name_of(_act(name)) == name for name in ROWS)
 
 
-@pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
+@pytest.mark.parametrize("suffix", [".tflite", pytest.param(".onnx", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "place", [name if name == "after a dense layer" else pytest.param(name, marks=pytest.mark.slow) for name in PLACES]
 )
 @pytest.mark.parametrize("int8", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["float32", "int8"])
 def test_files_hold_what_is_predicted(suffix: str, place: str, int8: bool, tmp_path: Path) -> None:
     model = model_of(place)
-    samples = {"x": np.random.default_rng(2).normal(size=(24, *model.input_shape[1:])).astype(np.float32)}
+    random = np.random.default_rng(2)
+    samples = {x.name: random.normal(size=(24, *x.shape[1:])).astype(np.float32) for x in model.inputs}
     style = Style(1, batches(samples, 1) if int8 else None)
     form, path = _Form(model, 1), tmp_path / f"all{suffix}"
     form.write(path, style)
@@ -114,7 +132,8 @@ def bent(x: Any) -> Any:
 
 @pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
 def test_one_that_keras_does_not_have_leaves_the_peak_open_and_nothing_else(suffix: str, tmp_path: Path) -> None:
-    model = keras.Sequential([keras.Input((8,)), L.Dense(9, activation=bent, name="fc"), L.Dense(3, name="out")])
+    layers = [L.Dense(9, activation=bent, name="fc"), L.Dense(3, name="out")]
+    model = biased(keras.Sequential([keras.Input((8,)), *layers]))
     form, path = _Form(model, 1), tmp_path / f"own{suffix}"
     form.write(path, Style())
     check = compare(form.predicted(suffix, Style()), form.read(path), "own")

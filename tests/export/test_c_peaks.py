@@ -116,7 +116,7 @@ def towers() -> keras.Model:
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
 @pytest.mark.parametrize(
     "build",
-    [pooled, residual, decoder, towers]
+    [pooled, residual, decoder]
     + [pytest.param(build, marks=pytest.mark.slow) for build in (inception, enlarging, exciting, mobile, bent)],
 )
 def test_of_the_usual_networks(build: Callable[[], keras.Model], dtype: str, tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_of_every_activation_inside_and_at_the_end(activation: str, dtype: str, 
     assert 1 <= foretold(model, dtype, tmp_path / "model.onnx") <= 1.2
 
 
-@pytest.mark.parametrize("dtype", ["float32", "int8"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("int8", marks=pytest.mark.slow)])
 def test_branches_run_one_after_the_other(dtype: str, tmp_path: Path) -> None:
     """All three abreast, as Keras runs them, would keep 3 x 200 numbers alive at once."""
     path = tmp_path / "model.onnx"
