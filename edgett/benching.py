@@ -206,11 +206,20 @@ def _timing(measured: Measured, against: Ratio | None) -> dict[str, Any]:
 
 
 def agreement(path: Path, inputs: Arrays, outputs: Arrays) -> dict[str, Any]:
-    """What a device makes of the samples against what the file says, computed here operator by operator."""
+    """What a device makes of the samples against what the file says, computed here operator by operator.
+
+    Raises ToolError when it gave other outputs than the file has.
+    """
     reference = local.reference(path, inputs, local.input_ports(path)[0].shape[0])
     seen = {name: Decision.seen(array) for name, array in reference.items()}
     decided = {name: decision for name, decision in seen.items() if decision is not None}
-    found = compare_outputs(reference, outputs, decisions=decided)
+    try:
+        found = compare_outputs(reference, outputs, decisions=decided)
+    except ValueError as error:
+        raise ToolError(
+            f"what the device gave back is not what {path} gives: {error}.",
+            "Look whether its disk is full, and run it again.",
+        ) from error
     return {"samples": found.samples, "max_abs": _finite(found.max_abs), "top1": found.top1}
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,10 @@ SECONDS = 600
 """The most that an artefact is timed."""
 ROOM = 1 << 18
 """Bytes that a report and a log may take beside what is given."""
+_DAMAGED = (
+    OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError, BadZipFile,
+)  # fmt: skip
+"""What reading a report that is none, or only a part of one, raises."""
 _PACKAGES = {".tflite": "ai-edge-litert", ".onnx": "onnxruntime"}
 
 
@@ -147,7 +152,8 @@ def unpack(folder: Path, where: str, outputs: Callable[[int], Arrays] | None = N
     """
 
     def stored(index: int) -> Arrays:
-        with np.load(folder / f"outputs-{index}.npz", allow_pickle=False) as held:
+        # Opened here, for of a part of a file NumPy would leave it open.
+        with (folder / f"outputs-{index}.npz").open("rb") as file, np.load(file, allow_pickle=False) as held:
             return {name[1:]: values for name, values in held.items()}
 
     try:
@@ -155,7 +161,7 @@ def unpack(folder: Path, where: str, outputs: Callable[[int], Arrays] | None = N
         if error := told.get("error"):
             raise trouble(error, where)
         return _report(told, outputs or stored)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+    except _DAMAGED as error:
         works = "." if outputs else " and whether its Python works: python3 -m json.tool < /dev/null."
         raise ToolError(
             f"what {where} reports is no report of edgett: {type(error).__name__}: {error}.",

@@ -193,6 +193,20 @@ class TestReports:
         with pytest.raises(ToolError, match=words):
             bench.unpack(tmp_path, "board")
 
+    @pytest.mark.parametrize("left", [0, 3, 100])
+    def test_outputs_of_which_only_a_part_came(self, left: int, tmp_path: Path) -> None:
+        state = {"governor": None, "mhz": None, "celsius": None}
+        one = {"file": "0-x.onnx", "runtime": "onnxruntime", "version": "1", "turns": [[1]], "start_ns": 1,
+               "peak_bytes": 1, "added_bytes": 1}  # fmt: skip
+        told = {"artefacts": [one], "before": state, "after": state, "machine": {}, "threads": 1, "pinned": []}
+        (tmp_path / "report.json").write_text(json.dumps(told))
+        np.savez(tmp_path / "outputs-0.npz", **{"=y": np.zeros((4, 4))})
+        (found,) = bench.unpack(tmp_path, "board").artefacts
+        assert found.outputs.keys() == {"y"}
+        (tmp_path / "outputs-0.npz").write_bytes((tmp_path / "outputs-0.npz").read_bytes()[:left])
+        with pytest.raises(ToolError, match="no report of edgett"):
+            bench.unpack(tmp_path, "board")
+
     def test_no_report_at_all(self, tmp_path: Path) -> None:
         with pytest.raises(ToolError, match="no report of edgett"):
             bench.unpack(tmp_path, "board")

@@ -18,7 +18,7 @@ from onnx import TensorProto, helper
 from edgett import benching
 from edgett.device import local
 from edgett.device.bench import Plan, Subject
-from edgett.errors import ModelError
+from edgett.errors import ModelError, ToolError
 from edgett.values import Silent
 from tests.conftest import Answer
 
@@ -98,6 +98,15 @@ def test_one_number_for_a_batch_is_a_row(tmp_path: Path) -> None:
     subject, outputs = measured(path)
     np.testing.assert_array_equal(outputs["y"], np.full(benching.SAMPLES, 3))
     assert benching.agreement(path, subject.inputs, outputs)["max_abs"] == 0
+
+
+@pytest.mark.parametrize("given", [{}, {"z": np.zeros((64, 3))}, {"y": np.zeros((64, 4))}])
+def test_other_outputs_than_the_file_has(given: dict[str, Any], tmp_path: Path) -> None:
+    number = TensorProto.FLOAT
+    path = save(tmp_path / "x.onnx", "Neg", {"a": (number, [1, 3])}, {"y": (number, [1, 3])})
+    (subject,) = benching.subjects([benching.Contestant(path.name, path, {})])
+    with pytest.raises(ToolError, match=r"the device gave back is not what .*x\.onnx gives: output"):
+        benching.agreement(path, subject.inputs, given)
 
 
 FLOATS = (TensorProto.FLOAT, [1, 8])
