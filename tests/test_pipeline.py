@@ -160,15 +160,20 @@ def test_artefact_that_is_not_what_was_predicted_fails_and_says_where(
 ) -> None:
     import keras
 
+    from edgett import files
     from edgett.device import local
 
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((48,)), keras.layers.Dense(32, "relu"), keras.layers.Dense(4, "softmax")])
     x = signals(128)
     data = {"x_train": x, "y_train": np.arange(128) % 4, "x_test": x, "y_test": np.arange(128) % 4}
-    run = local.run
-    monkeypatch.setattr(local, "run", lambda *a: {name: array + 0.01 for name, array in run(*a).items()})
 
+    class Off:
+        @staticmethod
+        def run(path: Path, inputs: Any, batch: int) -> Any:
+            return {name: array + 0.01 for name, array in local.run(path, inputs, batch).items()}
+
+    monkeypatch.setattr(files, "local", Off)
     with pytest.raises(CheckFailed, match=r"baseline\.tflite: outputs differ from Keras's by \d\.\de-0\d"):
         edgett.compress(model, data, out=tmp_path / "run", **OPTIONS)
     assert '"ok": false' in (tmp_path / "run" / "check.json").read_text()
