@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgett.device.bench import Subject
+from edgett.folders import lasting
 from tests.device import sshd
 from tests.device.measuring import TOOLS
 from tests.export import exported as zoo
@@ -26,6 +27,7 @@ def subjects() -> list[Subject]:
 def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where the runner makes its folders and its lock, here and behind ssh; other tests may measure meanwhile."""
     folder = tmp_path_factory.mktemp("there")
+    lasting()  # that of this process, which stays as long as it does, lies elsewhere
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(folder))
         patch.setattr(tempfile, "tempdir", None)
