@@ -187,14 +187,18 @@ TARGET = "cortex-m4"
 
 
 def drawn(model: Path, folder: Path) -> Path:
-    """Random pixels, or decibels, for a model that comes without data, to take int8's ranges from."""
+    """Random squares of colour, or decibels, for a model that comes without data, to take int8's ranges from."""
     from edgett.nn.models import load_model
 
     random = np.random.default_rng(0)
     (tensor,) = load_model(model).inputs
-    place = folder / f"{model.stem}.npz"
-    mean, deviation = (127, 60) if tensor.shape[-1] == 3 else (-20, 20)
-    np.savez(place, x_train=random.normal(mean, deviation, (256, *tensor.shape[1:])).astype(np.float32))
+    place, shape = folder / f"{model.stem}.npz", tensor.shape[1:]
+    if shape[-1] == 3:
+        x = random.uniform(0, 255, (256, 8, 8, 3))
+        x = x.repeat(-(-shape[0] // 8), 1).repeat(-(-shape[1] // 8), 2)[:, : shape[0], : shape[1]]
+    else:
+        x = random.normal(-20, 20, (256, *shape))
+    np.savez(place, x_train=x.astype(np.float32))
     return place
 
 
