@@ -6,7 +6,7 @@ from edgett import cures
 from edgett import inputs as sources
 from edgett.errors import DataError
 from edgett.inputs import Inputs
-from edgett.pipeline import Outcome, nearest_miss
+from edgett.pipeline import Outcome, nearest_miss, remarked
 from edgett.project import Job
 from edgett.release import release
 from edgett.run import Run
@@ -36,6 +36,7 @@ def deploy(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
     outcome = Outcome(
         run.path, job, terms.target, terms.limits, str(inputs.judge), None, chosen.dense,
         inputs.quality, 0, (), chosen.picks, nearest_miss((), chosen, terms.limits), released, {}, {},
-        inputs.remarks,
+        # What is deployed in float32 loses nothing, however few samples there are.
+        remarked(inputs, terms.limits, meter) if terms.int8 else inputs.remarks,
     )  # fmt: skip
     return cures.advised(outcome, inputs, meter)

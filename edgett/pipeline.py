@@ -92,7 +92,7 @@ def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
     terms, graph = terms_of(job, inputs, run, meter)
     limits, costing = terms.limits, terms.costing
 
-    remarks = _remarks(inputs, limits, meter)
+    remarks = remarked(inputs, limits, meter)
     # 1 to 5. Every TT solution of the layers that are worth it, costed; the inefficient discarded; the rest pruned.
     found = proposed(job, model, Room(graph, limits, costing), meter)
     # 6. Fine-tune the survivors, started from the trained weights.
@@ -118,7 +118,7 @@ def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
     return cures.advised(outcome, inputs, meter)
 
 
-def _remarks(inputs: Inputs, limits: Constraints, meter: Meter) -> tuple[str, ...]:
+def remarked(inputs: Inputs, limits: Constraints, meter: Meter) -> tuple[str, ...]:
     """What to know of how models are judged: also, and said here, that a single sample breaks the budget."""
     count, limit = len(inputs.data.validation), limits.accuracy_drop_pp
     shares = any(score.decides and score.higher_is_better for score in inputs.quality.scores)
@@ -141,7 +141,8 @@ def nearest_miss(
     """
     if chosen.picks or any(trial.too_slow for trial in chosen.trials):
         return None
-    return choose.nearest_miss(tried or [(chosen.dense.solution, chosen.dense.drop)], limits)
+    judged = chosen.dense.quality.scores  # without data nobody knows what is lost
+    return choose.nearest_miss(tried or [(chosen.dense.solution, chosen.dense.drop if judged else None)], limits)
 
 
 def problem(outcome: Outcome) -> EdgettError | None:

@@ -320,7 +320,7 @@ def test_validation_data_too_small_for_the_budget_draw_a_warning(tiny: Tiny) -> 
     loaded = inputs.inputs(model, data_from_arrays(arrays | own, model, 0), Silent())
     none = Constraints(None, None, None, None, None, Objective.FLOPS)
 
-    (remark,) = pipeline._remarks(loaded, replace(none, accuracy_drop_pp=1.5), Silent())
+    (remark,) = pipeline.remarked(loaded, replace(none, accuracy_drop_pp=1.5), Silent())
     assert "the validation data are 38 samples, one of which is 2.6 points" in remark and "Give 67 or more" in remark
     for limit in (None, 0.0, 2.7):
-        assert pipeline._remarks(loaded, replace(none, accuracy_drop_pp=limit), Silent()) == ()
+        assert pipeline.remarked(loaded, replace(none, accuracy_drop_pp=limit), Silent()) == ()

@@ -175,10 +175,10 @@ def _measured(metric: Any, labels: np.ndarray, outputs: np.ndarray) -> float:
         metric.update_state(labels, outputs)
         return float(np.mean(metric.result()))  # F1 has one a class
     except Exception as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = re.sub(r"\{\{.*?\}\}\s*|\s*\[Op:\w+\].*", "", " ".join(str(error).split()))[:300]
         raise DataError(
             f"metric {metric.name} cannot be computed of labels {labels.shape} and outputs {outputs.shape}: {reason}.",
-            "Compile the model without it, or name another with --metric.",
+            "Name one that fits the labels with --metric; without it those count that the model is compiled with.",
         ) from error
     finally:
         metric.reset_state()

@@ -28,6 +28,7 @@ from edgett.nn.keras2_training import compilation
 from edgett.nn.keras2_weights import from_archive, from_hdf5
 from edgett.nn.trace import opened, trace
 from edgett.origin import Form, Origin, origin
+from edgett.quiet import quiet
 
 Say = Callable[[str], None]
 
@@ -40,12 +41,15 @@ def load_model(path: Path, custom_objects: str | None = None, say: Say = lambda 
     """
     found = origin(path)
     objects = _custom_objects(custom_objects)
+    told: list[str] = []
     try:
-        with warnings.catch_warnings():
+        with quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Keras's, of how it was saved
-            model = (_read_old if found.old else _read)(found, objects, say)
+            model = (_read_old if found.old else _read)(found, objects, told.append)
     except Exception as error:
         raise _explained(path, error) from error
+    for line in told:
+        say(line)
     if not isinstance(model, keras.Model):
         raise ModelError(f"{path} holds a {type(model).__name__}, not a model.", "Save a keras.Model.")
     opened(model)

@@ -15,6 +15,7 @@ from edgett.report.picture import Picture
 from edgett.report.words import (
     PICKS,
     apart,
+    binding,
     called,
     count,
     digits,
@@ -96,8 +97,9 @@ def _verdict(outcome: Mapping[str, Any], shown: speed.Speed) -> Section:
             return Section("verdict", "Verdict", (slower,), tables)
         limit, value = _beside(miss["constraint"], miss["limit"], miss["value"])
         told = f"The nearest, {called(miss['solution'])}, has {value} where the limit is {limit}."
-        missed = f"No solution meets the constraints of {target['name']}: {LIMITS[miss['constraint']]} binds."
-        return Section("verdict", "Verdict", (missed, told), tables)
+        missed = f"No solution meets the constraints of {target['name']}: {binding(outcome, LIMITS)}."
+        cure = outcome.get("error", {}).get("cure")
+        return Section("verdict", "Verdict", (missed, told, *filter(None, (cure,))), tables)
     if outcome["why_dense"]:
         dense_is = f"The dense model is recommended for {target['name']} ({target['title']})."
         words = dense_is, outcome["why_dense"], *_said(outcome)
@@ -139,7 +141,7 @@ def _figures(outcome: Mapping[str, Any], shown: speed.Speed) -> Table:
     rows = [(Cell(name, name), *cells) for name, cells in _figure_rows(models, suffix_of(outcome), shown)]
     first = ", ".join(("dense", *(PICKS[role] for role in own)))
     columns = (Column("", False), Column(first), *map(Column, titles))
-    title = "The dense model and the picks; memory is that of the parameters" if others else "The dense model"
+    title = "The dense model and the picks; memory is the bytes of the file" if others else "The dense model"
     return Table(title, columns, tuple(rows))
 
 

@@ -13,6 +13,7 @@ from edgett.report.checks import check_tables, decibels, partial_line
 from edgett.report.style import BAD, DOUBT, Sheet, number, remark, title, verdict, words
 from edgett.report.words import (
     PICKS,
+    binding,
     called,
     count,
     in_part,
@@ -223,7 +224,7 @@ def _budgets(document: Mapping[str, Any]) -> Iterator[RenderableType]:
         yield Text("Every solution that holds is slower here than the dense model; --objective memory takes it.")
     elif document["nearest_miss"]:
         miss = document["nearest_miss"]
-        yield remark(f"No solution holds. The nearest is {called(miss['solution'])}; {miss['constraint']} binds.")
+        yield remark(f"No solution holds. The nearest is {called(miss['solution'])}; {binding(document)}.")
     elif document["why_dense"]:
         yield remark(f"The dense model is recommended. {document['why_dense']}")
     else:

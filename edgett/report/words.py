@@ -47,6 +47,14 @@ def scores(accuracy: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f"{score['output']}: {score['metric']}" if several else str(score["metric"]) for score in accuracy]
 
 
+def binding(outcome: Mapping[str, Any], names: Mapping[str, str] | None = None) -> str:
+    """The constraints that the nearest miss breaks, by their names or by others, and a verb."""
+    broken = [item["name"] for item in outcome["constraints"] if item["holds"] is False]
+    broken = broken or [outcome["nearest_miss"]["constraint"]]
+    told = [name if names is None else names[name] for name in broken]
+    return f"{' and '.join(told)} {'binds' if len(told) == 1 else 'bind'}"
+
+
 def over_budget(outcome: Mapping[str, Any]) -> Iterator[str]:
     """The picks that lose more on the test data than the budget allows, in words."""
     limits = {item["name"]: item["limit"] for item in outcome["constraints"]}
