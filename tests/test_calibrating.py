@@ -149,6 +149,7 @@ class TestBudget:
         timed = found.document["timed_here"]
         assert timed["low"] <= timed["value"] <= timed["high"]
 
+    @pytest.mark.slow
     def test_a_latency_that_nothing_reaches(self, edgett: Call, tiny: Tiny, busy: Path) -> None:
         found = edgett("compress", *tiny.arguments, *EASY, "--target", busy, "--latency-ms", 1e-6, "--json")
         assert found.code == 4

@@ -86,6 +86,7 @@ def test_inputs_that_tensorflow_takes_for_one() -> None:
     assert caught.value.cure.startswith("Rename one of them")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
 def test_a_model_of_another_precision_becomes_one_of_float32(policy: str, tmp_path: Path) -> None:
     keras.config.set_dtype_policy(policy)

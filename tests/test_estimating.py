@@ -122,6 +122,7 @@ class TestTold:
         said = " ".join(edgett("targets", "check", other).out.split())
         assert "is not used for float32 on 1 thread" in said and "only estimated, from compute.clock" in said
 
+    @pytest.mark.slow
     def test_by_a_run(self, edgett: Call, tiny: Tiny, other: Path) -> None:
         """The limit of a profile stays unchecked, whatever the guess says."""
         other.write_text(other.read_text().replace("[budget]", "[budget]\nlatency_ms = 1e-9"))

@@ -30,7 +30,7 @@ from edgett.export import c, onnx, tflite, tflm
 from edgett.export.owners import Owners
 from edgett.firmware import elf
 from edgett.project import load_project, resolve
-from edgett.report import facts, markdown, page, terminal
+from edgett.report import checks, facts, markdown, page, terminal
 from edgett.targets import load_profile, load_target
 from tests.conftest import Finished
 from tests.export.compiled import templates_are_compiled_once  # noqa: F401
@@ -155,7 +155,7 @@ def read_run(place: Path, draw: random.Random) -> None:
     """All that is told of a finished run, on the terminal and as a report, and what a package takes of it."""
     asked, _, outcome = session.told(place.parent)
     shown(terminal.compressed(outcome))
-    shown(terminal.check(outcome["check"]))
+    shown(checks.check(outcome["check"]))
     for trial in outcome["trials"]:
         packing._origin(asked, outcome, trial["solution"], picked=True)
     told = reporting.report(place.parent)

@@ -254,6 +254,7 @@ class TestPlanted:
         assert min(trial.solution.cost.flops for trial in trials[:2]) > third
         assert "1-2.tflite" not in seen and "2-2.tflite" in seen
 
+    @pytest.mark.slow
     def test_for_size_all_stay(self, pair: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(local.Local, "measure", planted({"baseline.tflite": 0.1}, []))
         wanted = Wanted(pair, tmp_path / "run", {"wide": SQUARE, "dense": SQUARE})

@@ -106,6 +106,7 @@ def test_two_outputs_nested_without_bias_and_normalised_after(tmp_path: Path) ->
     np.testing.assert_allclose(trial.drop, max(alone), rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("search", list(Strategy))
 def test_model_without_dense_layers_is_recommended_as_it_is(tmp_path: Path, search: Strategy) -> None:
     import keras
@@ -132,6 +133,7 @@ def test_model_without_dense_layers_is_recommended_as_it_is(tmp_path: Path, sear
     assert "model_bytes is" in wrong.message and "the limit 512" in wrong.message
 
 
+@pytest.mark.slow
 def test_a_model_that_fits_already_is_recommended_where_nothing_beats_it(tmp_path: Path) -> None:
     """By the objective; the best of the others are told all the same."""
     import keras
@@ -270,6 +272,7 @@ def unlabelled(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     return edgett.compress(tiny.model, data, out=tmp_path_factory.mktemp("bare") / "run", **OPTIONS | {"limit": 2})
 
 
+@pytest.mark.slow
 def test_inputs_alone_are_enough(unlabelled: Outcome) -> None:
     """Models learn from the dense one's outputs and are judged by how far they agree with it."""
     written = checked(unlabelled)

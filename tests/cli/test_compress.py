@@ -280,6 +280,7 @@ def test_infeasible_before_training_trains_nothing(edgett: Call, tiny: Tiny) -> 
     assert answer.document["nearest_miss"]["drop"] is None
 
 
+@pytest.mark.slow
 def test_planted_fault_in_the_prediction_fails_the_cross_check(
     edgett: Call, finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -156,6 +156,7 @@ class TestInt8:
         assert subprocess.run([tmp_path / "app"]).returncode == 0
         assert edgett("firmware", "check", "firmware", "--run", deployed).code == 0
 
+    @pytest.mark.slow
     def test_a_recurrent_model_is_refused_with_the_cure(self, edgett: Call, memory: Network, tmp_path: Path) -> None:
         command = ("deploy", memory.model, "--data", memory.data, "-t", "cortex-m4", "--out", "run")
         answer = edgett(*command, "--dtype", "int8")
@@ -172,6 +173,7 @@ class TestInt8:
 class TestAlone:
     """Without data."""
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("kind", ["conv", "memory"])
     def test_float32_does_without_and_says_what_was_not_looked_at(
         self, edgett: Call, request: pytest.FixtureRequest, kind: str

@@ -61,6 +61,7 @@ def test_the_accuracy_told_is_that_of_the_files(tiny: Tiny, quantised: Path, doc
         assert pick["test_drop"] == pytest.approx(100 * (original - right.mean()), abs=1e-9), name
 
 
+@pytest.mark.slow
 def test_what_the_dense_model_loses_in_int8_counts(
     edgett: Call, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -357,6 +357,7 @@ def test_check_and_export_of_a_solution_with_a_layer_left_dense(edgett: Call, co
     assert again.document == compressed.document["check"]
 
 
+@pytest.mark.slow
 def test_nothing_inside_the_budget_names_the_nearest_miss(edgett: Call, tiny: Tiny) -> None:
     answer = edgett(
         "compress", tiny.model, "--data", tiny.data, *ASKED, "--model-bytes", "1 KiB", "--out", "run", "--json"

@@ -224,6 +224,7 @@ def test_fresh_with_unusable_input_keeps_the_old_run(
         assert files(tmp_path / "run") == before
 
 
+@pytest.mark.slow
 def test_fresh_starts_anew_with_the_options_given_now(
     edgett: Call, finished: Finished, tiny: Tiny, tmp_path: Path
 ) -> None:

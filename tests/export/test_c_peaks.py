@@ -140,6 +140,7 @@ def test_of_every_activation_inside_and_at_the_end(activation: str, dtype: str, 
     assert 1 <= foretold(model, dtype, tmp_path / "model.onnx") <= 1.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", pytest.param("int8", marks=pytest.mark.slow)])
 def test_branches_run_one_after_the_other(dtype: str, tmp_path: Path) -> None:
     """All three abreast, as Keras runs them, would keep 3 x 200 numbers alive at once."""

@@ -82,6 +82,7 @@ def test_in_two_tasks_as_in_one(cut: float, live: bool) -> None:
     assert sum(first.losses) + sum(second.losses) == pytest.approx(sum(whole.losses), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_trainings_that_wait_have_their_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(finetune, "LIVE", 3 * 17_000)
     tune = tuner(split(64), Recipe(epochs=2, batch_size=32))

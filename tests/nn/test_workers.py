@@ -142,6 +142,7 @@ class CrewContract:
 
     same = staticmethod(np.testing.assert_equal)
 
+    @pytest.mark.slow
     def test_results_are_those_of_one_thread_in_whatever_order(self, crew: Crew, reference: dict[int, Tuned]) -> None:
         crew.ready()
         crew.heard()

@@ -131,6 +131,7 @@ def test_the_clock_learns_both_outputs():
     assert found["minute_accuracy"] > 3 / 60
 
 
+@pytest.mark.slow
 def test_another_seed_trains_other_weights(digits, short):
     one, other = (zoo.train(short, digits, seed, Silent()).get_weights()[0] for seed in (0, 1))
     assert not np.array_equal(one, other)
@@ -158,6 +159,7 @@ def test_seed_data_and_example_each_have_an_entry(digits, short, tmp_path):
     assert not meter.said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["empty", "cut", "flipped", "pickled", "other"])
 def test_a_corrupt_entry_is_trained_again(digits, short, tmp_path, damage):
     trained = baselines.baseline(short, digits, 0, tmp_path, Silent())
