@@ -88,6 +88,7 @@ class _Outcome(Part):
     slower_than_dense: dict[Text, Count]
     timed_here: RatioRow | None
     artifacts: dict[Text, Annotated[list[File], Field(min_length=1)]]
+    left_out: dict[Text, Text] = Field(default_factory=dict)
     check: Check
     npu: dict[Text, Npu]
     why_dense: Text | None

@@ -324,7 +324,7 @@ def test_disk_that_fills_up_in_the_middle_of_training(tiny: Tiny, finished: Fini
         assert kept.items() <= written(Path("run")).items()
         print(done.stdout)
     """
-    done = mounted(tmp_path, "size=84k", code)
+    done = mounted(tmp_path, "size=132k", code)
     first, _, document = done.stdout.partition("\n")
     code, kept, lines = first.split(" ", 2)
     assert (code, kept) == ("6", "1"), done
