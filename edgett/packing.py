@@ -123,7 +123,7 @@ def _refuse_over(sizes: Mapping[str, int], budgets: Sequence[Mapping[str, Any]])
             raise Infeasible(
                 f"the sources take {value:,} bytes, {value - item['limit']:,} more than {item['name']} allows"
                 f" ({item['limit']:,}).",
-                "Pack another --solution, or compress with a smaller budget.",
+                "Pack a smaller --solution, or make a run anew whose budget allows as much.",
             )
 
 

@@ -1,6 +1,5 @@
-"""The frozen values that flow between the steps.
+"""The frozen values that flow between the steps. A value checks itself when it is made, so what holds one need not.
 
-Only the standard library here. A value checks itself when it is made, so what holds one need not ask again.
 A *shape* belongs to one layer, a *solution* to the whole model.
 """
 
@@ -306,10 +305,9 @@ class Reverted:
 
 @dataclass(frozen=True)
 class Trial:
-    """A solution after fine-tuning. `quality` and `drop` are of the validation data; a drop of inf never holds.
+    """A solution after fine-tuning: `quality` and `drop` of the validation data (inf never holds), losses by epoch.
 
-    `losses`: the mean training loss of each epoch. A trial is not `complete` while epochs are left that it was not
-    thought worth. `failure` says why there is no quality, `reverted` which layers went back.
+    `complete`: no epoch was thought not worth it; `failure`: why there is no quality; `reverted`: what went back.
     """
 
     solution: Solution
