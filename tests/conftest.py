@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgett import record
 from edgett.cli import run
 
 # Before any test module imports it.
@@ -104,6 +105,7 @@ def finished(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     with contextlib.chdir(tiny.model.parent), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = run(["compress", *tiny.arguments, *EASY, "--out", str(path), "--json"])
     assert code == 0, err.getvalue()
+    can_be_read(path)
     return Finished(path, json.loads(out.getvalue()), err.getvalue())
 
 
@@ -116,10 +118,25 @@ def edgett(
 
     def call(*arguments: object) -> Answer:
         capsys.readouterr()
+        before = written(tmp_path)
         code = run([str(argument) for argument in arguments])
+        for place, _ in written(tmp_path) - before:
+            can_be_read(place.parent)
         return Answer(code, *capsys.readouterr())
 
     return call
+
+
+def written(folder: Path) -> set[tuple[Path, int]]:
+    """The records of runs in a folder, and when they were written."""
+    return {(place, place.stat().st_mtime_ns) for place in folder.rglob("run.json")}
+
+
+def can_be_read(path: Path) -> None:
+    """What edgett wrote it does not call damaged."""
+    asked = record.begun(path)
+    if asked.get("outcome") is not None:
+        record.finished(path, asked)
 
 
 @pytest.fixture(scope="session")

@@ -181,7 +181,8 @@ def _report(told: Mapping[str, Any], outputs: Callable[[int], Arrays]) -> Report
     before, after = (State(**told[key]) for key in ("before", "after"))
     if not measured:
         raise ValueError("no artefact")
-    return Report(dict(told["machine"]), int(told["threads"]), tuple(told["pinned"]), before, after, tuple(measured))
+    machine = {key: str(told["machine"][key]) for key in ("architecture", "processor", "system")}
+    return Report(machine, int(told["threads"]), tuple(told["pinned"]), before, after, tuple(measured))
 
 
 def trouble(error: Mapping[str, str], where: str) -> EdgettError:

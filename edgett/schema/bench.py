@@ -6,11 +6,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from edgett.schema.parts import Count, Part, Positive, RatioRow, Text
+from edgett.schema.parts import Count, Document, Part, Positive, RatioRow, Real, Share, Text
 
 
 class _Machine(Part):
     name: Text
+
+
+class _State(Part):
+    governor: Text | None
+    mhz: Real | None
+    celsius: Real | None
 
 
 class _Timer(_Machine):
@@ -18,6 +24,9 @@ class _Timer(_Machine):
     processor: Text | None
     system: Text
     threads: Count
+    pinned: list[Count] = Field(default_factory=list)
+    before: _State | None = None
+    after: _State | None = None
 
 
 class _Emulated(_Machine):
@@ -25,14 +34,25 @@ class _Emulated(_Machine):
     emulator: Text
 
 
+class _Agreement(Part):
+    samples: Count
+    max_abs: Real | None
+    top1: Share | None
+
+
 class _Measured(Part):
     name: Text
+    path: Text = ""
     also: list[Text] = Field(default_factory=list)
     bytes: Count
     runtime: Text
+    agreement: _Agreement | None = None
 
 
 class _Timed(_Measured):
+    runs: Count = 0
+    start_ms: Real | None = None
+    peak_bytes: Count | None = None
     median_us: Positive
     p90_us: Positive
     p99_us: Positive
@@ -43,14 +63,17 @@ class _Timed(_Measured):
 
 class _Executed(_Measured):
     instructions: Count
+    spread: Count = 0
     ratio: Positive | None
 
 
-class Timing(Part):
+class Timing(Document):
     device: _Timer
+    baseline: Text = ""
     artifacts: Annotated[list[_Timed], Field(min_length=1)]
 
 
-class Counting(Part):
+class Counting(Document):
     device: _Emulated
+    baseline: Text = ""
     artifacts: Annotated[list[_Executed], Field(min_length=1)]

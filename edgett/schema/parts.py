@@ -26,7 +26,15 @@ LimitName = Literal["model_bytes", "peak_activation_bytes", "flops", "latency_ms
 
 
 class Part(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+    """A table. A key that is not listed is refused: what renders a document would have it unchecked."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+
+class Document(Part):
+    """A table that stands by itself; `record.read` has looked at its schema."""
+
+    schema_: Annotated[Any, Field(alias="schema")] = None
 
 
 class Pair(Part):
@@ -176,7 +184,7 @@ class _Pick(Written):
     solution: Number
     shapes: dict[Text, Shape]
     reverted: list[_Step]
-    layers: list[_Replaced] = Field(default_factory=list)
+    layers: list[_Replaced]
     test_holds: bool | None = None
 
 
@@ -202,6 +210,10 @@ class ConstraintRow(Part):
 
 class Miss(Part):
     solution: Number
+    shapes: dict[Text, Shape] = Field(default_factory=dict)
+    params: Count = 0
+    flops: Count = 0
+    drop: Real | None = None
     constraint: LimitName
     limit: Real
     value: Real | None
@@ -251,7 +263,7 @@ class _Checked(_Counted):
     tensors: list[_Tensor]
 
 
-class Check(Part):
+class Check(Document):
     ok: bool
     samples: Literal["validation", "random"]
     artifacts: dict[File, _Checked]

@@ -6,11 +6,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from edgett.project import Command
 from edgett.schema.parts import (
     Check,
     ConstraintRow,
     Count,
     Dense,
+    Document,
     File,
     Many,
     Miss,
@@ -18,6 +20,7 @@ from edgett.schema.parts import (
     Part,
     Picks,
     RatioRow,
+    Real,
     Size,
     Text,
     TrialRow,
@@ -25,7 +28,7 @@ from edgett.schema.parts import (
     told,
 )
 from edgett.space.filesize import Format
-from edgett.values import DType, EmptyTiles, Objective
+from edgett.values import CostModel, DType, EmptyTiles, Estimate, Objective
 
 
 class _Layer(Part):
@@ -45,6 +48,22 @@ class _GridLayer(_Layer):
 
 class _ParetoLayer(_Layer):
     undominated: Count
+    epsilon: Real
+
+
+class _GridTotals(Part):
+    solutions: Many
+    efficient: Many
+    shared_tiles: Count
+    points: Count
+    joint_candidates: Count
+
+
+class _ParetoTotals(Part):
+    solutions: Many
+    undominated: Count
+    joint_candidates: Count
+    epsilon: Real
 
 
 class _Target(Part):
@@ -61,24 +80,42 @@ class _Problem(Part):
     """Why the outcome is none that was asked for."""
 
     code: Literal[4, 5]
+    kind: Text
     message: Text
     cure: Text
 
 
 class _Funnel(Part):
+    """Solutions left after each step."""
+
+    layers: Count = 0
+    layers_taken: Count = 0
+    solutions: Many = 0
+    joint_candidates: Many = 0
     within_budgets: Many
     fine_tuned: Many
+    feasible: Many = 0
 
 
-class _Outcome(Part):
+class _GridFunnel(_Funnel):
+    efficient: Many = 0
+    points: Many = 0
+
+
+class _ParetoFunnel(_Funnel):
+    undominated: Many = 0
+
+
+class _Outcome(Document):
     """What `report.document.compressed` makes."""
 
+    run: Text = ""
     target: _Target
     partial: list[Text] = Field(default_factory=list)
     model: Text
     judged_by: Text | None
     remarks: list[Text] = Field(default_factory=list)
-    funnel: dict[Text, Many] | None
+    funnel: _Funnel | None
     baseline: Dense
     trials: list[TrialRow]
     picks: Picks
@@ -97,8 +134,6 @@ class _Outcome(Part):
     @model_validator(mode="after")
     def _agrees(self) -> Self:
         """What is compared side by side is known of all of them; a pick is one of the trials."""
-        if self.funnel is not None:
-            _Funnel.model_validate(self.funnel)
         trials = {trial.solution for trial in self.trials} | {-1}
         dense, files = self.baseline, {"baseline"}
         for name, pick in self.picks.all():
@@ -127,14 +162,23 @@ class _Outcome(Part):
 
 class GridOutcome(_Outcome):
     search: Literal["grid"]
-    funnel: dict[Text, Many]
+    cost_model: one_of(CostModel) = CostModel.EXACT.value  # type: ignore[valid-type]
+    ranks: list[Size] = Field(default_factory=list)
+    grid: Size = 1
+    totals: _GridTotals | None = None
+    funnel: _GridFunnel
     empty_tiles: one_of(EmptyTiles)  # type: ignore[valid-type]
     layers: list[_GridLayer]
 
 
 class ParetoOutcome(_Outcome):
     search: Literal["pareto"]
-    funnel: dict[Text, Many]
+    cost_model: one_of(CostModel) = CostModel.EXACT.value  # type: ignore[valid-type]
+    rank_multiple: Size = 1
+    max_rank: Size | None = None
+    estimate: one_of(Estimate) = Estimate.KEPT_ENERGY.value  # type: ignore[valid-type]
+    totals: _ParetoTotals | None = None
+    funnel: _ParetoFunnel
     layers: list[_ParetoLayer]
 
 
@@ -151,9 +195,12 @@ class _Option(Part):
     value: Any
 
 
-class Begun(Part):
+class Begun(Document):
     """run.json from its first line on: what is not known yet is not there."""
 
+    command: one_of(Command) = Command.COMPRESS.value  # type: ignore[valid-type]
+    outcome: Any = None
+    """Checked apart, by the kind that it is of."""
     options: dict[Text, _Option] = Field(default_factory=dict)
     versions: dict[Text, Text] = Field(default_factory=dict)
     digests: dict[Text, Text] = Field(default_factory=dict)

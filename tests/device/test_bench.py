@@ -198,7 +198,8 @@ class TestReports:
         state = {"governor": None, "mhz": None, "celsius": None}
         one = {"file": "0-x.onnx", "runtime": "onnxruntime", "version": "1", "turns": [[1]], "start_ns": 1,
                "peak_bytes": 1, "added_bytes": 1}  # fmt: skip
-        told = {"artefacts": [one], "before": state, "after": state, "machine": {}, "threads": 1, "pinned": []}
+        told = {"artefacts": [one], "before": state, "after": state, "threads": 1, "pinned": [],
+                "machine": {"architecture": "riscv64", "processor": "", "system": "Linux"}}  # fmt: skip
         (tmp_path / "report.json").write_text(json.dumps(told))
         np.savez(tmp_path / "outputs-0.npz", **{"=y": np.zeros((4, 4))})
         (found,) = bench.unpack(tmp_path, "board").artefacts
