@@ -203,10 +203,16 @@ def _told(node: Any) -> list[str]:
 
 
 def _scopes(graph: Any, owners: Owners) -> list[str]:
-    """The scope of each node; one without a name of its own goes with what it reads, or else with what reads it."""
+    """The scope of each node; one without a name of its own goes with its constants, what it reads, or what reads it.
+
+    A node with a name does not ask its constants: layers share those of equal content.
+    """
     calls = {scope: index for index, scope in enumerate(owners.paths)}
     constants = {tensor.name for tensor in graph.initializer}
-    scopes = [owners.scope([*_told(node), *(n for n in node.input if n in constants)]) for node in graph.node]
+    scopes = [owners.scope(_told(node)) for node in graph.node]
+    for index, node in enumerate(graph.node):
+        if scopes[index] == UNKNOWN:
+            scopes[index] = owners.scope(name for name in node.input if name in constants)
     known = {name: scope for node, scope in zip(graph.node, scopes, strict=True) for name in node.output}
     for index, node in enumerate(graph.node):
         if scopes[index] == UNKNOWN:

@@ -129,7 +129,7 @@ class _Outcome(Document):
     check: Check
     npu: dict[Text, Npu]
     why_dense: Text | None
-    error: _Problem | None = None
+    error: _Problem = Field(default=None)
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
