@@ -16,32 +16,42 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from edgett.errors import UsageError
 from edgett.escape import one_line
+from edgett.project import Command
 from edgett.schema.bench import Counting, Timing
 from edgett.schema.run import Begun, DeployedOutcome, Finished, GridOutcome, ParetoOutcome
 
 SCHEMA = 1
 DEEPEST = 40
 """Tables inside tables; a run's own have ten."""
-ANEW = "'edgett compress' starts anew there with --fresh."
 WITHOUT = "Take it away: the report does without it."
 _OUTCOMES: Mapping[object, type[BaseModel]] = {"grid": GridOutcome, "pareto": ParetoOutcome, None: DeployedOutcome}
 
 
+def anew(asked: Mapping[str, Any]) -> str:
+    """How a run is made again that was asked for so."""
+    return f"'edgett {command(asked).value}' starts anew there with --fresh."
+
+
+def command(asked: Mapping[str, Any]) -> Command:
+    """What made a run."""
+    return Command.DEPLOY if asked.get("command") == Command.DEPLOY.value else Command.COMPRESS
+
+
 def begun(run: Path) -> dict[str, Any]:
     """The run.json of a run, of which more may be known later. Raises UsageError when it is damaged."""
-    place = run / "run.json"
-    content = read(run, "run.json", ANEW, f"Go on with the version of edgett that wrote it. {ANEW}")
-    _refuse_other(content, Begun, place, ANEW)
+    place, unknown = run / "run.json", anew({})
+    content = read(run, "run.json", unknown, f"Go on with the version of edgett that wrote it. {unknown}")
+    _refuse_other(content, Begun, place, anew(content))
     return content
 
 
 def finished(run: Path, asked: Mapping[str, Any]) -> None:
     """Raise UsageError unless what `begun` gave of a run has an outcome that can be relied on."""
     place, outcome = run / "run.json", asked["outcome"]
-    _refuse_other(asked, Finished, place, ANEW)
+    _refuse_other(asked, Finished, place, anew(asked))
     search = outcome.get("search", "grid") if isinstance(outcome, dict) else "grid"
     kind = _OUTCOMES.get(search if isinstance(search, str | None) else "grid", GridOutcome)
-    _refuse_other(outcome, kind, place, ANEW, "outcome")
+    _refuse_other(outcome, kind, place, anew(asked), "outcome")
 
 
 def benchmark(run: Path, name: str) -> dict[str, Any]:

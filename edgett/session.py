@@ -79,8 +79,8 @@ def resumed(
         asked = run.asked
         if asked.get("outcome") is not None:
             record.finished(path, asked)
-        if command is not None and command is not _command(asked):
-            made = f"edgett {_command(asked).value}"
+        if command is not None and command is not record.command(asked):
+            made = f"edgett {record.command(asked).value}"
             raise UsageError(f"the run in {path} is of '{made}'.", f"Go on with: {_going_on(path, asked)}")
         yield run, _asked_job(path, asked, given), _here(path, asked.get("outcome"))
     finally:
@@ -109,17 +109,12 @@ def unfinished(path: Path, asked: Mapping[str, Any]) -> UsageError:
     return UsageError(f"the run in {path} is not finished.", f"Go on with: {_going_on(path, asked)}")
 
 
-def _command(asked: Mapping[str, Any]) -> Command:
-    """What made a run."""
-    return Command.DEPLOY if asked.get("command") == Command.DEPLOY.value else Command.COMPRESS
-
-
 def _going_on(path: Path, asked: Mapping[str, Any]) -> str:
-    return f"edgett {_command(asked).value} --out {shlex.quote(str(path))} --resume"
+    return f"edgett {record.command(asked).value} --out {shlex.quote(str(path))} --resume"
 
 
 def _anew(asked: Mapping[str, Any]) -> str:
-    return f"'edgett {_command(asked).value}' starts anew there with --fresh, or elsewhere with another --out."
+    return f"'edgett {record.command(asked).value}' starts anew there with --fresh, or elsewhere with another --out."
 
 
 def _asked_job(path: Path, asked: Mapping[str, Any], given: Mapping[str, Any]) -> Job:

@@ -101,7 +101,7 @@ class Clock:
 def _read(run: Path) -> list[Pace]:
     if not (run / TIMES).exists():
         return []
-    found: list[Pace] = record.value(run, TIMES, "times", _codec(), record.ANEW)
+    found: list[Pace] = record.value(run, TIMES, "times", _codec(), record.anew({}))
     return found
 
 

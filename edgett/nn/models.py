@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import json
-import sys
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
@@ -21,7 +19,7 @@ from keras.src.saving import serialization_lib
 
 from edgett.errors import ModelError, UsageError
 from edgett.folders import scratch
-from edgett.nn import hdf5
+from edgett.nn import hdf5, users
 from edgett.nn.keras2 import translated
 from edgett.nn.keras2_calls import Untranslatable
 from edgett.nn.keras2_training import compilation
@@ -245,15 +243,11 @@ def _explained(path: Path, error: Exception) -> ModelError:
 def _custom_objects(name: str | None) -> dict[str, Any]:
     if name is None:
         return {}
-    here = str(Path.cwd())
-    sys.path.insert(0, here)
     try:
-        module = importlib.import_module(name)
+        module = users.module(name)
     except Exception as error:
         raise UsageError(
             f"--custom-objects {name} cannot be imported: {type(error).__name__}: {error}.",
             "Name a module that Python can import from here, such as package.module.",
         ) from error
-    finally:
-        sys.path.remove(here)
     return {key: value for key, value in vars(module).items() if callable(value) and not key.startswith("_")}

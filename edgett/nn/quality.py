@@ -233,7 +233,8 @@ def _users_own(asked: Yardstick) -> Metric:
     except Exception as error:
         raise UsageError(
             f"--metric {asked.spec} cannot be imported: {type(error).__name__}: {error}.",
-            "Name a function of a module that Python can import from here, such as package.module:function.",
+            "Name a function of a module that Python can import from here, such as package.module:function; or a "
+            "metric, with :max or :min behind it.",
         ) from error
 
     def measure(labels: Any, outputs: Any) -> float:

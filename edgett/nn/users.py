@@ -7,7 +7,8 @@ import hashlib
 import importlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,9 +28,30 @@ def importable() -> Iterator[None]:
 
 
 def module(name: str) -> ModuleType:
-    """The module of that name. Raises whatever its import raises."""
+    """The module of that name. Raises whatever its import raises, and ImportError for one inside a run.
+
+    A run may come from anybody and names its modules itself: it may not bring them along.
+    """
     with importable():
+        if (place := _place(name)) is not None and (run := _run_around(place)) is not None:
+            raise ImportError(f"it lies in the run {run}, and no code of a run is executed")
         return importlib.import_module(name)
+
+
+def _place(name: str) -> Path | None:
+    """The file of a module, found without executing anything; None where it has none or is not there."""
+    where: Iterable[str] | None = None
+    spec = None
+    for depth in range(1, name.count(".") + 2):
+        spec = PathFinder.find_spec(".".join(name.split(".")[:depth]), None if where is None else list(where))
+        if spec is None:
+            return None
+        where = spec.submodule_search_locations or ()
+    return None if spec is None or spec.origin is None else Path(spec.origin).resolve()
+
+
+def _run_around(place: Path) -> Path | None:
+    return next((parent for parent in place.parents if (parent / "run.json").exists()), None)
 
 
 def digest(name: str) -> str:

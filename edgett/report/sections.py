@@ -45,9 +45,9 @@ STEPS = (
     ("points", "corner points on the joint grid", 5),
     ("undominated", "that no other one beats in memory, FLOPs and expected error", 5),
     ("joint_candidates", "distinct joint candidates", 5),
-    ("within_budgets", "within the budgets known before training", 5),
+    ("within_budgets", "smaller than the dense file and within the budgets known before training", 5),
     ("fine_tuned", "fine-tuned", 6),
-    ("feasible", "within all constraints", 7),
+    ("feasible", "of the fine-tuned, within all constraints", 7),
 )
 VERDICTS = {True: ("holds", Mood.GOOD), False: ("broken", Mood.BAD), None: ("not checked", Mood.OPEN)}
 

@@ -100,9 +100,9 @@ def _funnel(document: Mapping[str, Any]) -> Iterator[RenderableType]:
         ("5  corner points on the joint grid", "points"),
         ("5  that no other one beats in memory, FLOPs and expected error", "undominated"),
         ("   distinct joint candidates", "joint_candidates"),
-        ("   of those within the budgets known before training", "within_budgets"),
+        ("   of those, smaller than the dense file and within the budgets known before training", "within_budgets"),
         ("6  fine-tuned", "fine_tuned"),
-        ("7  within all constraints", "feasible"),
+        ("7  of the fine-tuned, within all constraints", "feasible"),
     ):
         if name in funnel:
             table.add(step, count(funnel[name]))

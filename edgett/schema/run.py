@@ -129,7 +129,7 @@ class _Outcome(Document):
     check: Check
     npu: dict[Text, Npu]
     why_dense: Text | None
-    error: _Problem = Field(default=None)
+    error: _Problem = Field(default=None)  # type: ignore[assignment]  # a key that may be missing, not empty
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:

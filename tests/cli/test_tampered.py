@@ -175,3 +175,26 @@ def test_a_model_of_a_run_brings_no_code(edgett: Call, run: Path) -> None:
     answer = edgett(*COMMANDS["export"])
 
     assert answer.code == ModelError.exit_code and "Lambda layer, which is code in a file: refused" in answer.err
+
+
+def test_a_run_does_not_bring_code_along(edgett: Call, run: Path) -> None:
+    (run / "evil.py").write_text("from pathlib import Path\nPath('executed').touch()\n")
+    place = run / "run.json"
+    asked = json.loads(place.read_text())
+    for name in ("run.evil", "evil"):
+        asked["options"]["custom_objects"]["value"] = name
+        place.write_text(json.dumps(asked))
+        answer = edgett("check", "run")
+        assert answer.code == 2 and f"--custom-objects {name} cannot be imported" in answer.err.replace("\n", " ")
+    os.chdir(run)
+    answer = edgett("check", ".")
+    assert answer.code == 2 and "no code of a run is executed" in answer.err.replace("\n", " ")
+    assert not list(run.parent.rglob("executed"))
+
+
+def test_what_is_damaged_is_made_again_by_what_made_it(edgett: Call, run: Path) -> None:
+    place = run / "run.json"
+    asked = json.loads(place.read_text()) | {"command": "deploy"}
+    del asked["outcome"]["check"]
+    place.write_text(json.dumps(asked))
+    refused(edgett("check", "run"), "'edgett deploy' starts anew there")
