@@ -54,9 +54,17 @@ class Loss:
     keras: Any
 
     def measure(self, labels: np.ndarray, outputs: np.ndarray) -> float:
-        """The mean over the samples."""
-        y, p = keras.ops.convert_to_tensor(labels), keras.ops.convert_to_tensor(outputs)
-        return float(keras.ops.mean(self.keras(y, p)))
+        """The mean over the samples. A bare function is given floats, as Keras gives it when it trains."""
+        kind = None if isinstance(self.keras, keras.losses.Loss) else keras.config.floatx()
+        y, p = keras.ops.convert_to_tensor(labels, kind), keras.ops.convert_to_tensor(outputs)
+        try:
+            return float(keras.ops.mean(self.keras(y, p)))
+        except Exception as error:
+            raise DataError(
+                f"loss {self.name} cannot be computed of labels {labels.shape} and outputs {outputs.shape}: "
+                f"{_reason(error)}.",
+                "Compile the model with one that fits the labels.",
+            ) from error
 
     @property
     def from_logits(self) -> bool:
@@ -175,13 +183,18 @@ def _measured(metric: Any, labels: np.ndarray, outputs: np.ndarray) -> float:
         metric.update_state(labels, outputs)
         return float(np.mean(metric.result()))  # F1 has one a class
     except Exception as error:
-        reason = re.sub(r"\{\{.*?\}\}\s*|\s*\[Op:\w+\].*", "", " ".join(str(error).split()))[:300]
         raise DataError(
-            f"metric {metric.name} cannot be computed of labels {labels.shape} and outputs {outputs.shape}: {reason}.",
+            f"metric {metric.name} cannot be computed of labels {labels.shape} and outputs {outputs.shape}: "
+            f"{_reason(error)}.",
             "Name one that fits the labels with --metric; without it those count that the model is compiled with.",
         ) from error
     finally:
         metric.reset_state()
+
+
+def _reason(error: Exception) -> str:
+    """What TensorFlow says, without the parts that are for its own people."""
+    return re.sub(r"\{\{.*?\}\}\s*|\s*\[Op:\w+\].*", "", " ".join(str(error).split()))[:300]
 
 
 def accuracy_of(loss: Loss) -> list[Metric]:

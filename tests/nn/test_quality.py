@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgett.errors import ModelError
+from edgett.errors import DataError, ModelError
 from edgett.nn.metrics import Labels
 from edgett.nn.ports import by_output, feed, input_ports, output_ports, wanted
 from edgett.nn.quality import Judge, judge
@@ -316,3 +316,23 @@ class TestPorts:
     def test_a_model_without_a_shape(self) -> None:
         with pytest.raises(ModelError, match="no input of known shape"):
             input_ports(keras.Sequential([keras.layers.Dense(2)]))
+
+
+def far(wanted: keras.KerasTensor, found: keras.KerasTensor) -> keras.KerasTensor:
+    """A loss that takes what Keras gives it: floats, both."""
+    return keras.ops.mean(keras.ops.square(wanted - found), axis=-1)
+
+
+class TestLossesOfTheUser:
+    @pytest.mark.parametrize("dtype", ["float64", "float32", "int64", "uint8"])
+    def test_are_given_what_keras_gives_them(self, dtype: str) -> None:
+        model, labels = single(1, loss=far), BITS.astype(dtype)
+        (found,) = _quality(model, {"out": labels}).scores
+        np.testing.assert_allclose(found.value, model.evaluate(X, labels, verbose=0), rtol=1e-6)
+
+    def test_that_fail_say_so(self) -> None:
+        def bad(wanted: keras.KerasTensor, found: keras.KerasTensor) -> keras.KerasTensor:
+            return keras.ops.reshape(wanted, (-1, 7)) - found
+
+        with pytest.raises(DataError, match=r"loss bad cannot be computed of labels \(40, 1\)"):
+            _quality(single(1, loss=bad), {"out": VALUES})
