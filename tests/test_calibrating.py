@@ -199,6 +199,7 @@ def test_this_machine_is_calibrated(edgett: Call, tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_int8_is_calibrated_too(edgett: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     base = tmp_path / "narrow.toml"

@@ -60,8 +60,15 @@ def cured(options: dict[str, str | None], cure: str) -> dict[str, str | None]:
     return options | ({"--ranks": None} if options.get("--search") == "pareto" else {})
 
 
+LONG = ("two at once", "skip", "batch")
+"""Of whose parts the others are."""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("sick", "kind"), SICK.values(), ids=SICK)
+@pytest.mark.parametrize(
+    ("sick", "kind"),
+    [pytest.param(*case, id=name, marks=[pytest.mark.long] * (name in LONG)) for name, case in SICK.items()],
+)
 def test_what_is_advised_works(edgett: Call, tiny: Tiny, sick: dict[str, str | None], kind: str) -> None:
     command = ("compress", tiny.model, "--data", tiny.data, "--json", "--quiet")
     options = BASE | sick

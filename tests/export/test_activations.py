@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -96,11 +97,16 @@ def test_there_is_a_row_for_each_of_keras_s_list() -> None:
     assert all(name_of(_act(name)) == name for name in ROWS)
 
 
-@pytest.mark.parametrize("suffix", [".tflite", pytest.param(".onnx", marks=pytest.mark.slow)])
-@pytest.mark.parametrize(
-    "place", [name if name == "after a dense layer" else pytest.param(name, marks=pytest.mark.slow) for name in PLACES]
-)
-@pytest.mark.parametrize("int8", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["float32", "int8"])
+def cases() -> Iterator[Any]:
+    """Formats, places and types, from those that are quick to those that take long."""
+    for suffix, place, int8 in itertools.product((".tflite", ".onnx"), PLACES, (False, True)):
+        plain = place == "after a dense layer"
+        marks = [pytest.mark.slow] * (suffix == ".onnx" or not plain or int8)
+        marks += [pytest.mark.long] * (int8 and not plain and (suffix, place) != (".tflite", "in a TT layer"))
+        yield pytest.param(suffix, place, int8, marks=marks, id=f"{'int8' if int8 else 'float32'}-{place}-{suffix}")
+
+
+@pytest.mark.parametrize(("suffix", "place", "int8"), cases())
 def test_files_hold_what_is_predicted(suffix: str, place: str, int8: bool, tmp_path: Path) -> None:
     model = model_of(place)
     random = np.random.default_rng(2)

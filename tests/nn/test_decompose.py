@@ -186,7 +186,11 @@ def test_full_ranks_of_large_unfoldings_give_the_weight_back(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("factors", [(64,) * 2, (16,) * 3, (4,) * 6], ids=["two cores", "three", "six"])
+@pytest.mark.parametrize(
+    "factors",
+    [pytest.param((64,) * 2, id="two cores", marks=pytest.mark.long), (16,) * 3, (4,) * 6],
+    ids=[None, "three", "six"],
+)
 @pytest.mark.parametrize("kind", ["flat", "nearly of low rank"])
 def test_the_error_is_that_of_t3f_on_4096x4096(kind: str, factors: tuple[int, ...]) -> None:
     shape = tt_shape(factors, factors, 8)

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 
+from edgett import folders
 from edgett.errors import ModelError
 from edgett.nn import baseline as baselines
 from edgett.nn import clock, zoo
@@ -193,9 +194,9 @@ def test_a_directory_that_cannot_be_written_costs_a_line(digits, short, tmp_path
 
 
 @pytest.mark.slow
-def test_the_clock_reads_the_time(tmp_path):
+def test_the_clock_reads_the_time():
     data = zoo.clock_data(0)
-    model = baselines.baseline(zoo.example("clock"), data, 0, tmp_path, Silent())
+    model = baselines.baseline(zoo.example("clock"), data, 0, folders.cache(), Silent())
     found = _accuracies(model, data.test)
     assert found["hour_accuracy"] >= 0.97
     assert found["minute_accuracy"] >= 0.95
@@ -203,10 +204,10 @@ def test_the_clock_reads_the_time(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif("EDGETT_TEST_DATA" not in os.environ, reason="EDGETT_TEST_DATA names no folder with mnist.npz")
-def test_lenet300_reaches_the_accuracy_of_the_paper(tmp_path):
+def test_lenet300_reaches_the_accuracy_of_the_paper():
     example = zoo.example("lenet300")
     data = load_data(str(Path(os.environ["EDGETT_TEST_DATA"]) / "mnist.npz"), example.build(), 0)
-    model = baselines.baseline(example, data, 0, tmp_path, Silent())
+    model = baselines.baseline(example, data, 0, folders.cache(), Silent())
     assert _accuracies(model, data.test)["accuracy"] >= 0.975
 
 
