@@ -28,6 +28,21 @@ EASY = ("--max-drop", "100", "--model-bytes", "100 %")
 """Budgets that every solution holds."""
 
 
+LONGEST = (
+    "test_readme_runs.py",
+    "test_kill.py",
+    "test_gallery.py",
+    "test_calibrating.py",
+    "test_chip.py",
+    "test_cures.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest first, so that all processes end together."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
 @dataclass(frozen=True)
 class Tiny:
     """Files of a model 64-48-36-10 that tells ten seeded blobs apart, and of its data."""
