@@ -23,7 +23,7 @@ def trial(number: int, drop: float = 0.25) -> Trial:
 
 
 def test_trials_and_weights_come_back_after_closing(tmp_path: Path) -> None:
-    with closing(Run.start(tmp_path / "run", {"a": 1})) as run:
+    with closing(Run.start(tmp_path / "run", {"versions": {"a": "1"}})) as run:
         run.record(trial(5), b"five")
         run.record(trial(3, math.inf), b"three")
 
@@ -31,7 +31,7 @@ def test_trials_and_weights_come_back_after_closing(tmp_path: Path) -> None:
         assert run.trials() == {3: trial(3, math.inf), 5: trial(5)}
         assert list(run.trials()) == [3, 5]
         assert run.weights(5) == b"five"
-        assert run.asked == {"schema": 1, "a": 1}
+        assert run.asked == {"schema": 1, "versions": {"a": "1"}}
 
 
 def test_unknown_solution_is_refused_with_those_there_are(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ def document(answer: Answer) -> dict[str, Any]:
 
 
 class TestRuns:
+    @pytest.mark.slow
     def test_a_run_is_its_dense_model_and_its_picks(self, edgett: Call, run: Path) -> None:
         found = document(edgett("bench", run, *SHORT, "--json"))
         outcome = json.loads((run / "run.json").read_text())["outcome"]
@@ -93,6 +94,7 @@ class TestFiles:
             assert words in answer.out
         assert not list(run.glob("bench-*.json"))
 
+    @pytest.mark.slow
     def test_names_tell_files_apart(self, edgett: Call, run: Path) -> None:
         other = run / "other" / "baseline.tflite"
         other.parent.mkdir()
@@ -203,6 +205,7 @@ class TestRunsThatCannotBeUsed:
         assert words in answer.err
         assert "'edgett compress' starts anew there with --fresh" in answer.err
 
+    @pytest.mark.slow
     def test_what_is_in_use_is_measured_and_not_kept(self, edgett: Call, run: Path) -> None:
         with closing(Run.resume(run)):
             answer = edgett("bench", run, *SHORT)

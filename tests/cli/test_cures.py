@@ -94,6 +94,7 @@ def test_every_budget_that_is_broken_is_named_and_the_layer_that_sets_the_peak(e
     assert advised(error["cure"]) == ["--peak '520 B' --flops '2600 FLOP'"]
 
 
+@pytest.mark.slow
 def test_a_model_without_fully_connected_layers(edgett: Call, tmp_path: Path) -> None:
     """No option is named that belongs to layers it does not have."""
     import numpy as np

@@ -88,6 +88,7 @@ class TestPack:
         assert {path for path, time in after.items() if before.get(path) != time} == {package / "src" / "tiny.c"}
         assert edgett("firmware", "check", package).code == 0
 
+    @pytest.mark.slow
     def test_another_name_leaves_nothing_of_the_old_one(self, edgett: Call, package: Path, finished: Finished) -> None:
         answer = edgett("firmware", "pack", finished.path, "--out", package, "--name", "dial", "--license", "MIT")
         assert answer.code == 0 and "edgett::dial" in answer.out
@@ -121,6 +122,7 @@ class TestPack:
             assert answer.code == 2 and "no package of edgett's" in answer.err
         assert files(tmp_path / "mine") == {"notes.txt": b"mine"}
 
+    @pytest.mark.slow
     def test_one_that_was_cut_off_can_be_packed_again(
         self, edgett: Call, finished: Finished, packed: Path, tmp_path: Path
     ) -> None:
@@ -132,6 +134,7 @@ class TestPack:
         assert edgett("firmware", "pack", finished.path, "--out", "cut").code == 0
         assert files(tmp_path / "cut") == files(packed)
 
+    @pytest.mark.slow
     def test_nothing_of_anybody_else_is_written_over(
         self, edgett: Call, package: Path, finished: Finished, tmp_path: Path
     ) -> None:
@@ -224,6 +227,7 @@ class TestTargetOfC:
         assert sizes["ram_bytes"] <= pick["peak_activation_bytes"] == check["c_peak_bytes"]
         assert sizes["predicted_peak_bytes"] == check["c_peak_bytes"] <= 1.2 * sizes["ram_bytes"]
 
+    @pytest.mark.slow
     def test_what_counts_is_the_constants_of_the_c(self, edgett: Call, compiled: Path) -> None:
         outcome = json.loads((compiled / "run.json").read_text())["outcome"]
         for number, pick in {pick["solution"]: pick for pick in outcome["picks"].values()}.items():
@@ -231,6 +235,7 @@ class TestTargetOfC:
             assert pick["bytes"] == manifest(Path(f"p{number}"))["sizes"]["weight_bytes"]
             assert pick["bytes"] < pick["artifacts"]["onnx"]["bytes"]
 
+    @pytest.mark.slow
     def test_a_model_that_no_order_fits_into_the_ram_says_how_much_is_missing(
         self, edgett: Call, tiny: Tiny, tmp_path: Path
     ) -> None:
@@ -254,6 +259,7 @@ class TestTargetOfC:
         assert not Path("place").exists()
 
 
+@pytest.mark.slow
 @needs("gcc")
 def test_a_package_for_litert_for_microcontrollers(edgett: Call, finished: Finished, tmp_path: Path) -> None:
     answer = edgett("firmware", "pack", finished.path, "--out", "place", "--format", "tflm")

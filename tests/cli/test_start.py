@@ -109,6 +109,7 @@ def test_closed_standard_output_changes_nothing(command: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["COLUMNS", "LINES", "TERMINAL_WIDTH"])
 @pytest.mark.parametrize("size", ["0", "²", "-5", "abc", "100000000"])
 def test_sizes_that_no_terminal_has_are_not_believed(name: str, size: str) -> None:

@@ -24,7 +24,7 @@ from tests.device.measuring import LONG, QUICK, SERVER, Impatient, remote, witho
 from tests.export import exported as zoo
 
 
-@pytest.fixture(params=["local", pytest.param("ssh", marks=SERVER), pytest.param("static", marks=SERVER)])
+@pytest.fixture(params=["local", *(pytest.param(name, marks=[SERVER, pytest.mark.slow]) for name in ("ssh", "static"))])
 def device(request: pytest.FixtureRequest, there: Path) -> Device:
     if request.param == "local":
         return local.Local()

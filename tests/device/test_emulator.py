@@ -233,6 +233,7 @@ def generated(path: Path) -> Program:
     return Program(made.name, made.header, made.code, made.inputs, made.outputs)
 
 
+@pytest.mark.slow
 @BARE
 @needs("qemu-riscv64", "riscv64-linux-gnu-gcc", "gcc")
 def test_a_network_in_c_says_the_same_everywhere(files: Path) -> None:

@@ -84,6 +84,7 @@ class TestSsh:
         assert "cannot be reached: ... " in told.message
         assert set(told.message.partition("... ")[2].rstrip(".").split()) == {"exchange", "identification"}
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("machine", ["server", "poor"])
     def test_what_was_left_there_goes_at_the_next_start(
         self, subjects: list[Subject], machine: str, request: pytest.FixtureRequest, there: Path
@@ -106,6 +107,7 @@ class TestSsh:
         for path in left:
             shutil.rmtree(path)
 
+    @pytest.mark.slow
     def test_a_client_that_was_killed(self, server: sshd.Server, subjects: list[Subject], there: Path) -> None:
         """The benchmark there ends, and its folder goes with the next one that comes late enough."""
         script = (
@@ -156,6 +158,7 @@ class TestSsh:
             replace(remote(server), python="/no/where").measure(subjects, QUICK, Silent())
         assert "--python" in raised.value.cure
 
+    @pytest.mark.slow
     def test_no_runtime(self, subjects: list[Subject], server: sshd.Server, tmp_path: Path) -> None:
         subprocess.run([PYTHON, "-m", "venv", "--without-pip", str(tmp_path / "bare")], check=True)
         bare = replace(remote(server), python=str(tmp_path / "bare" / "bin" / "python3"))
@@ -181,6 +184,7 @@ class TestSsh:
         with pytest.raises(ToolError):
             replace(remote(server), python=str(fake)).measure(subjects, QUICK, Silent())
 
+    @pytest.mark.slow
     def test_shells_may_greet_and_take_leave(
         self, subjects: list[Subject], server: sshd.Server, there: Path, tmp_path: Path
     ) -> None:

@@ -60,6 +60,7 @@ class TestStatic:
         assert all(one["agreement"]["max_abs"] < 1e-5 for one in told.document["artifacts"])
         assert told.document["artifacts"][1]["verdict"] in ("faster", "slower", "noise")
 
+    @pytest.mark.slow
     def test_int8_takes_and_gives_real_numbers(self, place: Static) -> None:
         path = test_int8.exported("tensor trains", ".onnx").path
         given = {"my-input": np.random.default_rng(0).normal(size=(9, 24)).astype("f4")}
@@ -147,6 +148,7 @@ class TestStatic:
         with pytest.raises(UsageError, match="257 artefacts are more than 256"):
             place.measure([fit_one] * 257, QUICK, Silent())
 
+    @pytest.mark.slow
     @pytest.mark.skipif(not may_mount(), reason="no file system can be mounted here")
     def test_a_full_disk_there(self, fit_one: Subject, tmp_path: Path) -> None:
         """The binary has room, and a report has not."""
@@ -179,6 +181,7 @@ class TestStatic:
         with pytest.raises(ToolError, match="edgett compiles for no sh4"):
             replace(place, machine="sh4").measure(subjects[1:], QUICK, Silent())
 
+    @pytest.mark.slow
     def test_a_program_for_another_processor(self, place: Static, subjects: list[Subject], there: Path) -> None:
         """What sh says of it differs; that nothing stays does not."""
         with pytest.raises(ToolError, match=r"does not execute|failed with"):

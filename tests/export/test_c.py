@@ -87,6 +87,7 @@ class TestModels:
                 real = (found[output].astype(np.float64) - zero) * scale if output in integer.codes else found[output]
                 assert np.abs(real - values).max() <= (STEPS + 0.01) * scale
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("dtype", ["float32", "int8"])
     @pytest.mark.parametrize("name", NAMES)
     def test_no_compiler_warns_at_any_level(self, name: str, dtype: str, tmp_path: Path) -> None:

@@ -113,6 +113,7 @@ def towers() -> keras.Model:
     return keras.Model(inputs, L.Dense(4)(L.Concatenate()(ends)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
 @pytest.mark.parametrize(
     "build",
@@ -129,6 +130,7 @@ ACTIVATIONS = (
 ).split()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
 @pytest.mark.parametrize(
     "activation",

@@ -46,6 +46,7 @@ class TestEveryFile:
 class TestC:
     """In flash are the constants; what instructions take is the compiler's to say."""
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", WHOLE)
     def test_the_constants_are_counted_without_writing_any_c(self, name: str) -> None:
         for path in (zoo.exported(name, ".onnx", 1).path, narrow.exported(name, ".onnx").path):

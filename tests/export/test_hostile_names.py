@@ -167,6 +167,7 @@ def artefacts(hostile: bool) -> tuple[Path, ...]:
     return tuple(paths)
 
 
+@pytest.mark.slow
 @needs("gcc")
 @pytest.mark.parametrize("kind", [1, 3], ids=["int8", "float32"])
 def test_a_model_of_keras_runs_alike_in_c(kind: int, tmp_path: Path) -> None:

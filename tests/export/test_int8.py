@@ -193,6 +193,7 @@ def mixed(name: str, suffix: str) -> Int8:
     "name", [name if name in QUICKLY_MIXED else pytest.param(name, marks=pytest.mark.slow) for name in MIXED]
 )
 class TestLayersInFloat32:
+    @pytest.mark.slow
     def test_the_file_is_what_was_predicted(self, name: str, suffix: str) -> None:
         check = mixed(name, suffix).check()
         assert check.mismatches == () and check.partial == ()
@@ -212,6 +213,7 @@ class TestLayersInFloat32:
         found = {item.where for item in replace(made, predicted=narrow).check().mismatches} - {"int8, peak bytes"}
         assert found == {f"int8, layer {layer}, bytes of parameters" for layer in MIXED[name][1]}
 
+    @pytest.mark.slow
     def test_its_tensors_are_told_all_the_same(self, name: str, suffix: str) -> None:
         made = mixed(name, suffix)
         layers = tt_layers(made.model)

@@ -59,6 +59,7 @@ def agrees(model: keras.Model, suffix: str, batch: int, folder: Path) -> None:
     assert arena_bytes(predicted) >= live_bytes(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
 @pytest.mark.parametrize("build", MODELS.values(), ids=MODELS.keys())
 def test_what_stands_behind_a_convolution_leaves_the_peak_right(build: Build, suffix: str, tmp_path: Path) -> None:

@@ -94,6 +94,7 @@ def test_in_float32(name: str, suffix: str, tmp_path: Path) -> None:
     assert bool(found.graph.partial) == (name in PARTIAL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
 @pytest.mark.parametrize("name", INTEGERS)
 def test_in_int8(name: str, suffix: str, tmp_path: Path) -> None:

@@ -31,12 +31,14 @@ def chip(value: Chip) -> object:
     return pytest.param(value, marks=needs(*value.programs), id=value.emulator[2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on", [chip(chips.M4), chip(chips.RISCV)])
 def test_self_test_passes_on_the_chip(finished: Finished, tmp_path: Path, on: Chip) -> None:
     said = chips.run(chips.build([packed(finished.path, tmp_path, "tiny")], on, tmp_path / "build"), on)
     assert said.passed and said.stack["tiny"] <= STACK
 
 
+@pytest.mark.slow
 @needs(*chips.M4.programs)
 @pytest.mark.parametrize("text", ["expected_0[", "static const float tiny_weight"])
 def test_a_number_that_is_off_fails(finished: Finished, tmp_path: Path, text: str) -> None:

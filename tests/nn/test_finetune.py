@@ -67,6 +67,7 @@ def test_the_weights_give_the_quality_again() -> None:
         assert sorted(stored) == ["fc:0", "fc:1", "fc:2", "y:0", "y:1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", [1, 2 / 7, 12 / 7])
 @pytest.mark.parametrize("live", [True, False])
 def test_in_two_tasks_as_in_one(cut: float, live: bool) -> None:
@@ -175,6 +176,7 @@ def test_outputs_are_those_of_predict() -> None:
     np.testing.assert_allclose(outputs(tune.model, x)["y"], tune.model.predict(x["x"], verbose=0), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recover", list(Recover))
 @pytest.mark.parametrize("live", [True, False])
 def test_a_pace_leaves_no_trace(recover: Recover, live: bool, monkeypatch: pytest.MonkeyPatch) -> None:

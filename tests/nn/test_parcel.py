@@ -195,6 +195,7 @@ def assert_same(tuner: Tuner, twin: Tuner) -> None:
     assert (first.losses, first.quality, first.weights) == (second.losses, second.quality, second.weights)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [*MODELS, *(pytest.param(make, marks=pytest.mark.slow) for make in MORE)])
 def test_the_twin_trains_the_same(make: Callable[[], keras.Model]) -> None:
     tuner = tuner_of(make)

@@ -55,6 +55,7 @@ def repeatable() -> None:
     keras.utils.set_random_seed(0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [COUNT, 96, 20])
 def test_equals_fit_with_the_same_order_and_rates(count: int) -> None:
     """Whole batches, a last one that is smaller, and fewer samples than a batch."""

@@ -156,6 +156,7 @@ class CrewContract:
         assert crew.heard() == WORK * len(reference)
         assert crew.heard() == 0
 
+    @pytest.mark.slow
     def test_what_waits_in_between_ends_as_what_never_stopped(self, crew: Crew, reference: dict[int, Tuned]) -> None:
         firsts = all_done(crew, [Task(solution(number), 1) for number in reference])
         rest = [Task(solution(number), EPOCHS, 1, firsts[number].state) for number in reference]
