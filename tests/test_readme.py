@@ -205,6 +205,7 @@ def rare(folder: Path) -> set[str]:
     return found | {field.name for field in fields(VelaSummary)}
 
 
+@pytest.mark.slow
 def test_the_documents_are_described(real: set[str]) -> None:
     """Each key of a real document is in the README, and each that is there is in a real one."""
     text = section("JSON")

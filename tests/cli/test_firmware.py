@@ -218,6 +218,7 @@ def compiled(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class TestTargetOfC:
+    @pytest.mark.slow
     def test_the_peak_is_that_of_the_c(self, edgett: Call, compiled: Path) -> None:
         outcome = json.loads((compiled / "run.json").read_text())["outcome"]
         pick = outcome["picks"]["recommended"]
@@ -247,6 +248,7 @@ class TestTargetOfC:
         ).groups()
         assert (int(limit), int(over)) == (256, int(needed) - 256)
 
+    @pytest.mark.slow
     def test_sources_over_the_budget_are_not_written(self, edgett: Call, compiled: Path, tmp_path: Path) -> None:
         """A run whose budget was met by what an interpreter takes may not be by what C does."""
         copy = Path(shutil.copytree(compiled, tmp_path / "run"))

@@ -160,6 +160,7 @@ def test_terminal_sees_progress_and_no_chatter(tiny: Tiny, tmp_path: Path) -> No
         assert word not in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variables", "piped", "moves", "coloured"),
     [

@@ -109,7 +109,7 @@ class TestContract:
 
 
 class TestRuntimes:
-    @pytest.mark.parametrize("name", ["local", pytest.param("ssh", marks=SERVER)])
+    @pytest.mark.parametrize("name", ["local", pytest.param("ssh", marks=[SERVER, pytest.mark.slow])])
     @pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
     def test_a_file_that_the_runtime_refuses(
         self, name: str, request: pytest.FixtureRequest, subjects: list[Subject], suffix: str, tmp_path: Path

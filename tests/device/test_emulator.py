@@ -73,6 +73,7 @@ def same(made: Counted, artefact: Path) -> None:
         np.testing.assert_allclose(found, expected[name], rtol=1e-4, atol=1e-4 * np.abs(expected[name]).max())
 
 
+@pytest.mark.slow
 @needs(*LINUX)
 @pytest.mark.parametrize("name", ["dense", "tt"])
 def test_outputs_on_arm64_are_those_of_this_machine(tflites: dict[str, Counted], files: Path, name: str) -> None:
@@ -82,6 +83,7 @@ def test_outputs_on_arm64_are_those_of_this_machine(tflites: dict[str, Counted],
     assert made.runtime == "LiteRT 1.4.0"
 
 
+@pytest.mark.slow
 @needs(*LINUX)
 def test_a_tensor_train_executes_fewer_instructions(tflites: dict[str, Counted]) -> None:
     dense, tt = tflites["dense"], tflites["tt"]

@@ -106,7 +106,7 @@ def cases() -> Iterator[Any]:
         yield pytest.param(suffix, place, int8, marks=marks, id=f"{'int8' if int8 else 'float32'}-{place}-{suffix}")
 
 
-@pytest.mark.parametrize(("suffix", "place", "int8"), cases())
+@pytest.mark.parametrize(("suffix", "place", "int8"), list(cases()))
 def test_files_hold_what_is_predicted(suffix: str, place: str, int8: bool, tmp_path: Path) -> None:
     model = model_of(place)
     random = np.random.default_rng(2)

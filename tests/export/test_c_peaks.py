@@ -30,6 +30,7 @@ def foretold(model: keras.Model, dtype: str, path: Path) -> float:
     return compiled_bytes(made.predicted, 4 if dtype == "float32" else 1) / used
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
 @pytest.mark.parametrize("name", WHOLE)
 def test_of_every_case(name: str, dtype: str, tmp_path: Path) -> None:

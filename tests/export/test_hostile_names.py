@@ -185,6 +185,7 @@ def test_a_model_of_keras_runs_alike_in_c(kind: int, tmp_path: Path) -> None:
     assert hostile.source.outputs[0].name == BREAKOUT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [0, 1], ids=["tflm", "c"])
 def test_a_package_builds_alike(kind: int, tmp_path: Path) -> None:
     texts = []

@@ -100,6 +100,7 @@ class TestInt8:
         # A step is 1/256 of a tensor's range; up to six of them add up.
         assert numerics.l2_relative < 0.1 and numerics.top1 > 0.95
 
+    @pytest.mark.slow
     def test_the_bytes_depend_on_the_model_alone(self, suffix: str, tmp_path: Path) -> None:
         again = export(zoo.fresh("tensor trains"), tmp_path / f"again{suffix}")
         assert again.path.read_bytes() == exported("tensor trains", suffix).path.read_bytes()
@@ -324,6 +325,7 @@ def unbalanced() -> keras.Model:
 
 @pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
 class TestGoingBack:
+    @pytest.mark.slow
     def test_the_layer_that_adds_the_noise_goes_first(self, suffix: str, tmp_path: Path) -> None:
         """Not the one behind it, though its output is no better."""
         made = export(unbalanced(), tmp_path / f"bad{suffix}")
@@ -334,6 +336,7 @@ class TestGoingBack:
         ends = {row.layer: row.snr_db for row in rows if row.role is Role.OUTPUT}
         assert ends["good"] < 12 and own_noise(rows, "good") < own_noise(rows, "bad") / 2
 
+    @pytest.mark.slow
     def test_in_float32_it_does_no_harm(self, suffix: str, tmp_path: Path) -> None:
         made = export(unbalanced(), tmp_path / f"mended{suffix}", frozenset({"bad"}))
         rows = tensors(made.model, made.path, samples(made.model), ("bad", "good"), 1)

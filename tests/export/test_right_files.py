@@ -84,7 +84,7 @@ def made(name: str) -> tuple[keras.Model, dict[str, np.ndarray]]:
     return model, samples
 
 
-@pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
+@pytest.mark.parametrize("suffix", [pytest.param(".tflite", marks=pytest.mark.slow), ".onnx"])
 @pytest.mark.parametrize("name", CASES)
 def test_in_float32(name: str, suffix: str, tmp_path: Path) -> None:
     model, samples = made(name)

@@ -98,6 +98,7 @@ def test_put_away_and_taken_up_elsewhere_it_ends_with_the_same_bits() -> None:
         np.testing.assert_array_equal(mine, theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seed", "same"), [(5, True), (6, False)])
 def test_the_seed_decides_the_order_and_what_dropout_draws(seed: int, same: bool) -> None:
     losses = [Training(network(random=True), samples(), one).epoch(0, SIZE, None, ignore) for one in (5, seed)]

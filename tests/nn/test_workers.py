@@ -166,6 +166,7 @@ class CrewContract:
                 assert tuned.weights == reference[number].weights
         crew.heard()
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("fate", "kind", "says"),
         [

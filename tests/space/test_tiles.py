@@ -138,6 +138,7 @@ def test_a_grid_has_a_tile_and_not_too_many(grid: int, told: str) -> None:
         layer_space(Layer("fc", 64, 64), (2,), CostModel.EXACT, grid)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", CostModel)
 def test_the_finest_grid_is_identical_too(model: CostModel) -> None:
     layer = Layer("fc", 96, 60)
