@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edgett.device import local
-from edgett.errors import ModelError, ToolError
+from edgett.errors import CheckFailed, ModelError, ToolError
 from edgett.export.check import Numerics, compare_outputs
 from edgett.files import SUFFIXES, Style, write
 from edgett.inputs import Inputs
@@ -38,7 +38,8 @@ class Converted:
 def converted(inputs: Inputs, style: Style, needed: str, stem: Path, meter: Meter) -> Converted:
     """The dense model as stem.tflite and stem.onnx: those that convert, and run as Keras does.
 
-    Raises ModelError when the one with the suffix `needed` does not; it names the layer where that is known.
+    Of the one with the suffix `needed` raises ModelError when it does not convert, which names the layer where that is
+    known, and CheckFailed when it does, to something else.
     """
     from edgett.nn.assess import outputs
 
@@ -50,7 +51,7 @@ def converted(inputs: Inputs, style: Style, needed: str, stem: Path, meter: Mete
         try:
             (path,) = write(inputs.model, style, stem, (suffix,))
             _refuse_other(path, samples, reference, style)
-        except ModelError as error:
+        except (ModelError, CheckFailed) as error:
             if suffix == needed:
                 raise
             left_out[suffix] = error.message
@@ -61,16 +62,16 @@ def converted(inputs: Inputs, style: Style, needed: str, stem: Path, meter: Mete
 
 
 def _refuse_other(path: Path, samples: Mapping[str, Any], reference: Mapping[str, Any], style: Style) -> None:
-    """Raise ModelError for a file that does not run, or gives something else than Keras."""
+    """Raise ModelError for a file that does not run, CheckFailed for one that gives something else than Keras."""
     try:
         found = compare_outputs(reference, local.run(path, samples, style.batch), style.tolerance)
     except ToolError as error:
         raise ModelError(f"{path.name} was written, but does not run: {error.message}", _OTHER) from error
     except ValueError as error:  # of other names or shapes
-        raise ModelError(f"{path.name} gives something else than Keras: {error}.", _OTHER) from error
+        raise CheckFailed(f"{path.name} gives something else than Keras: {error}.", _OTHER) from error
     # Whether a file tells more than a constant would shows on many samples; the cross-check has them.
     if not found.l2_relative < found.tolerance:
-        raise ModelError(f"{path.name} gives something else than Keras: {_off(found)}.", _OTHER)
+        raise CheckFailed(f"{path.name} gives something else than Keras: {_off(found)}.", _OTHER)
 
 
 def _off(found: Numerics) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from edgett import record
-from edgett.errors import EdgettError, InputError, UsageError, described, recorded
+from edgett.errors import CheckFailed, EdgettError, InputError, UsageError, described, recorded
 from edgett.inputs import Inputs
 from edgett.pipeline import Outcome, problem
 from edgett.project import Command, Job, settled
@@ -57,8 +57,8 @@ def started(
     run = Run.start(path, asked, fresh=fresh)
     try:
         yield run
-    except (InputError, UsageError):
-        if not run.trials():
+    except (InputError, UsageError, CheckFailed):
+        if not run.trials() and run.asked.get("outcome") is None:
             run.discard()
         raise
     finally:

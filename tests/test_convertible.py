@@ -9,10 +9,11 @@ import keras
 import numpy as np
 import pytest
 
+from edgett import convertible
 from edgett import inputs as sources
 from edgett.convertible import converted
-from edgett.errors import ModelError
-from edgett.files import Style
+from edgett.errors import CheckFailed, ModelError
+from edgett.files import Style, write
 from edgett.nn.data import data_from_arrays
 from edgett.nn.layers import in_float32
 from edgett.nn.ready import ready
@@ -72,6 +73,21 @@ def test_a_format_that_the_target_does_not_need_is_left_out(tmp_path: Path) -> N
     assert set(made.left_out) == {".tflite"} and "'hot'" in made.left_out[".tflite"]
     (line,) = (line for line in meter.said if ".tflite" in line)
     assert line.startswith("No .tflite files, which the target does not need: TensorFlow's converter to TFLite cannot")
+
+
+def test_a_file_that_gives_something_else_is_a_failed_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted: the file is that of a model with other weights."""
+    model = compiled(keras.Input((6,)), L.Dense(4, activation="softmax"))
+    given = loaded(model, Heard())
+    other = keras.models.clone_model(given.model)
+
+    def written(_: keras.Model, *how: Any) -> tuple[Path, ...]:
+        return write(other, *how)
+
+    monkeypatch.setattr(convertible, "write", written)
+    with pytest.raises(CheckFailed, match=r"m\.onnx gives something else than Keras: an error of") as caught:
+        converted(given, Style(), ".onnx", tmp_path / "m", Heard())
+    assert caught.value.exit_code == 5
 
 
 def test_inputs_that_tensorflow_takes_for_one() -> None:
