@@ -152,7 +152,8 @@ def _compiled(model: Any, where: str) -> str:
 
 
 def _told(error: Exception) -> str:
-    return " ".join(str(error).split())[:300].rstrip(".")
+    """What emx-onnx-cgen says, without the hints at options of its own, which edgett does not have."""
+    return " ".join(str(error).split()).partition(" Hint:")[0][:300].rstrip(".")
 
 
 def _ports(lowered: _Lowered, own: str) -> tuple[tuple[Port, ...], tuple[Port, ...]]:

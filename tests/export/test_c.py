@@ -291,3 +291,15 @@ def test_an_operator_that_has_no_c(tmp_path: Path) -> None:
     model.opset_import.append(helper.make_opsetid("elsewhere", 1))
     with pytest.raises(ToolError, match="Strange"):
         c.generate(saved(model, tmp_path / "strange.onnx"), "net", "1.2")
+
+
+def test_options_of_other_programs_are_not_advised(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from emx_onnx_cgen.compiler import Compiler
+
+    def refuse(self: Any, model: Any) -> str:
+        raise ValueError("It requires static shapes. Hint: pin dimensions with --input-dim (e.g. --input-dim batch=1).")
+
+    monkeypatch.setattr(Compiler, "compile", refuse)
+    with pytest.raises(ToolError, match="requires static shapes") as caught:
+        c.generate(small, "net", "1.2")
+    assert "--input-dim" not in str(caught.value)
