@@ -13,12 +13,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from edgett import record
 from edgett.cli import run
 
 # Before any test module imports it.
 pytest.register_assert_rewrite("tests.export.contract")
+# No test is a measurement: machines are shared.
+settings.register_profile("edgett", deadline=None)
+settings.load_profile("edgett")
 # As edgett itself does, in time for test modules that import TensorFlow first: or this process has other digits.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 

@@ -160,7 +160,7 @@ def test_with_one_epoch_those_that_may_be_picked_get_it_whole(run: Run, batches:
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(Schedule), st.sampled_from([10, 1000]), st.integers(0, 2**32 - 1), st.integers(1, 5),
     st.integers(0, 2 * COUNT),

@@ -231,7 +231,7 @@ class TestChecks:
 
 
 class TestSetAside:
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(st.lists(st.integers(0, 4), min_size=2, max_size=300), st.integers(0, 2**32))
     def test_every_class_gives_a_tenth_and_at_least_one(self, labels: list[int], seed: int) -> None:
         classes = np.array(labels)
@@ -245,12 +245,12 @@ class TestSetAside:
             assert mask.sum() == round(len(classes) / 10)
         np.testing.assert_array_equal(mask, set_aside(len(classes), classes, seed))
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(st.integers(2, 500), st.integers(0, 2**32))
     def test_without_classes_a_tenth(self, count: int, seed: int) -> None:
         assert set_aside(count, None, seed).sum() == max(1, round(count / 10))
 
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=20)
     @given(st.integers(4, 80), st.integers(0, 9))
     def test_the_parts_are_disjoint_and_make_up_the_whole(self, count: int, seed: int) -> None:
         arrays = arrays_of(train=count) | {"x_train": np.arange(count * 4, dtype="float32").reshape(count, 4)}

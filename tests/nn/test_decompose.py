@@ -218,7 +218,7 @@ def test_a_column_of_zeros_leaves_no_nan() -> None:
     np.testing.assert_allclose(rebuild(cores), weight, atol=1e-5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(st.tuples(st.integers(1, 4), st.integers(1, 4)), min_size=2, max_size=4),
     st.integers(1, 4),
@@ -321,7 +321,7 @@ def test_cores_are_those_of_the_plain_algorithm(size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("way", [None, "Krylov in float64", "Krylov", "Gram"])
 @given(st.lists(st.sampled_from(SHAPES), unique=True), st.sampled_from(["flat", "fast", "low 1e-4"]))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_the_cores_of_a_shape_do_not_depend_on_the_others(way: str | None, shapes: list[TTShape], kind: str) -> None:
     weight = spectrum(kind, (24, 12))
     with pytest.MonkeyPatch.context() as patch:

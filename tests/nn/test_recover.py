@@ -106,7 +106,7 @@ def test_every_sweep_lowers_the_distance(monkeypatch: pytest.MonkeyPatch) -> Non
     assert distances[1] < 0.9 * distances[0]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 50), st.sampled_from(SHAPES))
 def test_never_worse_than_the_start(seed: int, count: int, shape: TTShape) -> None:
     weight, inputs = drawn(seed, count)  # fewer samples than inputs, too

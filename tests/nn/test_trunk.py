@@ -199,7 +199,7 @@ class TestParts:
         assert found.head.compiled
         assert next(operation.name for operation in found.head.layers if operation.name != "feature_0") == "flatten"
 
-    @settings(max_examples=12, deadline=None)
+    @settings(max_examples=12)
     @given(st.data())
     def test_any_graph(self, data: st.DataObject) -> None:
         def pick(count: int) -> int:

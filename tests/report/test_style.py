@@ -6,7 +6,7 @@ import io
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rich.bar import Bar
 from rich.console import Console, RenderableType
@@ -79,7 +79,6 @@ def test_codes_are_shown_and_not_obeyed() -> None:
     assert title("\x1b[2Jgone").plain == "?[2Jgone"
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.text("abc_/ ", max_size=40), st.integers(0, 10**15)), min_size=1, max_size=4),
     st.integers(30, 100),

@@ -81,7 +81,7 @@ def execute(
     return tensor, seen
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(shapes(), st.sampled_from([1, 2, 5]), st.sampled_from(Moves))
 def test_the_plan_is_the_product_with_the_weight(shape: TTShape, batch: int, moves: Moves) -> None:
     cores = random_cores(shape)
@@ -91,7 +91,7 @@ def test_the_plan_is_the_product_with_the_weight(shape: TTShape, batch: int, mov
         np.testing.assert_array_equal(execute(plan(shape, size, moves), shape, cores, x, moves)[0], wanted)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(shapes(), st.sampled_from([1, 2, 5]))
 def test_costs_are_what_an_execution_sees(shape: TTShape, batch: int) -> None:
     x = np.zeros((batch, shape.matrix[0]))
@@ -105,7 +105,7 @@ def test_costs_are_what_an_execution_sees(shape: TTShape, batch: int) -> None:
         assert (cost.moved_elements, cost.peak_elements, cost.macs) == (seen.moved, seen.peak, seen.multiplications)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(shapes(), st.sampled_from([1, 2, 5]), st.sampled_from(Moves))
 def test_no_operator_is_idle(shape: TTShape, batch: int, moves: Moves) -> None:
     dims: tuple[int, ...] = (batch, shape.matrix[0])
@@ -125,7 +125,7 @@ def test_no_operator_is_idle(shape: TTShape, batch: int, moves: Moves) -> None:
     assert dims == (batch, shape.matrix[1])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(shapes(), st.sampled_from([1, 2, 5]))
 def test_what_moves_together_costs_no_more(shape: TTShape, batch: int) -> None:
     one, other = (plan(shape, batch, moves) for moves in Moves)

@@ -117,7 +117,7 @@ def test_a_bias_is_a_number_and_a_flop_an_output(shape: TTShape, bias: bool, mod
     assert full.peak_elements >= bare.peak_elements
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(shapes())
 def test_rebuilding_costs_what_multiplying_the_cores_out_takes(shape: TTShape) -> None:
     cores = random_cores(shape)

@@ -36,7 +36,6 @@ def histogram(rows: Ints, density: Density) -> Ints:
     return np.histogram2d(rows[:, 0], rows[:, 1], bins=(density.params, density.flops))[0].astype(np.int64)
 
 
-@settings(deadline=None)
 @given(LAYERS, MAX_RANKS, MODELS, st.tuples(st.integers(1, 50), st.integers(1, 50)))
 def test_all_solutions(layer: Layer, max_ranks: list[int], model: CostModel, pixels: tuple[int, int]) -> None:
     rows, dense = listed(layer, max_ranks, model), cost.dense(layer)
@@ -51,7 +50,6 @@ def test_all_solutions(layer: Layer, max_ranks: list[int], model: CostModel, pix
     assert expected.total == len(rows)
 
 
-@settings(deadline=None)
 @given(LAYERS, MAX_RANKS, MODELS, st.integers(1, 40), st.integers(0, 3))
 def test_efficient_solutions(layer: Layer, max_ranks: list[int], model: CostModel, size: int, eighths: int) -> None:
     space = layer_space(layer, max_ranks, model, 4)

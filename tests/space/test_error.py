@@ -62,7 +62,7 @@ def shapes(draw: st.DrawFn) -> TTShape:
     return TTShape(inputs, outputs, (*ranks, 1))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(shapes(), st.sampled_from(KINDS), st.integers(0, 1000))
 def test_tt_svd_is_inside(shape: TTShape, kind: str, seed: int) -> None:
     matrix = weight(kind, shape, seed)

@@ -95,7 +95,7 @@ def dense_step(name: str, layer: Layer, source: str, target: str, batch: int) ->
     return Step(name, "Dense", (source,), (target,), constants, flops, layer.inputs * layer.outputs * batch)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(shapes(longest=3), st.booleans(), st.sampled_from([1, 3]))
 def test_a_tt_layer_takes_the_place_of_its_dense_one(shape: TTShape, bias: bool, batch: int) -> None:
     x, y = shape.matrix

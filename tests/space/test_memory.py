@@ -55,7 +55,7 @@ def spans(graph: Graph) -> dict[str, tuple[int, int]]:
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.one_of(any_graphs(), graphs().map(lambda graph: in_place(graph).graph)), st.sampled_from([1, 4]), st.booleans()
 )
@@ -72,7 +72,7 @@ def test_what_lives_at_once_does_not_overlap(graph: Graph, size: int, backwards:
     assert live_bytes(graph, size) <= plan_bytes(graph, offsets, size) <= arena_bytes(graph, size)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(graphs())
 def test_every_step_finds_what_it_reads_and_outputs_stay(graph: Graph) -> None:
     shared = in_place(graph)

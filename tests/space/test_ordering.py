@@ -51,7 +51,7 @@ def peak(graph: Graph) -> int:
     return most
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(graphs())
 def test_no_order_keeps_less_alive(graph: Graph) -> None:
     found = lightest(graph)

@@ -26,7 +26,6 @@ def listed(layer: Layer, max_rank: int, model: CostModel) -> list[tuple[int, int
     ]
 
 
-@settings(deadline=None)
 @given(LAYERS, MODELS, st.integers(1, 20))
 def test_what_is_efficient(layer: Layer, model: CostModel, max_rank: int) -> None:
     dense = cost.dense(layer)
@@ -62,7 +61,6 @@ def test_a_path_costs_what_its_shape_costs(layer: Layer, model: CostModel, max_r
     assert len(whole) == routes.completions()[space.starts].sum() == len({place for place, *_ in whole})
 
 
-@settings(deadline=None)
 @given(LAYERS, MODELS, st.integers(1, 20))
 def test_the_bounds_of_the_start_are_those_of_the_listed(layer: Layer, model: CostModel, max_rank: int) -> None:
     space = lattice(layer, model)

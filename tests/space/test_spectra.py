@@ -77,7 +77,7 @@ def test_every_path_finds_the_cuts(
     assert_right(spectra(matrix, 4), matrix, 4)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.sampled_from([1, 2, 3, 5, 7, 8, 12, 18, 20]),
     st.sampled_from([1, 2, 4, 6, 9, 11, 16, 30]),

@@ -28,7 +28,7 @@ def without_reason(space: LayerSpace) -> LayerSpace:
     return dataclasses.replace(space, reason=None)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(LAYERS, RANKS, MODELS, GRIDS)
 def test_identical_to_listing_every_solution(
     layer: Layer, max_ranks: tuple[int, ...], model: CostModel, grid: int
@@ -62,7 +62,7 @@ def test_pieces_of_any_size_give_the_same(model: CostModel, monkeypatch: pytest.
     assert layer_space(layer, (2, 5, 9), model, 6) == whole
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(LAYERS, min_size=1, max_size=3), RANKS, MODELS, GRIDS, st.sampled_from(EmptyTiles))
 def test_joint_is_tile_by_tile(
     layers: list[Layer], max_ranks: tuple[int, ...], model: CostModel, grid: int, empty: EmptyTiles
