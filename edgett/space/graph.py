@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from edgett.graph.op import Op, named
 from edgett.space.contraction import Product, plan
 from edgett.values import TTShape
 
@@ -47,6 +48,16 @@ class Step:
     flops: int | None = 0
     macs: int = 0
     guess: int = 0
+
+    @property
+    def op(self) -> Op:
+        """What kind of operator it is."""
+        return named(self.operator)
+
+    @property
+    def activates(self) -> bool:
+        """Whether it is an activation that was foretold, which goes by its name in Keras's list."""
+        return self.operator.islower()
 
 
 @dataclass(frozen=True)
