@@ -20,8 +20,8 @@ from edgett.export.compact_onnx import compact
 from edgett.export.owners import ACTIVATION, UNKNOWN, Owners
 from edgett.export.qdq import quantised, seen_through
 from edgett.export.refusal import refused
+from edgett.graph.graph import Constant, Graph, Step, around
 from edgett.quiet import quiet
-from edgett.space.graph import Constant, Graph, Step, around
 
 OPSET = 17
 

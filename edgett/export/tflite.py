@@ -20,8 +20,8 @@ from edgett.export.compact_tflite import compacted
 from edgett.export.owners import Owners
 from edgett.export.refusal import refused
 from edgett.folders import scratch
+from edgett.graph.graph import Constant, Graph, Step, around
 from edgett.quiet import quiet
-from edgett.space.graph import Constant, Graph, Step, around
 
 # Operators that compute nothing the cost model counts: they move numbers, pool them or bend them.
 _UNCOUNTED = frozenset(

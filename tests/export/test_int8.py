@@ -21,6 +21,8 @@ from edgett.export.check import INT8_TOLERANCE, GraphCheck, compare, compare_out
 from edgett.export.owners import Owners
 from edgett.export.tensors import Role, TensorError, own_noise
 from edgett.files import WATCHED, Style, tensors, write
+from edgett.graph.graph import Constant, Graph
+from edgett.graph.memory import arena_bytes
 from edgett.nn import ports
 from edgett.nn.inference import inference_form
 from edgett.nn.layers import tt_layers
@@ -28,8 +30,6 @@ from edgett.nn.predict import predict
 from edgett.nn.servable import Servable
 from edgett.nn.tt_dense import TTDense
 from edgett.reverting import without, worst
-from edgett.space.graph import Constant, Graph
-from edgett.space.memory import arena_bytes
 from tests.export import exported as zoo
 from tests.export.exported import CASES
 from tests.export.test_tflite import MICRO

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from edgett.space.graph import Graph, Step
+from edgett.graph.graph import Graph, Step
 
 
 def reshaped_once(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> Graph:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from edgett.graph.graph import Constant, Graph, Step
 from edgett.graph.op import ADD, CONVOLUTION, RELU, TRANSPOSE, TRANSPOSED_CONVOLUTION
-from edgett.space.graph import Constant, Graph, Step
 
 _MODEL = 60
 """Versions, the producer, the names of operator sets."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from edgett.graph.graph import Graph, Step
+from edgett.graph.memory import in_place, static_bytes
 from edgett.graph.op import TRANSPOSE, Real
-from edgett.space.graph import Graph, Step
-from edgett.space.memory import in_place, static_bytes
 from edgett.values import DType
 
 

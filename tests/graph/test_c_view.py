@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from edgett.space.compiled import compiled_bytes, quantised, straightened
-from edgett.space.graph import Graph, Step
-from tests.space.test_memory import chain
+from edgett.graph.c_view import compiled_bytes, quantised, straightened
+from edgett.graph.graph import Graph, Step
+from tests.graph.test_memory import chain
 
 
 def layers(*steps: tuple[str, str]) -> Graph:

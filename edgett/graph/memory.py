@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from edgett.space.graph import Graph, Step
+from edgett.graph.graph import Graph, Step
 
 ALIGNMENT = 16
 """Bytes to which interpreters round every tensor up (tflite-micro: `MicroArenaBufferAlignment`)."""

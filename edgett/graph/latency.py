@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgett.graph.graph import Graph, Step
 from edgett.graph.op import TRANSPOSE
-from edgett.space.graph import Graph, Step
 from edgett.values import DType
 
 

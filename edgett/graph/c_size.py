@@ -6,10 +6,10 @@ scale of each channel, what adds or multiplies tensors three scales, and an acti
 
 from __future__ import annotations
 
+from edgett.graph.c_view import quantised
+from edgett.graph.graph import Graph, Step
+from edgett.graph.onnx_size import columns
 from edgett.graph.op import Scales
-from edgett.space.compiled import quantised
-from edgett.space.graph import Graph, Step
-from edgett.space.onnx_size import columns
 
 _SCALED = 5
 """A scale in float32, a zero point in int8."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from edgett.graph.graph import Constant, Graph, Step
 from edgett.graph.op import CONVOLUTION, FLATTEN, RESHAPE, TRANSPOSE
-from edgett.space.graph import Constant, Graph, Step
 
 _WORD = 4
 """An offset, a count, a 32-bit number; the head of a table."""
