@@ -19,9 +19,9 @@ from edgett.device.calibrate import PROBES, Chain, Fit, Probe, Product, Sum, Tra
 from edgett.device.local import Local
 from edgett.errors import ProfileError, UsageError
 from edgett.folders import scratch
+from edgett.graph.filesize import Format
 from edgett.places import search_folders
 from edgett.report.document import SCHEMA
-from edgett.space.filesize import Format
 from edgett.speeds import toml
 from edgett.targets import Runtime, Target, load_profile, load_target, machines
 from edgett.values import DType, Meter, Silent

@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edgett.errors import EdgettError, Infeasible
+from edgett.graph.memory import busiest
 from edgett.inputs import Inputs
 from edgett.project import Job
 from edgett.proposing import proposed
 from edgett.reasons import not_smaller, predicted_slower, unworthy
 from edgett.space import choose
 from edgett.space import explore as space
-from edgett.space.graph import with_shapes
-from edgett.space.memory import busiest
+from edgett.space.replaced import with_shapes
 from edgett.survey import Room, graphs
 from edgett.targets import Target, constraints
 from edgett.terms import baseline, target_of

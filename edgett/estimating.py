@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgett.space.filesize import Format
-from edgett.space.latency import Speeds
+from edgett.graph.filesize import Format
+from edgett.graph.latency import Speeds
 from edgett.targets import Fact, Target
 from edgett.values import DType
 

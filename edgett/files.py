@@ -14,11 +14,11 @@ from edgett.device import local
 from edgett.export.calibration import Calibration
 from edgett.export.check import INT8_TOLERANCE, TOLERANCE, GraphCheck, Numerics, Verdict, compare, compare_outputs
 from edgett.folders import scratch
+from edgett.graph.filesize import Format
+from edgett.graph.graph import Graph
 from edgett.space import cost
 from edgett.space.contraction import Moves
 from edgett.space.explore import Costing
-from edgett.space.filesize import Format
-from edgett.space.graph import Graph
 
 if TYPE_CHECKING:
     from edgett.export.tensors import TensorError

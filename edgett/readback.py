@@ -10,9 +10,9 @@ from typing import Any
 from edgett.device import micro
 from edgett.errors import EdgettError
 from edgett.files import Style, read, taken
+from edgett.graph.filesize import Format
+from edgett.graph.memory import alive, arena_bytes
 from edgett.space.explore import Costing
-from edgett.space.filesize import Format
-from edgett.space.memory import alive, arena_bytes
 from edgett.values import Solution
 
 

@@ -15,11 +15,11 @@ from edgett.errors import ToolError
 from edgett.exports import Exports, Made, as_file, completed
 from edgett.files import FileCheck, Style, check
 from edgett.firmware import vela
+from edgett.graph.filesize import Format
 from edgett.inputs import Inputs
 from edgett.original import BASELINE, FOLDER
 from edgett.run import Run, file_digest
 from edgett.space.choose import DENSE
-from edgett.space.filesize import Format
 from edgett.terms import Terms
 from edgett.timing import BRIEF, DECISIVE, Clock
 from edgett.values import Artifact, Meter, Picks, Quality, Trial

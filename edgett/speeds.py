@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, PlainValidator
 
-from edgett.space.latency import Speeds
+from edgett.graph.latency import Speeds
 from edgett.tables import Table
 from edgett.units import SIZE
 from edgett.values import DType

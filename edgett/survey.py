@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+from edgett.graph.filesize import Format
+from edgett.graph.graph import Graph
 from edgett.project import Job
 from edgett.space import cost, explore, whole
 from edgett.space.explore import STANDARD, Costing, Exploration, Grid
-from edgett.space.filesize import Format
-from edgett.space.graph import Graph
 from edgett.space.states import Search
 from edgett.space.together import NO_LIMIT, Share
 from edgett.space.whole import Weighed, Whole

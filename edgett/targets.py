@@ -57,9 +57,9 @@ from pydantic import BaseModel, Field, PlainValidator, ValidationError, model_va
 from pydantic.fields import FieldInfo
 
 from edgett.errors import ProfileError, UsageError
+from edgett.graph.filesize import Format
+from edgett.graph.latency import Speeds
 from edgett.places import profile_files, search_folders
-from edgett.space.filesize import Format
-from edgett.space.latency import Speeds
 from edgett.speeds import UNMEASURED, Latency
 from edgett.tables import Table, mistakes, read
 from edgett.units import BANDWIDTH, FREQUENCY, SIZE, WORK, Share, parse_share

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from edgett.estimating import estimate, unfit
+from edgett.graph.filesize import Format
 from edgett.inputs import Inputs
 from edgett.original import Original, original
 from edgett.project import Job
 from edgett.readback import as_written, least_peak
 from edgett.run import Run
 from edgett.space.explore import Costing, dense_solution
-from edgett.space.filesize import Format
 from edgett.survey import Graphs, graphs
 from edgett.targets import Baseline, Target, constraints, load_target, override, with_dtype
 from edgett.values import Constraints, DType, Meter, Objective, Refuge, Solution

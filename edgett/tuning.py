@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from edgett import forecast
 from edgett.errors import ToolError, UsageError
+from edgett.graph.graph import Graph
 from edgett.inputs import Inputs
 from edgett.project import Job
 from edgett.run import Run
 from edgett.space import choose
 from edgett.space import explore as space
-from edgett.space.graph import Graph
 from edgett.values import Constraints, Meter, Quality, Schedule, Solution, Trial, Trunk
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ import pytest
 from edgett import calibrating
 from edgett.device.calibrate import Product, Train, graph
 from edgett.estimating import CACHE, MOVE, NUMBER, OPERATOR, START, TRANSPOSE, basis, estimate, unfit
+from edgett.graph.filesize import Format
+from edgett.graph.latency import latency_us
 from edgett.places import shipped_folder
 from edgett.space.explore import Costing, not_slower, solutions, spread_out
-from edgett.space.filesize import Format
-from edgett.space.latency import latency_us
 from edgett.speeds import toml
 from edgett.targets import Fact, Target, load_profile, load_target, with_dtype
 from edgett.values import Candidate, DType, TTShape

@@ -15,6 +15,7 @@ import edgett
 ROOT = Path(edgett.__file__).parent
 LEVELS = (
     {"errors", "values", "meter", "wire", "quiet", "folders", "decisions", "yardstick", "escape", "flatbuffer"},
+    {"graph"},
     {"space", "targets", "project", "run", "log", "places", "origin", "journal", "units", "tables", "speeds"}
     | {"explained"}
     | {"estimating", "record", "schema"},
@@ -49,7 +50,7 @@ LEVELS = (
     },
     {"cli"},
 )
-PACKAGES = {"nn", "export", "firmware", "device", "report", "space"}
+PACKAGES = {"nn", "export", "firmware", "device", "report", "space", "graph"}
 """None of these imports another of its level."""
 WRAPPED = {
     "tensorflow": {"nn", "export"},

@@ -25,7 +25,7 @@ from edgett.release import Release, release
 from edgett.report.sections import verdict
 from edgett.run import Run
 from edgett.space.explore import Costing, dense_solution
-from edgett.space.graph import with_shapes
+from edgett.space.replaced import with_shapes
 from edgett.survey import graphs
 from edgett.targets import load_target, override
 from edgett.terms import Terms

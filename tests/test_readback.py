@@ -16,11 +16,11 @@ from edgett.device import micro
 from edgett.export import check, tflite
 from edgett.export.check import Verdict
 from edgett.files import Style
+from edgett.graph.memory import arena_bytes, live_bytes
 from edgett.nn.trunk import share
 from edgett.readback import as_written, least_peak
 from edgett.space.choose import feasible, holdings
 from edgett.space.explore import Costing, dense_solution
-from edgett.space.memory import arena_bytes, live_bytes
 from edgett.values import Constraints, Objective, Quality, Trial
 
 L = keras.layers

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from edgett import survey
+from edgett.graph.graph import Graph
 from edgett.nn.inference import inference_form
 from edgett.nn.layers import Wish, fc_layers, replace
 from edgett.nn.models import load_model
@@ -19,7 +20,6 @@ from edgett.project import Job
 from edgett.space import choose, cost, whole
 from edgett.space import explore as space
 from edgett.space.explore import Exploration
-from edgett.space.graph import Graph
 from edgett.space.states import Search
 from edgett.space.together import Share
 from edgett.space.whole import Whole

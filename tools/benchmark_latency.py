@@ -14,8 +14,8 @@ from edgett.device import calibrate as probing
 from edgett.device.calibrate import PROBES, Probe, Product, Train, graph
 from edgett.device.local import Local
 from edgett.estimating import estimate
+from edgett.graph.latency import Speeds, latency_us
 from edgett.space.cost import exact_flops, lighter, merged
-from edgett.space.latency import Speeds, latency_us
 from edgett.targets import load_target
 from edgett.values import Silent, TTShape
 

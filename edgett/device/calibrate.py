@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgett.errors import ToolError
-from edgett.space.graph import Constant, Graph, Step, tt_steps
-from edgett.space.latency import Speeds, latency_us
+from edgett.graph.graph import Constant, Graph, Step
+from edgett.graph.latency import Speeds, latency_us
+from edgett.space.replaced import tt_steps
 from edgett.values import TTShape
 
 Floats = NDArray[np.float64]

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from edgett.graph.graph import Step, around
 from edgett.quiet import quiet
-from edgett.space.graph import Step, around
 
 Dims = tuple[int | None, ...]
 """The sizes of a tensor's axes; None where the file does not tell."""

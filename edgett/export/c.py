@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from edgett.errors import ToolError, UsageError
 from edgett.export import ctext, cwrite, kernels, lookup, qoperator
 from edgett.export.anonymous import anonymous
+from edgett.graph.graph import Graph, Step
+from edgett.graph.memory import in_place, places, plan_bytes
 from edgett.quiet import quiet
-from edgett.space.graph import Graph, Step
-from edgett.space.memory import in_place, places, plan_bytes
 from edgett.wire import Port, identifiers, is_identifier, refuse_unknown
 
 TESTED = "1.4.0"

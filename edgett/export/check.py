@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from edgett.decisions import Decision
 from edgett.export.owners import UNKNOWN
-from edgett.space.graph import Graph
-from edgett.space.memory import arena_bytes, live_bytes
+from edgett.graph.graph import Graph
+from edgett.graph.memory import arena_bytes, live_bytes
 from edgett.values import Mismatch
 
 TOLERANCE = 1e-4

@@ -14,7 +14,7 @@ from edgett.escape import c_comment
 from edgett.export import kernels
 from edgett.export.ctext import SIZES, Array, Constant, Function, Program, Unexpected, mentioned
 from edgett.export.kernels import Kernel
-from edgett.space.memory import InPlace
+from edgett.graph.memory import InPlace
 from edgett.wire import Port, identifiers
 
 _HEADERS = frozenset({"stdint.h", "stddef.h", "stdbool.h", "math.h", "float.h", "limits.h", "string.h"})

@@ -20,22 +20,15 @@ from edgett.export.compact_onnx import compact
 from edgett.export.owners import ACTIVATION, UNKNOWN, Owners
 from edgett.export.qdq import quantised, seen_through
 from edgett.export.refusal import refused
+from edgett.graph.graph import Constant, Graph, Step, around
+from edgett.graph.op import Rule, named
 from edgett.quiet import quiet
-from edgett.space.graph import Constant, Graph, Step, around
 
 OPSET = 17
 
-_UNCOUNTED = frozenset(
-    "Reshape Transpose Squeeze Unsqueeze Flatten Concat Pad Slice Split Tile Gather Cast Shape Identity Expand Relu "
-    "LeakyRelu Elu Selu Gelu HardSwish HardSigmoid Tanh Sigmoid Softmax LogSoftmax Softplus Softsign Clip MaxPool "
-    "AveragePool GlobalAveragePool GlobalMaxPool ReduceMean ReduceMax ReduceMin Max Min Resize SpaceToDepth "
-    "DepthToSpace".split()
-)
 _MOVES = frozenset({"Reshape", "Transpose", "Squeeze", "Unsqueeze", "Cast"})
-_ELEMENTWISE = frozenset({"Add", "Sub", "Mul", "Div"})
 # What tf2onnx ends the names of nodes of its own making with.
 _COUNTER = re.compile(r"__\d+")
-_PRODUCTS = frozenset({"MatMul", "Gemm", "Conv", "ConvTranspose"})
 _FLOATS = frozenset({1, 10, 11})  # TensorProto's numbers for float32, float16 and float64
 
 
@@ -109,7 +102,8 @@ def _graph(model: Any, owners: Owners) -> Graph:
     for node in seen.nodes:
         stored = {name: constants[name] for name in node.input if name in constants}
         told = _told(node)
-        idle = node.op_type in _UNCOUNTED or (node.op_type not in _PRODUCTS and owners.activates(told))
+        rule = named(node.op_type).rule
+        idle = rule is Rule.FREE or (rule is not Rule.PRODUCT and owners.activates(told))
         numbers = {n: tensor for n, tensor in stored.items() if tensor.data_type in _FLOATS or n in seen.narrow}
         kept, flops, macs = ((), 0, 0) if idle else _count(node, shapes, numbers)
         layer, tensors = owners.layer(told), tuple(name for name in reads(node) if known.get(name) is not None)
@@ -133,10 +127,11 @@ def _count(node: Any, shapes: dict[str, Any], stored: dict[str, Any]) -> tuple[t
     """The constants that a node stores, its FLOPs (None for a node without a rule) and its MACs."""
     kind = node.op_type
     kept = tuple(_constant(tensor, node.output[0]) for tensor in stored.values())
-    if kind not in _ELEMENTWISE | _PRODUCTS:
+    rule = named(kind).rule
+    if rule not in (Rule.ARITHMETIC, Rule.PRODUCT):
         return kept, None, 0
     made, first = size(shapes[node.output[0]]), size(shapes[node.input[0]])
-    if kind in _ELEMENTWISE:
+    if rule is Rule.ARITHMETIC:
         return kept, made, 0
     weight: tuple[int, ...] = shapes[node.input[1]] if len(node.input) > 1 else ()
     biased = made if len(node.input) > 2 and node.input[2] in stored else 0

@@ -16,8 +16,8 @@ from edgett.errors import ToolError
 from edgett.export import onnx, qdq, tflite
 from edgett.export.calibration import Calibration
 from edgett.export.owners import Owners
+from edgett.graph.graph import Graph, Step
 from edgett.quiet import quiet
-from edgett.space.graph import Graph, Step
 from edgett.wire import litert_port
 
 _CONVERSIONS = frozenset({"QUANTIZE", "DEQUANTIZE"})

@@ -20,20 +20,12 @@ from edgett.export.compact_tflite import compacted
 from edgett.export.owners import Owners
 from edgett.export.refusal import refused
 from edgett.folders import scratch
+from edgett.graph.graph import Constant, Graph, Step, around
+from edgett.graph.op import Rule, named
 from edgett.quiet import quiet
-from edgett.space.graph import Constant, Graph, Step, around
 
-# Operators that compute nothing the cost model counts: they move numbers, pool them or bend them.
-_UNCOUNTED = frozenset(
-    "RESHAPE TRANSPOSE SQUEEZE EXPAND_DIMS CONCATENATION PAD PADV2 MIRROR_PAD SLICE STRIDED_SLICE SPLIT SPLIT_V PACK "
-    "UNPACK TILE GATHER CAST SHAPE FILL RELU RELU6 RELU_N1_TO_1 LEAKY_RELU ELU GELU HARD_SWISH TANH LOGISTIC SOFTMAX "
-    "LOG_SOFTMAX MAX_POOL_2D AVERAGE_POOL_2D MEAN REDUCE_MAX REDUCE_MIN MAXIMUM MINIMUM RESIZE_BILINEAR "
-    "RESIZE_NEAREST_NEIGHBOR SPACE_TO_DEPTH DEPTH_TO_SPACE QUANTIZE DEQUANTIZE".split()
-)
-_ELEMENTWISE = frozenset({"ADD", "SUB", "MUL", "DIV"})
+# TensorFlow's names for what becomes a product.
 _PRODUCT = re.compile(r"/(MatMul|Tensordot|einsum|convolution|depthwise|separable_conv2d|conv2d_transpose)")
-# TensorFlow's names for what becomes one of these.
-_PRODUCTS = frozenset({"FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"})
 
 
 def write(
@@ -120,18 +112,20 @@ def _graph(model: Any, owners: Owners) -> Graph:
     steps: list[Step] = []
     for operator in body.operators:
         told, kind = _told(body, operator, outputs), operator_name(model, operator)
-        if kind in _PRODUCTS:
+        if named(kind).rule is Rule.PRODUCT:
             told.sort(key=lambda name: _PRODUCT.search(name) is None)
         layer = owners.layer(told)
         inner = list(_called(model, operator, layer, (0,)))
-        steps += around(_step(model, operator, layer, kind in _UNCOUNTED or _bends(kind, owners, told)), inner)
+        steps += around(
+            _step(model, operator, layer, named(kind).rule is Rule.FREE or _bends(kind, owners, told)), inner
+        )
     steps = [*_kept(model, steps)]
     sizes, widths = _measures(model, steps)
     return Graph(tuple(steps), sizes, _known(body.inputs, sizes), _known(body.outputs, sizes), widths)
 
 
 def _bends(kind: str, owners: Owners, told: list[str]) -> bool:
-    return kind not in _PRODUCTS and owners.activates(told)
+    return named(kind).rule is not Rule.PRODUCT and owners.activates(told)
 
 
 def _step(model: Any, operator: Any, layer: str, idle: bool) -> Step:
@@ -227,9 +221,10 @@ def _count(
     """The constants that an operator stores, its FLOPs (None for an operator without a rule) and its MACs."""
     kept = dict(numbers)
     first, made = _shape(tensors[operator.inputs[0]]), math.prod(_shape(tensors[operator.outputs[0]]))
-    if kind in _ELEMENTWISE:
+    rule = named(kind).rule
+    if rule is Rule.ARITHMETIC:
         return _constants(kept), made, 0
-    if kind not in _PRODUCTS:
+    if rule is not Rule.PRODUCT:
         return _constants(kept), None, 0
     slot = 2 if kind != "TRANSPOSE_CONV" else 3
     bias = int(operator.inputs[slot]) if len(operator.inputs) > slot else -1

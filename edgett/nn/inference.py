@@ -15,6 +15,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from edgett.graph.graph import Graph, Step
+from edgett.graph.order import lightest
 from edgett.nn.activations import of_layer
 from edgett.nn.affine import Affine, Cast, as_affine
 from edgett.nn.folding import (
@@ -32,8 +34,6 @@ from edgett.nn.folding import (
 from edgett.nn.plain import as_dense, grouped, is_grouped
 from edgett.nn.trace import Call, Trace, trace
 from edgett.nn.tt_dense import TTDense
-from edgett.space.graph import Graph, Step
-from edgett.space.ordering import lightest
 
 _L = keras.layers
 _IDLE = (

@@ -15,13 +15,14 @@ from typing import Any
 import keras
 import numpy as np
 
+from edgett.graph.graph import Constant, Graph, Step
+from edgett.graph.int8 import mixed, narrow
+from edgett.graph.reshapes import reshaped_once
 from edgett.nn.activations import CUSTOM, inside, name_of
 from edgett.nn.affine import Affine, Cast
 from edgett.nn.trace import Call, Trace
 from edgett.nn.tt_dense import TTDense
-from edgett.space.graph import Constant, Graph, Step, tt_steps
-from edgett.space.int8 import mixed, narrow
-from edgett.space.reshapes import reshaped_once
+from edgett.space.replaced import tt_steps
 from edgett.values import DType
 
 _L = keras.layers

@@ -18,10 +18,10 @@ import keras
 import numpy as np
 
 from edgett.errors import ModelError, ToolError
+from edgett.graph.graph import Graph
 from edgett.nn import ports
 from edgett.nn.layers import compilation, replace
 from edgett.nn.trace import Call, Tensor, opened
-from edgett.space.graph import Graph
 
 BATCH = 256
 """Samples that run through the trunk at a time."""

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from edgett.graph.filesize import Format
 from edgett.report import speed
 from edgett.report.checks import check_tables, decibels, partial_line
 from edgett.report.style import BAD, DOUBT, Sheet, number, remark, title, verdict, words
@@ -22,7 +23,6 @@ from edgett.report.words import (
     over_budget,
     scores,
 )
-from edgett.space.filesize import Format
 
 _SPACE = {
     "grid": {"solutions": "solutions", "efficient": "efficient", "tiles": "occupied_tiles"},

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from edgett.graph.filesize import Format
 from edgett.project import Command
 from edgett.schema.parts import (
     Check,
@@ -27,7 +28,6 @@ from edgett.schema.parts import (
     one_of,
     told,
 )
-from edgett.space.filesize import Format
 from edgett.values import CostModel, DType, EmptyTiles, Estimate, Objective
 
 

@@ -10,13 +10,14 @@ from functools import cache
 
 import numpy as np
 
+from edgett.graph.c_view import compiled_bytes
+from edgett.graph.filesize import Format, file_bytes
+from edgett.graph.graph import Graph
+from edgett.graph.latency import Speeds, latency_us, layers_us
+from edgett.graph.memory import arena_bytes
 from edgett.space.choose import DENSE, logarithmic, ranked, spread, tradeoffs
-from edgett.space.compiled import compiled_bytes
 from edgett.space.cost import lighter, merged
-from edgett.space.filesize import Format, file_bytes
-from edgett.space.graph import Graph, with_shapes
-from edgett.space.latency import Speeds, latency_us, layers_us
-from edgett.space.memory import arena_bytes
+from edgett.space.replaced import with_shapes
 from edgett.space.tiles import Joint, LayerSpace, joint, layer_space, work_units
 from edgett.values import Candidate, Cost, CostModel, EmptyTiles, Found, Solution, TTShape
 

@@ -284,8 +284,8 @@ def test_infeasible_before_training_trains_nothing(edgett: Call, tiny: Tiny) -> 
 def test_planted_fault_in_the_prediction_fails_the_cross_check(
     edgett: Call, finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from edgett.graph.graph import Graph
     from edgett.nn import predict as module
-    from edgett.space.graph import Graph
 
     place = unfinished(finished, tmp_path / "cut")
     predict = module.predict

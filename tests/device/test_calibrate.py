@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from edgett.device.calibrate import COLUMNS, LEVELS, PROBES, Probe, Product, Train, fitted, graph
 from edgett.errors import ToolError
-from edgett.space.latency import Speeds, latency_us
+from edgett.graph.latency import Speeds, latency_us
 from edgett.values import TTShape
 
 PLANTED = Speeds(

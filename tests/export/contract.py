@@ -12,9 +12,9 @@ from edgett.device import local
 from edgett.errors import ToolError
 from edgett.export.check import compare, compare_outputs
 from edgett.export.owners import UNKNOWN
+from edgett.graph.graph import Graph
+from edgett.graph.memory import arena_bytes, live_bytes
 from edgett.nn import ports
-from edgett.space.graph import Graph
-from edgett.space.memory import arena_bytes, live_bytes
 from tests.export import exported as zoo
 from tests.export.exported import CASES, COMPARED, Exported, Format
 

@@ -15,13 +15,13 @@ import numpy as np
 
 from edgett.export import onnx, tflite
 from edgett.export.owners import Owners
+from edgett.graph.graph import Graph
 from edgett.nn import ports
 from edgett.nn.inference import inference_form
 from edgett.nn.predict import predict
 from edgett.nn.servable import Servable
 from edgett.nn.tt_dense import TTDense
 from edgett.space.contraction import Moves
-from edgett.space.graph import Graph
 from edgett.values import Order
 
 L = keras.layers

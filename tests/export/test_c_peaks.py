@@ -9,8 +9,8 @@ import keras
 import pytest
 
 from edgett.export import c
-from edgett.space.compiled import compiled_bytes
-from edgett.space.memory import live_bytes
+from edgett.graph.c_view import compiled_bytes
+from edgett.graph.memory import live_bytes
 from tests.export import exported as zoo
 from tests.export import test_int8
 from tests.export.exported import CASES

@@ -10,8 +10,9 @@ import pytest
 from edgett.decisions import Decision
 from edgett.export.check import INT8_TOLERANCE, TOLERANCE, compare, compare_outputs
 from edgett.export.owners import UNKNOWN, Owners
-from edgett.space.graph import Constant, Graph, Step, tt_steps
-from edgett.space.memory import arena_bytes
+from edgett.graph.graph import Constant, Graph, Step
+from edgett.graph.memory import arena_bytes
+from edgett.space.replaced import tt_steps
 from edgett.values import Order, TTShape
 
 WORDS = ("parameters", "bytes of parameters", "FLOPs", "MACs")

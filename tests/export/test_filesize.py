@@ -11,9 +11,10 @@ import pytest
 
 from edgett.export import c, tflite
 from edgett.files import Style, batches, predicted, taken, write
+from edgett.graph.filesize import Format, file_bytes
+from edgett.graph.graph import Graph
 from edgett.nn import ports
-from edgett.space.filesize import Format, file_bytes
-from edgett.space.graph import Graph, with_shapes
+from edgett.space.replaced import with_shapes
 from edgett.values import TTShape
 from tests.export import exported as zoo
 from tests.export import test_int8 as narrow

@@ -21,6 +21,9 @@ from edgett.export.check import INT8_TOLERANCE, GraphCheck, compare, compare_out
 from edgett.export.owners import Owners
 from edgett.export.tensors import Role, TensorError, own_noise
 from edgett.files import WATCHED, Style, tensors, write
+from edgett.graph.graph import Constant, Graph
+from edgett.graph.memory import arena_bytes
+from edgett.graph.op import Rule, named
 from edgett.nn import ports
 from edgett.nn.inference import inference_form
 from edgett.nn.layers import tt_layers
@@ -28,8 +31,6 @@ from edgett.nn.predict import predict
 from edgett.nn.servable import Servable
 from edgett.nn.tt_dense import TTDense
 from edgett.reverting import without, worst
-from edgett.space.graph import Constant, Graph
-from edgett.space.memory import arena_bytes
 from tests.export import exported as zoo
 from tests.export.exported import CASES
 from tests.export.test_tflite import MICRO
@@ -138,7 +139,8 @@ def test_tflite_takes_and_gives_int8_and_has_a_scale_for_each_channel_of_a_convo
     assert {tensor.type for tensor in ends} == {schema.TensorType.INT8}
     kinds = {tensor.type for tensor in body.tensors}
     assert schema.TensorType.FLOAT32 not in kinds
-    products = [operator for operator in body.operators if tflite.operator_name(model, operator) in tflite._PRODUCTS]
+    rules = {operator: named(tflite.operator_name(model, operator)).rule for operator in body.operators}
+    products = [operator for operator, rule in rules.items() if rule is Rule.PRODUCT]
     assert max(len(body.tensors[operator.inputs[1]].quantization.scale) for operator in products) == most
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from edgett import files
 from edgett.files import Style
-from edgett.space.memory import arena_bytes, live_bytes
+from edgett.graph.memory import arena_bytes, live_bytes
 
 L = keras.layers
 Build = Callable[[], keras.Model]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import keras
 import pytest
 
+from edgett.graph.graph import Graph
+from edgett.graph.memory import live_bytes
 from edgett.nn.inference import inference_form
 from edgett.nn.predict import predict
 from edgett.nn.tt_dense import TTDense
-from edgett.space.graph import Graph
-from edgett.space.memory import live_bytes
 
 L = keras.layers
 

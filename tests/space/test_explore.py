@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Collection
 
+from edgett.graph.graph import Constant, Graph, Step
 from edgett.space.cost import exact_flops, lighter, merged, params, peak
 from edgett.space.explore import Costing, dense_solution, smaller, solutions
-from edgett.space.graph import Constant, Graph, Step
 from edgett.space.tiles import layer_space
 from edgett.values import Candidate, CostModel, Layer, TTShape
 

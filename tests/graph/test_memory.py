@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgett.space.graph import Graph, Step, with_shapes
-from edgett.space.memory import (
+from edgett.graph.graph import Graph, Step
+from edgett.graph.memory import (
     ALIGNMENT,
     arena_bytes,
     in_place,
@@ -18,9 +18,10 @@ from edgett.space.memory import (
     plan_bytes,
     static_bytes,
 )
+from edgett.space.replaced import with_shapes
 from edgett.values import Layer, TTShape
-from tests.space.test_graph import dense_step
-from tests.space.test_graph import graphs as any_graphs
+from tests.graph.test_graph import dense_step
+from tests.graph.test_graph import graphs as any_graphs
 
 
 @st.composite

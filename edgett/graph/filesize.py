@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import enum
 
-from edgett.space import c_size, onnx_size, tflite_size
-from edgett.space.graph import Graph
+from edgett.graph import c_size, onnx_size, tflite_size
+from edgett.graph.graph import Graph
 
 
 class Format(enum.Enum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from edgett.space.graph import Constant, Graph, Step
+from edgett.graph.graph import Constant, Graph, Step
 from edgett.values import DType
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from edgett.space.graph import Graph
+from edgett.graph.graph import Graph
 
 WIDTH = 128
 """Sets of finished steps that are followed at once, the best of each size: with few branches these are all."""

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from edgett.space.graph import Graph, Step
-from edgett.space.memory import plain
-
-_RESHAPING = frozenset("reshape flatten squeeze expanddims".split())
+from edgett.graph.graph import Graph, Step
 
 
 def reshaped_once(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> Graph:
@@ -21,7 +18,7 @@ def reshaped_once(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> Graph:
     steps: list[Step] = []
     for step in graph.steps:
         step = replace(step, reads=tuple(same.get(name, name) for name in step.reads))
-        if plain(step.operator) in _RESHAPING and {*step.reads, *step.writes} <= shapes.keys():
+        if step.op.view and {*step.reads, *step.writes} <= shapes.keys():
             (source,), (target,) = step.reads, step.writes
             if source in makers:
                 (source,) = makers[source].reads

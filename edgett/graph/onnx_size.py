@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from edgett.space.graph import Constant, Graph, Step
-from edgett.space.memory import plain
+from edgett.graph.graph import Constant, Graph, Step
+from edgett.graph.op import ADD, CONVOLUTION, RELU, TRANSPOSE, TRANSPOSED_CONVOLUTION
 
 _MODEL = 60
 """Versions, the producer, the names of operator sets."""
@@ -27,25 +27,6 @@ _RIDES = "bias"
 """What is part of the product before it."""
 _UNKNOWN = 8
 """Operators that a layer without a rule is taken for."""
-_NAMES = {"product": 6, "dense": 5, "add": 3, "mul": 3, "transpose": 9, "convolution": 4}
-"""Letters of the names of kinds of operators; those of others are about as long as that of a reshape."""
-
-_SPELLED = {
-    "silu": 2, "gelu": 6, "hardsilu": 4, "hardsigmoid": 3, "mish": 3, "hardtanh": 2, "hardshrink": 8, "softshrink": 16,
-    "tanhshrink": 2, "squareplus": 5, "sparseplus": 17, "sparsemax": 19, "sparsesigmoid": 16, "logsigmoid": 3,
-    "tile": 3, "embedding": 1, "layernormalization": 9, "lstm": 60, "gru": 70, "simplernn": 40, "bidirectional": 120,
-    "multiheadattention": 30,
-}  # fmt: skip
-"""Operators of what is not one alone."""
-_CARRIES_RELU = frozenset("product dense convolution convtranspose add".split())
-_SHAPED = frozenset(
-    "reshape flatten squeeze unsqueeze expanddims zeropadding1d zeropadding2d pad tile repeatvector getitem "
-    "cropping1d cropping2d".split()
-)
-_ATTRIBUTES = {"transpose": 17, "convolution": 85, "convtranspose": 100, "maxpooling1d": 60, "maxpooling2d": 60,
-               "averagepooling1d": 60, "averagepooling2d": 60, "softmax": 15, "logsoftmax": 15, "concatenate": 13,
-               "dense": 10, "leakyrelu": 16, "mean": 30}  # fmt: skip
-"""Bytes of an operator's attributes."""
 
 
 def file_bytes(graph: Graph) -> int:
@@ -58,7 +39,7 @@ def file_bytes(graph: Graph) -> int:
     total += sum(_constant(*item, quantised) for item in stored)
     zeros = {(item.width, count) for _, item, count in stored} if quantised else set()
     total += sum(10 + width * count for width, count in zeros)
-    return total + sum(len(step.layer) + _SHAPE for step in steps if plain(step.operator) in _SHAPED)
+    return total + sum(len(step.layer) + _SHAPE for step in steps if step.op.onnx.shaped)
 
 
 def written(graph: Graph, quantised: bool) -> Iterator[Step]:
@@ -67,27 +48,19 @@ def written(graph: Graph, quantised: bool) -> Iterator[Step]:
     Transposes between convolutions undo each other, a bias rides on its convolution, and in int8 so does ReLU on any
     product.
     """
-    spatial = {step.layer for step in graph.steps if _is_spatial(step)}
-    copies = [step for step in graph.steps if step.operator == "Transpose" and step.layer in spatial][1:-1]
+    spatial = {step.layer for step in graph.steps if step.op.spatial}
+    copies = [step for step in graph.steps if step.op is TRANSPOSE and step.layer in spatial][1:-1]
     makers: dict[str, Step] = {}
     for step in graph.steps:
-        kind = plain(step.operator)
         before = makers.get(step.reads[0]) if step.reads else None
-        maker = "" if before is None else plain(before.operator)
-        copied = kind == "transpose" and step.layer in spatial
+        copied = step.op is TRANSPOSE and step.layer in spatial
         makers.update(dict.fromkeys(step.writes, before if copied and before else step))
-        if step in copies or (quantised and kind == "relu" and maker in _CARRIES_RELU):
+        if step in copies or (quantised and step.op is RELU and before and before.op.onnx.carries_relu):
             continue
-        if kind == "add" and maker.startswith("conv"):
+        if step.op is ADD and before and before.op in (CONVOLUTION, TRANSPOSED_CONVOLUTION):
             yield replace(step, operator=_RIDES)
             continue
         yield step
-
-
-def _is_spatial(step: Step) -> bool:
-    """Whether it walks over pixels, which ONNX has in another order."""
-    kind = plain(step.operator)
-    return kind.startswith("conv") or "pooling" in kind
 
 
 def columns(step: Step, item: Constant, graph: Graph) -> int:
@@ -100,21 +73,21 @@ def columns(step: Step, item: Constant, graph: Graph) -> int:
 
 def _count(step: Step) -> int:
     """The nodes of a step."""
-    return _SPELLED.get(plain(step.operator)) or (_UNKNOWN if step.flops is None else 1)
+    return step.op.onnx.operators or (_UNKNOWN if step.flops is None else 1)
 
 
 def _node(step: Step, quantised: bool) -> int:
     """A node, with those that quantise what it makes and make numbers of that again, and their constants."""
     if step.operator == _RIDES:
         return 0
-    inside = len("_activation/") * step.operator.islower()
-    kind = _NAMES.get(plain(step.operator), len("reshape"))
+    inside = len("_activation/") * step.activates
+    kind = step.op.onnx.letters
     called = len(step.layer) + 1 + inside + kind
     reads = 2 + (_SHORT if quantised else called)
     constants = (2 + (_SHORT if quantised else len(step.layer) + 4)) * len(step.constants)
-    shape = (2 + len(step.layer) + 4) * (plain(step.operator) in _SHAPED)
+    shape = (2 + len(step.layer) + 4) * (step.op.onnx.shaped)
     node = 3 + reads * len(step.reads) + constants + shape + 2 * (2 + called) + 2 + kind
-    node += _ATTRIBUTES.get(plain(step.operator), 0)
+    node += step.op.onnx.attributes
     return node + quantised * (_QUANTIZE + called + _DEQUANTIZE + _SCALES)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgett.graph.graph import Constant, Graph, Step
+from edgett.graph.memory import ALIGNMENT, arena_bytes, live_bytes
 from edgett.space import cost
-from edgett.space.graph import Constant, Graph, Step, with_shapes
-from edgett.space.memory import ALIGNMENT, arena_bytes, live_bytes
+from edgett.space.replaced import with_shapes
 from edgett.values import Layer, TTShape
 from tests.space.test_contraction import shapes
 

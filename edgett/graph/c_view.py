@@ -5,20 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from edgett.space.graph import Graph, Step
-from edgett.space.memory import ELEMENTWISE, in_place, plain, static_bytes
+from edgett.graph.graph import Graph, Step
+from edgett.graph.memory import in_place, static_bytes
+from edgett.graph.op import TRANSPOSE, Real
 from edgett.values import DType
-
-# Layers and operators that a change of layout passes through.
-_PASSED = frozenset(
-    "add subtract multiply mul maximum minimum relu relu6 leakyrelu elu selu tanh sigmoid softplus gelu silu mish "
-    "hardsilu hardsigmoid zeropadding2d concatenate".split()
-)
-# What TT and other fully connected layers are made of: their transposes are no change of layout.
-_MATRIX = frozenset({"Product", "Dense", "Transpose", "Reshape"})
-# Computed in float32 in an int8 graph, always or where they are the last: nothing quantises their results then.
-_FLOAT = frozenset("convtranspose logsoftmax globalmaxpooling1d globalmaxpooling2d".split())
-_FLOAT_AT_THE_END = frozenset("tanh elu selu celu softplus softsign exponential subtract mean".split())
 
 
 def compiled_bytes(graph: Graph, size: int = 4) -> int:
@@ -42,18 +32,18 @@ def straightened(graph: Graph) -> Graph:
     readers = _readers(graph)
     regions = _Regions()
     for step in graph.steps:
-        if plain(step.operator) in _PASSED:
+        if step.op.passes_layout:
             regions.join((*step.reads, *step.writes))
     stuck = {regions.of(name) for name in (*graph.inputs, *graph.outputs)}
     into, out_of = set[str](), set[str]()
     for step in graph.steps:
-        if plain(step.operator) in _PASSED:
+        if step.op.passes_layout:
             continue
-        if step.operator == "Transpose" and _spatial(step, makers.get(step.reads[0])):
+        if step.op is TRANSPOSE and _spatial(step, makers.get(step.reads[0])):
             into.add(step.writes[0])
         else:
             stuck |= {regions.of(name) for name in step.writes}
-        if step.operator == "Transpose" and any(_spatial(step, other) for other in readers.get(step.writes[0], ())):
+        if step.op is TRANSPOSE and any(_spatial(step, other) for other in readers.get(step.writes[0], ())):
             out_of.add(step.writes[0])
         else:
             stuck |= {regions.of(name) for name in step.reads}
@@ -75,9 +65,9 @@ def quantised(graph: Graph) -> Graph:
     sizes, widths = dict(graph.sizes), dict(graph.widths)
     steps: list[Step] = []
     for step in graph.steps:
-        kind, ends = plain(step.operator), step.writes in last
-        if not (kind in _FLOAT or (ends and kind in _FLOAT_AT_THE_END)):
-            steps.append(replace(step, writes=step.writes[:1]) if kind in ELEMENTWISE else step)
+        ends = step.writes in last
+        if not (step.op.real_in_c is Real.ALWAYS or (ends and step.op.real_in_c is Real.AT_THE_END)):
+            steps.append(replace(step, writes=step.writes[:1]) if step.op.elementwise else step)
             continue
         reads = tuple(f"{name}/real/{len(steps)}" for name in step.reads)
         writes = step.writes if ends else tuple(f"{name}/real" for name in step.writes)
@@ -122,4 +112,4 @@ def _readers(graph: Graph) -> dict[str, list[Step]]:
 
 def _spatial(step: Step, other: Step | None) -> bool:
     """Whether the other is what a transpose brings numbers to or from."""
-    return other is not None and other.layer == step.layer and other.operator not in _MATRIX
+    return other is not None and other.layer == step.layer and other.op.spatial

@@ -5,18 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from edgett.space.graph import Graph, Step
+from edgett.graph.graph import Graph, Step
 
 ALIGNMENT = 16
 """Bytes to which interpreters round every tensor up (tflite-micro: `MicroArenaBufferAlignment`)."""
-
-# Operators by their names in any format, in lower case and without underscores.
-_COPIES = frozenset("reshape flatten squeeze unsqueeze expanddims identity".split())
-ELEMENTWISE = frozenset(
-    "add sub subtract mul multiply div divide min minimum max maximum pow neg abs sqrt exp log erf reciprocal clip "
-    "relu relu6 leakyrelu elu selu celu gelu silu swish mish tanh sigmoid softplus softsign hardswish hardsilu "
-    "hardsigmoid exponential qlinearadd qlinearmul lookup".split()
-)
 
 
 def live_bytes(graph: Graph, size: int = 4) -> int:
@@ -135,10 +127,10 @@ class _Sharing:
 
     def take(self, index: int, step: Step) -> bool:
         """Share places as the step allows; whether nothing is left of it to do."""
-        kind, target = plain(step.operator), step.writes[0]
-        if kind in _COPIES and len(step.reads) == len(step.writes) == 1 and self.alike(step.reads[0], target):
+        op, target = step.op, step.writes[0]
+        if op.view and len(step.reads) == len(step.writes) == 1 and self.alike(step.reads[0], target):
             return self.join(self.home(step.reads[0]), target)
-        if kind in ELEMENTWISE:
+        if op.elementwise:
             for name in map(self.home, step.reads):
                 free = name not in self.graph.inputs and name not in self.graph.outputs and self.last[name] == index
                 if free and self.alike(name, target) and self.join(name, target):
@@ -158,11 +150,6 @@ class _Sharing:
         self.homes[old] = new
         self.last[new] = max(self.last[home], self.last[target])
         return True
-
-
-def plain(operator: str) -> str:
-    """The name of an operator as the sets here spell it."""
-    return operator.lower().replace("_", "")
 
 
 def _rounded(count: int) -> int:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgett.space.graph import Graph, Step
-from edgett.space.memory import plain
+from edgett.graph.graph import Graph, Step
+from edgett.graph.op import TRANSPOSE
 from edgett.values import DType
-
-# Operators that move no number where runtimes work in place.
-_VIEWS = frozenset("reshape flatten squeeze unsqueeze expanddims identity".split())
 
 
 @dataclass(frozen=True)
@@ -65,11 +62,10 @@ def steps_us(graph: Graph, speeds: Speeds, size: int = DType.FLOAT32.size) -> li
 
 def _step(step: Step, graph: Graph, speeds: Speeds, stream: float) -> float:
     """`stream`: what a weight costs on its way."""
-    kind = plain(step.operator)
     made, read = graph.sizes[step.writes[0]], sum(graph.sizes[name] for name in step.reads)
-    if kind in _VIEWS:
+    if step.op.view:
         return 0.0
-    if kind == "transpose":
+    if step.op is TRANSPOSE:
         return speeds.transpose + speeds.move * made
     if not step.macs:
         return speeds.operator + speeds.touch * (read + made)

@@ -7,9 +7,9 @@ import itertools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgett.space.graph import Graph, Step
-from edgett.space.memory import live_bytes
-from edgett.space.ordering import lightest
+from edgett.graph.graph import Graph, Step
+from edgett.graph.memory import live_bytes
+from edgett.graph.order import lightest
 
 
 @st.composite

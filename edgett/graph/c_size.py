@@ -6,16 +6,14 @@ scale of each channel, what adds or multiplies tensors three scales, and an acti
 
 from __future__ import annotations
 
-from edgett.space.compiled import quantised
-from edgett.space.graph import Graph, Step
-from edgett.space.memory import plain
-from edgett.space.onnx_size import columns
+from edgett.graph.c_view import quantised
+from edgett.graph.graph import Graph, Step
+from edgett.graph.onnx_size import columns
+from edgett.graph.op import Scales
 
 _SCALED = 5
 """A scale in float32, a zero point in int8."""
 _TABLE = 256
-_MATRICES = frozenset({"product", "dense"})
-_TENSORS = frozenset("add mul multiply".split())
 
 
 def file_bytes(graph: Graph) -> int:
@@ -29,11 +27,11 @@ def file_bytes(graph: Graph) -> int:
 
 def _scales(step: Step, graph: Graph) -> int:
     """What an int8 operator stores besides its numbers."""
-    kind = plain(step.operator)
-    if kind in _MATRICES:
+    stored = step.op.scales_in_c
+    if stored is Scales.COLUMNS:
         return 2 * 4 * columns(step, step.constants[0], graph)
-    if kind == "convolution":
+    if stored is Scales.CHANNELS:
         return (4 + _SCALED) * step.constants[0].channels + 2 * _SCALED
-    if kind in _TENSORS:
+    if stored is Scales.TENSORS:
         return 3 * _SCALED
-    return _TABLE if step.operator.islower() and kind not in ("relu", "softmax") else 0
+    return _TABLE if step.activates and stored is not Scales.NONE else 0

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgett.space.graph import Constant, Graph, Step
-from edgett.space.memory import plain
+from edgett.graph.graph import Constant, Graph, Step
+from edgett.graph.op import CONVOLUTION, FLATTEN, RESHAPE, TRANSPOSE
 
 _WORD = 4
 """An offset, a count, a 32-bit number; the head of a table."""
@@ -27,39 +27,20 @@ _MATRICES, _IMAGES = 5, 11
 _ENDING = 9
 """Letters and a slash that an operator adds to the name of its layer, as a rule."""
 
-_SPELLED = {
-    "silu": 2, "selu": 6, "celu": 4, "softplus": 3, "softsign": 3, "mish": 5, "hardshrink": 3, "softshrink": 6,
-    "tanhshrink": 2, "squareplus": 4, "sparseplus": 7, "sparsemax": 13, "sparsesigmoid": 6, "logsigmoid": 5,
-    "upsampling1d": 3, "upsampling2d": 5, "embedding": 4, "layernormalization": 12, "lstm": 35, "gru": 40,
-    "simplernn": 25, "bidirectional": 70, "multiheadattention": 25,
-}  # fmt: skip
-"""Operators of what is not one alone."""
-_PRODUCTS = frozenset("product dense convolution convtranspose".split())
-# What takes a tensor of integers besides: a shape, axes, a permutation, paddings.
-_SHAPED = frozenset(
-    "reshape flatten squeeze unsqueeze expanddims transpose permute zeropadding1d zeropadding2d pad convtranspose mean "
-    "globalaveragepooling1d globalaveragepooling2d globalmaxpooling1d globalmaxpooling2d cropping1d cropping2d tile "
-    "repeatvector getitem upsampling1d upsampling2d".split()
-)
-_FUSED = {"product": 4, "dense": 4, "convolution": 20, "convtranspose": 16, "add": 4, "multiply": 4, "mul": 4,
-          "subtract": 4, "maxpooling1d": 24, "maxpooling2d": 24, "averagepooling1d": 24, "averagepooling2d": 24,
-          "softmax": 4, "concatenate": 4, "leakyrelu": 4, "mean": 4}  # fmt: skip
-"""Bytes of the fields of an operator's options."""
-
 
 def file_bytes(graph: Graph) -> int:
     """What the file takes. The widths of the constants tell whether it is in int8."""
     quantised = graph.quantised
     steps = [(step, index) for step in graph.steps for index in range(_count(step))]
     stored = dict.fromkeys((step.layer, item) for step in graph.steps for item in _constants(step))
-    shapes = dict.fromkeys(_shape(step, index) for step, index in steps if plain(step.operator) in _SHAPED)
-    kinds = {plain(step.operator) for step, _ in steps}
+    shapes = dict.fromkeys(_shape(step, index) for step, index in steps if step.op.tflite.shaped)
+    kinds = {step.op for step, _ in steps}
     zeros = {item.channels for _, item in stored} if quantised else set()
     total = _TABLES + len(kinds) * _KIND + sum(_operator(step) for step, _ in steps)
     total += sum(_computed(_letters(step), quantised) for step, _ in steps)
     total += sum(_computed(len(f"serving_default_{name}:0"), quantised) for name in graph.inputs)
     total += sum(_constant(item, quantised) for _, item in stored)
-    spatial = any(plain(step.operator) == "convolution" for step, _ in steps)
+    spatial = any(step.op is CONVOLUTION for step, _ in steps)
     total += (_IMAGES if spatial else _MATRICES) * (len(steps) + len(stored) + len(shapes))
     total += len(shapes) * (_buffer(_DIMS * _WORD) + 6 * _WORD)
     total += sum(2 * _WORD + 2 * _WORD * count for count in zeros)
@@ -68,37 +49,35 @@ def file_bytes(graph: Graph) -> int:
 
 def _count(step: Step) -> int:
     """The operators of a step."""
-    spelled = _SPELLED.get(plain(step.operator))
-    return spelled or (_UNKNOWN if step.flops is None else 1)
+    return step.op.tflite.operators or (_UNKNOWN if step.flops is None else 1)
 
 
 def _constants(step: Step) -> Iterator[Constant]:
     """What a step stores, with the zeros that a convolution must have for a bias."""
     yield from step.constants
-    if plain(step.operator) == "convolution" and len(step.constants) == 1:
+    if step.op is CONVOLUTION and len(step.constants) == 1:
         yield Constant(f"zeros of {step.constants[0].key}", step.constants[0].channels, _WORD)
 
 
 def _shape(step: Step, index: int) -> tuple[object, ...]:
     """What tells the integers of an operator from others: all transposes of matrices have the same."""
-    kind = plain(step.operator)
-    return (kind,) if kind == "transpose" else (kind, step.layer, step.writes[0], index)
+    return (step.op,) if step.op is TRANSPOSE else (step.op, step.layer, step.writes[0], index)
 
 
 def _operator(step: Step) -> int:
     """Its table, the numbers of its tensors, its options."""
-    kind = plain(step.operator)
-    if kind in ("reshape", "flatten"):
+    op = step.op
+    if op in (RESHAPE, FLATTEN):
         return _WORD + 8 * _WORD
-    reads = len(step.reads) + len(step.constants) + (kind in _SHAPED)
-    table = 4 if kind == "transpose" else 6 if kind in _PRODUCTS else 5
+    reads = len(step.reads) + len(step.constants) + op.tflite.shaped
+    table = 4 if op is TRANSPOSE else 6 if op.product else 5
     vectors = 2 * _WORD + (_WORD + reads * _WORD if reads > 1 else 0)
-    return _WORD + table * _WORD + vectors + _WORD + _FUSED.get(kind, 0)
+    return _WORD + table * _WORD + vectors + _WORD + op.tflite.options
 
 
 def _letters(step: Step) -> int:
     """Of the name of what it makes: its layer, whether that is its activation, the kind of operator."""
-    return len(step.layer) + _ENDING + len("_activation/") * step.operator.islower()
+    return len(step.layer) + _ENDING + len("_activation/") * step.activates
 
 
 def _computed(letters: int, quantised: bool) -> int:

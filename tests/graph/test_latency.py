@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgett.graph.graph import Constant, Graph, Step
+from edgett.graph.latency import Speeds, latency_us, layers_us, steps_us
 from edgett.space.explore import Costing, not_slower, solutions
-from edgett.space.graph import Constant, Graph, Step, with_shapes
-from edgett.space.latency import Speeds, latency_us, layers_us, steps_us
+from edgett.space.replaced import with_shapes
 from edgett.values import Candidate, Layer, TTShape
-from tests.space.test_graph import dense_step
+from tests.graph.test_graph import dense_step
 
 SPEEDS = Speeds(
     start=100.0, operator=10.0, transpose=20.0, mac=1.0, columns=8, read=0.5, write=0.25, move=2.0, touch=3.0,
