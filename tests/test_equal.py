@@ -123,8 +123,8 @@ def test_equal_versions(tmp_path: Path) -> None:
     assert (tmp_path / "kept" / "after" / "clock-int8" / "c" / "7.c").is_file()
     for path in (before, after):
         # A solution that is picked twice, or is the baseline, is exported once.
-        names = [(words[0], words[4 if words[0] == "export" else 1]) for words in calls(path)]
-        assert names == 2 * [("compress", "example:clock"), ("export", "c"), ("export", "c")]
+        names = [(words[0], words[3 if words[0] == "export" else 1]) for words in calls(path)]
+        assert names == 2 * [("compress", "example:clock"), ("export", "baseline"), ("export", "7")]
         surroundings = [json.loads(line)[1:] for line in Path(f"{path}.log").read_text().splitlines()]
         cache = str(tmp_path / "kept" / path.name / "cache")
         assert surroundings == [[None, None], *[[cache, None]] * 6]
