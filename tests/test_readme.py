@@ -98,7 +98,9 @@ def test_tools_take_the_options(line: str) -> None:
 
 def test_links_lead_somewhere() -> None:
     anchors = {anchor(title) for title in re.findall(r"^##+ (.+)$", README, re.MULTILINE)}
-    for address in re.findall(r"\]\(([^)]+)\)", PROSE):
+    addresses = re.findall(r"\]\(([^)]+)\)", PROSE)
+    assert {address[0] for address in addresses} >= {"#", "h", "t"}  # sections, pages, files
+    for address in addresses:
         if address.startswith("#"):
             assert address[1:] in anchors, address
         elif not address.startswith("https://"):
@@ -131,9 +133,13 @@ def test_ci_runs_the_first_two_commands() -> None:
 def test_the_citation_is_that_of_the_file() -> None:
     text, file = block_with("bibtex").text, (ROOT / "CITATION.cff").read_text()
     for key in ("doi", "year", "version", "title"):
-        for value in re.findall(rf"^ *{key}: (.+)$", file, re.MULTILINE):
+        values = re.findall(rf"^ *{key}: (.+)$", file, re.MULTILINE)
+        assert values, key
+        for value in values:
             assert f"{{{value}}}" in text, (key, value)
-    for name in re.findall(r"family-names: (.+)", file):
+    names = re.findall(r"family-names: (.+)", file)
+    assert len(names) == 4
+    for name in names:
         assert name in text
 
 

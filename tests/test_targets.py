@@ -352,7 +352,7 @@ class TestLookup:
 class TestDescribe:
     def test_every_field_is_explained(self) -> None:
         rows = describe(load_target("cortex-m4"))
-        assert all(row.meaning for row in rows)
+        assert len(rows) > 10 and all(row.meaning for row in rows)
         assert len({row.key for row in rows}) == len(rows)
         by_key = {row.key: row for row in rows}
         assert by_key["memory.flash"].value == "512 KiB"

@@ -134,7 +134,8 @@ def test_halving_trains_every_pick_to_the_end_and_not_all(run: Run, batches: int
     for rung, fewest, most in ((halving.rungs[0], COUNT, COUNT), (halving.rungs[-1], 2, COUNT - 1)):
         assert fewest <= sum(task.until == rung for task in crew.done) <= most
     assert {trial.epochs for trial in trials if not trial.complete} <= set(halving.rungs[:-1])
-    assert all(len(trial.losses) == math.ceil(trial.epochs) for trial in trials)
+    assert [len(trial.losses) for trial in trials] == [math.ceil(trial.epochs) for trial in trials]
+    assert len(trials) == COUNT
     # Full training: number 11 drops 1.47, inside the limit of 2, and is the smallest; 0 is the most accurate.
     assert {trial.solution.number for trial in trials if trial.complete} >= {0, 11}
 
@@ -145,7 +146,8 @@ def test_what_halving_left_goes_on_with_the_full_schedule(run: Run, batches: int
     tune(SOLUTIONS, halving, Scripted(), run, Silent())
     crew = Scripted()
     trials = tune(SOLUTIONS, course(batches=batches), crew, run, Silent())
-    assert all(task.epochs in halving.rungs[:-1] for task in crew.done) and len(crew.done) < COUNT
+    assert 0 < len(crew.done) < COUNT and len(trials) == COUNT
+    assert {task.epochs for task in crew.done} <= set(halving.rungs[:-1])
     for trial in trials:
         assert (trial.complete, trial.epochs) == (True, 3)
         assert trial.losses == pytest.approx((0.5, 0.5, 0.5))
@@ -204,7 +206,7 @@ def test_a_trial_that_fails_twice_is_recorded_and_the_run_goes_on(run: Run, sche
     trials = tune(SOLUTIONS, course(schedule), Scripted(dies={0: 2}), run, Silent())
     assert trials[0].failure == "its process died (killed) (2 times)"
     assert (trials[0].drop, trials[0].complete, trials[0].epochs) == (math.inf, True, 0)
-    assert all(trial.failure is None for trial in trials[1:])
+    assert [trial.failure for trial in trials[1:]] == [None] * (COUNT - 1)
     crew = Scripted()
     assert tune(SOLUTIONS, course(schedule), crew, run, Silent()) == trials
     assert crew.done == []

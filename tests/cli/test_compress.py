@@ -331,5 +331,6 @@ def test_default_run_directory_counts_up(edgett: Call, tiny: Tiny, tmp_path: Pat
 def test_drop_of_a_pick_is_that_of_its_accuracy(finished: Finished) -> None:
     dense = finished.document["baseline"]["accuracy"][0]["value"]
 
+    assert len(finished.document["trials"]) == 2
     for trial in finished.document["trials"]:
         assert math.isclose(trial["drop"], 100 * (dense - trial["accuracy"][0]["value"]), abs_tol=1e-9)

@@ -134,7 +134,7 @@ def test_a_file_holds_nothing_twice_and_nothing_idle() -> None:
     used = {tensor.buffer for tensor in body.tensors}
     assert used | {0} == set(range(len(model.buffers)))
     assert not model.metadata and not model.description
-    assert all(bool(tensor.name) != bool(tensor.buffer) for tensor in body.tensors)
+    assert {(bool(tensor.name), bool(tensor.buffer)) for tensor in body.tensors} == {(True, False), (False, True)}
 
 
 def test_numbers_of_constants_lie_where_runtimes_read_them() -> None:

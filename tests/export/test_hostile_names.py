@@ -162,7 +162,7 @@ def artefacts(hostile: bool) -> tuple[Path, ...]:
     for kind, style in (("int8", files.Style(1, files.batches(samples, 1))), ("float32", files.Style(1))):
         made = files.write(model, style, stem.with_name(f"{stem.name}_{kind}"), (".tflite", ".onnx"))
         checks = files.check(model, samples, made, Path("/"), style)
-        assert all(check.ok for check in checks.values())
+        assert [check.ok for check in checks.values()] == [True, True]
         paths += made
     return tuple(paths)
 

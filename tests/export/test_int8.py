@@ -151,9 +151,10 @@ def test_onnx_stores_int8_and_keeps_the_names_of_its_ends() -> None:
     graph = library.load(made.path).graph
     assert [value.name for value in graph.input] == ["my-input"]
     stored = {tensor.name: tensor for tensor in graph.initializer}
-    for node in onnx.seen_through(graph).nodes:
-        if node.op_type in ("MatMul", "Gemm"):
-            assert stored[node.input[1]].data_type == library.TensorProto.INT8
+    products = [node for node in onnx.seen_through(graph).nodes if node.op_type in ("MatMul", "Gemm")]
+    assert len(products) == sum(CASES["tensor trains"].cores.values())
+    for node in products:
+        assert stored[node.input[1]].data_type == library.TensorProto.INT8
 
 
 def test_the_predicted_peak_bounds_the_arena_of_the_microcontroller_interpreter() -> None:

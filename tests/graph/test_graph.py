@@ -63,7 +63,7 @@ def test_a_plan_by_hand() -> None:
 def test_a_model_that_computes_nothing() -> None:
     empty = Graph((), {"x": 3}, ("x",), ("x",))
     assert (empty.params(), empty.flops(), empty.layers, live_bytes(empty)) == (0, 0, (), 0)
-    assert arena_bytes(empty) >= 0
+    assert arena_bytes(empty) == ALIGNMENT  # its input is there all the same: 12 bytes, rounded up
 
 
 def two_steps(first: Constant, second: Constant) -> Graph:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -18,6 +22,7 @@ from edgett.report import draw_page, markdown, page
 from edgett.report.facts import Cell, Column, Report, Section, Table
 from edgett.report.picture import Axis, Heat, Hue, Mark, Panel, Picture, Points
 from tests.conftest import Finished
+from tests.readme import ROOT
 from tests.report.pages import HOSTILE, hostile, planted
 from tools.regolden import FOLDER
 
@@ -224,7 +229,12 @@ def test_nothing_leaves_no_bar_and_codes_of_terminals_stay_out() -> None:
 
 
 def test_the_same_report_gives_the_same_bytes() -> None:
-    assert page.document(planted()) == page.document(planted())
+    """In another process too, where sets have another order."""
+    code = "import hashlib; from tests.report.test_page import page, planted;"
+    code += "print(hashlib.sha256(page.document(planted()).encode()).hexdigest())"
+    environment = {**os.environ, "PYTHONHASHSEED": "7"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.stdout.split() == [hashlib.sha256(page.document(planted()).encode()).hexdigest()], done.stderr
 
 
 def test_the_templates_are_in_the_package() -> None:
