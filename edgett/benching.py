@@ -24,7 +24,7 @@ from edgett.device.static import Static, processor
 from edgett.device.statistics import Ratio, ratio, times
 from edgett.errors import ToolError, UsageError
 from edgett.export.check import compare_outputs
-from edgett.report.document import SCHEMA
+from edgett.schema import SCHEMA
 from edgett.space.filesize import Format
 from edgett.values import Meter
 from edgett.wire import Port

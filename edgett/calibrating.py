@@ -20,7 +20,7 @@ from edgett.device.local import Local
 from edgett.errors import ProfileError, UsageError
 from edgett.folders import scratch
 from edgett.places import search_folders
-from edgett.report.document import SCHEMA
+from edgett.schema import SCHEMA
 from edgett.space.filesize import Format
 from edgett.speeds import toml
 from edgett.targets import Runtime, Target, load_profile, load_target, machines
