@@ -31,7 +31,8 @@ def fault(name: str, document: Any) -> str:
 
 def hold(name: str, document: Any) -> None:
     """Assert that a document is as described."""
-    assert not fault(name, document)
+    found = fault(name, document)
+    assert not found, found
 
 
 def prints_json(arguments: Sequence[str]) -> bool:
