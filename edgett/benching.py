@@ -25,7 +25,7 @@ from edgett.device.statistics import Ratio, ratio, times
 from edgett.errors import ToolError, UsageError
 from edgett.export.check import compare_outputs
 from edgett.graph.filesize import Format
-from edgett.report.document import SCHEMA
+from edgett.schema import SCHEMA
 from edgett.values import Meter
 from edgett.wire import Port
 

@@ -21,7 +21,7 @@ from edgett.errors import ProfileError, UsageError
 from edgett.folders import scratch
 from edgett.graph.filesize import Format
 from edgett.places import search_folders
-from edgett.report.document import SCHEMA
+from edgett.schema import SCHEMA
 from edgett.speeds import toml
 from edgett.targets import Runtime, Target, load_profile, load_target, machines
 from edgett.values import DType, Meter, Silent

@@ -12,7 +12,7 @@ from edgett.device import emulator
 from edgett.device.bench import Arrays
 from edgett.device.emulator import Counted
 from edgett.errors import ToolError, UsageError
-from edgett.report.document import SCHEMA
+from edgett.schema import SCHEMA
 from edgett.targets import Target, load_target
 from edgett.values import Meter
 

@@ -18,6 +18,7 @@ from edgett.firmware import manifest, package
 from edgett.firmware.kind import Kind
 from edgett.folders import filling, scratch
 from edgett.run import file_digest
+from edgett.schema import SCHEMA
 from edgett.values import DType, judged
 from edgett.wire import identifiers, is_identifier, refuse_unknown
 
@@ -273,7 +274,7 @@ def checked(folder: Path, run: Path | None) -> dict[str, Any]:
     verdict = manifest.verify(folder)
     stale = _stale(verdict.manifest, run) if run is not None else []
     return {
-        "schema": 1, "package": str(folder), "name": verdict.manifest.get("name"), "ok": verdict.ok and not stale,
+        "schema": SCHEMA, "package": str(folder), "name": verdict.manifest.get("name"), "ok": verdict.ok and not stale,
         "changed": list(verdict.changed), "missing": list(verdict.missing), "foreign": list(verdict.foreign),
         "stale": stale, "packed_by": verdict.manifest.get("edgett"),
     }  # fmt: skip

@@ -17,10 +17,10 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from edgett.errors import UsageError
 from edgett.escape import one_line
 from edgett.project import Command
+from edgett.schema import SCHEMA
 from edgett.schema.bench import Counting, Timing
 from edgett.schema.run import Begun, DeployedOutcome, Finished, GridOutcome, ParetoOutcome
 
-SCHEMA = 1
 DEEPEST = 40
 """Tables inside tables; a run's own have ten."""
 WITHOUT = "Take it away: the report does without it."

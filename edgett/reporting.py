@@ -10,11 +10,12 @@ from typing import Any
 from edgett import record, session
 from edgett.errors import EdgettError
 from edgett.pipeline import Outcome
-from edgett.report import document, draw, front_plots, sections, space_plots
+from edgett.report import draw, front_plots, sections, space_plots
 from edgett.report.facts import Report
 from edgett.report.picture import Picture
 from edgett.report.stored import CODEC, stored
 from edgett.run import Run
+from edgett.schema import SCHEMA
 from edgett.space.explore import Exploration
 from edgett.survey import Explored
 from edgett.values import Meter
@@ -29,9 +30,7 @@ def finish(run: Run, outcome: Outcome, meter: Meter) -> dict[str, Any]:
     """
     if outcome.exploration is not None:
         with _failure_told(meter):
-            run.write_json(
-                SPACE, {"schema": document.SCHEMA, "picture": stored(_space(outcome, outcome.exploration, meter))}
-            )
+            run.write_json(SPACE, {"schema": SCHEMA, "picture": stored(_space(outcome, outcome.exploration, meter))})
     content = session.finish(run, outcome)
     complete(run, meter)
     return content

@@ -28,9 +28,9 @@ from typing import Any
 
 from edgett import journal, record
 from edgett.errors import ToolError, UsageError
+from edgett.schema import SCHEMA
 from edgett.values import Trial
 
-SCHEMA = record.SCHEMA
 TIMES = "times.json"
 _MARK = "run.json"
 _NO_LINK = os.O_NOFOLLOW | os.O_NONBLOCK

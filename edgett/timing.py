@@ -15,7 +15,8 @@ from edgett.device.local import Local
 from edgett.device.statistics import Ratio, ratio
 from edgett.errors import ToolError, UsageError
 from edgett.inputs import Inputs
-from edgett.run import SCHEMA, TIMES, Run
+from edgett.run import TIMES, Run
+from edgett.schema import SCHEMA
 from edgett.values import Meter, Silent, TTShape
 
 BRIEF = Plan(runs=40, seconds=0.4, lives=3, limit=60)

@@ -17,6 +17,7 @@ from hypothesis import settings
 
 from edgett import record
 from edgett.cli import run
+from tests import schemas
 
 # Before any test module imports it.
 pytest.register_assert_rewrite("tests.export.contract")
@@ -125,6 +126,9 @@ def finished(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Finished:
         code = run(["compress", *tiny.arguments, *EASY, "--out", str(path), "--json"])
     assert code == 0, err.getvalue()
     can_be_read(path)
+    schemas.hold("compress", json.loads(out.getvalue()))
+    for name, place, _ in schemas.files(path):
+        schemas.hold(name, json.loads(place.read_text()))
     return Finished(path, json.loads(out.getvalue()), err.getvalue())
 
 
@@ -132,23 +136,24 @@ def finished(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Finished:
 def edgett(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Answer]:
-    """A command line in this process, in an empty working directory."""
+    """A command line in this process, in an empty working directory; JSON that it makes is as described."""
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments: object) -> Answer:
         capsys.readouterr()
-        before = written(tmp_path)
-        code = run([str(argument) for argument in arguments])
-        for place, _ in written(tmp_path) - before:
-            can_be_read(place.parent)
-        return Answer(code, *capsys.readouterr())
+        words = [str(argument) for argument in arguments]
+        before = set(schemas.files(tmp_path))
+        code = run(words)
+        for name, place, _ in set(schemas.files(tmp_path)) - before:
+            schemas.hold(name, json.loads(place.read_text()))
+            if place.name == "run.json":
+                can_be_read(place.parent)
+        answer = Answer(code, *capsys.readouterr())
+        if schemas.prints_json(words):
+            schemas.hold_answer(words, answer.document)
+        return answer
 
     return call
-
-
-def written(folder: Path) -> set[tuple[Path, int]]:
-    """The records of runs in a folder, and when they were written."""
-    return {(place, place.stat().st_mtime_ns) for place in folder.rglob("run.json")}
 
 
 def can_be_read(path: Path) -> None:

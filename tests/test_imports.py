@@ -192,6 +192,8 @@ def loaded_after(code: str) -> set[str]:
         ("import edgett.cli; edgett.cli.run(['--help'])", set()),
         ("import edgett.cli; edgett.cli.run(['compress', '--help'])", set()),
         ("import edgett.cli; edgett.cli.run(['targets', 'list'])", set()),
+        ("import edgett.cli; edgett.cli.run(['schema'])", set()),
+        ("import edgett.cli; edgett.cli.run(['schema', 'compress'])", {"numpy"}),
         ("import edgett.cli; edgett.cli.run(['explore', '--layer', '64x48', '--quiet', '--json'])", {"numpy"}),
         ("import edgett; edgett.explore(['64x48'])", {"numpy"}),
         ("import edgett; edgett.load_target('cortex-m4')", set()),

@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
-from dataclasses import fields
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import typer
 
-from edgett import calibrating
 from edgett.cli.app import app
-from edgett.device.calibrate import Fit
-from edgett.device.local import Local
-from edgett.firmware.vela import VelaSummary
-from edgett.report import document
-from edgett.values import Refuge, Reverted, Trial
-from tests.conftest import Answer, Finished, Tiny
-from tests.device.test_calibrate import PLANTED
-from tests.readme import BLOCKS, PROSE, README, ROOT, SPANS, TRY_IT, anchor, block_with, section
+from tests.readme import BLOCKS, PROSE, README, ROOT, SPANS, TRY_IT, anchor, block_with
 from tests.test_readme_runs import LANGUAGES
-
-Call = Callable[..., Answer]
 
 
 def test_every_block_is_of_a_language_that_is_run() -> None:
@@ -141,80 +127,3 @@ def test_the_citation_is_that_of_the_file() -> None:
     assert len(names) == 4
     for name in names:
         assert name in text
-
-
-MAPS = {
-    "artifacts",
-    "shapes",
-    "versions",
-    "digests",
-    "files",
-    "slower_than_dense",
-    "npu",
-    "tolerances",
-    "sources",
-    "largest",
-    "free",
-}
-"""What is a dictionary under such a key has names of the user's for keys: of layers, files, documents, budgets."""
-
-
-def keys(value: Any, name: str = "") -> set[str]:
-    """Every key of a document."""
-    if isinstance(value, dict):
-        own = set() if name in MAPS else set(value)
-        return own.union(*(keys(item, key) for key, item in value.items()))
-    if isinstance(value, list):
-        return set[str]().union(*map(keys, value))
-    return set()
-
-
-GOLDEN = ROOT / "tests" / "report" / "golden"
-
-
-@pytest.fixture
-def real(edgett: Call, finished: Finished, tiny: Tiny, tmp_path: Path) -> set[str]:
-    """The keys of every document that is printed."""
-
-    def printed(*arguments: object) -> set[str]:
-        answer = edgett(*arguments, "--json")
-        assert answer.code in (0, 4), answer.err
-        return keys(answer.document)
-
-    # test_facts sees to it that these are what runs write today.
-    found = keys([json.loads(path.read_text())["outcome"] for path in GOLDEN.glob("*/run.json")])
-    found |= keys([json.loads(path.read_text()) for path in GOLDEN.glob("*/bench-*.json")])
-    found |= keys(finished.document)
-    found |= {"error", "code", "kind", "message", "cure"} & keys(edgett("explore", "--layer", "x", "--json").document)
-    found |= printed("explore", tiny.model, "--search", "pareto")
-    found |= printed("explore", "--layer", "64x48") | printed("check", finished.path)
-    found |= printed("export", finished.path, "--format", "tflite", "--out", tmp_path / "out")
-    found |= keys(json.loads(edgett("report", finished.path, "--format", "json").out))
-    found |= printed("targets", "list") | printed("targets", "show", "cortex-m4")
-    found |= printed("firmware", "pack", finished.path, "--out", tmp_path / "package", "--name", "tiny")
-    found |= printed(
-        "firmware", "pack", finished.path, "--out", tmp_path / "tflm", "--name", "tiny", "--format", "tflm"
-    )
-    found |= printed("doctor")
-    found |= printed("firmware", "check", tmp_path / "package", "--run", finished.path)
-    (tmp_path / "main.c").write_text("int app_run(void) { return 0; }\nint main(void) { return app_run(); }\n")
-    subprocess.run(["gcc", "main.c", "-o", "app"], cwd=tmp_path, check=True)
-    found |= printed("firmware", "size", tmp_path / "app", "--target", "host", "--name", "app")
-    return found | rare(tmp_path)
-
-
-def rare(folder: Path) -> set[str]:
-    """Of what few runs come to, or takes minutes: a layer that goes back, Vela, a calibration."""
-    back = SimpleNamespace(reverted=[Reverted("wide", Refuge.FLOAT32, 2.0, 1.0, 20.0)])
-    found = keys(document._reverted(cast(Trial, back)))
-    found |= keys(calibrating._document(folder / "mine.toml", Local(), "here", Fit(PLANTED, 0.1, 0.2)))
-    return found | {field.name for field in fields(VelaSummary)}
-
-
-@pytest.mark.slow
-def test_the_documents_are_described(real: set[str]) -> None:
-    """Each key of a real document is in the README, and each that is there is in a real one."""
-    text = section("JSON")
-    named = {span for span in re.findall(r"`([^`]+)`", text) if re.fullmatch(r"[a-z][a-z0-9_]*", span)}
-    assert named - real == set()
-    assert real - named == set()

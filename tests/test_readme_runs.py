@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests import schemas
 from tests.device import sshd
 from tests.firmware import chips
 from tests.readme import BLOCKS, README, TRY_IT, Block, block_with
@@ -151,8 +152,8 @@ def look(line: str, said: str, folder: Path) -> None:
     for option, value in itertools.pairwise(words):
         if option in ("--out", "--plot"):
             assert (folder / value).exists(), value
-    if "--json" in words or words[-2:] == ["--format", "json"]:
-        assert json.loads(said)["schema"] == 1
+    if schemas.prints_json(words[1:]):
+        schemas.hold_answer(words[1:], json.loads(said))
     if words[1] == "compress":
         path = re.search(r"runs/[\w.-]+", said)
         newest = max((folder / "runs").glob("*/run.json"), key=lambda path: path.stat().st_mtime)

@@ -17,6 +17,7 @@ from edgett.cli.explore import explore
 from edgett.cli.firmware import app as firmware
 from edgett.cli.report import report
 from edgett.cli.runs import check, export
+from edgett.cli.schema import schema
 from edgett.cli.targets import app as targets
 
 app = typer.Typer(
@@ -35,6 +36,7 @@ app.command()(report)
 app.command()(bench)
 app.command()(calibrate)
 app.command()(doctor)
+app.command()(schema)
 app.add_typer(firmware, name="firmware")
 app.add_typer(targets, name="targets")
 

@@ -86,6 +86,16 @@ def layers(context: typer.Context, incomplete: str) -> list[str]:
         return _beginning(incomplete, dict.fromkeys(_dense(json.loads(file.read("config.json")))))
 
 
+def documents(context: typer.Context, incomplete: str) -> list[str]:
+    """The next words of names of JSON documents: some have two."""
+    from edgett.schema.documents import DOCUMENTS
+
+    before = tuple(context.params.get("name") or ())
+    names = (tuple(name.split()) for name in DOCUMENTS)
+    words = (name[len(before)] for name in names if name[: len(before)] == before and len(name) > len(before))
+    return _beginning(incomplete, dict.fromkeys(words))
+
+
 @contextmanager
 def answering() -> Iterator[None]:
     """Where the shell asks, print offers and nothing else, whatever is wrong with half a line or with a file."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgett.cli.streams import twin
 from edgett.errors import EdgettError, described
+from edgett.schema import SCHEMA
 
 if TYPE_CHECKING:  # completion is waited for, and draws nothing
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -100,7 +101,7 @@ class Screen:
     def fail(self, problem: EdgettError) -> None:
         """What went wrong and what to do; with --json as a document too."""
         if self._json:
-            print(json.dumps({"schema": 1, "error": described(problem)}, indent=2))
+            print(json.dumps({"schema": SCHEMA, "error": described(problem)}, indent=2))
         self._complain(problem)
 
     def _complain(self, problem: EdgettError) -> None:

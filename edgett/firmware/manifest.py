@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgett.errors import ToolError, UsageError
+from edgett.schema import SCHEMA
 
-SCHEMA = 1
 NAME = "manifest.json"
 _PART = ".part-"
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgett.estimating import basis
 from edgett.report.explored import front_document, shape_document, summary
+from edgett.schema import SCHEMA
 from edgett.space import cost
 from edgett.space.choose import DENSE, feasible, holdings
 from edgett.space.whole import Whole
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from edgett.release import Release
     from edgett.survey import Explored
 
-SCHEMA = 1
 _COUNTED = ("params", "weight_bytes", "flops", "macs")
 """What a file and its prediction must have the same of."""
 

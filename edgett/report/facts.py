@@ -12,9 +12,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from edgett.report.picture import Picture
+from edgett.schema import SCHEMA
 from edgett.values import Objective
-
-SCHEMA = 1
 
 
 class Mood(enum.Enum):

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from edgett.report.style import DOUBT, Sheet, number, title, verdict, words
+from edgett.schema import SCHEMA
 from edgett.targets import Target
 from edgett.values import Holding
 
@@ -29,7 +30,7 @@ def size_document(facts: ElfFacts, holdings: Sequence[Holding], target: Target) 
     """The document of `firmware size`: sections, the largest symbols, and each budget with limit, value and holds."""
     symbols = facts.symbols if facts.ours is None else facts.ours
     return {
-        "schema": 1,
+        "schema": SCHEMA,
         "elf": str(facts.path),
         "machine": facts.machine.removeprefix("EM_"),
         "bits": facts.bits,

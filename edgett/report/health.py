@@ -12,6 +12,7 @@ from rich.text import Text
 
 from edgett.report.style import BAD, DOUBT, FAINT, GOOD, Sheet, title, words
 from edgett.report.words import size
+from edgett.schema import SCHEMA
 
 if TYPE_CHECKING:
     from edgett.device.doctor import Extra, Library, Machine, Tool
@@ -36,7 +37,7 @@ def health(found: Findings) -> dict[str, Any]:
     """The document of `edgett doctor`; `ok` when all that every command needs is there."""
     core = [_library(one) for one in found.core]
     return {
-        "schema": 1,
+        "schema": SCHEMA,
         "ok": found.suits and all(one["state"] == "ok" for one in core),
         "edgett": found.edgett,
         "python": {"version": platform.python_version(), "needed": found.python, "ok": found.suits},

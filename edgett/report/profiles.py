@@ -11,13 +11,14 @@ from rich.text import Text
 from edgett.estimating import basis
 from edgett.explained import describe
 from edgett.report.style import Sheet, title, words
+from edgett.schema import SCHEMA
 from edgett.targets import Target
 
 
 def listed(targets: Iterable[Target]) -> dict[str, Any]:
     """The document of `targets list`."""
     rows = [{"name": target.name, "title": target.title} for target in targets]
-    return {"schema": 1, "targets": rows}
+    return {"schema": SCHEMA, "targets": rows}
 
 
 def shown(target: Target) -> dict[str, Any]:
@@ -26,7 +27,7 @@ def shown(target: Target) -> dict[str, Any]:
         {"key": row.key, "value": row.value, "meaning": row.meaning, "origin": row.origin} for row in describe(target)
     ]
     return {
-        "schema": 1, "name": target.name, "title": target.title, "sources": target.sources, "fields": fields,
+        "schema": SCHEMA, "name": target.name, "title": target.title, "sources": target.sources, "fields": fields,
         "latency": " ".join(basis(target)),
     }  # fmt: skip
 

@@ -1,5 +1,8 @@
-"""The documents of a run directory as types: which keys are relied on, and what each may be.
+"""The JSON documents that edgett prints and writes as types: which keys there are, and what each may be.
 
-They are made in `report.document`, `session`, `timing` and `benching`, and checked by `record` before anybody reads on.
-A key that is not listed is let through, since later versions add some; one that a renderer relies on gets a line here.
+They are made in `report`, `session`, `benching` and others; what is read of a run again is checked by `record` before
+anybody reads on. `documents` lists them all, and makes their JSON Schema.
 """
+
+SCHEMA = 1
+"""The version of all of them."""

@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, WithJsonSchema, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
-from edgett.values import Order, Refuge, TTShape
+from edgett.schema import SCHEMA
+from edgett.values import Order, TTShape
 
-Text = Annotated[str, Field(max_length=100_000)]
-Count = Annotated[int, Field(ge=0, lt=2**63)]
-Size = Annotated[int, Field(ge=1, lt=2**63)]
-Many = Annotated[int, Field(ge=0, lt=10**1000)]
+_NATURAL = {"type": "integer", "minimum": 0}
+# What is refused on reading for its sheer size is nothing that a reader of the printed schema has to know.
+Text = Annotated[str, Field(max_length=100_000), WithJsonSchema({"type": "string"})]
+Count = Annotated[int, Field(ge=0, lt=2**63), WithJsonSchema(_NATURAL)]
+Size = Annotated[int, Field(ge=1, lt=2**63), WithJsonSchema({"type": "integer", "minimum": 1})]
+Many = Annotated[int, Field(ge=0, lt=10**1000), WithJsonSchema(_NATURAL)]
 """Solutions are counted exactly, however many there are."""
-Real = Annotated[float, Field(ge=-1e60, le=1e60, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=1e-60, le=1e60, allow_inf_nan=False)]
+Real = Annotated[float, Field(ge=-1e60, le=1e60, allow_inf_nan=False), WithJsonSchema({"type": "number"})]
+Positive = Annotated[
+    float,
+    Field(gt=1e-60, le=1e60, allow_inf_nan=False),
+    WithJsonSchema({"type": "number", "exclusiveMinimum": 0}),
+]
+Span = Annotated[float, Field(ge=0, le=1e12), WithJsonSchema({"type": "number", "minimum": 0})]
 Share = Annotated[float, Field(ge=0, le=1)]
-Number = Annotated[int, Field(ge=-1, lt=2**63)]
+Number = Annotated[int, Field(ge=-1, lt=2**63), WithJsonSchema({"type": "integer", "minimum": -1})]
 """Of a solution; -1 is the dense model."""
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 File = Annotated[str, Field(pattern=r"^artifacts/[A-Za-z0-9_-]+\.(keras|tflite|onnx)$")]
 """Of a run's own files: nothing that a document names lies elsewhere."""
 LimitName = Literal["model_bytes", "peak_activation_bytes", "flops", "latency_ms", "accuracy_drop_pp"]
+
+_T = TypeVar("_T")
+_MAY_LACK = object()
+Rare = Annotated[_T, _MAY_LACK]
+"""A key that is not always written. All others are, though some may be missing in what is read."""
+ABSENT: Any = None
+"""What stands for a key that is missing, where one that is there is never null."""
 
 
 class Part(BaseModel):
@@ -30,30 +46,62 @@ class Part(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Of what is written: no key is missing but a rare one, and no other is there; keys need no titles."""
+        made = handler(core_schema)
+        table = handler.resolve_ref_schema(made)
+        table.pop("title", None)
+        for value in table["properties"].values():
+            value.pop("title", None)
+            value.pop("default", None)
+            if "patternProperties" in value:
+                value["additionalProperties"] = False
+        fields = cls.model_fields.items()
+        table["required"] = [field.alias or name for name, field in fields if _MAY_LACK not in field.metadata]
+        return made
+
 
 class Document(Part):
     """A table that stands by itself; `record.read` has looked at its schema."""
 
-    schema_: Annotated[Any, Field(alias="schema")] = None
+    schema_: Annotated[Any, WithJsonSchema({"const": SCHEMA})] = Field(
+        default=None, alias="schema", description="the version of what is described here"
+    )
+
+
+class Problem(Part):
+    """Why there is nothing, or not what was asked for."""
+
+    code: Literal[1, 2, 3, 4, 5, 6, 130] = Field(
+        description="the exit code: 2 wrong usage, 3 bad input, 4 nothing meets the constraints, 5 the cross-check"
+        " failed, 6 a tool or the file system failed, 130 interrupted, 1 a bug in edgett"
+    )
+    kind: Text = Field(description="the class of the error")
+    message: Text = Field(description="what is wrong, with the value and the limit that it broke")
+    cure: Text = Field(description="what to do about it; may be empty")
+
+
+class Failure(Document):
+    """What every command prints with --json where it fails, but for one that has a result all the same."""
+
+    error: Problem = Field(description="what went wrong")
 
 
 class Pair(Part):
-    predicted: Count
-    found: Count
+    """A figure of a file."""
 
-
-class _Peak(Part):
-    """Nobody predicts the peak of a file that no rule counts whole, and some files do not tell theirs."""
-
-    predicted: Count | None
-    found: Count | None
+    predicted: Count = Field(description="before it was written")
+    found: Count = Field(description="read back from its bytes")
 
 
 class Score(Part):
-    output: Text
-    metric: Text
-    value: Real | None
-    decides: bool = True
+    """A metric of an output."""
+
+    output: Text = Field(description="the output's name")
+    metric: Text = Field(description="the metric's name")
+    value: Real | None = Field(description="its value; null: it is no number")
+    decides: bool = Field(default=True, description="whether drops and picks go by it")
 
 
 def told(scores: list[Score]) -> list[tuple[str, str]]:
@@ -66,10 +114,12 @@ def one_of(kind: Any) -> Any:
 
 
 class Shape(Part):
-    inputs: Annotated[list[Size], Field(max_length=64)]
-    outputs: Annotated[list[Size], Field(max_length=64)]
-    ranks: Annotated[list[Size], Field(max_length=65)]
-    order: one_of(Order)  # type: ignore[valid-type]
+    """A layer in TT form."""
+
+    inputs: Annotated[list[Size], Field(max_length=64)] = Field(description="the factors of the layer's inputs")
+    outputs: Annotated[list[Size], Field(max_length=64)] = Field(description="the factors of the layer's outputs")
+    ranks: Annotated[list[Size], Field(max_length=65)] = Field(description="between the cores, from 1 to 1")
+    order: one_of(Order) = Field(description="of contraction: which core comes first")  # type: ignore[valid-type]
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
@@ -77,210 +127,30 @@ class Shape(Part):
         return self
 
 
-class _Costs(Part):
-    params: Count
-    flops: Count
-    macs: Count
-    peak_elements: Count
-    moved_elements: Count
+class Cost(Part):
+    """What a layer costs in one form, in exact numbers."""
+
+    params: Count = Field(description="numbers stored, biases included")
+    flops: Count = Field(description="of one sample: a multiplication is one, and an addition is one")
+    peak_elements: Count = Field(description="numbers held at once")
+    moved_elements: Count = Field(description="numbers copied by transposes")
 
 
-class _Error(Part):
-    low: Real
-    estimate: Real
-    high: Real
+class Costs(Cost):
+    macs: Count = Field(description="multiplications that an addition follows")
 
 
-class _Step(Part):
-    layer: Text
-    to: one_of(Refuge)  # type: ignore[valid-type]
-    drop_before: Real | None
-    drop_after: Real | None
-    snr_db: Real | None
-    slowdown: Real | None
+class Error(Part):
+    """How far a form is from the trained weight, relative, in the Frobenius norm."""
 
-
-class _File(Part):
-    path: File
-    bytes: Count
-    sha256: Digest
-
-
-class _Model(Part):
-    """The figures that every model has."""
-
-    params: Count
-    bytes: Count
-    flops: Count
-    macs: Count
-    peak_activation_bytes: Count
-    moved_elements: Count
-    latency_ms: Positive | None
-    latency_estimate_ms: Positive | None
-    at_least: list[LimitName] = Field(default_factory=list)
-    accuracy: list[Score]
-    loss: Real | None
-    drop: Real | None
-
-
-class Written(_Model):
-    test_accuracy: list[Score] | None
-    test_drop: Real | None
-    artifacts: dict[Text, _File]
-
-    @model_validator(mode="after")
-    def _is_tested_alike(self) -> Self:
-        if self.test_accuracy is not None and told(self.test_accuracy) != told(self.accuracy):
-            raise ValueError("test_accuracy must be of the same outputs and metrics as accuracy")
-        return self
-
-
-class _Original(Part):
-    """Keras's own, which drops are measured by."""
-
-    accuracy: list[Score]
-    test_accuracy: list[Score] | None
-
-
-class Dense(Written):
-    solution: Literal[-1]
-    shapes: Annotated[dict[Text, Shape], Field(max_length=0)]
-    reverted: list[_Step]
-    original: _Original
-
-    @model_validator(mode="after")
-    def _is_its_own_measure(self) -> Self:
-        for scores in (self.original.accuracy, self.original.test_accuracy or self.accuracy):
-            if told(scores) != told(self.accuracy):
-                raise ValueError("original must be of the same outputs and metrics as accuracy")
-        if self.accuracy and not any(score.decides for score in self.accuracy):
-            raise ValueError("accuracy must have a figure that decides")
-        return self
-
-
-class TrialRow(_Model):
-    solution: Number
-    shapes: dict[Text, Shape]
-    feasible: bool
-    expected_loss: Real | None
-    epochs: Annotated[float, Field(ge=0, le=1e9)]
-    complete: bool
-    losses: list[Real | None]
-    failure: Text | None
-    reverted: list[_Step]
-    seed: Count
-    seconds: Annotated[float, Field(ge=0, le=1e12)]
-
-
-class _Replaced(Part):
-    name: Text
-    shape: Shape
-    dense: _Costs
-    tt: _Costs
-    error: _Error
-
-
-class _Pick(Written):
-    solution: Number
-    shapes: dict[Text, Shape]
-    reverted: list[_Step]
-    layers: list[_Replaced]
-    test_holds: bool | None = None
-
-
-class Picks(Part):
-    recommended: _Pick | None
-    highest_accuracy: _Pick | None
-    lowest_memory: _Pick | None
-    lowest_flops: _Pick | None
-
-    def all(self) -> Iterator[tuple[str, _Pick]]:
-        """Those that there are, by name."""
-        named = ((name, getattr(self, name)) for name in type(self).model_fields)
-        return ((name, pick) for name, pick in named if pick is not None)
-
-
-class ConstraintRow(Part):
-    name: LimitName
-    limit: Real | None
-    value: Real | None
-    holds: bool | None
-    at_least: bool = False
-
-
-class Miss(Part):
-    solution: Number
-    shapes: dict[Text, Shape] = Field(default_factory=dict)
-    params: Count = 0
-    flops: Count = 0
-    drop: Real | None = None
-    constraint: LimitName
-    limit: Real
-    value: Real | None
-
-
-class _Numerics(Part):
-    samples: Count
-    max_abs: Real | None
-    l2_relative: Real | None
-    top1_agreement: Share | None
-    ok: bool
-    blind: Text | None = None
-
-
-class _Counted(Part):
-    params: Pair
-    weight_bytes: Pair
-    flops: Pair
-    macs: Pair
-
-
-class _CheckedLayer(_Counted):
-    name: Text
-    ok: bool = True
-    paper_flops: Count = 0
-    paper_ratio: Real | None = None
-
-
-class _Tensor(Part):
-    layer: Text
-    role: Text
-    tensor: Text
-    snr_db: Real | None
-    max_abs: Real | None
-
-
-class _Checked(_Counted):
-    ok: bool
-    verdict: Literal["ok", "partial", "differs"] | None = None
-    peak_bytes: _Peak
-    plan_bytes: Count | None = None
-    c_peak_bytes: Count = 0
-    partial: list[Text]
-    mismatches: list[Text]
-    layers: list[_CheckedLayer]
-    numerics: _Numerics
-    tensors: list[_Tensor]
-
-
-class Check(Document):
-    ok: bool
-    samples: Literal["validation", "random"]
-    artifacts: dict[File, _Checked]
-
-
-class Npu(Part):
-    accelerator: Text
-    system: Text
-    memory_mode: Text
-    npu_operators: Count
-    cpu_operators: Count
-    left: list[Text]
-    sram_bytes: Count
-    cycles: Count
+    low: Real = Field(description="no form of the shape is nearer")
+    estimate: Real = Field(description="what it is taken for")
+    high: Real = Field(description="TT-SVD is no farther")
 
 
 class RatioRow(Part):
-    value: Positive
-    low: Positive
-    high: Positive
+    """A time over that of the dense model, or of the first that was measured."""
+
+    value: Positive = Field(description="the ratio of the medians")
+    low: Positive = Field(description="the low end of its confidence interval")
+    high: Positive = Field(description="the high end")

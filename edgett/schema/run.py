@@ -8,128 +8,111 @@ from pydantic import Field, model_validator
 
 from edgett.graph.filesize import Format
 from edgett.project import Command
+from edgett.schema.check import Check
+from edgett.schema.explore import GridLayer, GridSearch, Layer, ParetoLayer, ParetoSearch
+from edgett.schema.models import ConstraintRow, Dense, Miss, Picks, TrialRow
 from edgett.schema.parts import (
-    Check,
-    ConstraintRow,
+    ABSENT,
     Count,
-    Dense,
     Document,
     File,
     Many,
-    Miss,
-    Npu,
     Part,
-    Picks,
+    Problem,
+    Rare,
     RatioRow,
-    Real,
-    Size,
     Text,
-    TrialRow,
     one_of,
     told,
 )
-from edgett.values import CostModel, DType, EmptyTiles, Estimate, Objective
+from edgett.values import DType, Objective
 
 
-class _Layer(Part):
-    name: Text
-    inputs: Size
-    outputs: Size
-    params: Count
-    flops: Count
-    excluded: Text | None
-    solutions: Many
+class TargetRow(Part):
+    """What the model is for."""
+
+    name: Text = Field(description="of the profile")
+    title: Text = Field(description="the device in words")
+    format: one_of(Format) = Field(description="that it takes")  # type: ignore[valid-type]
+    dtype: one_of(DType) = Field(description="that it calculates in")  # type: ignore[valid-type]
+    latency: Text = Field(default="", description="what latencies come from, in words")
+    here: bool = Field(default=False, description="whether it is this machine")
+    cycles_per_second: Count = Field(default=0, description="the clock times the threads")
 
 
-class _GridLayer(_Layer):
-    efficient: Many
-    occupied_tiles: Count
-
-
-class _ParetoLayer(_Layer):
-    undominated: Count
-    epsilon: Real
-
-
-class _GridTotals(Part):
-    solutions: Many
-    efficient: Many
-    shared_tiles: Count
-    points: Count
-    joint_candidates: Count
-
-
-class _ParetoTotals(Part):
-    solutions: Many
-    undominated: Count
-    joint_candidates: Count
-    epsilon: Real
-
-
-class _Target(Part):
-    name: Text
-    title: Text
-    format: one_of(Format)  # type: ignore[valid-type]
-    dtype: one_of(DType)  # type: ignore[valid-type]
-    latency: Text = ""
-    here: bool = False
-    cycles_per_second: Count = 0
-
-
-class _Problem(Part):
+class OutcomeProblem(Problem):
     """Why the outcome is none that was asked for."""
 
-    code: Literal[4, 5]
-    kind: Text
-    message: Text
-    cure: Text
+    code: Literal[4, 5] = Field(description="the exit code: 4 nothing meets the constraints, 5 the cross-check failed")
 
 
-class _Funnel(Part):
+class Npu(Part):
+    """What Vela says of an int8 .tflite for an accelerator: its own estimates."""
+
+    accelerator: Text = Field(description="the configuration that it was asked for")
+    system: Text = Field(description="Vela's system configuration")
+    memory_mode: Text = Field(description="Vela's memory mode")
+    npu_operators: Count = Field(description="operators on the accelerator")
+    cpu_operators: Count = Field(description="operators left to the processor")
+    left: list[Text] = Field(description="the results of those that are left to the processor")
+    sram_bytes: Count = Field(description="for tensors")
+    flash_bytes: Count = Field(default=0, description="for weights and commands")
+    cycles: Count = Field(description="the accelerator's, memory included")
+    macs: Count = Field(default=0, description="multiply-accumulates")
+
+
+class Funnel(Part):
     """Solutions left after each step."""
 
-    layers: Count = 0
-    layers_taken: Count = 0
-    solutions: Many = 0
-    joint_candidates: Many = 0
-    within_budgets: Many
-    fine_tuned: Many
-    feasible: Many = 0
+    layers: Count = Field(default=0, description="fully connected layers")
+    layers_taken: Count = Field(default=0, description="those that are not left alone")
+    solutions: Many = Field(default=0, description="TT shapes of all layers together")
+    joint_candidates: Many = Field(default=0, description="distinct solutions of the whole model")
+    within_budgets: Many = Field(description="those that can hold the constraints")
+    fine_tuned: Many = Field(description="those that were trained")
+    feasible: Many = Field(default=0, description="those that hold the constraints")
 
 
-class _GridFunnel(_Funnel):
-    efficient: Many = 0
-    points: Many = 0
+class GridFunnel(Funnel):
+    efficient: Many = Field(default=0, description="smaller and cheaper than dense")
+    points: Many = Field(default=0, description="four a tile")
 
 
-class _ParetoFunnel(_Funnel):
-    undominated: Many = 0
+class ParetoFunnel(Funnel):
+    undominated: Many = Field(default=0, description="than which no other is better in all objectives")
 
 
-class _Outcome(Document):
+class Outcome(Document):
     """What `report.document.compressed` makes."""
 
-    run: Text = ""
-    target: _Target
-    partial: list[Text] = Field(default_factory=list)
-    model: Text
-    judged_by: Text | None
-    remarks: list[Text] = Field(default_factory=list)
-    funnel: _Funnel | None
-    baseline: Dense
-    trials: list[TrialRow]
-    picks: Picks
-    constraints: list[ConstraintRow]
-    objective: one_of(Objective)  # type: ignore[valid-type]
-    nearest_miss: Miss | None
-    slower_than_dense: dict[Text, Count]
-    timed_here: RatioRow | None
-    artifacts: dict[Text, Annotated[list[File], Field(min_length=1)]]
-    left_out: dict[Text, Text] = Field(default_factory=dict)
-    check: Check
-    npu: dict[Text, Npu]
-    why_dense: Text | None
-    error: _Problem = Field(default=None)  # type: ignore[assignment]  # a key that may be missing, not empty
+    run: Text = Field(default="", description="the run's directory")
+    target: TargetRow = Field(description="what the model is for")
+    partial: list[Text] = Field(
+        default_factory=list, description="operators that no rule counts; empty: every total is that of the whole"
+    )
+    model: Text = Field(description="as it was named")
+    judged_by: Text | None = Field(description="which score, in words; null: nothing is judged for want of data")
+    remarks: list[Text] = Field(default_factory=list, description="what to know of that")
+    baseline: Dense = Field(description="the dense model as its file for the target is")
+    trials: list[TrialRow] = Field(description="the solutions that were fine-tuned")
+    picks: Picks = Field(description="the best of those that hold the constraints")
+    constraints: list[ConstraintRow] = Field(description="the target's budget")
+    objective: one_of(Objective) = Field(description="which of them is recommended")  # type: ignore[valid-type]
+    nearest_miss: Miss | None = Field(description="where no solution holds the constraints, else null")
+    slower_than_dense: dict[Text, Count] = Field(description="by layer: in how many candidates it stays dense for that")
+    timed_here: RatioRow | None = Field(
+        description="the recommended model's time over the dense one's on this machine; null: not timed"
+    )
+    artifacts: dict[Text, Annotated[list[File], Field(min_length=1)]] = Field(
+        description="paths in the run, of the baseline and by pick; equal models are written once"
+    )
+    left_out: dict[Text, Text] = Field(
+        default_factory=dict, description="formats that the model cannot be had in, by suffix, and why"
+    )
+    check: Check = Field(description="the cross-check of the artifacts")
+    npu: dict[Text, Npu] = Field(description="for targets with an NPU, by path: what Vela says")
+    why_dense: Text | None = Field(description="a sentence, where the dense model is recommended; else null")
+    error: Rare[OutcomeProblem] = Field(default=ABSENT, description="why this is not what was asked for")
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -160,54 +143,57 @@ class _Outcome(Document):
         return self
 
 
-class GridOutcome(_Outcome):
-    search: Literal["grid"]
-    cost_model: one_of(CostModel) = CostModel.EXACT.value  # type: ignore[valid-type]
-    ranks: list[Size] = Field(default_factory=list)
-    grid: Size = 1
-    totals: _GridTotals | None = None
-    funnel: _GridFunnel
-    empty_tiles: one_of(EmptyTiles)  # type: ignore[valid-type]
-    layers: list[_GridLayer]
+class GridOutcome(Outcome, GridSearch):
+    """What a search in a grid, as in the paper, and its fine-tuning came to."""
+
+    funnel: GridFunnel = Field(description="how many solutions each step left")
+    layers: list[GridLayer] = Field(description="the fully connected layers, in the model's order")
 
 
-class ParetoOutcome(_Outcome):
-    search: Literal["pareto"]
-    cost_model: one_of(CostModel) = CostModel.EXACT.value  # type: ignore[valid-type]
-    rank_multiple: Size = 1
-    max_rank: Size | None = None
-    estimate: one_of(Estimate) = Estimate.KEPT_ENERGY.value  # type: ignore[valid-type]
-    totals: _ParetoTotals | None = None
-    funnel: _ParetoFunnel
-    layers: list[_ParetoLayer]
+class ParetoOutcome(Outcome, ParetoSearch):
+    """What a search of the whole space and its fine-tuning came to."""
+
+    funnel: ParetoFunnel = Field(description="how many solutions each step left")
+    layers: list[ParetoLayer] = Field(description="the fully connected layers, in the model's order")
 
 
-class DeployedOutcome(_Outcome):
-    """Of a model as it is: nothing was searched."""
+class DeployedOutcome(Outcome):
+    """Of a model as it is: nothing was searched. Every pick is the dense model, or null where a budget is broken."""
 
-    search: None
-    layers: Annotated[list[_Layer], Field(max_length=0)]
-    funnel: None
+    search: None = Field(description="none")
+    layers: Annotated[list[Layer], Field(max_length=0)] = Field(description="none")
+    funnel: None = Field(description="none")
 
 
-class _Option(Part):
-    origin: Annotated[Text, Field(alias="from")]
-    value: Any
+class OptionRow(Part):
+    """An option, and where its value is from."""
+
+    origin: Annotated[Text, Field(alias="from")] = Field(
+        alias="from", description="command line, edgett.toml, profile, default or caller"
+    )
+    value: Any = Field(description="null: not set")
 
 
 class Begun(Document):
     """run.json from its first line on: what is not known yet is not there."""
 
-    command: one_of(Command) = Command.COMPRESS.value  # type: ignore[valid-type]
-    outcome: Any = None
+    command: one_of(Command) = Field(  # type: ignore[valid-type]
+        default=Command.COMPRESS.value, description="what made the run"
+    )
+    outcome: Rare[Any] = Field(default=None, description="what came of it")
     """Checked apart, by the kind that it is of."""
-    options: dict[Text, _Option] = Field(default_factory=dict)
-    versions: dict[Text, Text] = Field(default_factory=dict)
-    digests: dict[Text, Text] = Field(default_factory=dict)
+    options: dict[Text, OptionRow] = Field(
+        default_factory=dict, description="by name, as in edgett.toml: what was asked"
+    )
+    versions: dict[Text, Text] = Field(default_factory=dict, description="of edgett, Python and libraries")
+    digests: dict[Text, Text] = Field(
+        default_factory=dict,
+        description="SHA-256 of edgett's code, the target's profile, the model, the data, the metric",
+    )
 
 
 class Finished(Begun):
-    options: dict[Text, _Option]
+    options: dict[Text, OptionRow]
     versions: dict[Text, Text]
     digests: dict[Text, Text]
 
@@ -218,3 +204,11 @@ class Finished(Begun):
             if lacking := [name for name in needed if name not in getattr(self, key)]:
                 raise ValueError(f"{key}.{lacking[0]} is missing")
         return self
+
+
+class Recorded(Begun):
+    """What a run was asked, and, at its end, what came of it."""
+
+    outcome: Rare[GridOutcome | ParetoOutcome | DeployedOutcome] = Field(
+        default=ABSENT, description="what the command printed; missing while the run is under way"
+    )

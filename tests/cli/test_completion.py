@@ -78,6 +78,10 @@ def dense(name: str) -> Mapping[str, object]:
         (("compress", "example", ":", "clock", "--only-layer", "h"), ["hour_fc", "hour"]),
         (("report", "ru"), ["runs/dial-host-1"]),
         (("compress", "[not-a-pattern"), []),
+        (("schema", "e"), ["explore", "export", "error"]),
+        (("schema", "fi"), ["firmware"]),
+        (("schema", "firmware", ""), ["pack", "check", "size"]),
+        (("schema", "compress", ""), []),
     ],
     ids=" ".join,
 )

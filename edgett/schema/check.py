@@ -1,0 +1,99 @@
+"""The cross-check: what the files hold against what was predicted, and their outputs against Keras's."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from edgett.schema.parts import ABSENT, Count, Document, File, Pair, Part, Problem, Rare, Real, Share, Text
+
+
+class Peak(Part):
+    """Bytes of tensors at once. Nobody predicts it of a file that no rule counts whole; some files do not tell it."""
+
+    predicted: Count | None = Field(description="before the file was written")
+    found: Count | None = Field(description="of a liveness plan of the file")
+
+
+class Numerics(Part):
+    """The file's outputs beside Keras's."""
+
+    samples: Count = Field(description="that were compared")
+    max_abs: Real | None = Field(description="the largest difference; null: it is not finite")
+    l2_relative: Real | None = Field(description="the norm of the differences over that of Keras's outputs")
+    top1_agreement: Share | None = Field(description="share of the same decisions; null: no output decides a class")
+    ok: bool = Field(description="whether they are near enough")
+    blind: Text | None = Field(default=None, description="why the file says no more than a constant would, else null")
+
+
+class Counted(Part):
+    params: Pair = Field(description="numbers stored, biases included")
+    weight_bytes: Pair = Field(description="bytes of these numbers")
+    flops: Pair = Field(description="a multiplication is one, and an addition is one")
+    macs: Pair = Field(description="multiplications that an addition follows")
+
+
+class CheckedLayer(Counted):
+    """A dense or TT layer of a file."""
+
+    name: Text = Field(description="the layer's name in the model")
+    ok: bool = Field(default=True, description="whether all found is as predicted")
+    paper_flops: Rare[Count] = Field(default=ABSENT, description="of TT layers: what the paper's equation 4 gives")
+    paper_ratio: Rare[Real | None] = Field(default=None, description="that over the FLOPs found; null: these are 0")
+
+
+class Tensor(Part):
+    """A tensor of a TT layer of an int8 file, beside the same in float32."""
+
+    layer: Text = Field(description="the layer's name in the model")
+    role: Literal["input", "product", "output"] = Field(description="what it is to the layer")
+    tensor: Text = Field(description="its name in the file")
+    snr_db: Real | None = Field(description="signal over noise, in decibels; null: exact, or no signal")
+    max_abs: Real | None = Field(description="the largest difference; null: it is not finite")
+
+
+class Checked(Counted):
+    """A file."""
+
+    ok: bool = Field(description="whether nothing differs")
+    verdict: Literal["ok", "partial", "differs"] = Field(
+        default=ABSENT, description="partial: all that the rules count is as predicted; differs: this is not ok"
+    )
+    peak_bytes: Peak = Field(description="bytes that its tensors take at once")
+    plan_bytes: Count | None = Field(default=None, description="what a plan of the file itself takes, in bytes")
+    c_peak_bytes: Rare[Count] = Field(
+        default=ABSENT, description="of .onnx files: bytes that the model is predicted to take at once as C"
+    )
+    partial: list[Text] = Field(description="operators that no rule counts")
+    mismatches: list[Text] = Field(description="what differs, in words")
+    layers: list[CheckedLayer] = Field(description="in the model's order")
+    numerics: Numerics = Field(description="outputs against Keras's")
+    tensors: list[Tensor] = Field(description="of int8 files with TT layers; else empty")
+
+
+class _Checks(Document):
+    ok: bool = Field(description="whether all files are what was predicted")
+    samples: Literal["validation", "random"] = Field(
+        description="what outputs were compared on; random for want of data"
+    )
+
+
+class Check(_Checks):
+    """The cross-check of a run; in its check.json without `error`."""
+
+    artifacts: dict[File, Checked] = Field(description="by path in the run")
+
+
+class CheckAnswer(Check):
+    """What `edgett check` found; also kept as the run's check.json."""
+
+    error: Rare[Problem] = Field(default=ABSENT, description="which files are not what was predicted")
+
+
+class ExportAnswer(_Checks):
+    """The cross-check of what `edgett export` has written."""
+
+    artifacts: dict[Text, Checked] = Field(description="by the file's name")
+    written: list[Text] = Field(description="all files, by name")
+    error: Rare[Problem] = Field(default=ABSENT, description="which files are not what was predicted")

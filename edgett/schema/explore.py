@@ -1,0 +1,127 @@
+"""Design spaces: their layers, and how many solutions each step left."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from edgett.schema.parts import (
+    ABSENT,
+    Cost,
+    Count,
+    Document,
+    Error,
+    Many,
+    Part,
+    Real,
+    Shape,
+    Size,
+    Text,
+    one_of,
+)
+from edgett.values import CostModel, EmptyTiles, Estimate
+
+
+class Layer(Part):
+    """A fully connected layer, dense."""
+
+    name: Text = Field(description="its name in the model, or its size")
+    inputs: Size = Field(description="numbers that it takes")
+    outputs: Size = Field(description="numbers that it gives")
+    params: Count = Field(description="numbers stored, biases included")
+    flops: Count = Field(description="of one sample: a multiplication is one, and an addition is one")
+    excluded: Text | None = Field(description="why it is left alone; null: it is not")
+    solutions: Many = Field(description="its TT shapes")
+
+
+class GridLayer(Layer):
+    efficient: Many = Field(description="TT shapes that are smaller and cheaper than the dense layer")
+    occupied_tiles: Count = Field(description="tiles of the grid with such shapes in them")
+
+
+class ParetoLayer(Layer):
+    undominated: Count = Field(description="TT shapes than which no other is better in all objectives")
+    epsilon: Real = Field(
+        description="each shape left out is at most that share better in any objective than one that stands for it"
+    )
+
+
+class Apart(Part):
+    """A layer with weights that is not fully connected, and stays as it is."""
+
+    name: Text = Field(description="its name in the model")
+    kind: Text = Field(description="its class")
+    params: Count = Field(description="numbers stored")
+    excluded: Text = Field(description="why it stays")
+
+
+class GridTotals(Part):
+    """Of all layers together."""
+
+    solutions: Many = Field(description="the product over the layers")
+    efficient: Many = Field(description="the product over the layers")
+    shared_tiles: Count = Field(description="tiles that are joined over the layers")
+    points: Count = Field(description="four a tile")
+    joint_candidates: Count = Field(description="distinct solutions that would be fine-tuned")
+
+
+class ParetoTotals(Part):
+    """Of all layers together."""
+
+    solutions: Many = Field(description="the product over the layers")
+    undominated: Count = Field(description="solutions than which no other is better in all objectives")
+    joint_candidates: Count = Field(description="distinct solutions that would be fine-tuned")
+    epsilon: Real = Field(
+        description="each solution left out is at most that share better in any objective than one that stands for it"
+    )
+
+
+class GridSearch(Document):
+    search: Literal["grid"] = Field(description="one max rank for all bonds, corner points of a grid")
+    cost_model: one_of(CostModel) = Field(  # type: ignore[valid-type]
+        default=CostModel.EXACT.value, description="what FLOPs are: counted, or equation 4 of the paper"
+    )
+    ranks: list[Size] = Field(default_factory=list, description="the max ranks")
+    grid: Size = Field(default=1, description="tiles a side")
+    empty_tiles: one_of(EmptyTiles) = Field(  # type: ignore[valid-type]
+        description="what stands in for a tile that is empty in one of the layers"
+    )
+    totals: GridTotals = Field(default=ABSENT, description="of all layers together")
+
+
+class ParetoSearch(Document):
+    search: Literal["pareto"] = Field(description="a rank for every bond, the whole space")
+    cost_model: one_of(CostModel) = Field(  # type: ignore[valid-type]
+        default=CostModel.EXACT.value, description="FLOPs are counted"
+    )
+    rank_multiple: Size = Field(default=1, description="ranks are multiples of it")
+    max_rank: Size | None = Field(default=None, description="the largest rank of a bond; null: no limit")
+    estimate: one_of(Estimate) = Field(  # type: ignore[valid-type]
+        default=Estimate.KEPT_ENERGY.value, description="what stands for the error"
+    )
+    totals: ParetoTotals = Field(default=ABSENT, description="of all layers together")
+
+
+class Point(Cost):
+    """A TT shape of a Pareto set, and what it costs."""
+
+    shape: Shape = Field(description="the form")
+    loss: Real = Field(description="what stands for its error in the search")
+    error: Error = Field(description="how far it is from the trained weight")
+
+
+class Fronted(ParetoLayer):
+    front: list[Point] = Field(description="its Pareto set; empty where the layer is left alone")
+
+
+class GridExploration(GridSearch):
+    """The design space in a grid, as in the paper."""
+
+    layers: list[GridLayer | Apart] = Field(description="all layers with weights, in the order given")
+
+
+class ParetoExploration(ParetoSearch):
+    """The whole design space."""
+
+    layers: list[Fronted | Apart] = Field(description="all layers with weights, in the order given")
