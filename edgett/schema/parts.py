@@ -240,6 +240,7 @@ class _CheckedLayer(_Counted):
     ok: bool = True
     paper_flops: Count = 0
     paper_ratio: Real | None = None
+    t3f_error: Real | None = None
 
 
 class _Tensor(Part):
