@@ -22,6 +22,7 @@ from edgett.space.explore import Costing
 
 if TYPE_CHECKING:
     from edgett.export.tensors import TensorError
+    from edgett.nn.reference import Deviation
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -58,7 +59,7 @@ class FileCheck:
 
     `tensors` has what int8 makes of those inside, of a model with TT layers; nothing for a float32 file.
     `compiled_peak` is what an .onnx file takes at once as C, its inputs and outputs included, in bytes, as predicted;
-    None where some operator has no rule.
+    None where some operator has no rule. `deviations`: how far the model's TT layers are from T3F's arithmetic.
     """
 
     graph: GraphCheck
@@ -66,11 +67,18 @@ class FileCheck:
     paper: Mapping[str, int]
     tensors: tuple[TensorError, ...] = ()
     compiled_peak: int | None = None
+    deviations: tuple[Deviation, ...] = ()
+
+    @property
+    def mismatches(self) -> tuple[str, ...]:
+        """Where it is other than predicted, its outputs apart; a TT layer that is none too, in every file of it."""
+        wrong = (item.fault for item in self.deviations)
+        return (*map(str, self.graph.mismatches), *(fault for fault in wrong if fault is not None))
 
     @property
     def verdict(self) -> Verdict:
         """Whether the file is what was predicted, as far as that goes."""
-        if self.graph.mismatches or not self.numerics.ok:
+        if self.mismatches or not self.numerics.ok:
             return Verdict.DIFFERS
         return Verdict.PARTIAL if self.graph.partial else Verdict.OK
 
@@ -115,11 +123,13 @@ def taken(path: Path, form: Format) -> int:
 def check(model: Any, samples: Arrays, artifacts: Sequence[Path], root: Path, style: Style) -> dict[str, FileCheck]:
     """Read the exported files of a model back and compare them with its prediction and its outputs, by path.
 
-    `samples` are inputs by name, (n, ...) each; the paths are relative to `root`.
+    Its TT layers are held against T3F, too: a wrong one would be wrong in the model and in its files alike. `samples`
+    are inputs by name, (n, ...) each; the paths are relative to `root`.
     """
     from edgett.nn.agreement import decisions
     from edgett.nn.assess import outputs
     from edgett.nn.layers import tt_layers
+    from edgett.nn.reference import deviations
 
     batch, form = style.batch, _Form(model, style.batch)
     reference, decided = outputs(model, samples), decisions(model)
@@ -127,6 +137,7 @@ def check(model: Any, samples: Arrays, artifacts: Sequence[Path], root: Path, st
         path: cost.paper_flops(layer.shape) * batch + layer.shape.matrix[1] * batch * layer.use_bias
         for path, layer in tt_layers(model).items()
     }
+    held = deviations(model)
     checks = {}
     for artifact in artifacts:
         path = root / artifact
@@ -138,7 +149,7 @@ def check(model: Any, samples: Arrays, artifacts: Sequence[Path], root: Path, st
         tensors = form.tensors(path, samples, tuple(paper)) if paper and style.calibration else ()
         counted = path.suffix == ".onnx" and not graph.partial
         compiled = Costing(batch, style.width, Format.C).peak_bytes(expected) if counted else None
-        checks[str(artifact)] = FileCheck(graph, numerics, paper, tensors, compiled)
+        checks[str(artifact)] = FileCheck(graph, numerics, paper, tensors, compiled, held)
     return checks
 
 

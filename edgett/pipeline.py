@@ -154,12 +154,12 @@ def problem(outcome: Outcome) -> EdgettError | None:
 
 def unchecked(release: Release) -> CheckFailed:
     """What to say when artefacts are not what was predicted."""
-    lines = []
+    lines: list[str] = []
     for path, check in release.checks.items():
-        lines += [str(mismatch) for mismatch in check.graph.mismatches]
+        lines += check.mismatches
         if check.numerics.fault is not None:
             lines.append(f"{path}: {check.numerics.fault}")
     return CheckFailed(
-        f"the cross-check failed: {'; '.join(lines)}.",
+        f"the cross-check failed: {'; '.join(dict.fromkeys(lines))}.",
         "Do not deploy these files. Please report it with the model's summary and check.json.",
     )

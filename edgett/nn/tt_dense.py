@@ -75,6 +75,42 @@ class TTDense(keras.layers.Layer):
         twin.set_weights(weights + ([np.asarray(layer.bias)] if layer.use_bias else []))
         return twin
 
+    @classmethod
+    def from_t3f(cls, train: Any, order: Order | str = Order.LAST_FIRST, **keywords: Any) -> TTDense:
+        """The built layer whose weight is a matrix in T3F's form.
+
+        Args:
+            train: a `t3f.TensorTrain` of shape (X, Y), its cores (r_{i-1}, x_i, y_i, r_i); they are copied as float32.
+            order: which core the input meets first; T3F's form does not say.
+            **keywords: the layer's others. T3F has no bias: it starts from `bias_initializer`, unless `use_bias=False`.
+
+        Raises:
+            ValueError: for a batch of matrices, for a tensor in TT form that is no matrix, for fewer than two cores.
+        """
+        import t3f
+
+        if not isinstance(train, t3f.TensorTrain) or not train.is_tt_matrix():
+            raise ValueError(f"{train} is no matrix in TT form: give a t3f.TensorTrain whose cores have four axes")
+        cores = [np.asarray(core) for core in train.tt_cores]
+        befores, inputs, outputs, afters = zip(*(core.shape for core in cores), strict=True)
+        layer = cls(inputs, outputs, (*befores, afters[-1]), order, **keywords)
+        layer.build((None, layer.shape.matrix[0]))
+        for mine, theirs in zip(layer.cores, cores, strict=True):
+            mine.assign(theirs)
+        return layer
+
+    def to_t3f(self) -> Any:
+        """The weight as a `t3f.TensorTrain` of shape (X, Y), its cores (r_{i-1}, x_i, y_i, r_i) as the layer has them.
+
+        The bias and the order of the cores stay behind; a gradient tape follows T3F's operations back to the layer.
+        Raises ValueError while the layer is not built.
+        """
+        import t3f
+
+        if not self.built:
+            raise ValueError(f"layer {self.name!r} has no cores yet: call it, or build((None, {self.shape.matrix[0]}))")
+        return t3f.TensorTrain([tf.convert_to_tensor(core) for core in self.cores], tt_ranks=list(self.shape.ranks))
+
     def build(self, input_shape: Any) -> None:
         inputs, outputs = self.shape.matrix
         # Every entry of the rebuilt weight is a sum over all paths through the ranks of products of L entries; this

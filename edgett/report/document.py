@@ -276,6 +276,7 @@ def _check(check: FileCheck) -> dict[str, Any]:
         | {name: _pair(getattr(row, name)) for name in _COUNTED}
         | {"ok": row.ok}
         | _paper(check.paper, row)
+        | _against_t3f(check, row.layer)
         for row in graph.layers
     ]
     return {
@@ -285,7 +286,7 @@ def _check(check: FileCheck) -> dict[str, Any]:
         "plan_bytes": graph.plan_bytes,
         **({} if check.compiled_peak is None else {"c_peak_bytes": check.compiled_peak}),
         "partial": list(graph.partial),
-        "mismatches": [str(item) for item in graph.mismatches],
+        "mismatches": list(check.mismatches),
         "layers": layers,
         "numerics": {
             "samples": numerics.samples,
@@ -313,6 +314,11 @@ def _paper(paper: Mapping[str, int], row: Any) -> dict[str, Any]:
         return {}
     flops = paper[row.layer]
     return {"paper_flops": flops, "paper_ratio": round(flops / row.flops[1], 4) if row.flops[1] else None}
+
+
+def _against_t3f(check: FileCheck, layer: str) -> dict[str, Any]:
+    found = next((item for item in check.deviations if item.layer == layer), None)
+    return {} if found is None else {"t3f_error": _number(found.error)}
 
 
 def _scores(quality: Quality) -> list[dict[str, Any]]:

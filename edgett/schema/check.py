@@ -41,6 +41,9 @@ class CheckedLayer(Counted):
     ok: bool = Field(default=True, description="whether all found is as predicted")
     paper_flops: Rare[Count] = Field(default=ABSENT, description="of TT layers: what the paper's equation 4 gives")
     paper_ratio: Rare[Real | None] = Field(default=None, description="that over the FLOPs found; null: these are 0")
+    t3f_error: Rare[Real | None] = Field(
+        default=None, description="of a TT layer: how far it is from `t3f.full` of its cores, relative"
+    )
 
 
 class Tensor(Part):

@@ -260,3 +260,45 @@ class TestFromDense:
     def test_another_size_is_refused(self) -> None:
         with pytest.raises(ValueError, match="cannot take"):
             TTDense.from_dense(self.dense(), TTShape((2, 3), (3, 4), (1, 2, 1)))
+
+
+class TestT3F:
+    @ORDERS
+    def test_cores_come_back_as_they_were(self, order: Order) -> None:
+        layer = of(SMALL, order, use_bias=False)
+        train = layer.to_t3f()
+        assert tuple(map(tuple, train.get_raw_shape())) == (SMALL.inputs, SMALL.outputs)
+        again = TTDense.from_t3f(train, order, use_bias=False, name="fc")
+        assert again.shape == layer.shape and again.name == "fc"
+        for mine, theirs in zip(again.get_weights(), layer.get_weights(), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+    def test_a_matrix_of_t3f_becomes_a_layer(self) -> None:
+        weight = RANDOM.normal(size=(24, 12))
+        train = t3f.to_tt_matrix(weight, [[2, 3, 4], [3, 2, 2]], max_tt_rank=5)
+        layer = TTDense.from_t3f(train, activation="relu", bias_initializer="ones")
+        x = samples(3, layer)
+        wanted = np.maximum(np.asarray(t3f.matmul(tf.constant(x, tf.float64), train)) + 1, 0)
+        np.testing.assert_allclose(layer(x), wanted, atol=1e-4)
+
+    def test_gradients_come_back_through_t3f(self) -> None:
+        layer = of(SMALL, Order.LAST_FIRST)
+        with tf.GradientTape() as tape:
+            norm = t3f.frobenius_norm_squared(layer.to_t3f())
+        found = tape.gradient(norm, [core.value for core in layer.cores])
+        # ||W||^2 is linear in the square of each core.
+        for core, gradient in zip(layer.get_weights(), found, strict=False):
+            np.testing.assert_allclose(np.sum(core * gradient), 2 * norm, rtol=1e-4)
+
+    def test_a_layer_that_is_not_built_has_none(self) -> None:
+        with pytest.raises(ValueError, match=r"'fc' has no cores yet: call it, or build\(\(None, 24\)\)"):
+            TTDense(SMALL.inputs, SMALL.outputs, SMALL.ranks, name="fc").to_t3f()
+
+    def test_what_is_no_matrix_is_refused(self) -> None:
+        tensor = t3f.to_tt_tensor(np.ones((2, 3, 4)))
+        batch = t3f.TensorTrainBatch([tf.ones((5, 1, 2, 3, 2)), tf.ones((5, 2, 2, 3, 1))])
+        for given in (tensor, batch, np.ones((2, 3))):
+            with pytest.raises(ValueError, match="no matrix in TT form"):
+                TTDense.from_t3f(given)
+        with pytest.raises(ValueError, match="at least 2"):
+            TTDense.from_t3f(t3f.TensorTrain([tf.ones((1, 2, 3, 1))], tt_ranks=[1, 1]))
