@@ -54,7 +54,7 @@ PACKAGES = {"nn", "export", "firmware", "device", "report", "space", "graph"}
 """None of these imports another of its level."""
 WRAPPED = {
     "tensorflow": {"nn", "export"},
-    "keras": {"nn", "export"},
+    "keras": {"nn"},
     "t3f": {"nn"},
     "onnx": {"export"},
     "tf2onnx": {"export"},

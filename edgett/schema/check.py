@@ -10,10 +10,10 @@ from edgett.schema.parts import ABSENT, Count, Document, File, Pair, Part, Probl
 
 
 class Peak(Part):
-    """Bytes of tensors at once. Nobody predicts it of a file that no rule counts whole; some files do not tell it."""
+    """Bytes that must be alive at once."""
 
-    predicted: Count | None = Field(description="before the file was written")
-    found: Count | None = Field(description="of a liveness plan of the file")
+    predicted: Count | None = Field(description="before the file was written; null: no rule counts all of it")
+    found: Count | None = Field(description="in the file; null: it does not tell how large a tensor becomes")
 
 
 class Numerics(Part):
@@ -64,9 +64,12 @@ class Checked(Counted):
         default=ABSENT, description="partial: all that the rules count is as predicted; differs: this is not ok"
     )
     peak_bytes: Peak = Field(description="bytes that its tensors take at once")
-    plan_bytes: Count | None = Field(default=None, description="what a plan of the file itself takes, in bytes")
+    plan_bytes: Count | None = Field(
+        default=None, description="what a plan of the file itself takes, in bytes; null: as found"
+    )
     c_peak_bytes: Rare[Count] = Field(
-        default=ABSENT, description="of .onnx files: bytes that the model is predicted to take at once as C"
+        default=ABSENT,
+        description="of .onnx files, bytes: predicted for the model as C; missing where an operator has no rule",
     )
     partial: list[Text] = Field(description="operators that no rule counts")
     mismatches: list[Text] = Field(description="what differs, in words")

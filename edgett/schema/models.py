@@ -63,7 +63,7 @@ class Model(Part):
         description="predicted; null on a target that was not calibrated, and of a partial model"
     )
     latency_estimate_ms: Positive | None = Field(
-        description="where latency_ms is null: a guess by the profile's facts, to show and not to go by"
+        description="on a target that was not calibrated: a guess by its profile's facts, to show and not to go by"
     )
     at_least: list[LimitName] = Field(
         default_factory=list, description="the constraints whose value is only that of what rules count"

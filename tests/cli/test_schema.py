@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -21,6 +21,7 @@ from edgett.device.local import Local
 from edgett.firmware.vela import VelaSummary
 from edgett.report import document
 from edgett.schema.documents import DOCUMENTS
+from edgett.schema.run import Npu
 from edgett.values import Refuge, Reverted, Trial
 from tests import schemas
 from tests.conftest import Answer, Finished, Tiny
@@ -191,6 +192,14 @@ def test_the_fixture_holds_what_is_printed(edgett: Call, monkeypatch: pytest.Mon
 def test_the_readme_names_documents_that_there_are() -> None:
     named = {span.removeprefix("edgett schema ") for span in SPANS if span.startswith("edgett schema ")}
     assert named and named <= DOCUMENTS.keys()
+
+
+def test_what_vela_says_can_be_read() -> None:
+    said = asdict(VelaSummary("ethos-u55-128", "system", "Shared_Sram", 7, 1, ("logits",), 5, 6, 7, 8))
+
+    read = Npu.model_validate(json.loads(json.dumps(said)))
+
+    assert json.loads(read.model_dump_json()) == json.loads(json.dumps(said))
 
 
 MAPS = {
