@@ -167,11 +167,11 @@ def test_libraries_stay_where_they_are_wrapped(path: Path) -> None:
         assert part(path) in WRAPPED.get(library, {part(path)}), f"{path.name} imports {library}"
 
 
-def test_what_is_said_to_wrap_a_library_does() -> None:
-    """And so imports are seen at all: the tests above pass where none is."""
-    found = {(name.split(".")[0], part(path)) for path in modules() for name in imported(path)}
-    assert {(library, place) for library, places in WRAPPED.items() for place in places} <= found
-    assert {"project", "pipeline", "run"} <= own(ROOT / "cli" / "making.py")
+def test_imports_are_seen() -> None:
+    """The tests above pass where none is."""
+    found = {name.split(".")[0] for path in modules() for name in imported(path) if part(path) in ("nn", "export")}
+    assert {"tensorflow", "keras", "onnx", "tf2onnx", "ai_edge_litert", "loky"} <= found
+    assert {"project", "run", "session"} <= own(ROOT / "cli" / "making.py")
 
 
 def test_what_is_heavy_is_seen() -> None:

@@ -52,10 +52,13 @@ class ExporterContract:
 
     def stored(self, made: Exported) -> dict[str, int]:
         """What Keras says that the layers hold; but normalising ones, of which a file has half, or nothing."""
-        calls = [
-            call for call in trace(made.model, made.batch).calls if not isinstance(call.layer, zoo.L.BatchNormalization)
-        ]
-        return {call.path: call.layer.count_params() for call in calls if call.layer.count_params()}
+        found = {call.path: call.layer for call in trace(made.model, made.batch).calls}
+        counts = {
+            path: layer.count_params()
+            for path, layer in found.items()
+            if isinstance(layer, zoo.L.Layer) and not isinstance(layer, zoo.L.BatchNormalization)
+        }
+        return {path: count for path, count in counts.items() if count}
 
     @pytest.mark.parametrize("batch", [1, 4])
     @pytest.mark.parametrize("name", CASES)
