@@ -1,6 +1,7 @@
 """Every JSON document that edgett prints or leaves for others to read, and its JSON Schema.
 
-What a run keeps for itself alone, times.json and space.json, is none of them. This module is light, for names are wanted by the shell on the tab key; types are loaded when a schema is printed.
+What a run keeps for itself alone, times.json and space.json, is none of them. This module is light, for the shell wants
+names on the tab key; types are loaded when a schema is printed.
 """
 
 from __future__ import annotations
