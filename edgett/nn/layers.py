@@ -61,6 +61,11 @@ def replace(model: keras.Model, shapes: Mapping[str, TTShape], cores: Mapping[st
         raise ValueError(f"no layers named {sorted(set(shapes) - set(dense))}")
     known = cores or {}
     twins = {id(layer): TTDense.from_dense(layer, shapes[path], known.get(path)) for path, layer in dense.items()}
+    return substituted(model, twins)
+
+
+def substituted(model: keras.Model, twins: Mapping[int, Any]) -> keras.Model:
+    """A copy of the model with other layers in place of some, which are told by their identity. Raises ModelError."""
     return _copied(model, twins, _cloned)
 
 
@@ -241,7 +246,14 @@ def _cloned(model: keras.Model, copy: Any, floats: str | None = None) -> keras.M
         return keras.models.clone_model(model, clone_function=copy)
     structure = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
     inputs = keras.tree.map_structure(lambda tensor: _input(tensor, tensor.shape[1:], floats), structure)
-    return keras.models.clone_model(model, input_tensors=inputs, clone_function=copy)
+    return keras.models.clone_model(model, input_tensors=inputs, clone_function=copy, call_function=_called)
+
+
+def _called(layer: Any, *args: Any, **kwargs: Any) -> Any:
+    """A call of a copy; where it stands for a model, which notes a mask in its calls, without that."""
+    if isinstance(layer, TTDense):
+        kwargs.pop("mask", None)
+    return layer(*args, **kwargs)
 
 
 def _input(tensor: Any, shape: tuple[int | None, ...], floats: str | None = None) -> Any:

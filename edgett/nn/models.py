@@ -24,6 +24,7 @@ from edgett.nn.keras2 import translated
 from edgett.nn.keras2_calls import Untranslatable
 from edgett.nn.keras2_training import compilation
 from edgett.nn.keras2_weights import from_archive, from_hdf5
+from edgett.nn.portable import portable, recognised
 from edgett.nn.trace import opened, trace
 from edgett.origin import Form, Origin, origin
 from edgett.quiet import quiet
@@ -35,7 +36,7 @@ def load_model(path: Path, custom_objects: str | None = None, say: Say = lambda 
     """The model in a file of Keras 2 or 3; `custom_objects` names a module that defines what it needs beyond Keras.
 
     Safe mode stays on: a Lambda layer, which is code in a file, is refused. What could not be read of its training is
-    said. Raises ModelError.
+    said. The plain layers that a TT layer was saved as are one again. Raises ModelError.
     """
     found = origin(path)
     objects = _custom_objects(custom_objects)
@@ -51,12 +52,15 @@ def load_model(path: Path, custom_objects: str | None = None, say: Say = lambda 
     if not isinstance(model, keras.Model):
         raise ModelError(f"{path} holds a {type(model).__name__}, not a model.", "Save a keras.Model.")
     opened(model)
-    return model
+    return recognised(model)
 
 
 def save_model(model: keras.Model, path: Path) -> None:
-    """Write a `.keras` file whose bytes depend on the model alone: no date, no address, no training state."""
-    content = io.BytesIO()
+    """Write a `.keras` file whose bytes depend on the model alone: no date, no address, no training state.
+
+    Its TT layers are plain ones of Keras there, so that it loads without edgett.
+    """
+    content, model = io.BytesIO(), portable(model)
     with scratch() as folder:
         dated = folder / "model.keras"
         with _untrained_optimizer(model), _all_alive():

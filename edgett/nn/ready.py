@@ -10,6 +10,7 @@ import numpy as np
 
 from edgett.errors import ModelError, UsageError
 from edgett.nn.layers import in_float32, resized
+from edgett.nn.portable import recognised
 from edgett.nn.ports import Port, input_ports
 from edgett.nn.trace import trace
 
@@ -26,8 +27,9 @@ def ready(model: keras.Model, shapes: Shapes, say: Callable[[str], None]) -> ker
     step = type(model).train_step
     if step is not keras.Model.train_step:
         say(f"Model {model.name!r} has a training step of its own, which is not called: its loss is minimised instead.")
-    plain = in_float32(model)
-    if plain is not model:
+    given = recognised(model)
+    plain = in_float32(given)
+    if plain is not given:
         say("The model is not in float32: it is worked on and exported in float32.")
     return _sized(plain, shapes)
 

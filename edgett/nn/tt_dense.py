@@ -112,13 +112,10 @@ class TTDense(keras.layers.Layer):
         return t3f.TensorTrain([tf.convert_to_tensor(core) for core in self.cores], tt_ranks=list(self.shape.ranks))
 
     def build(self, input_shape: Any) -> None:
-        inputs, outputs = self.shape.matrix
-        # Every entry of the rebuilt weight is a sum over all paths through the ranks of products of L entries; this
-        # spread gives it the variance of Glorot's initialisation.
-        deviation = math.sqrt(2 / (inputs + outputs) / math.prod(self.shape.ranks)) ** (1 / self.shape.length)
+        outputs = self.shape.matrix[1]
         self.cores = [
             self.add_weight(
-                name=f"core_{index}", shape=core, initializer=keras.initializers.RandomNormal(stddev=deviation)
+                name=f"core_{index}", shape=core, initializer=keras.initializers.RandomNormal(stddev=self.deviation)
             )
             for index, core in enumerate(self.shape.cores)
         ]
@@ -134,6 +131,15 @@ class TTDense(keras.layers.Layer):
                 constraint=self.bias_constraint,
             )
         self.built = True
+
+    @property
+    def deviation(self) -> float:
+        """The standard deviation of the cores' entries before training.
+
+        Every entry of the rebuilt weight is a sum over all paths through the ranks of products of L entries; this
+        spread gives it the variance of Glorot's initialisation.
+        """
+        return math.sqrt(2 / sum(self.shape.matrix) / math.prod(self.shape.ranks)) ** (1 / self.shape.length)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         # As in `Dense`, which multiplies integers by floats.
