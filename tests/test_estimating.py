@@ -21,7 +21,7 @@ from edgett.targets import Fact, Target, load_profile, load_target, with_dtype
 from edgett.values import Candidate, DType, TTShape
 from tests.conftest import EASY, Answer, Tiny
 from tests.device.test_calibrate import PLANTED
-from tests.space import test_latency as one_layer
+from tests.graph import test_latency as one_layer
 
 Call = Callable[..., Answer]
 SHIPPED = sorted(path.stem for path in shipped_folder().glob("*.toml"))

@@ -103,7 +103,7 @@ def test_every_shape_is_the_same_to_keras_and_comes_back(layer: TTDense) -> None
         {"name": "fc.1-a>b"},
         {"name": "ä ö?"},
     ],
-    ids=str,
+    ids=lambda setting: " ".join(setting),  # values may print their address, which tells processes apart
 )
 @ORDERS
 def test_settings_survive(setting: dict[str, Any], order: Order, tmp_path: Path) -> None:
