@@ -24,7 +24,8 @@ from pathlib import Path
 
 options = dict(zip(sys.argv[5::1], sys.argv[6::1]))
 with open("{log}", "a") as log:
-    log.write(json.dumps([sys.argv[1:], os.environ.get("EDGETT_CACHE_DIR"), os.environ.get("PYTHONPATH")]) + "\\n")
+    led = [os.environ.get(name) for name in ("EDGETT_CACHE_DIR", "PYTHONPATH", "PYTHONHASHSEED")]
+    log.write(json.dumps([sys.argv[1:], *led]) + "\\n")
 if sys.argv[2] == "-c":
     print(json.dumps({{"home": "{home}", "versions": {{"python": "3", "numpy": "{numpy}"}}}}))
 elif sys.argv[4] == "compress":
@@ -127,7 +128,7 @@ def test_equal_versions(tmp_path: Path) -> None:
         assert names == 2 * [("compress", "example:clock"), ("export", "baseline"), ("export", "7")]
         surroundings = [json.loads(line)[1:] for line in Path(f"{path}.log").read_text().splitlines()]
         cache = str(tmp_path / "kept" / path.name / "cache")
-        assert surroundings == [[None, None], *[[cache, None]] * 6]
+        assert surroundings == [[None, None, "0"], *[[cache, None, "0"]] * 6]
 
 
 def test_a_difference_is_named(tmp_path: Path) -> None:

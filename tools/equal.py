@@ -1,7 +1,4 @@
-"""Whether two installed versions of edgett write the same bytes: `python tools/equal.py BEFORE AFTER`.
-
-Both are Python interpreters, each with an edgett of its own: it compresses the examples in float32 and int8.
-"""
+"""Whether the edgetts of two interpreters write the same bytes: `python tools/equal.py BEFORE AFTER`."""
 
 from __future__ import annotations
 
@@ -135,7 +132,7 @@ def equal(
         versions = [found(name, path, folder / name) for name, path in (("before", before), ("after", after))]
         _tell_apart(*versions)
         rows = [row for work in works(data, quick) for row in _rows(work, *versions)]
-    print("| artefact | SHA-256 before | SHA-256 after | |", "|---|---|---|---|", *rows, sep="\n")
+    print("| artefact | SHA-256 before | SHA-256 after | |\n|---|---|---|---|", *rows, sep="\n")
     print((problem := wrong(rows)) or f"All {len(rows)} are equal.")
     raise typer.Exit(0 if problem is None else 1)
 
@@ -186,8 +183,9 @@ def _rows(work: Work, before: Version, after: Version) -> list[Row]:
 
 
 def _surroundings() -> dict[str, str]:
-    """This process's environment, without what would lead an interpreter to code or settings of another's."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_", "EDGETT_"))}
+    """This process's environment without what leads to another's code or settings; sets have the same order in both."""
+    led = ("PYTHON", "VIRTUAL_", "EDGETT_")
+    return {name: text for name, text in os.environ.items() if not name.startswith(led)} | {"PYTHONHASHSEED": "0"}
 
 
 def _end(text: str) -> str:
