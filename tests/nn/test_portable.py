@@ -69,7 +69,7 @@ def layers(draw: st.DrawFn) -> TTDense:
     return TTDense(inputs, outputs, [1, *ranks, 1], order, activation=activation, use_bias=bias, name="fc")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(layers())
 def test_every_shape_is_the_same_to_keras_and_comes_back(layer: TTDense) -> None:
     model = of(layer)
