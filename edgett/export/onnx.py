@@ -160,7 +160,7 @@ def _rename(graph: Any, owners: Owners) -> None:
     The nodes then run call by call, as they were predicted; tf2onnx orders them by name and by chance.
     """
     calls = {scope: index for index, scope in enumerate(owners.paths)}
-    scopes = _settled(graph, _scopes(graph, owners), calls)
+    scopes = _settled(graph, _scopes(graph, owners), owners)
     keys = [(calls.get(scope, -1), _COUNTER.sub("", node.name)) for node, scope in zip(graph.node, scopes, strict=True)]
     order = _sorted(list(graph.node), keys)
     nodes, scopes = [graph.node[index] for index in order], [scopes[index] for index in order]
@@ -224,16 +224,24 @@ def _scopes(graph: Any, owners: Owners) -> list[str]:
     return scopes
 
 
-def _settled(graph: Any, scopes: list[str], calls: dict[str, int]) -> list[str]:
+def _settled(graph: Any, scopes: list[str], owners: Owners) -> list[str]:
     """The scopes, where layers that begin alike share those steps: tf2onnx leaves one of each, by chance whose.
 
-    The first of the layers gets them.
+    The first of the layers gets them: also what it left of a layer that computes and does not go on from there, since
+    the step after it is another's.
     """
+    calls = {scope: index for index, scope in enumerate(owners.paths)}
     settled = list(scopes)
+    makers = {name: index for index, node in enumerate(graph.node) for name in node.output}
     for index, node in reversed(list(enumerate(graph.node))):
-        readers = [settled[other] for other, reader in enumerate(graph.node) if set(reads(reader)) & set(node.output)]
-        if node.op_type in _MOVES and settled[index] in readers and len(set(readers)) > 1:
-            settled[index] = min((scope for scope in readers if scope in calls), key=calls.__getitem__)
+        own, made = settled[index], set(node.output)
+        readers = {settled[other] for other, reader in enumerate(graph.node) if set(reads(reader)) & made}
+        begins = own in calls and not any(scopes[makers[name]] == own for name in reads(node) if name in makers)
+        shared = own in readers and len(readers) > 1
+        left = begins and owners.paths[own] in owners.counted and own not in readers
+        known = [scope for scope in readers if scope in calls]
+        if node.op_type in _MOVES and known and (shared or left):
+            settled[index] = min(known, key=calls.__getitem__)
             node.name = f"{settled[index]}/{node.op_type}"
     return settled
 

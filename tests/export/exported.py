@@ -114,6 +114,14 @@ def nested() -> keras.Model:
     return keras.Model(inputs, L.Activation("selu", name="end")(x))
 
 
+def twins() -> keras.Model:
+    """Two layers that begin with the same steps, of which converters keep one."""
+    inputs = keras.Input((6,), name="x")
+    x = L.Dense(24, activation="relu", name="d")(inputs)
+    hour, minute = (TTDense((4, 6), (5, 4), (1, 3, 1), FIRST, name=name)(x) for name in ("hour", "minute"))
+    return keras.Model(inputs, [L.Dense(3, name="a")(minute), L.Dense(2, name="b")(hour)])
+
+
 def unruled() -> keras.Model:
     words = keras.Input((5,), dtype="int32", name="words")
     x = L.Embedding(9, 4, name="embedding")(words)

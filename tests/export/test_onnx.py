@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
@@ -87,3 +90,28 @@ def test_steps_that_layers_share_belong_to_the_first_of_them(tmp_path: Path) -> 
     shared = [node for node in nodes if sum(node.output[0] in other.input for other in nodes) > 1]
     first = next(layer for layer in made.owners.paths.values() if layer != "flat")
     assert {made.owners.paths[node.name.split("/", 1)[0]] for node in shared} == {first}
+
+
+ALONE = """
+import sys
+import os
+import subprocess
+import sys
+from pathlib import Path
+from tests.export import exported
+
+exported.export(exported.lively(exported.twins()), exported.ONNX, 1, Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.slow
+def test_what_is_left_of_twins_does_not_depend_on_how_a_process_hashes(tmp_path: Path) -> None:
+    root = Path(__file__).parent.parent.parent
+    for seed in range(4):
+        command = [sys.executable, "-c", ALONE, str(tmp_path / f"{seed}.onnx")]
+        environment = os.environ | {"PYTHONHASHSEED": str(seed)}
+        subprocess.run(command, check=True, capture_output=True, cwd=root, env=environment)
+    assert len({path.read_bytes() for path in tmp_path.glob("*.onnx")}) == 1
+    names = [node.name for node in library.load(tmp_path / "0.onnx").graph.node]
+    first = min(("hour", "minute"), key=lambda layer: names.index(f"{layer}/MatMul"))
+    assert names.index(f"{first}/Transpose") < names.index(f"{first}/MatMul")
