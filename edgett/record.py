@@ -29,7 +29,7 @@ _OUTCOMES: Mapping[object, type[BaseModel]] = {"grid": GridOutcome, "pareto": Pa
 
 def anew(asked: Mapping[str, Any]) -> str:
     """How a run is made again that was asked for so."""
-    return f"'edgett {command(asked).value}' starts anew there with --fresh."
+    return f"'edgett {command(asked).value}' starts anew there with --fresh, or elsewhere with another --out."
 
 
 def command(asked: Mapping[str, Any]) -> Command:

@@ -113,16 +113,12 @@ def _going_on(path: Path, asked: Mapping[str, Any]) -> str:
     return f"edgett {record.command(asked).value} --out {shlex.quote(str(path))} --resume"
 
 
-def _anew(asked: Mapping[str, Any]) -> str:
-    return f"'edgett {record.command(asked).value}' starts anew there with --fresh, or elsewhere with another --out."
-
-
 def _asked_job(path: Path, asked: Mapping[str, Any], given: Mapping[str, Any]) -> Job:
     values = {name: entry["value"] for name, entry in asked.get("options", {}).items()}
     try:
         job = TypeAdapter(Job).validate_python(values)
     except (TypeError, ValidationError, EdgettError) as error:
-        raise record.damaged(path / "run.json", error, _anew(asked), "options") from error
+        raise record.damaged(path / "run.json", error, record.anew(asked), "options") from error
     now = replace(job, **settled(given))
     _refuse_another(path, asked, job, now)
     return now
@@ -142,7 +138,7 @@ def _refuse_another(path: Path, asked: Mapping[str, Any], job: Job, now: Job) ->
         if old != new and name not in same
     ]
     if changed:
-        raise UsageError(f"the run in {path} was asked for something else: {'; '.join(changed)}.", _anew(asked))
+        raise UsageError(f"the run in {path} was asked for something else: {'; '.join(changed)}.", record.anew(asked))
 
 
 def _text(name: str, value: object) -> str:
@@ -171,7 +167,7 @@ def identify(run: Run, inputs: Inputs) -> None:
 
 def _refuse(run: Run, changed: Sequence[str]) -> None:
     if changed:
-        raise UsageError(f"the run in {run.path} cannot go on: {'; '.join(changed)}.", _anew(run.asked))
+        raise UsageError(f"the run in {run.path} cannot go on: {'; '.join(changed)}.", record.anew(run.asked))
 
 
 def _others(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

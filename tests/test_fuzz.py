@@ -37,7 +37,7 @@ from tools.regolden import FOLDER
 
 SEED = int(os.environ.get("EDGETT_FUZZ_SEED", "14"))
 ALONE = os.environ.get("EDGETT_FUZZ_CASE")
-FEW, MANY = 5, 200
+FEW, MANY = 5, 500
 """Cases of each kind that every run of the tests looks at, and the long one."""
 OWNERS = Owners({}, frozenset(), {})
 DEEP: Any = []

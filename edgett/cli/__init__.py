@@ -30,6 +30,9 @@ def main() -> None:
         print(f"error: {name} is not installed.\nInstall edgett again: pip install edgett", file=sys.stderr)
         code = 6
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said, and libraries that take leave would complain
+    # `python -m` ends by SIGINT itself where Ctrl-C came while a text was executed, as libraries have dataclasses made:
+    # CPython notes it then, whoever catches it, until another text is executed.
+    exec("")
     sys.exit(code)
 
 

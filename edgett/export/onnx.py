@@ -233,9 +233,13 @@ def _settled(graph: Any, scopes: list[str], owners: Owners) -> list[str]:
     calls = {scope: index for index, scope in enumerate(owners.paths)}
     settled = list(scopes)
     makers = {name: index for index, node in enumerate(graph.node) for name in node.output}
+    takers: dict[str, list[int]] = {}
+    for index, node in enumerate(graph.node):
+        for name in reads(node):
+            takers.setdefault(name, []).append(index)
     for index, node in reversed(list(enumerate(graph.node))):
-        own, made = settled[index], set(node.output)
-        readers = {settled[other] for other, reader in enumerate(graph.node) if set(reads(reader)) & made}
+        own = settled[index]
+        readers = {settled[other] for name in node.output for other in takers.get(name, ())}
         begins = own in calls and not any(scopes[makers[name]] == own for name in reads(node) if name in makers)
         shared = own in readers and len(readers) > 1
         left = begins and owners.paths[own] in owners.counted and own not in readers

@@ -112,20 +112,16 @@ def _graph(model: Any, owners: Owners) -> Graph:
     steps: list[Step] = []
     for operator in body.operators:
         told, kind = _told(body, operator, outputs), operator_name(model, operator)
-        if named(kind).rule is Rule.PRODUCT:
+        rule = named(kind).rule
+        if rule is Rule.PRODUCT:
             told.sort(key=lambda name: _PRODUCT.search(name) is None)
         layer = owners.layer(told)
         inner = list(_called(model, operator, layer, (0,)))
-        steps += around(
-            _step(model, operator, layer, named(kind).rule is Rule.FREE or _bends(kind, owners, told)), inner
-        )
+        idle = rule is Rule.FREE or (rule is not Rule.PRODUCT and owners.activates(told))
+        steps += around(_step(model, operator, layer, idle), inner)
     steps = [*_kept(model, steps)]
     sizes, widths = _measures(model, steps)
     return Graph(tuple(steps), sizes, _known(body.inputs, sizes), _known(body.outputs, sizes), widths)
-
-
-def _bends(kind: str, owners: Owners, told: list[str]) -> bool:
-    return named(kind).rule is not Rule.PRODUCT and owners.activates(told)
 
 
 def _step(model: Any, operator: Any, layer: str, idle: bool) -> Step:

@@ -1,7 +1,7 @@
 """The operators that graphs are made of: what each is to memory, to time, and to the files that hold it.
 
 A row an operator, under the name that Keras, TensorFlow Lite and ONNX give it, in lower case and without underscores.
-Whatever depends on the kind of an operator asks its row; no other module lists operators by name.
+What memory, order, time, C, the bytes of files and the FLOPs that are read back have to know of it they ask its row.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 
 class Rule(enum.Enum):
-    """What a file's operator counts."""
+    """What an operator counts."""
 
     NONE = "nobody knows"
     FREE = "nothing: it moves numbers, pools them or bends them"
@@ -66,12 +66,11 @@ class Onnx:
 
 @dataclass(frozen=True)
 class Op:
-    """A kind of operator.
+    """A kind of operator; `rule`: what it counts.
 
     `view`: it gives the same numbers under another shape, which costs nothing where a runtime works in place.
     `elementwise`: each result depends on one number of each operand, and may take its place. `passes_layout`: it does
-    not ask where the channels are. `spatial`: it walks over pixels, whose channels ONNX wants first. `product`: it
-    multiplies by a stored weight.
+    not ask where the channels are. `spatial`: it walks over pixels, whose channels ONNX wants first.
     """
 
     name: str
@@ -80,7 +79,6 @@ class Op:
     elementwise: bool = False
     passes_layout: bool = False
     spatial: bool = False
-    product: bool = False
     real_in_c: Real = Real.NEVER
     scales_in_c: Scales = Scales.TABLE
     tflite: Tflite = Tflite()
@@ -98,23 +96,23 @@ _ROWS = (
     # What multiplies by a stored weight.
     Op(
         "product",
+        rule=Rule.PRODUCT,
         scales_in_c=Scales.COLUMNS,
-        product=True,
         tflite=Tflite(options=4),
         onnx=Onnx(letters=6, carries_relu=True),
     ),
     Op(
         "dense",
+        rule=Rule.PRODUCT,
         scales_in_c=Scales.COLUMNS,
-        product=True,
         tflite=Tflite(options=4),
         onnx=Onnx(letters=5, attributes=10, carries_relu=True),
     ),
     Op(
         "convolution",
+        rule=Rule.PRODUCT,
         scales_in_c=Scales.CHANNELS,
         spatial=True,
-        product=True,
         tflite=Tflite(options=20),
         onnx=Onnx(letters=4, attributes=85, carries_relu=True),
     ),
@@ -122,7 +120,6 @@ _ROWS = (
         "convtranspose",
         rule=Rule.PRODUCT,
         spatial=True,
-        product=True,
         real_in_c=Real.ALWAYS,
         tflite=Tflite(options=16, shaped=True),
         onnx=Onnx(attributes=100, carries_relu=True),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgett.graph.graph import Constant, Graph, Step
-from edgett.graph.op import CONVOLUTION, FLATTEN, RESHAPE, TRANSPOSE
+from edgett.graph.op import CONVOLUTION, FLATTEN, RESHAPE, TRANSPOSE, Rule
 
 _WORD = 4
 """An offset, a count, a 32-bit number; the head of a table."""
@@ -70,7 +70,7 @@ def _operator(step: Step) -> int:
     if op in (RESHAPE, FLATTEN):
         return _WORD + 8 * _WORD
     reads = len(step.reads) + len(step.constants) + op.tflite.shaped
-    table = 4 if op is TRANSPOSE else 6 if op.product else 5
+    table = 4 if op is TRANSPOSE else 6 if op.rule is Rule.PRODUCT else 5
     vectors = 2 * _WORD + (_WORD + reads * _WORD if reads > 1 else 0)
     return _WORD + table * _WORD + vectors + _WORD + op.tflite.options
 

@@ -7,7 +7,7 @@ import hashlib
 import importlib
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
@@ -40,14 +40,15 @@ def module(name: str) -> ModuleType:
 
 def _place(name: str) -> Path | None:
     """The file of a module, found without executing anything; None where it has none or is not there."""
-    where: Iterable[str] | None = None
-    spec = None
-    for depth in range(1, name.count(".") + 2):
-        spec = PathFinder.find_spec(".".join(name.split(".")[:depth]), None if where is None else list(where))
+    where: list[str] | None = None
+    place: str | None = None
+    parts = name.split(".")
+    for depth in range(1, len(parts) + 1):
+        spec = PathFinder.find_spec(".".join(parts[:depth]), where)
         if spec is None:
             return None
-        where = spec.submodule_search_locations or ()
-    return None if spec is None or spec.origin is None else Path(spec.origin).resolve()
+        where, place = list(spec.submodule_search_locations or ()), spec.origin
+    return None if place is None else Path(place).resolve()
 
 
 def _run_around(place: Path) -> Path | None:

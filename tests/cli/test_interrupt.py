@@ -127,6 +127,14 @@ def test_ctrl_c_before_any_command_says_nothing() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
+def test_ctrl_c_while_a_library_executes_a_text_is_exit_130(tmp_path: Path) -> None:
+    """As TensorFlow's import does, which has classes written so."""
+    code = "from edgett import cli\ncli.run = lambda _: exec('import signal; signal.raise_signal(2)')\ncli.main()\n"
+    (tmp_path / "program.py").write_text(code)
+    done = subprocess.run([sys.executable, "-m", "program"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 def test_interrupt_in_json_is_a_document(edgett: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
