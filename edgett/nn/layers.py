@@ -244,8 +244,10 @@ def _cloned(model: keras.Model, copy: Any, floats: str | None = None) -> keras.M
     """
     if isinstance(model, keras.Sequential) and (floats is None or floats in model.inputs[0].dtype):
         return keras.models.clone_model(model, clone_function=copy)
-    structure = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
-    inputs = keras.tree.map_structure(lambda tensor: _input(tensor, tensor.shape[1:], floats), structure)
+    if isinstance(model, keras.Sequential):
+        entry = _input(model.inputs[0], model.inputs[0].shape[1:], floats)
+        return keras.models.clone_model(model, input_tensors=entry, clone_function=copy)
+    inputs = keras.tree.map_structure(lambda tensor: _input(tensor, tensor.shape[1:], floats), model.input)
     return keras.models.clone_model(model, input_tensors=inputs, clone_function=copy, call_function=_called)
 
 
