@@ -65,7 +65,10 @@ def _version(wanted: bool) -> None:
     "edgett compress --target cortex-a53\n\n"
     "edgett compress model.keras --data data.npz --target cortex-m4\n\n"
     "edgett deploy model.keras --data data.npz --target cortex-m4\n\n"
-    "edgett explore --layer 4096x4096 --layer 4096x1000",
+    "edgett explore --layer 4096x4096 --layer 4096x1000\n\n"
+    "[bold]Exit codes[/bold]\n\n"
+    "0 done, 2 wrong usage, 3 bad model, data or profile, 4 nothing meets the budgets, 5 the cross-check failed, 6 a"
+    " device, a tool or the file system failed, 130 interrupted",
 )
 def _root(
     context: typer.Context,

@@ -65,8 +65,9 @@ def bench(
     They take turns, and each is compared with the first; of a run the dense model is the first, its picks are the
     others. A difference that may be noise is called so. An emulator counts instructions, which are no times.
 
-    A device behind ssh needs Python 3.9 with a runtime. One without Python is sent a static binary, the models in it as
-    C, if a compiler for it is installed here. There is no adb.
+    A device behind ssh needs Python 3.9 with a runtime: ai-edge-litert, tflite-runtime or onnxruntime. One without
+    Python is sent a static binary, the models in it as C, if a compiler for it is installed here. What goes there is
+    removed afterwards; only hosts whose key is known are connected to. There is no adb.
 
     [bold]Examples[/bold]
 

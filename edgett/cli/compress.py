@@ -82,7 +82,8 @@ def compress(
             "--jobs",
             "-j",
             min=0,
-            help="Processes that fine-tune, a thread each. Default: one a processor. 0: this one.",
+            help="Processes that fine-tune, a thread each; results do not depend on how many. Default: one a processor."
+            " 0: this one, on all threads, for models that cannot be sent to another.",
         ),
     ] = None,
     cluster: Annotated[
@@ -104,7 +105,8 @@ def compress(
 ) -> int:
     """Compress MODEL for a target: explore, fine-tune, select, export, cross-check.
 
-    What is not given comes from ./edgett.toml, then the target, then the defaults.
+    What is not given comes from ./edgett.toml, then the target, then the defaults. The keys of edgett.toml are these
+    options with _ for -. Exit code 4 when nothing holds the budgets, 5 when the cross-check fails.
 
     [bold]Examples[/bold]
 

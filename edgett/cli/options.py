@@ -41,7 +41,8 @@ Data = Annotated[
     str | None,
     typer.Option(
         metavar="DATA",
-        help="An .npz with x_train y_train x_test y_test, package.module:function, mnist or cifar10.",
+        help="x_train y_train x_test y_test, and x_val y_val if there are: an .npz, package.module:function that returns"
+        " them, mnist or cifar10. Of several inputs or outputs: x_train.NAME, y_train.NAME. Labels may be missing.",
         show_default=False,
         autocompletion=complete.data,
     ),
@@ -84,7 +85,12 @@ Dtype = Annotated[
 ]
 Batch = Annotated[int | None, typer.Option(min=1, help="Samples an exported model takes at once. Default 1.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of everything random. Default 0.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume", help="Go on with the run in --out; of a finished one, tell what came of it, with its exit code."
+    ),
+]
 Fresh = Annotated[
     bool,
     typer.Option(
@@ -102,7 +108,8 @@ Metric = Annotated[
     typer.Option(
         metavar="METRIC",
         help="What models are judged by: package.module:function of (y_true, y_pred), or a metric's name; :max or :min"
-        " behind it says which way. Default: the model's own metrics.",
+        " behind it says which way. A function is to be high, unless its name ends in error, loss, deviance, distance or"
+        " divergence. Default: the model's own metrics.",
         show_default=False,
     ),
 ]
