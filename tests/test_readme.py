@@ -105,6 +105,10 @@ def test_lines_are_short() -> None:
     assert max(map(len, text.splitlines())) <= 120
 
 
+def test_it_is_a_page_and_no_book() -> None:
+    assert len(README.splitlines()) < 400
+
+
 def test_ci_runs_the_first_two_commands() -> None:
     """It takes them from here, and the environment that the first one makes is not on its PATH."""
     script = (ROOT / ".ci" / "run").read_text()

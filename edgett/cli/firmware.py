@@ -44,8 +44,8 @@ def pack(
     """Write a model as a package that a firmware build takes as it is.
 
     Sources, a header, CMakeLists.txt with the target edgett::NAME, a Makefile fragment, a self-test with validation
-    samples, and a manifest. The same run gives the same bytes; files that come out as they were are left alone. Refused is what
-    takes more than the run's budgets, and a run whose cross-check failed.
+    samples, and a manifest. The same run gives the same bytes; files that come out as they were are left alone.
+    Refused is what takes more than the run's budgets, and a run whose cross-check failed.
 
     [bold]Examples[/bold]
 

@@ -41,8 +41,8 @@ Data = Annotated[
     str | None,
     typer.Option(
         metavar="DATA",
-        help="x_train y_train x_test y_test, and x_val y_val if there are: an .npz, package.module:function that returns"
-        " them, mnist or cifar10. Of several inputs or outputs: x_train.NAME, y_train.NAME. Labels may be missing.",
+        help="x_train y_train x_test y_test, and x_val y_val if there are: an .npz, package.module:function that"
+        " returns them, mnist or cifar10. Of several inputs or outputs: x_train.NAME, y_train.NAME. Labels may be missing.",
         show_default=False,
         autocompletion=complete.data,
     ),
@@ -108,8 +108,8 @@ Metric = Annotated[
     typer.Option(
         metavar="METRIC",
         help="What models are judged by: package.module:function of (y_true, y_pred), or a metric's name; :max or :min"
-        " behind it says which way. A function is to be high, unless its name ends in error, loss, deviance, distance or"
-        " divergence. Default: the model's own metrics.",
+        " behind it says which way. A function is to be high, unless its name ends in error, loss, deviance, distance"
+        " or divergence. Default: the model's own metrics.",
         show_default=False,
     ),
 ]
