@@ -42,7 +42,8 @@ Data = Annotated[
     typer.Option(
         metavar="DATA",
         help="x_train y_train x_test y_test, and x_val y_val if there are: an .npz, package.module:function that"
-        " returns them, mnist or cifar10. Of several inputs or outputs: x_train.NAME, y_train.NAME. Labels may be missing.",
+        " returns them, mnist or cifar10. Of several inputs or outputs: x_train.NAME, y_train.NAME. Labels may be"
+        " missing.",
         show_default=False,
         autocompletion=complete.data,
     ),
