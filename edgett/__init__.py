@@ -9,9 +9,9 @@ _HOMES = {
     "explore_whole": "edgett.api",
     "load_target": "edgett.targets",
     "TTDense": "edgett.nn.tt_dense",
-    "TTShape": "edgett.values",
+    "TTShape": "edgett.forms.tt.shape",
     "Layer": "edgett.values",
-    "Search": "edgett.space.states",
+    "Search": "edgett.forms.front",
     "Outcome": "edgett.pipeline",
     "EdgettError": "edgett.errors",
 }

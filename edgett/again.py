@@ -22,7 +22,8 @@ from edgett.report import document
 from edgett.run import Run, file_digest
 from edgett.session import resumed, unfinished
 from edgett.space.choose import DENSE
-from edgett.values import Artifact, DType, Refuge
+from edgett.space.solution import Refuge
+from edgett.values import Artifact, DType
 
 
 def export(path: Path, number: int | None, suffixes: Sequence[str], folder: Path, batch: int) -> dict[str, Any]:
@@ -64,7 +65,7 @@ def _solution(run: Run, job: Job, outcome: Mapping[str, Any], number: int) -> tu
             "Name another one with --solution.",
         )
     original = _model(run, job, BASELINE)
-    model = replace(original, trial.solution.shapes)
+    model = replace(original, trial.solution.edits)
     unpack_weights(model, weights)
     gone = _reverted(next(item for item in outcome["trials"] if item["solution"] == number))
     if dense := gone[Refuge.DENSE] | gone[Refuge.DENSE_INT8]:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from edgett import inputs as sources
 from edgett import pipeline, reporting, session, survey
 from edgett.errors import UsageError
+from edgett.forms.front import Search
+from edgett.forms.tt.shapes import parse_layer, parse_ranks
 from edgett.log import logged
 from edgett.project import Job, Project, from_python, resolve
 from edgett.run import Run, new_path, refuse_occupied
 from edgett.space.explore import Exploration, Grid
-from edgett.space.shapes import parse_layer, parse_ranks
-from edgett.space.states import Search
 from edgett.space.whole import Whole
 from edgett.values import CostModel, EmptyTiles, Found, Layer, Meter, Silent
 

@@ -133,8 +133,8 @@ def _model(probe: Probe) -> tuple[Any, int]:
     match probe:
         case Product(rows, inner, columns):
             return probes.product(inner, columns), rows
-        case Train(shape):
-            return probes.train(shape), 1
+        case Train(spec):
+            return probes.factored(spec), 1
         case Chain(length):
             return probes.chain(length), 1
         case Sum(count):

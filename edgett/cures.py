@@ -17,12 +17,13 @@ from edgett.proposing import proposed
 from edgett.reasons import not_smaller, predicted_slower, unworthy
 from edgett.space import choose
 from edgett.space import explore as space
-from edgett.space.replaced import with_shapes
+from edgett.space.replaced import with_edits
+from edgett.space.solution import Solution, Trial
 from edgett.survey import Room, graphs
 from edgett.targets import Target, constraints
 from edgett.terms import baseline, target_of
 from edgett.units import SIZE, WORK
-from edgett.values import Constraints, DType, Holding, Meter, Objective, Silent, Solution, Strategy, Trial
+from edgett.values import Constraints, DType, Holding, Meter, Objective, Silent, Strategy
 
 if TYPE_CHECKING:
     from edgett.pipeline import Outcome
@@ -109,7 +110,7 @@ def _held_before(trial: Trial, limits: Constraints) -> bool:
 def _busiest(job: Job, model: Any, solution: Solution) -> tuple[str, str]:
     """Of the step of a solution at which most is alive, the layer and the operator."""
     graph = graphs(model, space.Costing(job.batch, form=target_of(job).runtime.format))
-    step = busiest(with_shapes(graph(frozenset(solution.shapes)), solution.shapes, job.batch))
+    step = busiest(with_edits(graph(frozenset(solution.edits)), solution.edits, job.batch))
     return step.layer, step.operator
 
 
@@ -256,7 +257,7 @@ def _no_other(outcome: Outcome) -> str | None:
     if outcome.larger:
         return f"{not_smaller(outcome)}, and the dense model"
     if predicted_slower(outcome):
-        slower = f"every TT form of every layer is predicted to be slower on {outcome.target.name} than the dense layer"
+        slower = f"every low-rank form of every layer is predicted to be slower on {outcome.target.name} than dense"
         return f"{slower}, and the dense model"
     return None
 
@@ -275,7 +276,7 @@ def _peak(outcome: Outcome) -> str:
     if outcome.advice.peak is None or outcome.miss is None:
         return ""
     layer, operator = outcome.advice.peak
-    left = "" if layer in outcome.miss[0].shapes else ", which stays as it is"
+    left = "" if layer in outcome.miss[0].edits else ", which stays as it is"
     return f" The peak is that of {layer} ({operator}){left}."
 
 

@@ -9,14 +9,15 @@ from typing import Any
 
 from edgett.device import local
 from edgett.files import SUFFIXES, Style, write
+from edgett.forms.spec import Spec
 from edgett.inputs import Inputs
 from edgett.readback import as_written
 from edgett.reverting import back, costed, without, worst
 from edgett.run import Run
 from edgett.space.choose import DENSE, choose, feasible, holdings
+from edgett.space.solution import Picks, Reverted, Trial
 from edgett.terms import Terms
 from edgett.timing import Clock, Lineup
-from edgett.values import Picks, Reverted, Trial, TTShape
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,9 @@ class Made:
         """The file of that format."""
         return next(path for path in self.files if path.suffix == suffix)
 
-    def form(self, layer: str) -> tuple[str, TTShape, bool]:
-        """A replaced layer as it is: its name, its shape, and whether it is in float32 in an int8 file."""
-        return layer, self.trial.solution.shapes[layer], layer in self.style.floats
+    def form(self, layer: str) -> tuple[str, Spec, bool]:
+        """A replaced layer as it is: its name, its spec, and whether it is in float32 in an int8 file."""
+        return layer, self.trial.solution.edits[layer], layer in self.style.floats
 
 
 def as_file(made: Made, file: Path, inputs: Inputs, terms: Terms) -> Trial:
@@ -61,7 +62,7 @@ class Exports:
     def __init__(self, inputs: Inputs, terms: Terms, dense: Made, run: Run, clock: Clock | None) -> None:
         """Files lie beside those of the `dense` model; without a `clock` no layer goes back for being slow."""
         self._inputs, self._terms, self._run, self._clock = inputs, terms, run, clock
-        self._folder, self._slow = dense.files[0].parent, dict[tuple[str, TTShape, bool], float]()
+        self._folder, self._slow = dense.files[0].parent, dict[tuple[str, Spec, bool], float]()
         self.made = {DENSE: dense}
         self.other: dict[int, Trial] = {}
 
@@ -96,7 +97,7 @@ class Exports:
     def lineup(self, made: Made) -> Lineup:
         """What is timed of a trial: its file beside the dense one."""
         suffix, solution = self._terms.suffix, made.trial.solution
-        return Lineup(solution.number, solution.shapes, self.made[DENSE].file(suffix), made.file(suffix))
+        return Lineup(solution.number, solution.edits, self.made[DENSE].file(suffix), made.file(suffix))
 
     def _rebuilt(self, trial: Trial) -> Any:
         from edgett.nn.finetune import compressed
@@ -111,7 +112,7 @@ class Exports:
 
         One that would break another constraint stays as it is, and the next worst goes.
         """
-        left = tuple(made.trial.solution.shapes)
+        left = tuple(made.trial.solution.edits)
         made = self._measured(made, left)
         while left and self._broken(made.trial) == {"accuracy_drop_pp"} and self._terms.int8:
             layer, snr = self._worst(made, left)
@@ -125,7 +126,7 @@ class Exports:
 
     def _slow_of(self, made: Made) -> Mapping[str, float]:
         """The replaced layers that time speaks against, and by how much; those first of which it is known."""
-        layers = tuple(made.trial.solution.shapes)
+        layers = tuple(made.trial.solution.edits)
         if self._clock is None or not layers:
             return {}
         known = {layer: self._slow[made.form(layer)] for layer in layers if made.form(layer) in self._slow}
@@ -136,7 +137,7 @@ class Exports:
 
     def _variants(self, made: Made) -> Mapping[str, Path]:
         """The file with a dense layer in place of each replaced one; of a single one that is the dense model's."""
-        suffix, layers = self._terms.suffix, tuple(made.trial.solution.shapes)
+        suffix, layers = self._terms.suffix, tuple(made.trial.solution.edits)
         if len(layers) == 1:
             return {layers[0]: self.made[DENSE].file(suffix)}
         paths = {}
@@ -148,7 +149,7 @@ class Exports:
 
     def _quickened(self, made: Made, slow: Mapping[str, float]) -> Made:
         """With slow layers dense again, whatever budget that breaks; then all its files."""
-        before, left = made.trial, tuple(name for name in made.trial.solution.shapes if name not in slow)
+        before, left = made.trial, tuple(name for name in made.trial.solution.edits if name not in slow)
         again = self._measured(self._costed(before, *self._dense_again(made, slow)), left)
         drop = again.trial.drop
         steps = [Reverted(name, self._terms.slow_refuge, before.drop, drop, slowdown=x) for name, x in slow.items()]

@@ -14,10 +14,9 @@ from edgett.device import local
 from edgett.export.calibration import Calibration
 from edgett.export.check import INT8_TOLERANCE, TOLERANCE, GraphCheck, Numerics, Verdict, compare, compare_outputs
 from edgett.folders import scratch
+from edgett.forms.operators import Moves
 from edgett.graph.filesize import Format
 from edgett.graph.graph import Graph
-from edgett.space import cost
-from edgett.space.contraction import Moves
 from edgett.space.explore import Costing
 
 if TYPE_CHECKING:
@@ -55,11 +54,11 @@ class Style:
 
 @dataclass(frozen=True)
 class FileCheck:
-    """One artefact, its graph and outputs against the prediction. `paper` has equation 4's FLOPs of each TT layer.
+    """One artefact, its graph and outputs against the prediction. `paper`: equation 4's FLOPs of each layer in a form.
 
-    `tensors` has what int8 makes of those inside, of a model with TT layers; nothing for a float32 file.
+    `tensors` has what int8 makes of those inside, of a model with such layers; nothing for a float32 file.
     `compiled_peak` is what an .onnx file takes at once as C, its inputs and outputs included, in bytes, as predicted;
-    None where some operator has no rule. `deviations`: how far the model's TT layers are from T3F's arithmetic.
+    None where some operator has no rule. `deviations`: how far the model's layers in forms are from others' arithmetic.
     """
 
     graph: GraphCheck
@@ -71,7 +70,7 @@ class FileCheck:
 
     @property
     def mismatches(self) -> tuple[str, ...]:
-        """Where it is other than predicted, its outputs apart; a TT layer that is none too, in every file of it."""
+        """Where it is other than predicted, its outputs apart; a wrong layer in a form, in every file of it."""
         wrong = (item.fault for item in self.deviations)
         return (*map(str, self.graph.mismatches), *(fault for fault in wrong if fault is not None))
 
@@ -123,19 +122,20 @@ def taken(path: Path, form: Format) -> int:
 def check(model: Any, samples: Arrays, artifacts: Sequence[Path], root: Path, style: Style) -> dict[str, FileCheck]:
     """Read the exported files of a model back and compare them with its prediction and its outputs, by path.
 
-    Its TT layers are held against T3F, too: a wrong one would be wrong in the model and in its files alike. `samples`
+    Its layers in forms are held against arithmetic of others, too: a wrong one would be wrong in the model and in its
+    files alike. `samples`
     are inputs by name, (n, ...) each; the paths are relative to `root`.
     """
     from edgett.nn.agreement import decisions
     from edgett.nn.assess import outputs
-    from edgett.nn.layers import tt_layers
+    from edgett.nn.layers import factored_layers
     from edgett.nn.reference import deviations
 
     batch, form = style.batch, _Form(model, style.batch)
     reference, decided = outputs(model, samples), decisions(model)
     paper = {
-        path: cost.paper_flops(layer.shape) * batch + layer.shape.matrix[1] * batch * layer.use_bias
-        for path, layer in tt_layers(model).items()
+        path: (layer.spec.paper_flops() + layer.spec.matrix[1] * layer.use_bias) * batch
+        for path, layer in factored_layers(model).items()
     }
     held = deviations(model)
     checks = {}

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgett.space.choose import GOING_ON
-from edgett.space.cost import training_work
-from edgett.values import Solution
+from edgett.space.solution import Solution
 
 if TYPE_CHECKING:
     from edgett.nn.finetune import Pace
@@ -75,7 +74,7 @@ def tried(solutions: Sequence[Solution], crew: Crew, rows: int, left: Sequence[L
     """
     from edgett.nn.workers import WorkerDied
 
-    ordered = sorted(solutions, key=lambda one: sum(training_work(shape, rows) for shape in one.shapes.values()))
+    ordered = sorted(solutions, key=lambda one: sum(spec.training_work(rows) for spec in one.edits.values()))
     began, rounds = time.monotonic(), []
     try:
         rounds.append(_round(ordered, crew, MIDDLE))

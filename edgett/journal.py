@@ -17,9 +17,9 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from edgett.errors import ToolError, UsageError
-from edgett.values import Trial
+from edgett.space.solution import Trial
 
-SCHEMA = 3
+SCHEMA = 4
 _OURS = 0x65646774
 """The application id: "edgt"."""
 _COLUMNS = ("number", "epochs", "trial", "weights", "state")

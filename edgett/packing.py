@@ -157,7 +157,7 @@ def _origin(asked: Mapping[str, Any], outcome: Mapping[str, Any], number: int, p
         budgets.append({"name": name, "limit": limit, "value": held.value, "holds": held.holds})
     return {
         "solution": number,
-        "shapes": model["shapes"],
+        "edits": model["edits"],
         "target": {key: outcome["target"][key] for key in ("name", "dtype")},
         "seed": asked["options"]["seed"]["value"],
         "digests": {key: asked["digests"][key] for key in ("model", "data") if key in asked["digests"]},
@@ -296,8 +296,8 @@ def _differences(content: Mapping[str, Any], asked: Mapping[str, Any], outcome: 
     yield from (f"its {key}" for key, digest in was["digests"].items() if asked["digests"].get(key) != digest)
     if outcome["target"]["name"] != was["target"]["name"]:
         yield "its target"
-    if now["shapes"] != was["shapes"]:
-        yield "the solution's shapes"
+    if now["edits"] != was["edits"]:
+        yield "the solution's forms"
     suffix, digest = content["artefact"]["suffix"], content["artefact"]["sha256"]
     written = [item["sha256"] for item in _files(outcome, was["solution"]) if str(item["path"]).endswith(suffix)]
     if written and digest not in written:

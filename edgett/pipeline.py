@@ -9,6 +9,8 @@ from pathlib import Path
 
 from edgett import cures
 from edgett.errors import CheckFailed, EdgettError
+from edgett.forms.error import Bracket
+from edgett.forms.spec import Spec
 from edgett.inputs import Inputs
 from edgett.project import Job
 from edgett.proposing import proposed
@@ -16,21 +18,12 @@ from edgett.reasons import why_dense
 from edgett.release import Chosen, Release, release
 from edgett.run import Run
 from edgett.space import choose
-from edgett.space.error import Bracket
+from edgett.space.solution import Picks, Solution, Trial
 from edgett.survey import Explored, Room
 from edgett.targets import Target
 from edgett.terms import terms_of
 from edgett.tuning import Bench, fine_tuned, promising
-from edgett.values import (
-    Constraints,
-    Holding,
-    Meter,
-    Picks,
-    Quality,
-    Solution,
-    Trial,
-    TTShape,
-)
+from edgett.values import Constraints, Holding, Meter, Quality
 
 
 @dataclass(frozen=True)
@@ -43,9 +36,9 @@ class Outcome:
 
     Without a feasible solution `picks` is None, and `miss` is the nearest solution with the constraint that it breaks.
     That is None too where none is feasible because layers that are slower here went back to dense. `slower`: in how
-    many candidates a layer stays dense because its TT form is predicted to be slower. `errors`: of the picks' shapes,
-    how far they were from the trained weights before fine-tuning. `remarks`: what to know of how models were judged.
-    `larger`: whether no TT form of any layer takes fewer bytes of the file than the dense one. `advice`: what would
+    many candidates a layer stays dense because its low-rank form is predicted to be slower. `errors`: how far the
+    picks' specs were from the trained weights before fine-tuning. `remarks`: what to know of how models were judged.
+    `larger`: whether no low-rank form of any layer takes fewer bytes of the file than dense. `advice`: what would
     help where nothing is feasible.
     """
 
@@ -63,7 +56,7 @@ class Outcome:
     miss: tuple[Solution, float | None, Holding] | None
     release: Release
     slower: Mapping[str, int]
-    errors: Mapping[tuple[str, TTShape], Bracket]
+    errors: Mapping[tuple[str, Spec], Bracket]
     remarks: tuple[str, ...] = ()
     larger: bool = False
     advice: cures.Advice = cures.NEEDLESS
@@ -93,7 +86,7 @@ def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
     limits, costing = terms.limits, terms.costing
 
     remarks = remarked(inputs, limits, meter)
-    # 1 to 5. Every TT solution of the layers that are worth it, costed; the inefficient discarded; the rest pruned.
+    # 1 to 5. Every solution of the layers that are worth it, costed; the inefficient discarded; the rest pruned.
     found = proposed(job, model, Room(graph, limits, costing), meter)
     # 6. Fine-tune the survivors, started from the trained weights.
     trials = fine_tuned(

@@ -13,8 +13,8 @@ from typing import Annotated, Any
 from pydantic import Field, PlainValidator, ValidationError
 
 from edgett.errors import UsageError
-from edgett.space.shapes import check_max_ranks, parse_ranks
-from edgett.space.states import Search
+from edgett.forms.front import Search
+from edgett.forms.tt.shapes import check_max_ranks, parse_ranks
 from edgett.space.tiles import check_grid
 from edgett.tables import Table, mistakes, read
 from edgett.values import DType, EmptyTiles, Estimate, Objective, Recover, Schedule, Strategy, Trunk

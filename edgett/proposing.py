@@ -9,16 +9,17 @@ from typing import Any
 from edgett.project import Job
 from edgett.space import choose
 from edgett.space import explore as space
+from edgett.space.solution import Solution
 from edgett.survey import Explored, Room, survey
-from edgett.values import Meter, Objective, Solution
+from edgett.values import Meter, Objective
 
 
 @dataclass(frozen=True)
 class Proposal:
     """What is explored, the `solutions` of it, and those inside the budgets that can be told before training.
 
-    `slower`: in how many candidates a layer stays dense because its TT form is predicted to be slower. `larger`:
-    whether no TT form of any layer takes fewer bytes of the file than the dense one.
+    `slower`: in how many candidates a layer stays dense because its low-rank form is predicted to be slower. `larger`:
+    whether no low-rank form of any layer takes fewer bytes of the file than the dense one.
     """
 
     exploration: Explored
@@ -29,7 +30,7 @@ class Proposal:
 
 
 def proposed(job: Job, model: Any, room: Room, meter: Meter) -> Proposal:
-    """Every TT solution of the layers that are worth it, costed; the inefficient discarded; the rest pruned, joined."""
+    """Every solution of the layers that are worth it, costed; the inefficient discarded; the rest pruned, joined."""
     from edgett.nn.layers import Wish, fc_layers
 
     graph, limits, costing = room.graph, room.limits, room.costing

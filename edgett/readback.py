@@ -13,7 +13,7 @@ from edgett.files import Style, read, taken
 from edgett.graph.filesize import Format
 from edgett.graph.memory import alive, arena_bytes
 from edgett.space.explore import Costing
-from edgett.values import Solution
+from edgett.space.solution import Solution
 
 
 def as_written(solution: Solution, model: Any, path: Path, style: Style, costing: Costing) -> Solution:

@@ -34,7 +34,7 @@ def _rest(outcome: Outcome, exploration: Explored) -> str:
     if outcome.larger:
         return not_smaller(outcome)
     if predicted_slower(outcome):
-        return f"every TT form of every layer is predicted to be slower on {outcome.target.name}"
+        return f"every low-rank form of every layer is predicted to be slower on {outcome.target.name}"
     if outcome.feasible and all(trial.emptied for trial in outcome.trials if choose.feasible(trial, outcome.limits)):
         return f"of the other solutions that do ({outcome.feasible:,}) int8 leaves no layer that is not dense again"
     if outcome.feasible:
@@ -50,7 +50,7 @@ def not_smaller(outcome: Outcome) -> str:
     """That no layer takes fewer bytes in another form, and why."""
     runtime = outcome.target.runtime
     file = f".{runtime.format.value} in {runtime.dtype.value}"
-    return f"no TT form of any layer takes fewer bytes of a {file} than dense: each core has its own tables"
+    return f"no low-rank form of any layer takes fewer bytes of a {file} than dense: each factor has its own tables"
 
 
 def predicted_slower(outcome: Outcome) -> bool:
@@ -58,7 +58,7 @@ def predicted_slower(outcome: Outcome) -> bool:
     exploration = outcome.exploration
     if exploration is None or not outcome.slower:
         return False
-    return sum(outcome.slower.values()) == sum(len(candidate.shapes) for candidate in exploration.candidates)
+    return sum(outcome.slower.values()) == sum(len(candidate.edits) for candidate in exploration.candidates)
 
 
 def unworthy(exploration: Explored) -> str:

@@ -20,9 +20,10 @@ from edgett.inputs import Inputs
 from edgett.original import BASELINE, FOLDER
 from edgett.run import Run, file_digest
 from edgett.space.choose import DENSE
+from edgett.space.solution import Picks, Trial
 from edgett.terms import Terms
 from edgett.timing import BRIEF, DECISIVE, Clock
-from edgett.values import Artifact, Meter, Picks, Quality, Trial
+from edgett.values import Artifact, Meter, Quality
 
 SAMPLES = 256
 """Validation samples on which an artefact's outputs are compared with Keras's."""
@@ -78,7 +79,7 @@ def release(inputs: Inputs, trials: Sequence[Trial], terms: Terms, run: Run, met
             exports = Exports(inputs, terms, _dense(inputs, terms, staging), run, clock if terms.paced else None)
             picks = exports.picked(trials, advance)
         timed = None
-        if picks and picks.recommended.solution.shapes and clock:
+        if picks and picks.recommended.solution.edits and clock:
             with meter.stage("timing"):
                 timed = clock.pace(exports.lineup(exports.made[picks.recommended.solution.number]))
         names = _names(picks)

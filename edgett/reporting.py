@@ -87,7 +87,7 @@ def report(path: Path) -> Report:
 def _space(outcome: Outcome, explored: Explored, meter: Meter) -> Picture:
     """The design spaces, with the picks in them that replace anything."""
     picks = outcome.picks.named() if outcome.picks else {}
-    chosen = {name: trial.solution.shapes for name, trial in picks.items() if trial.solution.shapes}
+    chosen = {name: trial.solution.edits for name, trial in picks.items() if trial.solution.edits}
     if not isinstance(explored, Exploration):
         return front_plots.front_picture(explored, chosen, outcome.errors)
     with meter.stage("counting solutions for the report", space_plots.units(explored)) as advance:

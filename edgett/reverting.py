@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgett.files import Style, predicted, tensors
 from edgett.space.explore import Costing, dense_solution
-from edgett.values import Refuge, Trial
+from edgett.space.solution import Refuge, Trial
 
 
 def worst(
@@ -39,20 +39,20 @@ def back(model: Any, original: Any, layer: str, to: Refuge, style: Style) -> tup
 
 def without(model: Any, original: Any, layers: Iterable[str]) -> Any:
     """The model with dense layers in place of replaced ones of these names."""
-    from edgett.nn.layers import tt_layers
+    from edgett.nn.layers import factored_layers
     from edgett.nn.restore import dense_again
 
-    kept = tt_layers(model).keys() - tt_layers(original).keys() - set(layers)
-    return dense_again(model, original, {path: layer.shape for path, layer in tt_layers(model).items() if path in kept})
+    held = factored_layers(model)
+    kept = held.keys() - factored_layers(original).keys() - set(layers)
+    return dense_again(model, original, {path: layer.spec for path, layer in held.items() if path in kept})
 
 
 def costed(trial: Trial, model: Any, style: Style, costing: Costing) -> Trial:
     """The trial with what its model costs, some of whose layers are dense again or in float32."""
-    from edgett.nn.layers import tt_layers
+    from edgett.nn.layers import factored_layers
 
     graph = predicted(model, costing.form.suffix, style)
     found = dense_solution(graph, costing)
-    shapes = {path: shape for path, shape in trial.solution.shapes.items() if path in tt_layers(model)}
-    return replace(
-        trial, solution=replace(found, number=trial.solution.number, shapes=shapes, loss=trial.solution.loss)
-    )
+    held = factored_layers(model)
+    edits = {path: spec for path, spec in trial.solution.edits.items() if path in held}
+    return replace(trial, solution=replace(found, number=trial.solution.number, edits=edits, loss=trial.solution.loss))

@@ -29,7 +29,7 @@ from typing import Any
 from edgett import journal, record
 from edgett.errors import ToolError, UsageError
 from edgett.schema import SCHEMA
-from edgett.values import Trial
+from edgett.space.solution import Trial
 
 TIMES = "times.json"
 _MARK = "run.json"

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+from edgett.forms import cost
+from edgett.forms.front import Search
 from edgett.graph.filesize import Format
 from edgett.graph.graph import Graph
 from edgett.project import Job
-from edgett.space import cost, explore, whole
+from edgett.space import explore, whole
 from edgett.space.explore import STANDARD, Costing, Exploration, Grid
-from edgett.space.states import Search
 from edgett.space.together import NO_LIMIT, Share
 from edgett.space.whole import Weighed, Whole
 from edgett.values import Constraints, CostModel, DType, Found, Meter, Strategy
@@ -95,7 +96,7 @@ def share(layers: Sequence[Weighed], room: Room) -> Share:
     graph, limits = room.graph, room.limits
     taken = [layer for layer in layers if layer.found.excluded is None]
     dense = graph(frozenset())
-    # What is folded into a dense layer may give it a bias that a TT layer in its place spares.
+    # What is folded into a dense layer may give it a bias that a form in its place spares.
     alone = [graph(frozenset([layer.found.layer.name])) for layer in taken]
     params, flops = NO_LIMIT, NO_LIMIT
     if limits.model_bytes is not None:

@@ -12,9 +12,10 @@ from edgett.project import Job
 from edgett.readback import as_written, least_peak
 from edgett.run import Run
 from edgett.space.explore import Costing, dense_solution
+from edgett.space.solution import Refuge, Solution
 from edgett.survey import Graphs, graphs
 from edgett.targets import Baseline, Target, constraints, load_target, override, with_dtype
-from edgett.values import Constraints, DType, Meter, Objective, Refuge, Solution
+from edgett.values import Constraints, DType, Meter, Objective
 
 
 @dataclass(frozen=True)

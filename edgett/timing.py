@@ -14,10 +14,11 @@ from edgett.device.bench import Plan, Subject
 from edgett.device.local import Local
 from edgett.device.statistics import Ratio, ratio
 from edgett.errors import ToolError, UsageError
+from edgett.forms.catalogue import Held
 from edgett.inputs import Inputs
 from edgett.run import TIMES, Run
 from edgett.schema import SCHEMA
-from edgett.values import Meter, Silent, TTShape
+from edgett.values import Meter, Silent
 
 BRIEF = Plan(runs=40, seconds=0.4, lives=3, limit=60)
 """Enough to tell a difference of a few per cent."""
@@ -30,23 +31,23 @@ MARGIN = 1.03
 
 @dataclass(frozen=True)
 class Lineup:
-    """What is timed: the file of a solution, some of whose layers are left in TT form, and that of the dense model."""
+    """What is timed: the file of a solution, some of whose layers are left replaced, and that of the dense model."""
 
     solution: int
-    shapes: Mapping[str, TTShape]
+    edits: Mapping[str, Held]
     dense: Path
     file: Path
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How many times as long as the dense model a solution takes with the layers that are left in TT form.
+    """How many times as long as the dense model a solution takes with the layers that are left in their forms.
 
     `layers`, where it was asked for: and as the same with a dense layer in place of that one.
     """
 
     solution: int
-    shapes: Mapping[str, TTShape]
+    edits: Mapping[str, Held]
     whole: Ratio
     layers: Mapping[str, Ratio]
 
@@ -78,7 +79,7 @@ class Clock:
 
     def pace(self, lineup: Lineup, variants: Callable[[], Mapping[str, Path]] = dict) -> Pace | None:
         """The pace of a solution; of its layers too where `variants` has a file of each, without it."""
-        known = (pace for pace in self._paces if (pace.solution, pace.shapes) == (lineup.solution, lineup.shapes))
+        known = (pace for pace in self._paces if (pace.solution, pace.edits) == (lineup.solution, lineup.edits))
         if (found := next(known, None)) is not None or not self._able:
             return found
         others = variants()
@@ -94,7 +95,7 @@ class Clock:
         own = turns[lineup.file]
         layers = {name: ratio(own, turns[path], self._plan.lives) for name, path in others.items()}
         whole = ratio(own, turns[lineup.dense], self._plan.lives)
-        self._paces.append(Pace(lineup.solution, lineup.shapes, whole, layers))
+        self._paces.append(Pace(lineup.solution, lineup.edits, whole, layers))
         self._run.write_json(TIMES, {"schema": SCHEMA, "times": _codec().dump_python(self._paces, mode="json")})
         return self._paces[-1]
 

@@ -20,7 +20,8 @@ from edgett.project import Job
 from edgett.run import Run
 from edgett.space import choose
 from edgett.space import explore as space
-from edgett.values import Constraints, Meter, Quality, Schedule, Solution, Trial, Trunk
+from edgett.space.solution import Solution, Trial
+from edgett.values import Constraints, Meter, Quality, Schedule, Trunk
 
 if TYPE_CHECKING:
     from edgett.nn.finetune import Task, Tuned, Tuner
@@ -91,7 +92,7 @@ def promising(able: Sequence[Solution], job: Job, inputs: Inputs, meter: Meter) 
     if job.limit is None or len(able) <= job.limit or any(item.loss is None for item in able):
         return space.spread_out(able, job.limit)
     shortlist = space.spread_out(able, SHORTLIST * job.limit)
-    with meter.stage("weighing the candidates", len(weigh.shapes_of(shortlist))) as advance:
+    with meter.stage("weighing the candidates", len(weigh.specs_of(shortlist))) as advance:
         losses = weigh.output_losses(inputs.model, inputs.data.train.x, shortlist, advance)
     weighed = [replace(item, loss=loss) for item, loss in zip(shortlist, losses, strict=True)]
     return space.spread_out(weighed, job.limit)
@@ -175,7 +176,7 @@ def _frozen(chosen: Sequence[Solution], bench: Bench, meter: Meter) -> Parts | N
     from edgett.nn import trunk
 
     wish, model = bench.job.trunk, bench.inputs.model
-    paths = {name for solution in chosen for name in solution.shapes}
+    paths = {name for solution in chosen for name in solution.edits}
     if wish is Trunk.TRAINED or (wish is Trunk.AUTO and trunk.share(model, paths, bench.dense) < WORTH_FREEZING):
         return None
     parts = trunk.parts(model, paths)
@@ -213,7 +214,7 @@ def _refuse_others(chosen: Sequence[Solution], run: Run) -> None:
     known = run.trials()
     for solution in chosen:
         trial = known.get(solution.number)
-        if trial is not None and trial.solution.shapes != solution.shapes:
+        if trial is not None and trial.solution.edits != solution.edits:
             raise UsageError(
                 f"solution {solution.number} is not the one that {run.path} has fine-tuned: the spectra of the weights"
                 " came out differently, as on another machine.",

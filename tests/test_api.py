@@ -10,6 +10,7 @@ import pytest
 
 import edgett
 from edgett.errors import DataError, ProfileError, UsageError
+from edgett.nn.factored import Factored
 from edgett.project import Project, from_python, resolve
 from edgett.report import document
 from edgett.values import CostModel, DType, EmptyTiles, Layer, Objective, Recover, Schedule, Strategy
@@ -43,7 +44,7 @@ def test_compress_with_a_model_and_arrays_equals_the_command_line(
     for path in (finished.path / "artifacts").iterdir():
         assert path.read_bytes() == (tmp_path / "run" / "artifacts" / path.name).read_bytes(), path.name
     model = keras.models.load_model(tmp_path / "run" / "artifacts" / "recommended.keras")
-    assert not any(isinstance(layer, edgett.TTDense) for layer in model._flatten_layers())
+    assert not any(isinstance(layer, Factored) for layer in model._flatten_layers())
 
 
 def test_bad_input_leaves_no_run(tiny: Tiny, tmp_path: Path) -> None:
@@ -130,4 +131,5 @@ def test_the_whole_space_of_a_model(tiny: Tiny) -> None:
     (front,) = [front for front in found.taken if front.layer.name == "wide"]
     assert len(front) == len(front.costs) == len(front.errors) > 10
     assert front.solutions > len(front)
-    assert all(max(shape.ranks) <= 8 for shape in front.shapes)
+    assert {spec.form for spec in front.specs} == {"tt", "svd"}
+    assert all(max(spec.ranks) <= 8 for spec in front.specs if isinstance(spec, edgett.TTShape))

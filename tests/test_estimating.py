@@ -12,13 +12,15 @@ import pytest
 from edgett import calibrating
 from edgett.device.calibrate import Product, Train, graph
 from edgett.estimating import CACHE, MOVE, NUMBER, OPERATOR, START, TRANSPOSE, basis, estimate, unfit
+from edgett.forms.tt.shape import TTShape
 from edgett.graph.filesize import Format
 from edgett.graph.latency import latency_us
 from edgett.places import shipped_folder
 from edgett.space.explore import Costing, not_slower, solutions, spread_out
+from edgett.space.solution import Candidate
 from edgett.speeds import toml
 from edgett.targets import Fact, Target, load_profile, load_target, with_dtype
-from edgett.values import Candidate, DType, TTShape
+from edgett.values import DType
 from tests.conftest import EASY, Answer, Tiny
 from tests.device.test_calibrate import PLANTED
 from tests.graph import test_latency as one_layer

@@ -11,10 +11,12 @@ import pytest
 
 from edgett import forecast
 from edgett.forecast import Leg
+from edgett.forms.tt.cost import rebuild_flops, training_work
+from edgett.forms.tt.shape import TTShape
 from edgett.nn.finetune import Pace, Task, Tuned
 from edgett.nn.workers import WorkerDied
-from edgett.space.cost import rebuild_flops, training_work
-from edgett.values import Cost, Quality, Solution, TTShape
+from edgett.space.solution import Solution
+from edgett.values import Cost, Quality
 from tests.conftest import EASY, Answer, Finished, Tiny
 
 Call = Callable[..., Answer]
@@ -78,7 +80,7 @@ SHORT, LONG = (Leg(6, 0, True),), (Leg(6, 10**6, True),)
 
 def test_each_worker_tries_another_from_the_middle_of_its_part() -> None:
     solutions = [solution(rank) for rank in (9, 1, 5, 3, 7, 2)]
-    assert training_work(solutions[0].shapes["fc"], 1) > training_work(solutions[1].shapes["fc"], 1)
+    assert solutions[0].edits["fc"].training_work(1) > solutions[1].edits["fc"].training_work(1)
 
     one, two, many = Crew(1), Crew(2), Crew(99)
     for crew in (one, two, many):

@@ -225,11 +225,13 @@ def kinds(finished: Finished, folder: Path) -> Iterator[tuple[str, Kind]]:
 
 
 TIMES = {
-    "schema": 1,
+    "schema": 2,
     "times": [
         {
             "solution": 0,
-            "shapes": {"wide": {"inputs": [2, 2], "outputs": [12, 2], "ranks": [1, 2, 1], "order": "last_first"}},
+            "edits": {
+                "wide": {"form": "tt", "inputs": [2, 2], "outputs": [12, 2], "ranks": [1, 2, 1], "order": "last_first"}
+            },
             "whole": {"value": 1.3, "low": 1.2, "high": 1.4},
             "layers": {"wide": {"value": 1.3, "low": 1.2, "high": 1.4}},
         }
@@ -250,13 +252,13 @@ model_bytes = "50 %"
 latency_ms = 2.0
 """
 MANIFEST = {
-    "schema": 1,
+    "schema": 2,
     "name": "net",
     "edgett": "0.1.0",
     "artefact": {"suffix": ".onnx", "sha256": "0" * 64},
     "run": {
         "solution": 1,
-        "shapes": {},
+        "edits": {},
         "target": {"name": "host", "dtype": "float32"},
         "digests": {"model": "a", "data": "b"},
     },

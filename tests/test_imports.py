@@ -14,7 +14,19 @@ import edgett
 
 ROOT = Path(edgett.__file__).parent
 LEVELS = (
-    {"errors", "values", "meter", "wire", "quiet", "folders", "decisions", "yardstick", "escape", "flatbuffer"},
+    {
+        "errors",
+        "forms",
+        "values",
+        "meter",
+        "wire",
+        "quiet",
+        "folders",
+        "decisions",
+        "yardstick",
+        "escape",
+        "flatbuffer",
+    },
     {"graph"},
     {"space", "targets", "project", "run", "log", "places", "origin", "journal", "units", "tables", "speeds"}
     | {"explained"}
@@ -50,7 +62,7 @@ LEVELS = (
     },
     {"cli"},
 )
-PACKAGES = {"nn", "export", "firmware", "device", "report", "space", "graph"}
+PACKAGES = {"forms", "nn", "export", "firmware", "device", "report", "space", "graph"}
 """None of these imports another of its level."""
 WRAPPED = {
     "tensorflow": {"nn", "export"},

@@ -19,18 +19,20 @@ import pytest
 from edgett.device import bench, local
 from edgett.device.statistics import Ratio
 from edgett.errors import ToolError, UsageError
+from edgett.forms.tt.shape import TTShape
 from edgett.inputs import Inputs, inputs
 from edgett.original import original
 from edgett.release import Release, release
 from edgett.report.sections import verdict
 from edgett.run import Run
 from edgett.space.explore import Costing, dense_solution
-from edgett.space.replaced import with_shapes
+from edgett.space.replaced import with_edits
+from edgett.space.solution import Picks, Refuge, Trial
 from edgett.survey import graphs
 from edgett.targets import load_target, override
 from edgett.terms import Terms
 from edgett.timing import Clock, Pace
-from edgett.values import Constraints, Objective, Picks, Refuge, Silent, Trial, TTShape
+from edgett.values import Constraints, Objective, Silent
 from tests.conftest import EASY, Answer, Tiny
 
 Call = Callable[..., Answer]
@@ -84,8 +86,8 @@ class Wanted:
         self.graph = graphs(given.model, self.costing)
         trials = []
         for number, one in enumerate(shapes):
-            whole = dense_solution(with_shapes(self.graph(frozenset(one)), one, 1), self.costing)
-            solution = replace(whole, number=number, shapes=one)
+            whole = dense_solution(with_edits(self.graph(frozenset(one)), one, 1), self.costing)
+            solution = replace(whole, number=number, edits=one)
             trials.append(Trial(solution, given.quality, 1.0 + solution.number, 1, 0, 0.0))
             self.run.record(trials[-1], pack_weights(compressed(given.model, solution, given.judge)))
         self.trials = tuple(trials)
@@ -123,7 +125,7 @@ class TestReal:
             released, picks, trials = wanted.released()
             assert picks is not None
             best = picks.recommended
-            assert set(best.solution.shapes) == {"large"}
+            assert set(best.solution.edits) == {"large"}
             (step,) = best.reverted
             assert (step.layer, step.to, step.snr_db) == ("small", Refuge.DENSE, None)
             assert step.slowdown is not None and step.slowdown > 1.3
@@ -146,7 +148,7 @@ class TestReal:
         wanted = Wanted(large, tmp_path / "run", {"large": LARGE, "small": SMALL})
         with closing(wanted.run):
             released, picks, _ = wanted.released(Objective.MEMORY)
-        assert picks is not None and picks.recommended.solution.shapes == {"large": LARGE, "small": SMALL}
+        assert picks is not None and picks.recommended.solution.edits == {"large": LARGE, "small": SMALL}
         assert picks.recommended.reverted == ()
         assert released.timed is not None
 
@@ -160,7 +162,7 @@ class TestReal:
         assert picks is not None and {trial.solution.number for trial in picks.named().values()} == {-1}
         assert released.timed is None
         assert len(set(released.artifacts.values())) == 1
-        assert [(trial.too_slow, dict(trial.solution.shapes)) for trial in trials] == 2 * [(True, {})]
+        assert [(trial.too_slow, dict(trial.solution.edits)) for trial in trials] == 2 * [(True, {})]
         assert all(trial.reverted[0].slowdown > 1.5 for trial in trials)
 
 
@@ -182,7 +184,7 @@ class TestPace:
 
     def test_a_damaged_record(self, tight: Inputs, tmp_path: Path) -> None:
         with closing(Run.start(tmp_path / "run", {})) as run:
-            for text in ("", "{", "[]", '{"schema": 1, "times": [{}]}', '{"schema": 1, "times": 3}'):
+            for text in ("", "{", "[]", '{"schema": 2, "times": [{}]}', '{"schema": 2, "times": 3}'):
                 (run.path / "times.json").write_text(text)
                 with pytest.raises(UsageError, match=r"times\.json (is damaged|cannot be read|has schema None)"):
                     Clock(run, tight, bench.Plan(), Silent())
@@ -248,8 +250,8 @@ class TestPlanted:
         assert first < second == third
         with closing(wanted.run):
             _, picks, trials = wanted.released(flops=third)
-        assert picks is not None and picks.recommended.solution.shapes == shapes[2]
-        assert [set(trial.solution.shapes) for trial in trials] == [{"wide"}, {"wide"}, {"wide", "dense"}]
+        assert picks is not None and picks.recommended.solution.edits == shapes[2]
+        assert [set(trial.solution.edits) for trial in trials] == [{"wide"}, {"wide"}, {"wide", "dense"}]
         assert [trial.reverted[0].layer for trial in trials[:2]] == ["dense", "dense"]
         assert min(trial.solution.cost.flops for trial in trials[:2]) > third
         assert "1-2.tflite" not in seen and "2-2.tflite" in seen
@@ -260,7 +262,7 @@ class TestPlanted:
         wanted = Wanted(pair, tmp_path / "run", {"wide": SQUARE, "dense": SQUARE})
         with closing(wanted.run):
             released, picks, _ = wanted.released(Objective.MEMORY)
-        assert picks is not None and picks.recommended.solution.shapes == {"wide": SQUARE, "dense": SQUARE}
+        assert picks is not None and picks.recommended.solution.edits == {"wide": SQUARE, "dense": SQUARE}
         assert picks.recommended.reverted == ()
         assert released.timed is not None and released.timed.value == pytest.approx(10)
 
@@ -294,7 +296,7 @@ class TestCommand:
         content = json.loads((tmp_path / "run" / "run.json").read_text())
         document = content["outcome"]
         pick = document["picks"]["recommended"]
-        assert set(pick["shapes"]) == {"wide"}
+        assert set(pick["edits"]) == {"wide"}
         assert pick["reverted"] == [
             {"layer": "dense", "to": "dense", "drop_before": pick["drop"], "drop_after": pick["drop"], "snr_db": None,
              "slowdown": pytest.approx(10)}
@@ -341,7 +343,7 @@ class TestCommand:
         assert "--objective memory" in answer.err
         document = json.loads((tmp_path / "run" / "run.json").read_text())["outcome"]
         assert document["picks"]["recommended"] is None and document["nearest_miss"] is None
-        assert [(trial["shapes"], trial["feasible"]) for trial in document["trials"]] == 2 * [({}, False)]
+        assert [(trial["edits"], trial["feasible"]) for trial in document["trials"]] == 2 * [({}, False)]
         assert "Every solution that holds is slower here" in " ".join(answer.out.split())
         assert "Every solution that holds is slower on this machine" in verdict(document).words[0]
         files = sorted(path.name for path in (tmp_path / "run" / "artifacts").iterdir())

@@ -21,7 +21,8 @@ from edgett.nn.trunk import share
 from edgett.readback import as_written, least_peak
 from edgett.space.choose import feasible, holdings
 from edgett.space.explore import Costing, dense_solution
-from edgett.values import Constraints, Objective, Quality, Trial
+from edgett.space.solution import Trial
+from edgett.values import Constraints, Objective, Quality
 
 L = keras.layers
 RAM = 64 << 10

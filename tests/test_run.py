@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from edgett.errors import ToolError, UsageError
+from edgett.forms.tt.shape import TTShape
 from edgett.run import Run, file_digest, new_path
-from edgett.values import Cost, Quality, Score, Solution, Trial, TTShape
+from edgett.space.solution import Solution, Trial
+from edgett.values import Cost, Quality, Score
 
 
 def trial(number: int, drop: float = 0.25) -> Trial:
@@ -31,7 +33,7 @@ def test_trials_and_weights_come_back_after_closing(tmp_path: Path) -> None:
         assert run.trials() == {3: trial(3, math.inf), 5: trial(5)}
         assert list(run.trials()) == [3, 5]
         assert run.weights(5) == b"five"
-        assert run.asked == {"schema": 1, "versions": {"a": "1"}}
+        assert run.asked == {"schema": 2, "versions": {"a": "1"}}
 
 
 def test_unknown_solution_is_refused_with_those_there_are(tmp_path: Path) -> None:
@@ -126,8 +128,8 @@ def test_resume_refuses_where_there_is_no_run(tmp_path: Path) -> None:
     ("text", "told"),
     [
         ("{", r"run\.json cannot be read: .*--fresh"),
-        ("[]", r"run\.json has schema None; this edgett reads schema 1\. .*--fresh"),
-        ('{"schema": 2}', r"run\.json has schema 2; this edgett reads schema 1\. .*version.*--fresh"),
+        ("[]", r"run\.json has schema None; this edgett reads schema 2\. .*--fresh"),
+        ('{"schema": 1}', r"run\.json has schema 1; this edgett reads schema 2\. .*version.*--fresh"),
     ],
 )
 def test_damage_is_told(tmp_path: Path, text: str, told: str) -> None:
@@ -156,7 +158,7 @@ def test_fresh_one_takes_the_place_of_a_run_and_leaves_what_is_not_edgetts(tmp_p
 
     with closing(fresh(tmp_path)) as run:
         assert run.trials() == {}
-        assert run.asked == {"schema": 1, "versions": {"edgett": "1"}}
+        assert run.asked == {"schema": 2, "versions": {"edgett": "1"}}
         names = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     assert names - {"journal.sqlite-wal", "journal.sqlite-shm"} == {
         ".lock", "run.json", "journal.sqlite", "notes.txt", "exports/board.bin",

@@ -11,21 +11,23 @@ import numpy as np
 import pytest
 
 from edgett import survey
+from edgett.forms import cost
+from edgett.forms.front import Search
 from edgett.graph.graph import Graph
 from edgett.nn.inference import inference_form
 from edgett.nn.layers import Wish, fc_layers, replace
 from edgett.nn.models import load_model
 from edgett.nn.predict import predict
 from edgett.project import Job
-from edgett.space import choose, cost, whole
+from edgett.space import choose, whole
 from edgett.space import explore as space
 from edgett.space.explore import Exploration
-from edgett.space.states import Search
+from edgett.space.solution import Candidate, Solution
 from edgett.space.together import Share
 from edgett.space.whole import Whole
 from edgett.survey import Room
 from edgett.targets import Baseline, constraints, load_target
-from edgett.values import Candidate, Constraints, Objective, Silent, Solution, Strategy
+from edgett.values import Constraints, Objective, Silent, Strategy
 from tests.conftest import Tiny
 
 L = keras.layers
@@ -121,7 +123,7 @@ def holds(solution: Solution, limits: Constraints) -> bool:
 
 
 def key(solution: Solution | Candidate) -> tuple[Any, ...]:
-    return tuple(sorted(solution.shapes.items(), key=lambda item: item[0]))
+    return tuple(sorted(solution.edits.items(), key=lambda item: item[0]))
 
 
 def worth(solution: Solution) -> tuple[Any, ...]:
@@ -224,7 +226,7 @@ def test_layers_that_stay_have_no_weight_to_look_at() -> None:
 
 def counted(model: keras.Model, solution: Solution, batch: int) -> Graph:
     """What exactly that model does once it is trained: its layers swapped, its own inference form."""
-    return predict(inference_form(replace(model, solution.shapes), batch, untrained=True), batch)
+    return predict(inference_form(replace(model, solution.edits), batch, untrained=True), batch)
 
 
 @pytest.mark.parametrize("batch", [1, 2])
@@ -232,11 +234,11 @@ def counted(model: keras.Model, solution: Solution, batch: int) -> Graph:
 def test_solutions_cost_what_their_own_model_does(build: Callable[[], Any], batch: int) -> None:
     model = build()
     _, solutions = asked(model, LIMITS, batch)
-    taken = {name for item in solutions for name in item.shapes}
-    partly = [item for item in solutions if len(item.shapes) < len(taken)]
-    whole_ones = [item for item in solutions if len(item.shapes) == len(taken)]
+    taken = {name for item in solutions for name in item.edits}
+    partly = [item for item in solutions if len(item.edits) < len(taken)]
+    whole_ones = [item for item in solutions if len(item.edits) == len(taken)]
     assert partly and whole_ones
-    named: dict[tuple[str, ...], Solution] = {tuple(sorted(item.shapes)): item for item in [*whole_ones, *partly]}
+    named: dict[tuple[str, ...], Solution] = {tuple(sorted(item.edits)): item for item in [*whole_ones, *partly]}
     assert len(named) > 1
 
     for item in named.values():
@@ -252,7 +254,7 @@ def test_biases_that_are_zero_before_training_are_counted_in_what_comes_after() 
     hidden = keras.layers.Dense(36, activation="relu", name="one")(inputs)
     model = keras.Model(inputs, keras.layers.Dense(5, name="digit")(hidden))
     _, (item, *_) = asked(model, LIMITS)
-    trained = replace(model, item.shapes)
+    trained = replace(model, item.edits)
     for weight in trained.weights:
         weight.assign(weight + 0.25)
 
@@ -266,8 +268,8 @@ def test_a_dense_layer_folds_the_normalisation_behind_it_and_a_tt_layer_does_not
     joint = explored.joint.thinned(whole.MOST_CANDIDATES)
     extras = {}
     for item, choice, params in zip(solutions, joint.choices.tolist(), joint.params.tolist(), strict=True):
-        assert set(item.shapes) == {name for name, row in zip(names, choice, strict=True) if row >= 0}
-        extras["one" in item.shapes, "two" in item.shapes] = item.cost.params - params
+        assert set(item.edits) == {name for name, row in zip(names, choice, strict=True) if row >= 0}
+        extras["one" in item.edits, "two" in item.edits] = item.cost.params - params
     # A TT layer `one` has a factor for each of its 36 outputs beside its bias. `two` has no bias, and takes none:
     # what the normalisation adds goes into `digit`, behind a dense layer as behind a TT layer.
     assert extras[True, False] - extras[False, True] == 36

@@ -14,16 +14,8 @@ from hypothesis import strategies as st
 from edgett import places, targets, units
 from edgett.errors import ProfileError, ToolError, UsageError
 from edgett.explained import describe
-from edgett.targets import (
-    Baseline,
-    Fact,
-    Format,
-    constraints,
-    list_targets,
-    load_target,
-    override,
-    with_dtype,
-)
+from edgett.graph.filesize import Format
+from edgett.targets import Baseline, Fact, constraints, list_targets, load_target, override, with_dtype
 from edgett.units import Share
 from edgett.values import DType, Objective
 

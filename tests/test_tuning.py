@@ -15,11 +15,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgett.errors import ModelError, UsageError
+from edgett.forms.tt.shape import TTShape
 from edgett.nn.finetune import Task, Tuned
 from edgett.nn.workers import WorkerDied
 from edgett.run import Run
+from edgett.space.solution import Solution, Trial
 from edgett.tuning import Course, tune
-from edgett.values import Constraints, Cost, Objective, Quality, Schedule, Score, Silent, Solution, Trial, TTShape
+from edgett.values import Constraints, Cost, Objective, Quality, Schedule, Score, Silent
 
 LIMITS = Constraints(None, None, None, None, 2.0, Objective.ACCURACY)
 COUNT, EPOCHS, BATCHES = 12, 3, 10
@@ -253,6 +255,6 @@ def test_another_solution_of_that_number_is_refused(run: Run) -> None:
     from edgett.tuning import _refuse_others
 
     tune(SOLUTIONS[:2], course(), Scripted(), run, Silent())
-    other = replace(SOLUTIONS[1], shapes={"fc": TTShape((4, 1), (2, 2), (1, 2, 1))})
+    other = replace(SOLUTIONS[1], edits={"fc": TTShape((4, 1), (2, 2), (1, 2, 1))})
     with pytest.raises(UsageError, match=r"solution 1 is not the one .* --fresh"):
         _refuse_others([other], run)

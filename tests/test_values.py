@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgett.values import Cost, Layer, Mismatch, Picks, Quality, Score, Silent, Solution, Trial, TTShape
+from edgett.forms.tt.shape import TTShape
+from edgett.space.solution import Picks, Solution, Trial
+from edgett.values import Cost, Layer, Mismatch, Quality, Score, Silent
 
 COSTS = st.builds(Cost, *[st.integers(0, 10**30)] * 5)
 

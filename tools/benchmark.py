@@ -20,9 +20,10 @@ from benchmark_finetune import finetune
 from benchmark_latency import latency
 from numpy.typing import NDArray
 
-from edgett.space.shapes import count_solutions
+from edgett.forms.tt.shape import TTShape
+from edgett.forms.tt.shapes import count_solutions
 from edgett.space.tiles import layer_space
-from edgett.values import CostModel, Layer, TTShape
+from edgett.values import CostModel, Layer
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # for the alternative, which lives in the tests
 
@@ -70,7 +71,7 @@ def training(
     repeats: Annotated[int, typer.Option(help="Timed steps of each way, in turn.")] = 30,
 ) -> None:
     """A training step of a TT layer: contracting, rebuilding the dense weight, the way that edgett takes; dense = 1."""
-    from edgett.space.cost import rebuild_from
+    from edgett.forms.tt.cost import rebuild_from
 
     print(f"{'shape':40} {'contract':>9} {'rebuild':>9} {'edgett takes':>13}   (dense step = 1, batch {batch})")
     for shape in _SHAPES:
@@ -156,9 +157,9 @@ def error(
 @app.command()
 def pareto() -> None:
     """The Pareto set of whole spaces, ranks 4 to 64 in steps of 4, and of a small one against listing it."""
-    from edgett.space import pareto as ours
-    from edgett.space.error import Spectra, spectra
-    from edgett.space.states import Search
+    from edgett.forms.front import Search
+    from edgett.forms.tt import pareto as ours
+    from edgett.forms.tt.error import Spectra, spectra
     from edgett.space.together import together
     from tests.space import test_pareto
 
@@ -199,11 +200,11 @@ def decompose(
     repeats: Annotated[int, typer.Option(help="Runs of ours; the fastest counts.")] = 3,
 ) -> None:
     """TT-SVD of Gaussian weights against `t3f.to_tt_matrix`, wall and CPU time: one shape; many of a layer at once."""
-    from edgett.nn.tt_dense import tt_svd  # isort: skip  # silences TensorFlow before it is imported
+    from edgett.forms.tt.decompose import tt_svd  # isort: skip  # silences TensorFlow before it is imported
     import t3f
 
-    from edgett.nn.decompose import relative_error
-    from edgett.space.shapes import tt_shape
+    from edgett.forms.tt.decompose import relative_error
+    from edgett.forms.tt.shape import tt_shape
 
     weight = _weights(4096, 4096)["Gaussian"]
     print(
@@ -242,7 +243,7 @@ def _many_at_once(name: str, shapes: list[TTShape], few: int, repeats: int) -> N
     """A line for each clock: the shapes together, one by one, and by T3F, of which `few` are timed."""
     import t3f
 
-    from edgett.nn.decompose import tt_svd, tt_svds
+    from edgett.forms.tt.decompose import tt_svd, tt_svds
 
     weight = _weights(*shapes[0].matrix)["Gaussian"]
 
@@ -272,8 +273,8 @@ def _took(work: Callable[[], object]) -> Floats:
 
 def _weights(inputs: int, outputs: int) -> dict[str, Floats]:
     """A flat spectrum; one that falls as 1/j, under noise; a train of rank 8 in four cores, under a little noise."""
-    from edgett.nn.decompose import rebuild
-    from edgett.space.shapes import tt_shape
+    from edgett.forms.tt.decompose import rebuild
+    from edgett.forms.tt.shape import tt_shape
 
     random = np.random.default_rng(0)
     noise = random.normal(size=(inputs, outputs))
@@ -289,7 +290,7 @@ def _weights(inputs: int, outputs: int) -> dict[str, Floats]:
 
 def _spectra_measured(weight: Floats) -> tuple[float, float, float, float]:
     """Seconds, CPU seconds, seconds of one product of the weight with itself, worst relative error of a cut."""
-    from edgett.space.error import spectra
+    from edgett.forms.tt.error import spectra
 
     start, processor = time.perf_counter(), time.process_time()
     found = spectra(weight, 64)
@@ -326,9 +327,10 @@ def _lenet300_weight() -> dict[str, Floats]:
 
 def _guesses(weight: Floats, count: int) -> tuple[Floats, Floats]:
     """The error of TT-SVD for `count` random shapes, and for each: low, estimate, high, largest cut of a bond."""
-    from edgett.nn.decompose import relative_error, tt_svd
-    from edgett.space.error import spectra
-    from edgett.space.shapes import count_orders, nth_solution, tt_shape
+    from edgett.forms.tt.decompose import relative_error, tt_svd
+    from edgett.forms.tt.error import spectra
+    from edgett.forms.tt.shape import tt_shape
+    from edgett.forms.tt.shapes import count_orders, nth_solution
 
     layer = Layer("", *weight.shape)
     found = spectra(weight, 64)

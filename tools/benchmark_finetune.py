@@ -20,10 +20,11 @@ from edgett.project import Job
 from edgett.run import Run
 from edgett.space import choose
 from edgett.space import explore as space
+from edgett.space.solution import Solution, Trial
 from edgett.survey import graphs, over_grid
 from edgett.targets import Baseline, constraints, load_target, override
 from edgett.tuning import Bench, fine_tuned
-from edgett.values import Recover, Schedule, Silent, Solution, Strategy, Trial
+from edgett.values import Recover, Schedule, Silent, Strategy
 
 ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 

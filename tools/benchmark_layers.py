@@ -18,11 +18,11 @@ import typer
 from numpy.typing import NDArray
 
 from edgett import files
+from edgett.forms.operators import Product
+from edgett.forms.tt.contraction import plan
+from edgett.forms.tt.cost import exact_flops, merged
+from edgett.forms.tt.shape import TTShape, tt_shape
 from edgett.quiet import quiet
-from edgett.space.contraction import Product, plan
-from edgett.space.cost import exact_flops, merged, params
-from edgett.space.shapes import tt_shape
-from edgett.values import TTShape
 
 Call = Callable[[], object]
 Matrices = list[NDArray[np.float32]]
@@ -67,7 +67,7 @@ def layers(
         print(f"{case.name:16} " + "  ".join(f"{name} {micro:.1f}" for name, micro in times[case].items()), flush=True)
         best = merged(case.shape, growing=True)
         if best != case.shape:
-            figures = [f"{one}: {params(one):,} parameters, {exact_flops(one):,} FLOPs" for one in (case.shape, best)]
+            figures = [f"{one}: {one.params:,} parameters, {exact_flops(one):,} FLOPs" for one in (case.shape, best)]
             print(f"{'':16} merged: {figures[0]} -> {figures[1]}")
     print("(microseconds)\n")
     _print_ratios(times)
@@ -115,7 +115,7 @@ def _mean(times: Mapping[Case, Mapping[str, float]], over: str, under: str) -> f
 
 def _ways(case: Case, folder: Path) -> dict[str, Call]:
     """The ways of a layer, each as a call that infers one sample."""
-    from edgett.nn.decompose import rebuild, tt_svd
+    from edgett.forms.tt.decompose import rebuild, tt_svd
     from edgett.nn.tt_dense import TTDense  # isort: skip  # silences TensorFlow before it is imported
     import keras
 

@@ -18,16 +18,18 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from edgett import inputs
+from edgett.forms.tt.error import Spectra, spectra
+from edgett.forms.tt.shape import TTShape
 from edgett.project import Job
 from edgett.report import draw
 from edgett.report.picture import Axis, Hue, Mark, Panel, Picture, Points, Rules, Scale
 from edgett.space import choose
 from edgett.space import explore as space
-from edgett.space.error import Spectra, spectra
+from edgett.space.solution import Solution
 from edgett.survey import Room, graphs, survey
 from edgett.targets import Baseline, constraints, load_target
 from edgett.tuning import promising
-from edgett.values import Estimate, Silent, Solution, Strategy, TTShape
+from edgett.values import Estimate, Silent, Strategy
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 
@@ -103,7 +105,7 @@ def _trials(job: Job, about: dict[str, Any], known: set[Any]) -> Iterator[dict[s
         tuned = tuner.run(finetune.Task(solution, job.epochs), lambda units: None)
         costs = {"params": solution.cost.params, "flops": solution.cost.flops}
         dense_costs = {"dense_params": dense.cost.params, "dense_flops": dense.cost.flops}
-        shapes = {name: str(shape) for name, shape in solution.shapes.items()}
+        shapes = {name: str(shape) for name, shape in solution.edits.items()}
         accuracy = {
             "baseline": loaded.quality.scores[0].value,
             "drop": np.inf if tuned.failure else tuned.quality.drop_from(loaded.quality),
@@ -123,7 +125,7 @@ def _measure(
     weights: dict[str, Any], moments: dict[str, NDArray[np.float64]], known: dict[str, Spectra]
 ) -> Callable[[Solution], dict[str, float]]:
     """What might tell the accuracy of a solution before it is fine-tuned, each summed over the layers."""
-    from edgett.nn.decompose import rebuild, tt_svd
+    from edgett.forms.tt.decompose import rebuild, tt_svd
 
     def of_layer(name: str, shape: TTShape) -> NDArray[np.float64]:
         weight = weights[name].astype(np.float64)
@@ -145,7 +147,7 @@ def _measure(
         )
 
     def of(solution: Solution) -> dict[str, float]:
-        total = np.sum([of_layer(*item) for item in solution.shapes.items()], axis=0)
+        total = np.sum([of_layer(*item) for item in solution.edits.items()], axis=0)
         return dict(zip(MEASURED, total.tolist(), strict=True))
 
     return of

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from edgett.space.cost import dense
-from edgett.space.shapes import count_solutions, parse_layer
+from edgett.forms.cost import dense
+from edgett.forms.tt.shapes import count_solutions, parse_layer
 from edgett.space.tiles import LayerSpace, joint, layer_space
 from edgett.values import CostModel, EmptyTiles, Found
 

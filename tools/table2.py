@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from edgett import api, inputs
+from edgett.forms.cost import dense
+from edgett.forms.tt.cost import exact_flops, paper_flops
 from edgett.run import Run
-from edgett.space.cost import dense, exact_flops, paper_flops
-from edgett.values import Cost, Layer, Objective, Schedule, Silent, Strategy, Trial, Trunk
+from edgett.space.solution import Trial
+from edgett.values import Cost, Layer, Objective, Schedule, Silent, Strategy, Trunk
 
 
 @dataclass(frozen=True)
@@ -168,9 +170,9 @@ def _nearest(trials: Sequence[Trial], wanted: Reached, layers: dict[str, Layer])
     whole = _sum([dense(layer) for layer in layers.values()])
 
     def ours(trial: Trial) -> Ours:
-        kept = [dense(layer) for name, layer in layers.items() if name not in trial.solution.shapes]
+        kept = [dense(layer) for name, layer in layers.items() if name not in trial.solution.edits]
         params, exact, paper = _sum(kept).params, _sum(kept).flops, _sum(kept).flops
-        for name, shape in trial.solution.shapes.items():
+        for name, shape in trial.solution.edits.items():
             bias = layers[name].outputs * layers[name].bias
             params += sum(math.prod(core) for core in shape.cores) + bias
             exact += exact_flops(shape) + bias

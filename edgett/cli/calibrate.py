@@ -39,7 +39,7 @@ def calibrate(
     """Measure how fast a device is, and write a profile with which latencies can be predicted.
 
     Small graphs of all kinds are measured there: products, TT layers, chains of next to nothing. With such a profile
-    latency_ms is a budget, latency an objective, and layers stay dense that would be slower in TT form. A few minutes.
+    latency_ms is a budget, latency an objective, and layers stay dense that would be slower otherwise. A few minutes.
 
     [bold]Examples[/bold]
 

@@ -14,10 +14,10 @@ from edgett.errors import UsageError
 from edgett.values import CostModel, EmptyTiles, Found, Strategy
 
 if TYPE_CHECKING:
+    from edgett.forms.front import Search
     from edgett.nn.apart import Apart
     from edgett.project import Job
     from edgett.space.explore import Exploration
-    from edgett.space.states import Search
     from edgett.space.whole import Whole
     from edgett.survey import Explored
 
@@ -150,7 +150,7 @@ def _whole(job: Job, search: Search, screen: Screen) -> tuple[Whole, tuple[Apart
 
 
 def _sized(layers: list[str]) -> tuple[Found, ...]:
-    from edgett.space.shapes import parse_layer
+    from edgett.forms.tt.shapes import parse_layer
 
     return tuple(Found(parse_layer(text)) for text in layers)
 

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgett.errors import ToolError
+from edgett.forms.tt.shape import TTShape
 from edgett.graph.graph import Constant, Graph, Step
 from edgett.graph.latency import Speeds, latency_us
-from edgett.space.replaced import tt_steps
-from edgett.values import TTShape
+from edgett.space.replaced import steps_of
 
 Floats = NDArray[np.float64]
 
@@ -46,7 +46,7 @@ class Product:
 class Train:
     """A TT layer without a bias, for one sample."""
 
-    shape: TTShape
+    spec: TTShape
 
 
 @dataclass(frozen=True)
@@ -149,9 +149,9 @@ def graph(probe: Probe) -> Graph:
             weights = Constant("kernel", inner * columns)
             step = Step("p", "Dense", ("x",), ("y",), (weights,), None, rows * inner * columns)
             return Graph((step,), {"x": rows * inner, "y": rows * columns}, ("x",), ("y",))
-        case Train(shape):
-            sizes = dict(zip("xy", shape.matrix, strict=True))
-            steps = tt_steps(Step("t", "TTDense", ("x",), ("y",)), shape, 1, sizes)
+        case Train(spec):
+            sizes = dict(zip("xy", spec.matrix, strict=True))
+            steps = steps_of(Step("t", "Factored", ("x",), ("y",)), spec, 1, sizes)
             return Graph(tuple(steps), sizes, ("x",), ("y",))
         case Chain(length):
             names = [f"t{index}" for index in range(length + 1)]

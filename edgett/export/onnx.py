@@ -134,7 +134,7 @@ def _count(node: Any, shapes: dict[str, Any], stored: dict[str, Any]) -> tuple[t
     if rule is Rule.ARITHMETIC:
         return kept, made, 0
     weight: tuple[int, ...] = shapes[node.input[1]] if len(node.input) > 1 else ()
-    biased = made if len(node.input) > 2 and node.input[2] in stored else 0
+    biased = made if len(node.input) > 2 and node.input[2] else 0  # also a tensor that tf2onnx had added otherwise
     if kind in ("MatMul", "Gemm") and node.input[1] in stored:
         inner = weight[-1] if _attribute(node, "transB") else weight[-2]
         macs = made * inner

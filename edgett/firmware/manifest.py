@@ -35,7 +35,7 @@ class _Target(BaseModel):
 
 class _Origin(BaseModel):
     solution: int
-    shapes: dict[str, Any]
+    edits: dict[str, Any]
     target: _Target
     digests: dict[str, str]
 
@@ -45,7 +45,7 @@ class _Manifest(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    schema_: Literal[1] = Field(alias="schema")
+    schema_: Literal[SCHEMA] = Field(alias="schema")  # type: ignore[valid-type]
     name: Annotated[str, Field(pattern="^[A-Za-z][0-9A-Za-z_]*$")]
     edgett: str
     artefact: _Artefact

@@ -63,7 +63,8 @@ class Graph:
     """Steps in the order they run; `sizes` gives every tensor's elements, outputs live to the last step.
 
     `widths` gives the bytes of an element of each tensor that is known to have others than most. `unsized` are tensors
-    of which a file does not tell how large they become; they count as nothing.
+    of which a file does not tell how large they become; they count as nothing. `fused`: a bias that can ride on the
+    product before it does.
     """
 
     steps: tuple[Step, ...]
@@ -72,6 +73,7 @@ class Graph:
     outputs: tuple[str, ...]
     widths: Mapping[str, int] = field(default_factory=dict)
     unsized: tuple[str, ...] = ()
+    fused: bool = False
 
     def bytes(self, name: str, size: int) -> int:
         """What a tensor takes, `size` bytes an element unless it is known better."""

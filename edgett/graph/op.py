@@ -289,7 +289,7 @@ _ROWS = (
 )
 _OPS = {op.name: op for op in _ROWS}
 
-ADD, CONVOLUTION, FLATTEN, RELU, RESHAPE, TRANSPOSE = map(
-    named, "add convolution flatten relu reshape transpose".split()
+ADD, CONVOLUTION, FLATTEN, PRODUCT, RELU, RESHAPE, TRANSPOSE = map(
+    named, "add convolution flatten product relu reshape transpose".split()
 )
 TRANSPOSED_CONVOLUTION = named("convtranspose")

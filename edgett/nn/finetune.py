@@ -1,4 +1,4 @@
-"""Step 6: a solution's cores start from the TT-SVD of the trained weights and train on for a few epochs."""
+"""Step 6: a solution's factors start from the decomposed trained weights and train on for a few epochs."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from edgett.forms.spec import Factors
 from edgett.nn.assess import PREDICTED, assess
 from edgett.nn.data import Split
-from edgett.nn.decompose import Cores
-from edgett.nn.layers import compilation, replace, tt_layers
+from edgett.nn.layers import compilation, factored_layers, replace
 from edgett.nn.models import pack_weights
 from edgett.nn.quality import Judge
 from edgett.nn.recover import Guide
 from edgett.nn.training import BATCHES, Training
-from edgett.values import Quality, Recover, Solution
+from edgett.space.solution import Solution
+from edgett.values import Quality, Recover
 
 
 @dataclass(frozen=True)
@@ -86,16 +87,16 @@ def make_deterministic() -> None:
 
 
 def compressed(
-    model: keras.Model, solution: Solution, judge: Judge, cores: Mapping[str, Cores] | None = None
+    model: keras.Model, solution: Solution, judge: Judge, factors: Mapping[str, Factors] | None = None
 ) -> keras.Model:
-    """The model with the solution's TT layers, compiled as the model is, or as its outputs suggest.
+    """The model with the solution's layers in their forms, compiled as the model is, or as its outputs suggest.
 
-    The layers start from `cores` where they are given, else from the TT-SVD of their weights.
+    They start from `factors` where they are given, else from the best ones of their weights.
     """
-    twin = replace(model, solution.shapes, cores)
+    twin = replace(model, solution.edits, factors)
     if not twin.compiled:
         judge.compile(twin)
-    for layer in tt_layers(twin).values():
+    for layer in factored_layers(twin).values():
         layer.trainable = True
     return twin
 
@@ -182,7 +183,7 @@ class Tuner:
         """Begin a training, try some batches, and put it back to where it began: whoever wants it finds it begun."""
         self.ready()
         if self.recipe.recover is Recover.DISTILL:
-            self._guide.prepare(task.solution.shapes)
+            self._guide.prepare(task.solution.edits)
         begun = _Stopwatch()
         training = self._training(task)
         size = sum(math.prod(one.shape) * tf.as_dtype(one.dtype).size for one in training.variables())
@@ -214,7 +215,7 @@ class Tuner:
         """As the task finds it."""
         keras.utils.set_random_seed(self.recipe.seed)
         guide = self._guide if self.recipe.recover is Recover.DISTILL else None
-        model = self._begun(task.solution, guide.cores(task.solution.shapes) if guide and not task.state else None)
+        model = self._begun(task.solution, guide.factors(task.solution.edits) if guide and not task.state else None)
         training = Training(model, self.train, self.recipe.seed, guide.teacher if guide else None)
         if task.state is not None:
             training.resume(task.state)
@@ -234,13 +235,13 @@ class Tuner:
     def _guide(self) -> Guide:
         return Guide(self.model, self.judge, self.train.x)
 
-    def _begun(self, solution: Solution, cores: Mapping[str, Cores] | None) -> keras.Model:
-        model = compressed(self.model, solution, self.judge, cores)
+    def _begun(self, solution: Solution, factors: Mapping[str, Factors] | None) -> keras.Model:
+        model = compressed(self.model, solution, self.judge, factors)
         # Nobody reads the metrics of training, and XLA takes longer to compile than a few epochs win.
         how = compilation(model) | {"metrics": None, "weighted_metrics": None, "jit_compile": False}
         # Without labels the dense model's outputs stand for them, which other losses take.
         model.compile(**how if self.judge.ask.labelled else how | {"loss": self.judge.losses(model)})
-        for layer in tt_layers(model).values():
+        for layer in factored_layers(model).values():
             layer.training_rows, layer.inference_rows = self.recipe.batch_size, PREDICTED
         return model
 
@@ -274,7 +275,7 @@ def _finish(model: keras.Model) -> None:
     """What is left to do after training. The final quality is that of what is exported, to the last digit."""
     if model.optimizer.use_ema:
         model.optimizer.finalize_variable_values(model.trainable_variables)
-    for layer in tt_layers(model).values():
+    for layer in factored_layers(model).values():
         layer.inference_rows = None
 
 

@@ -10,14 +10,14 @@ import numpy as np
 
 from edgett.nn.activations import of_layer
 from edgett.nn.affine import Affine, per_channel
+from edgett.nn.factored import Factored
 from edgett.nn.layers import like
 from edgett.nn.trace import Call, Trace
-from edgett.nn.tt_dense import TTDense
 
 _L = keras.layers
 CONVOLUTIONS = (_L.Conv1D, _L.Conv2D, _L.DepthwiseConv2D)
 SPELLED_OUT = (_L.SeparableConv2D, _L.Conv2DTranspose)
-PRODUCTS = (_L.Dense, TTDense, *CONVOLUTIONS)
+PRODUCTS = (_L.Dense, Factored, *CONVOLUTIONS)
 # Layers that only rearrange: a multiplication by one number, the same for all, may pass them.
 _REARRANGING = (_L.Flatten, _L.Reshape, _L.Permute)
 
@@ -111,13 +111,13 @@ def _with_activation(before: Call, call: Call, activation: Any) -> Call:
 def _into_previous(before: Call, affine: Call, tt: frozenset[str]) -> tuple[Call, ...] | None:
     """`before`, then the affine step, as one call. None when they stay two.
 
-    A scale for each of a TT layer's Y outputs is no product of factors for y_1 ... y_L: it cannot join a core.
+    A scale for each of the outputs joins no factor of a layer in a form: none need have all of them as an axis.
     """
     layer, scale, shift = before.layer, affine.layer.scale, affine.layer.shift
     if isinstance(layer, Affine) and _is_linear(layer.activation):
         return (_between(before, affine, layer.then(affine.layer)),)
     foldable = is_product(layer) or type(layer) in SPELLED_OUT
-    if not foldable or isinstance(layer, TTDense) or before.path in tt or not _is_linear(layer.activation):
+    if not foldable or isinstance(layer, Factored) or before.path in tt or not _is_linear(layer.activation):
         return None
     outputs = before.writes[0].shape[-1]
     factor = per_channel(scale, outputs, len(before.writes[0].shape), 1.0)
@@ -149,9 +149,8 @@ def _into_next(affine: Call, after: Call, tt: frozenset[str]) -> tuple[Call, ...
     if not is_product(layer):
         return None
     uniform = scale is None or scale.size == 1
-    if isinstance(layer, TTDense) and shift is None and uniform:
-        cores = layer.get_weights()
-        return (_between(affine, after, twin_of(after, [cores[0] * scale, *cores[1:]])),)
+    if isinstance(layer, Factored) and shift is None and uniform:
+        return (_between(affine, after, twin_of(after, layer.spec.scaled(layer.get_weights(), scale))),)
     if isinstance(layer, _L.Dense) and len(affine.reads[0].shape) == 2:
         inputs = affine.reads[0].shape[-1]
         factor, offset = per_channel(scale, inputs, 2, 1.0), per_channel(shift, inputs, 2, 0.0)
@@ -221,8 +220,8 @@ def is_output(tensor: Any, form: Trace) -> bool:
 
 def is_product(layer: Any) -> bool:
     """Whether a kernel, a bias and an activation are all that the layer is: no subclass, no adapter, no integers."""
-    plain = type(layer) in PRODUCTS and layer.quantization_mode is None
-    return plain and not getattr(layer, "lora_enabled", False)
+    known = type(layer) in PRODUCTS or (isinstance(layer, Factored) and type(layer).call is Factored.call)
+    return known and layer.quantization_mode is None and not getattr(layer, "lora_enabled", False)
 
 
 def _ends_linear(layer: Any) -> bool:

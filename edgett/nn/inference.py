@@ -19,6 +19,7 @@ from edgett.graph.graph import Graph, Step
 from edgett.graph.order import lightest
 from edgett.nn.activations import of_layer
 from edgett.nn.affine import Affine, Cast, as_affine
+from edgett.nn.factored import Factored
 from edgett.nn.folding import (
     PRODUCTS,
     SPELLED_OUT,
@@ -33,7 +34,6 @@ from edgett.nn.folding import (
 )
 from edgett.nn.plain import as_dense, grouped, is_grouped
 from edgett.nn.trace import Call, Trace, trace
-from edgett.nn.tt_dense import TTDense
 
 _L = keras.layers
 _IDLE = (
@@ -63,7 +63,7 @@ def inference_form(
 ) -> Trace:
     """The calls that a model makes when it infers `batch` samples at a time.
 
-    The dense layers named in `tt` are treated as if they were TT layers: nothing is folded into their weights. Of a
+    The dense layers named in `tt` are treated as if they were in a form: nothing is folded into their weights. Of a
     model that is still to be trained (`untrained`), zeros are expected to become numbers like any other: for what is
     stored and computed then, not for what comes out.
     """
@@ -82,7 +82,7 @@ def inference_form(
 def _ordered(form: Trace) -> Trace:
     """The calls in the order that keeps the least alive between them; Keras runs all branches abreast.
 
-    By what goes in and out of the calls alone, so that layers in TT form leave the order as it is.
+    By what goes in and out of the calls alone, so that layers in a form leave the order as it is.
     """
     names = {id(tensor): name for name, tensor in form.inputs.items()}
     sizes = {name: math.prod(tensor.shape) for name, tensor in form.inputs.items()}
@@ -167,12 +167,12 @@ def _with_functions(form: Trace) -> Trace:
 
 
 def _with_loose_bias(form: Trace, tt: frozenset[str]) -> Trace:
-    """A TT layer's bias and activation stand behind its last product: an affine step of their own, in its name."""
+    """The bias and the activation of a layer in a form stand behind it: an affine step of their own, in its name."""
     calls: list[Call] = []
     twins: dict[int, Any] = {}
     for call in form.calls:
         layer = call.layer
-        if not (isinstance(layer, TTDense) or call.path in tt):
+        if not (isinstance(layer, Factored) or call.path in tt):
             calls.append(call)
             continue
         if id(layer) not in twins:

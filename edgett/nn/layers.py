@@ -1,4 +1,4 @@
-"""Step 1: which fully connected layers of a model are worth factorising; and swapping them for TT layers."""
+"""Step 1: which fully connected layers of a model are worth factorising; and swapping them for factored ones."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgett.errors import ModelError, UsageError
+from edgett.forms.spec import Factors, Spec
+from edgett.nn.factored import Factored
 from edgett.nn.trace import Call, Trace, trace
-from edgett.nn.tt_dense import TTDense
-from edgett.values import Found, Layer, TTShape
+from edgett.values import Found, Layer
 
 
 @dataclass(frozen=True)
@@ -50,17 +51,18 @@ def fc_layers(model: keras.Model, wish: Wish = Wish()) -> tuple[Found, ...]:
     return tuple(found)
 
 
-def replace(model: keras.Model, shapes: Mapping[str, TTShape], cores: Mapping[str, Any] | None = None) -> keras.Model:
-    """A copy of the model in which the layers named by `shapes` are TT layers, started from the trained weights.
+def replace(model: keras.Model, edits: Mapping[str, Spec], factors: Mapping[str, Factors] | None = None) -> keras.Model:
+    """A copy of the model in which the layers named by `edits` are in these forms, started from the trained weights.
 
-    Names, other weights, optimiser, losses and metrics stay; `cores` gives the cores where they are known already.
-    Raises ModelError when the model cannot be copied, ValueError when a shape is of another size than its layer.
+    Names, other weights, optimiser, losses and metrics stay; `factors` gives those of layers where they are known
+    already. Raises ModelError when the model cannot be copied, ValueError when a spec is of another size than its
+    layer.
     """
-    dense = {path: layer for path, layer in _by_path(model).items() if path in shapes}
-    if len(dense) != len(shapes):
-        raise ValueError(f"no layers named {sorted(set(shapes) - set(dense))}")
-    known = cores or {}
-    twins = {id(layer): TTDense.from_dense(layer, shapes[path], known.get(path)) for path, layer in dense.items()}
+    dense = {path: layer for path, layer in _by_path(model).items() if path in edits}
+    if len(dense) != len(edits):
+        raise ValueError(f"no layers named {sorted(set(edits) - set(dense))}")
+    known = factors or {}
+    twins = {id(layer): Factored.from_dense(layer, edits[path], known.get(path)) for path, layer in dense.items()}
     return substituted(model, twins)
 
 
@@ -164,9 +166,9 @@ def kernels(model: keras.Model, paths: Collection[str]) -> dict[str, NDArray[np.
     return {path: np.asarray(layer.kernel) for path, layer in _by_path(model).items() if path in paths}
 
 
-def tt_layers(model: keras.Model) -> dict[str, TTDense]:
-    """The TT layers of a model by path."""
-    return {call.path: call.layer for call in trace(model).calls if isinstance(call.layer, TTDense)}
+def factored_layers(model: keras.Model) -> dict[str, Factored]:
+    """The layers of a model that are held in a form, by path."""
+    return {call.path: call.layer for call in trace(model).calls if isinstance(call.layer, Factored)}
 
 
 def _barred(call: Call, flow: Trace, wish: Wish) -> str | None:
@@ -253,7 +255,7 @@ def _cloned(model: keras.Model, copy: Any, floats: str | None = None) -> keras.M
 
 def _called(layer: Any, *args: Any, **kwargs: Any) -> Any:
     """A call of a copy; where it stands for a model, which notes a mask in its calls, without that."""
-    if isinstance(layer, TTDense):
+    if isinstance(layer, Factored):
         kwargs.pop("mask", None)
     return layer(*args, **kwargs)
 
@@ -267,7 +269,7 @@ def _input(tensor: Any, shape: tuple[int | None, ...], floats: str | None = None
 def like(layer: Any, **changes: Any) -> Any:
     """A layer of the same settings, `changes` apart, with weights of its own."""
     settings = layer.get_config()
-    if isinstance(layer, TTDense) or type(layer).__module__.startswith("keras."):
+    if isinstance(layer, Factored) or type(layer).__module__.startswith("keras."):
         # A configuration only names functions, and one of the user's own is not found by its name.
         held = {name: item for name, item in vars(layer).items() if name in settings and callable(item)}
         settings |= {name: item for name, item in held.items() if not isinstance(item, keras.layers.Layer)}

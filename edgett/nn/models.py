@@ -36,7 +36,7 @@ def load_model(path: Path, custom_objects: str | None = None, say: Say = lambda 
     """The model in a file of Keras 2 or 3; `custom_objects` names a module that defines what it needs beyond Keras.
 
     Safe mode stays on: a Lambda layer, which is code in a file, is refused. What could not be read of its training is
-    said. The plain layers that a TT layer was saved as are one again. Raises ModelError.
+    said. The plain layers that a layer in a form was saved as are one again. Raises ModelError.
     """
     found = origin(path)
     objects = _custom_objects(custom_objects)
@@ -58,7 +58,7 @@ def load_model(path: Path, custom_objects: str | None = None, say: Say = lambda 
 def save_model(model: keras.Model, path: Path) -> None:
     """Write a `.keras` file whose bytes depend on the model alone: no date, no address, no training state.
 
-    Its TT layers are plain ones of Keras there, so that it loads without edgett.
+    Its layers in forms are plain ones of Keras there, so that it loads without edgett.
     """
     content, model = io.BytesIO(), portable(model)
     with scratch() as folder:

@@ -1,47 +1,52 @@
-"""TT layers as plain Keras layers, and back: a saved model needs no edgett.
+"""Layers in forms as plain Keras layers, and back: a saved model needs no edgett.
 
-A TT layer becomes a `keras.Sequential` of its name: the input as a tensor of its factors, one `EinsumDense` a core,
-whose kernel is the core in T3F's layout, the bias in the last of them, the outputs as a row again, and the activation.
+Such a layer becomes a `keras.Sequential`, or a model where its plan branches, of its name: what its plan does to one
+sample, operator by operator. A product is an `EinsumDense` with a matrix, the bias rides on the last one of some way to
+the output, and the activation ends it. The name of its input says which form it is, for edgett to know it again.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from string import ascii_letters
 from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
+from edgett.forms import catalogue
+from edgett.forms.operators import Add, Mul, Operator, Product, Reshape, Transpose, sources
+from edgett.forms.spec import Spec
+from edgett.nn.factored import Factored
 from edgett.nn.layers import substituted
-from edgett.nn.tt_dense import TTDense
-from edgett.values import Order, TTShape
+from edgett.nn.trace import trace
 
 _L = keras.layers
-_BATCH, _BEFORE, _IN, _OUT, _AFTER = "BPXYQ"
-_AXES = [letter for letter in ascii_letters if letter not in (_BATCH, _BEFORE, _IN, _OUT, _AFTER)]
 _FREE = frozenset({"name", "trainable", "kernel_initializer", "bias_initializer"})
 """The settings of a plain layer that what it computes does not depend on."""
 
 
 def portable(model: keras.Model) -> keras.Model:
-    """A copy of the model with plain layers in place of its TT layers; the very same one where it has none.
+    """A copy of the model with plain layers in place of those in forms; the very same one where it has none.
 
     Names, weights, losses and metrics stay, and what becomes of a batch, to float32 rounding. A kernel regulariser
-    goes: no plain layer sees the weight that the cores stand for. Raises ModelError when the model cannot be copied.
+    goes: no plain layer sees the weight that the factors stand for. Raises ModelError when the model cannot be copied.
     """
-    trains = {id(layer): _plain(layer) for layer in _parts(model) if isinstance(layer, TTDense)}
-    return substituted(model, trains) if trains else model
+    held = {id(layer): _plain(layer) for layer in _parts(model) if isinstance(layer, Factored)}
+    return substituted(model, held) if held else model
 
 
 def recognised(model: keras.Model) -> keras.Model:
-    """A copy of the model with TT layers in place of what `portable` makes of them; the same one where there is none.
+    """A copy of the model with layers in forms in place of what `portable` makes of them; the same one without any.
 
-    They are told by their structure, not by a name. Raises ModelError when the model cannot be copied.
+    A name says which form it may be, the structure whether it is. Raises ModelError when the model cannot be copied.
     """
-    found = {id(layer): _train(layer) for layer in _parts(model) if type(layer) is keras.Sequential}
-    trains = {key: train for key, train in found.items() if train is not None}
-    return substituted(model, trains) if trains else model
+    found = {
+        id(layer): _held(layer) for layer in _parts(model) if isinstance(layer, (keras.Sequential, keras.Function))
+    }
+    held = {key: layer for key, layer in found.items() if layer is not None}
+    return substituted(model, held) if held else model
 
 
 def _parts(model: keras.Model) -> Iterator[Any]:
@@ -52,60 +57,126 @@ def _parts(model: keras.Model) -> Iterator[Any]:
             yield from _parts(layer)
 
 
-def _plain(layer: TTDense) -> keras.Sequential:
-    """The plain layers that a built TT layer comes to, its weights in them."""
-    kept = {"dtype": layer.dtype_policy}
-    last = {"activity_regularizer": layer.activity_regularizer}
-    shape, linear = layer.shape, layer.activation is keras.activations.linear
-    parts = [_L.Reshape((*shape.inputs, 1), name="split", **kept)]
-    parts += [_core(layer, turn, **kept) for turn in range(shape.length)]
-    parts.append(_L.Reshape((shape.matrix[1],), name="join", **kept, **(last if linear else {})))
-    if not linear:
-        parts.append(_L.Activation(layer.activation, name="activation", **kept, **last))
-    entry = keras.Input((shape.matrix[0],), dtype=layer.compute_dtype, name="input")  # integers are cast there
-    made = keras.Sequential([entry, *parts], name=layer.name)
-    products = parts[1 : 1 + shape.length]
-    for turn, product in enumerate(products):
-        product.kernel.assign(layer.cores[_in_turn(shape)[turn]])
-    if layer.use_bias:
-        products[-1].bias.assign(np.reshape(layer.bias, products[-1].bias.shape))
+def _plain(layer: Factored) -> keras.Model:
+    """The plain layers that a built layer comes to, its weights in them."""
+    parts = _Parts(layer)
+    made = parts.model()
+    for operator, part in parts.products:
+        part.kernel.assign(np.reshape(_turned(np.asarray(layer.factors[operator.factor]), operator), part.kernel.shape))
+        if part.bias is not None:
+            part.bias.assign(np.reshape(parts.gathered(np.asarray(layer.bias)), part.bias.shape))
     made.trainable = layer.trainable
     return made
 
 
-def _in_turn(shape: TTShape) -> range:
-    """The cores in the order in which an input meets them."""
-    return range(shape.length)[:: -1 if shape.order is Order.LAST_FIRST else 1]
+class _Parts:
+    """The plan of a layer for one sample, which the layers of Keras run for each of a batch."""
+
+    def __init__(self, layer: Factored) -> None:
+        self.layer, self.dtype, self.plan = layer, layer.dtype_policy, layer.spec.plan(1)
+        self.reads = list(sources(self.plan))
+        self.last, self.way = self._last()
+        self.products: list[tuple[Product | Mul, Any]] = []
+
+    def model(self) -> keras.Model:
+        """All of them."""
+        layer = self.layer
+        name = json.dumps(catalogue.document(layer.spec))
+        entry = keras.Input((layer.spec.matrix[0],), dtype=layer.compute_dtype, name=name)  # integers are cast there
+        tensors = [entry]
+        for index, operator in enumerate(self.plan):
+            tensors.append(self._made(index, operator, *(tensors[read] for read in self.reads[index])))
+        tensor = self._activated(tensors[-1])
+        return keras.Model(entry, tensor, name=layer.name)
+
+    def gathered(self, bias: NDArray[np.floating]) -> NDArray[np.floating]:
+        """The bias of the outputs as the product on which it rides has it: the transposes behind that undone."""
+        for operator in self.way:
+            if isinstance(operator, Transpose):  # a swap of the first two axes undoes itself
+                bias = bias.reshape(operator.made).transpose(operator.axes)
+        return bias
+
+    def spread(self, bias: NDArray[np.floating]) -> NDArray[np.floating]:
+        """The bias of the outputs (Y,) from that of the product on which it rides."""
+        for operator in reversed(self.way):
+            if isinstance(operator, Transpose):
+                bias = bias.reshape(operator.dims).transpose(operator.axes)
+        return bias.reshape(-1)
+
+    def _made(self, index: int, operator: Operator, *tensors: Any) -> Any:
+        match operator:
+            case Product(_, rows, inner, columns):
+                return self._product(index, operator, "brx,xy->bry")(self._shaped(tensors[0], (rows, inner), index))
+            case Mul(_, rows, columns):
+                return self._product(index, operator, "brx,x->brx")(self._shaped(tensors[0], (rows, columns), index))
+            case Reshape(dims):
+                return self._shaped(tensors[0], dims, index)
+            case Transpose():
+                turn = _L.Permute([axis + 1 for axis in operator.axes], name=f"transpose_{index}", dtype=self.dtype)
+                return turn(self._shaped(tensors[0], operator.dims, index))
+            case Add(rows, columns):
+                terms = [self._shaped(tensor, (rows, columns), index, f"_{at}") for at, tensor in enumerate(tensors)]
+                return _L.Add(name=f"add_{index}", dtype=self.dtype)(terms)
+
+    def _shaped(self, tensor: Any, dims: tuple[int, ...], index: int, suffix: str = "") -> Any:
+        """A sample of these sizes; nothing where it has them already."""
+        if tuple(tensor.shape[1:]) == tuple(dims):
+            return tensor
+        return _L.Reshape(dims, name=f"reshape_{index}{suffix}", dtype=self.dtype)(tensor)
+
+    def _product(self, index: int, operator: Product | Mul, equation: str) -> Any:
+        layer, biased = self.layer, self.layer.use_bias and index == self.last
+        part = _L.EinsumDense(
+            equation,
+            (operator.rows, operator.columns),
+            bias_axes=equation[-2:] if biased else None,
+            kernel_initializer=keras.initializers.RandomNormal(stddev=layer.spec.deviation()),
+            bias_initializer=_bias_initializer(layer),
+            bias_regularizer=layer.bias_regularizer if biased else None,
+            bias_constraint=_over([0, 1], layer.bias_constraint) if biased else None,
+            name=f"factor_{operator.factor}",
+            dtype=self.dtype,
+        )
+        self.products.append((operator, part))
+        return part
+
+    def _activated(self, tensor: Any) -> Any:
+        layer, last = self.layer, {"activity_regularizer": self.layer.activity_regularizer}
+        linear = layer.activation is keras.activations.linear
+        join = _L.Reshape((layer.spec.matrix[1],), name="join", dtype=self.dtype, **(last if linear else {}))
+        tensor = join(tensor)
+        if linear:
+            return tensor
+        return _L.Activation(layer.activation, name="activation", dtype=self.dtype, **last)(tensor)
+
+    def _last(self) -> tuple[int, list[Operator]]:
+        """The operator on which the bias rides, the first factor on some way from the output back; and that way."""
+        ahead: list[tuple[int, list[Operator]]] = [(len(self.plan), [])]
+        while ahead:
+            result, way = ahead.pop()
+            if result == 0:
+                continue
+            operator = self.plan[result - 1]
+            if isinstance(operator, (Product, Mul)):
+                return result - 1, way
+            ahead += [(read, [*way, operator]) for read in self.reads[result - 1]]
+        raise ValueError(f"{self.layer.spec} has a plan without a factor")
 
 
-def _core(layer: TTDense, turn: int, **kept: Any) -> Any:
-    """The product with the core whose turn it is.
-
-    What it reads has an axis for every pair of factors, which is the input's until its core has met it, and the rank in
-    the last one. The bias is added where all are the outputs'.
-    """
-    shape, index = layer.shape, _in_turn(layer.shape)[turn]
-    met = _in_turn(shape)[: turn + 1]
-    axes = _AXES[: shape.length]
-    before, after = (_AFTER, _BEFORE) if shape.order is Order.LAST_FIRST else (_BEFORE, _AFTER)
-    read, made = ("".join([*axes[:index], own, *axes[index + 1 :]]) for own in (_IN, _OUT))
-    sizes = [shape.outputs[axis] if axis in met else shape.inputs[axis] for axis in range(shape.length)]
-    rank = shape.ranks[index if shape.order is Order.LAST_FIRST else index + 1]
-    biased = layer.use_bias and turn == shape.length - 1
-    return _L.EinsumDense(
-        f"{_BATCH}{read}{before},{_BEFORE}{_IN}{_OUT}{_AFTER}->{_BATCH}{made}{after}",
-        (*sizes, rank),
-        bias_axes=made if biased else None,
-        kernel_initializer=keras.initializers.RandomNormal(stddev=layer.deviation),
-        bias_initializer=_bias_initializer(layer),
-        bias_regularizer=layer.bias_regularizer if biased else None,
-        bias_constraint=_over(list(range(shape.length + 1)), layer.bias_constraint) if biased else None,
-        name=f"core_{index}",
-        **kept,
-    )
+def _turned(factor: NDArray[Any], operator: Any) -> NDArray[Any]:
+    """A factor as the matrix of its product."""
+    return factor.transpose(operator.axes) if isinstance(operator, Product) and operator.axes else factor
 
 
-def _bias_initializer(layer: TTDense) -> Any:
+def _restored(matrix: NDArray[Any], shape: tuple[int, ...], operator: Any) -> NDArray[Any]:
+    """The factor of that shape whose `_turned` the matrix is."""
+    if not (isinstance(operator, Product) and operator.axes):
+        return matrix.reshape(shape)
+    turned = matrix.reshape([shape[axis] for axis in operator.axes])
+    return turned.transpose(np.argsort(operator.axes))
+
+
+def _bias_initializer(layer: Factored) -> Any:
     """That of the layer; not numbers for each output, whose shape is another one here."""
     given = layer.bias_initializer
     return "zeros" if np.ndim(getattr(given, "value", 0)) else given
@@ -117,52 +188,61 @@ def _over(axes: Any, constraint: Any) -> Any:
     return type(constraint).from_config(settings | {"axis": axes}) if "axis" in settings else constraint
 
 
-def _train(made: keras.Sequential) -> TTDense | None:
-    """The TT layer that plain layers are what became of; None for any others."""
-    cores = [layer for layer in made.layers if type(layer) is _L.EinsumDense]
-    if not made.built or any(core.quantization_mode is not None or core.lora_enabled for core in cores):
+def _held(made: keras.Model) -> Factored | None:
+    """The layer in a form that plain layers are what became of; None for any others."""
+    products = [layer for layer in made.layers if type(layer) is _L.EinsumDense]
+    if not made.built or not products or len(made.inputs) != 1:
         return None
-    for order in Order:
-        shape = _shape(cores, order)
-        if shape is not None and len({core.trainable for core in cores}) == 1:
-            layer = _twin(made, cores, shape)
-            if _alike(_plain(layer), made):
-                return layer
-    return None
-
-
-def _shape(cores: list[Any], order: Order) -> TTShape | None:
-    """What the kernels are the cores of when the input meets them in this order."""
-    kernels = [tuple(core.kernel.shape) for core in cores][:: -1 if order is Order.LAST_FIRST else 1]
-    if len(kernels) < 2 or any(len(kernel) != 4 for kernel in kernels):
+    if any(part.quantization_mode is not None or part.lora_enabled for part in products):
         return None
-    befores, inputs, outputs, afters = zip(*kernels, strict=True)
-    if befores != (1, *afters[:-1]) or afters[-1] != 1:
+    try:
+        spec = catalogue.read(json.loads(made.inputs[0].name))
+    except (ValueError, TypeError, AttributeError):
         return None
-    return TTShape(inputs, outputs, (*befores, 1), order)
-
-
-def _twin(made: keras.Sequential, cores: list[Any], shape: TTShape) -> TTDense:
-    """A TT layer of that shape with the weights and, as far as plain layers have them, the settings."""
-    last, end = cores[-1], made.layers[-1]
-    layer = TTDense(
-        shape.inputs, shape.outputs, shape.ranks, shape.order, name=made.name, trainable=last.trainable,
-        dtype=last.dtype_policy, use_bias=last.bias is not None, bias_initializer=last.bias_initializer,
-        bias_regularizer=last.bias_regularizer, bias_constraint=_over(0, last.bias_constraint),
-        activity_regularizer=end.activity_regularizer,
-        activation=end.activation if type(end) is _L.Activation else None,
-    )  # fmt: skip
-    layer.build((None, shape.matrix[0]))
-    kernels = dict(zip(_in_turn(shape), cores, strict=True))
-    bias = [] if last.bias is None else [np.reshape(last.bias, -1)]
-    layer.set_weights([*(np.asarray(kernels[index].kernel) for index in range(shape.length)), *bias])
+    if len({part.trainable for part in products}) != 1:
+        return None
+    layer = _twin(made, products, spec)
+    parts = _Parts(layer)
+    plain = parts.model()
+    if not _alike(plain, made):
+        return None
+    stored = {id(part): operator for operator, part in parts.products}
+    alike = (part for part in plain.layers if id(part) in stored)
+    for known, part in zip(alike, products, strict=True):  # both in the order that Keras gives them
+        operator = stored[id(known)]
+        restored = _restored(np.asarray(part.kernel), spec.factors[operator.factor], operator)
+        layer.factors[operator.factor].assign(restored)
     return layer
 
 
-def _alike(one: keras.Sequential, other: keras.Sequential) -> bool:
-    """Whether the layers of both are of the same kinds and settings."""
-    return [*map(_settings, one.layers)] == [*map(_settings, other.layers)]
+def _twin(made: keras.Model, products: list[Any], spec: Spec) -> Factored:
+    """A layer in that form with the bias and, as far as plain layers have them, the settings."""
+    biased = next((part for part in products if part.bias is not None), None)
+    end = made.layers[-1]
+    layer = Factored(
+        spec, name=made.name, trainable=products[0].trainable, dtype=products[0].dtype_policy,
+        use_bias=biased is not None, bias_initializer=biased.bias_initializer if biased else "zeros",
+        bias_regularizer=biased.bias_regularizer if biased else None,
+        bias_constraint=_over(0, biased.bias_constraint) if biased else None,
+        activity_regularizer=end.activity_regularizer,
+        activation=end.activation if type(end) is _L.Activation else None,
+    )  # fmt: skip
+    layer.build((None, spec.matrix[0]))
+    if biased is not None:
+        layer.bias.assign(_Parts(layer).spread(np.asarray(biased.bias)))
+    return layer
 
 
-def _settings(layer: Any) -> tuple[type, dict[str, Any]]:
-    return type(layer), {key: value for key, value in layer.get_config().items() if key not in _FREE}
+def _alike(one: keras.Model, other: keras.Model) -> bool:
+    """Whether both are made of layers of the same kinds and settings, which read one another alike."""
+    return [*_structure(one)] == [*_structure(other)]
+
+
+def _structure(model: keras.Model) -> Iterator[tuple[type, dict[str, Any], tuple[int, ...]]]:
+    """Each layer: its kind, its settings, and which results it reads: 0 is the input."""
+    flow = trace(model)
+    places = {id(tensor): 0 for tensor in flow.inputs.values()}
+    for place, call in enumerate(flow.calls, 1):
+        places.update((id(tensor), place) for tensor in call.writes)
+        settings = {key: value for key, value in call.layer.get_config().items() if key not in _FREE}
+        yield type(call.layer), settings, tuple(places[id(tensor)] for tensor in call.reads)

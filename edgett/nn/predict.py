@@ -18,11 +18,12 @@ import numpy as np
 from edgett.graph.graph import Constant, Graph, Step
 from edgett.graph.int8 import mixed, narrow
 from edgett.graph.reshapes import reshaped_once
+from edgett.graph.riding import with_riding_biases
 from edgett.nn.activations import CUSTOM, inside, name_of
 from edgett.nn.affine import Affine, Cast
+from edgett.nn.factored import Factored
 from edgett.nn.trace import Call, Trace
-from edgett.nn.tt_dense import TTDense
-from edgett.space.replaced import tt_steps
+from edgett.space.replaced import steps_of
 from edgett.values import DType
 
 _L = keras.layers
@@ -106,9 +107,11 @@ def predict(
             outputs.append(name)
         elif not fused:
             outputs.append(writer.copy(name) if name in outputs or name in form.inputs else name)
-    graph = Graph(tuple(writer.steps), writer.sizes, tuple(form.inputs), tuple(outputs), writer.widths)
+    graph = Graph(tuple(writer.steps), writer.sizes, tuple(form.inputs), tuple(outputs), writer.widths, fused=fused)
     graph = reshaped_once(graph, writer.shapes) if fused else graph
-    return mixed(narrow(graph, fused), floats) if quantised else graph
+    graph = narrow(graph, fused) if quantised else graph
+    graph = with_riding_biases(graph) if fused else graph
+    return mixed(graph, floats) if quantised else graph
 
 
 def _whole(named: Iterable[tuple[Any, str]]) -> dict[str, int]:
@@ -118,8 +121,8 @@ def _whole(named: Iterable[tuple[Any, str]]) -> dict[str, int]:
 
 def _rule(call: Call) -> Callable[[Call, _Writer], tuple[str, ...]]:
     layer = call.layer
-    if isinstance(layer, TTDense):
-        return _tt
+    if isinstance(layer, Factored):
+        return _factored
     if type(layer) is _L.Dense:
         return _dense
     if isinstance(layer, _CONVOLUTIONS):
@@ -139,13 +142,13 @@ def _rule(call: Call) -> Callable[[Call, _Writer], tuple[str, ...]]:
     return _unknown
 
 
-def _tt(call: Call, writer: _Writer) -> tuple[str, ...]:
+def _factored(call: Call, writer: _Writer) -> tuple[str, ...]:
     layer = call.layer
     target = f"t{len(writer.sizes)}"
     writer.sizes[target] = _elements(call)
-    bias = (Constant("bias", layer.shape.matrix[1]),) if layer.use_bias else ()
-    step = Step(call.path, "TTDense", writer.reads(call), (target,), bias)
-    writer.steps += tt_steps(step, layer.shape, writer.batch, writer.sizes)
+    bias = (Constant("bias", layer.spec.matrix[1]),) if layer.use_bias else ()
+    step = Step(call.path, "Factored", writer.reads(call), (target,), bias)
+    writer.steps += steps_of(step, layer.spec, writer.batch, writer.sizes)
     return _activated(call, writer, (target,))
 
 
@@ -285,7 +288,7 @@ def _rides(call: Call, form: Trace) -> bool:
     """Whether TFLite makes the activation a part of the operator before it, which nothing else may read."""
     source = call.reads[0]
     maker = next((other.layer for other in form.calls if any(made is source for made in other.writes)), None)
-    carries = isinstance(maker, (_L.Dense, TTDense, Affine, *_CONVOLUTIONS)) or type(maker).__name__ in _ELEMENTWISE
+    carries = isinstance(maker, (_L.Dense, Factored, Affine, *_CONVOLUTIONS)) or type(maker).__name__ in _ELEMENTWISE
     return carries and len(form.readers(source)) == 1 and not any(source is made for made in form.outputs.values())
 
 

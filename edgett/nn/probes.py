@@ -7,8 +7,8 @@ import math
 import keras
 import numpy as np
 
-from edgett.nn.tt_dense import TTDense
-from edgett.values import TTShape
+from edgett.forms.spec import Spec
+from edgett.nn.factored import Factored
 
 _L = keras.layers
 
@@ -18,10 +18,10 @@ def product(inner: int, columns: int) -> keras.Model:
     return _lively([keras.Input((inner,), name="x")], [_L.Dense(columns, use_bias=False, name="p")])
 
 
-def train(shape: TTShape) -> keras.Model:
-    """A TT layer without a bias."""
-    layer = TTDense(shape.inputs, shape.outputs, shape.ranks, shape.order, use_bias=False, name="t")
-    return _lively([keras.Input((math.prod(shape.inputs),), name="x")], [layer])
+def factored(spec: Spec) -> keras.Model:
+    """A layer in a form, without a bias."""
+    layer = Factored(spec, use_bias=False, name="t")
+    return _lively([keras.Input((spec.matrix[0],), name="x")], [layer])
 
 
 def chain(length: int) -> keras.Model:

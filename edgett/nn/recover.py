@@ -6,9 +6,7 @@ start from, knows only the weight. In training, the baseline's outputs stand bes
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -17,243 +15,24 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from edgett.forms.spec import Factors, Spec
+from edgett.forms.target import Target, target
 from edgett.nn.assess import outputs
-from edgett.nn.decompose import Cores, rebuild, tt_svd
 from edgett.nn.layers import kernels
 from edgett.nn.metrics import Labels, Loss
 from edgett.nn.quality import Gauge, Judge
 from edgett.nn.training import Teacher
 from edgett.nn.weigh import some_inputs
-from edgett.values import TTShape
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Array = NDArray[np.floating]
 
-RIDGE = 0.1
-"""What moves the outputs of no sample is held where it was: by this share of the inputs' mean square."""
-
-SWEEPS = 4
-"""Passes over the cores, forth and back by turns; two solve for each core at least once. An even number."""
-
-DIRECT = 2000
-"""Up to so many unknowns an output factor, a core is solved for at once; beyond, by conjugate gradients."""
-
-ITERATIVE = 8192
-"""Beyond so many, a core keeps its start."""
-
-STEPS = 12
-"""Conjugate gradients at most."""
-
 SHARE = 0.5
 """The soft outputs' part of the loss."""
 
-LONGEST = 1 << 14
-"""Layers of more inputs keep their TT-SVD: the second moment of the inputs would take more than a gigabyte."""
-
-LEAST_WORK = 64
-"""Products with the moment by a number of it, however low the ranks: moving it takes as long."""
-
 SMALLEST = 1e-6
 """Probabilities nearer to 0 or 1, and variances, count as this."""
-
-KERNEL = 1 << 22
-"""Squares of frames are formed by so many numbers at a time."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """What cores of a layer are fitted to: its weight (X, Y), inputs (n, X), and the inputs' second moment (X, X).
-
-    `image` is the moment times the weight. The distance of a weight W' is the trace of (W' - W)^T moment (W' - W):
-    the mean square of x (W' - W), and a little of W' - W itself.
-    """
-
-    weight: Singles
-    inputs: Singles
-    moment: Singles
-    image: Singles
-    ridge: float
-
-    def distance(self, cores: Cores) -> float:
-        """How far the cores' outputs are from the dense layer's."""
-        change = (rebuild(cores) - self.weight).astype(np.float32)
-        outputs = self.inputs @ change
-        return float(np.vdot(outputs, outputs)) / len(outputs) + self.ridge * float(np.vdot(change, change))
-
-
-def target(weight: Singles, inputs: Singles) -> Target:
-    """What to fit cores to, for all shapes of one layer."""
-    count, side = inputs.shape
-    with np.errstate(invalid="ignore", over="ignore"):  # `fitted` has nothing to do then
-        moment = inputs.T @ inputs / np.float32(count)
-        ridge = RIDGE * float(np.trace(moment)) / side
-        moment[np.diag_indices(side)] += np.float32(ridge)
-        image = inputs.T @ (inputs @ weight) / np.float32(count) + np.float32(ridge) * weight
-    return Target(weight, inputs, moment, image, ridge)
-
-
-def fitted(wanted: Target, cores: Cores) -> Cores:
-    """Cores of the same shapes whose outputs are closer to the dense layer's, or the same if none are found.
-
-    Alternating least squares: with the others fixed the distance is quadratic in a core, and the same for each of its
-    output slices but for the linear term (Holtz, Rohwedder and Schneider 2012, for the tensor train).
-    """
-    if not (np.isfinite(wanted.image).all() and wanted.ridge > 0 and np.isfinite(wanted.weight).all()):
-        return cores
-    xs, ys = [core.shape[1] for core in cores], [core.shape[2] for core in cores]
-    pairs = [axis for k in range(len(cores)) for axis in (k, len(cores) + k)]
-    moment = wanted.moment.reshape((1, *xs, 1) * 2)
-    image = np.ascontiguousarray(wanted.image.reshape(xs + ys).transpose(pairs))
-    train = _mirrored_train([core.astype(np.float64) for core in cores])
-    for index in range(len(cores) - 1):
-        _shift(train, index)
-    train = _mirrored_train(train)
-    for _ in range(SWEEPS):
-        train = _mirrored_train(_swept(moment, image, train))
-        moment = np.ascontiguousarray(_mirrored(moment))
-        image = np.ascontiguousarray(_mirrored_image(image))
-    for index in range(len(cores) - 1):  # the norm in the last core, as TT-SVD leaves it
-        _shift(train, index)
-    found = tuple(np.ascontiguousarray(core, np.float32) for core in train)
-    return found if wanted.distance(found) < wanted.distance(cores) else cores
-
-
-def _swept(moment: Singles, image: Singles, train: Sequence[Floats]) -> list[Floats]:
-    """All cores but the last solved for, from the left; the others must be orthonormal from the right at the start.
-
-    `moment` is (1, x_1..x_L, 1, twice), `image` (x_1, y_1, ..., x_L, y_L). What is solved for is applied to both, to
-    the moment only when that does not make it larger.
-    """
-    train, pending = list(train), list[Floats]()
-    for index in range(len(train) - 1):
-        train[index] = _solved(_normal(moment, pending, train[index + 1 :]), image, train, index)
-        _shift(train, index)
-        core = train[index]
-        pending.append(core)
-        columns = core.reshape(-1, core.shape[3]).astype(image.dtype)
-        image = columns.T @ image.reshape(len(columns), -1)
-        if pending[0].shape[0] * math.prod(c.shape[1] for c in pending) >= core.shape[3]:
-            moment, pending = _absorbed_left(moment, pending), []
-    return train
-
-
-def _solved(matrix: Array | None, image: Array, train: Sequence[Floats], index: int) -> Floats:
-    """The core that, the others fixed, brings the train closest; as it was where there are too many unknowns."""
-    a, x, y, b = train[index].shape
-    if matrix is None:
-        return train[index]
-    count = a * x * b
-    matrix = matrix.reshape(count, count)
-    start = train[index].transpose(0, 1, 3, 2).reshape(count, y)
-    wanted = _projected(image, train[index:]).transpose(0, 1, 3, 2).reshape(count, y)
-    left = wanted - matrix @ start
-    step = _direct(matrix, left) if count <= DIRECT else _conjugate(matrix, left)
-    return (start + step).reshape(a, x, b, y).transpose(0, 1, 3, 2)
-
-
-def _direct(matrix: Array, right: Floats) -> Floats:
-    matrix = matrix.astype(np.float64)
-    # Where a rank exceeds what its bond can hold, the matrix is singular.
-    matrix[np.diag_indices(len(matrix))] += 1e-9 * np.trace(matrix) / len(matrix)
-    return np.asarray(np.linalg.solve(matrix, right), np.float64)
-
-
-def _conjugate(matrix: Array, right: Floats) -> Floats:
-    """A few steps of conjugate gradients towards the solution, for all right-hand sides as one."""
-    found, left, direction = np.zeros_like(right), right, right
-    energy = np.vdot(left, left)
-    floor = 1e-8 * energy
-    for _ in range(STEPS):
-        if energy <= floor:
-            break
-        image = matrix @ direction.astype(matrix.dtype)
-        length = energy / np.vdot(direction, image)
-        found = found + length * direction
-        left = left - length * image
-        before, energy = energy, np.vdot(left, left)
-        direction = left + energy / before * direction
-    return found
-
-
-def _normal(moment: Array, before: Sequence[Floats], after: Sequence[Floats]) -> Array | None:
-    """The matrix (a, x, b, twice) of the least squares for the core between, the same for each y; None if too large."""
-    half = moment.ndim // 2
-    a = before[-1].shape[3] if before else moment.shape[0]
-    if a * moment.shape[half - 2 - len(after)] * after[0].shape[0] > ITERATIVE:
-        return None
-    return _absorbed_left(_absorbed(moment, after), before)
-
-
-def _absorbed_left(moment: Array, cores: Sequence[Floats]) -> Array:
-    """A moment (r, x_1..x_k, ..., twice) with the cores of x_1..x_k applied: (s, ..., twice)."""
-    return _mirrored(_absorbed(_mirrored(moment), _mirrored_train(cores)))
-
-
-def _absorbed(moment: Array, cores: Sequence[Floats]) -> Array:
-    """A moment (..., x_1..x_k, s, twice) with the cores of x_1..x_k applied: (..., r, twice).
-
-    Cores are joined until they are wider than the bond before them: then the moment never grows.
-    """
-    own = moment.shape[: moment.ndim // 2 - len(cores) - 1]
-    bond = moment.shape[-1]
-    frame = np.eye(bond)[:, :, None]
-    for index, core in reversed(list(enumerate(cores))):
-        frame = np.einsum("axyb,bpq->axpyq", core, frame, optimize=True)
-        frame = frame.reshape(len(core), core.shape[1] * frame.shape[2], -1)
-        if index == 0 or frame.shape[1] >= len(core):
-            moment, bond = _applied(moment, frame), len(core)
-            frame = np.eye(bond)[:, :, None]
-    return moment.reshape((*own, bond) * 2)
-
-
-def _applied(moment: Array, frame: Floats) -> Array:
-    """The last `u` of a moment (p u, p u) taken to `b` by a frame (b, u, y), y summed over: (p, b, p, b)."""
-    before, wide, _ = frame.shape
-    rest = round(moment.size**0.5) // wide
-    pairs = moment.reshape(rest, wide, rest, wide).transpose(0, 2, 1, 3).reshape(rest * rest, wide * wide)
-    result: Array = np.empty((rest, before, rest, before), moment.dtype)
-    single = frame.astype(moment.dtype)
-    across = single.transpose(2, 1, 0).reshape(-1, wide * before)
-    some = max(1, KERNEL // (wide * wide * before))
-    for begin in range(0, before, some):
-        part = slice(begin, begin + some)
-        squares = (single[part].reshape(-1, len(across)) @ across).reshape(-1, wide, wide, before)
-        kernel = squares.transpose(1, 2, 0, 3).reshape(wide * wide, -1)
-        result[:, part] = (pairs @ kernel).reshape(rest, rest, -1, before).transpose(0, 2, 1, 3)
-    return result
-
-
-def _projected(image: Array, train: Sequence[Floats]) -> Floats:
-    """What the image (a, x_1, y_1, ..., x_k, y_k) asks of the first core, through the others: (a, x, y, b)."""
-    seen = image.reshape(-1)
-    for core in reversed(train[1:]):
-        rows = core.reshape(len(core), -1).astype(image.dtype)
-        seen = (seen.reshape(-1, rows.shape[1]) @ rows.T).reshape(-1)
-    return seen.reshape(train[0].shape).astype(np.float64)
-
-
-def _shift(train: list[Floats], index: int) -> None:
-    """Make a core orthonormal from the left; what that takes away goes into the next."""
-    core = train[index]
-    columns, triangle = np.linalg.qr(core.reshape(-1, core.shape[3]))
-    extra = core.shape[3] - columns.shape[1]  # above 0 where the rank is more than the bond can hold
-    train[index] = np.pad(columns, ((0, 0), (0, extra))).reshape(core.shape)
-    train[index + 1] = np.tensordot(np.pad(triangle, ((0, extra), (0, 0))), train[index + 1], 1)
-
-
-def _mirrored_train(train: Sequence[Floats]) -> list[Floats]:
-    return [core.transpose(3, 1, 2, 0) for core in reversed(train)]
-
-
-def _mirrored(moment: Array) -> Array:
-    half = moment.ndim // 2
-    return moment.transpose([*range(half)[::-1], *range(half, 2 * half)[::-1]])
-
-
-def _mirrored_image(image: Array) -> Array:
-    return image.transpose([axis for k in range(image.ndim // 2)[::-1] for axis in (2 * k, 2 * k + 1)])
-
 
 Pull = Callable[[Any, Any], Any]
 """Of an output and the baseline's, both (n, ...), a scalar: 0 where they are equal."""
@@ -266,35 +45,34 @@ class Guide:
         self._model, self._judge, self._x = model, judge, x
         self._targets: dict[str, Target] = {}
 
-    def cores(self, shapes: Mapping[str, TTShape]) -> dict[str, Cores]:
-        """For the layers of these paths, the TT-SVD of their weights fitted to their outputs, where that pays."""
-        shapes = self.prepare(shapes)
-        return {path: self._fitted(self._targets[path], shape) for path, shape in shapes.items()}
+    def factors(self, edits: Mapping[str, Spec]) -> dict[str, Factors]:
+        """For the layers of these paths, the best factors of their weights fitted to their outputs, where that pays."""
+        edits = self.prepare(edits)
+        return {path: self._fitted(self._targets[path], spec) for path, spec in edits.items()}
 
-    def prepare(self, shapes: Mapping[str, TTShape]) -> dict[str, TTShape]:
-        """Look at the layers of these paths, which takes a while for the first time; the shapes whose fit pays."""
+    def prepare(self, edits: Mapping[str, Spec]) -> dict[str, Spec]:
+        """Look at the layers of these paths, which takes a while for the first time; the specs whose fit pays."""
         count = len(next(iter(self._x.values())))
-        shapes = {path: shape for path, shape in shapes.items() if _pays(shape, count)}
-        missing = [path for path in shapes if path not in self._targets]
+        edits = {path: spec for path, spec in edits.items() if _pays(spec, count)}
+        missing = [path for path in edits if path not in self._targets]
         weights = kernels(self._model, missing)
         for path, seen in some_inputs(self._model, self._x, missing).items():
             self._targets[path] = target(weights[path], seen)
-        return shapes
+        return edits
 
     @cached_property
     def teacher(self) -> Teacher:
         """The model's outputs on all samples."""
         return Teacher(outputs(self._model, self._x), soft_loss(self._judge), SHARE)
 
-    def _fitted(self, wanted: Target, shape: TTShape) -> Cores:
-        return fitted(wanted, tt_svd(wanted.weight, shape))
+    def _fitted(self, wanted: Target, spec: Spec) -> Factors:
+        return spec.fitted(spec.best(wanted.weight), wanted)
 
 
-def _pays(shape: TTShape, count: int) -> bool:
-    """Whether a fit fits into memory, and takes less work than an epoch of training the layer on so many samples."""
-    inputs, outputs = shape.matrix
-    work = 2 * SWEEPS * shape.length * inputs**2 * max(max(shape.ranks) ** 2, LEAST_WORK)
-    return inputs <= LONGEST and work <= 6 * count * inputs * outputs
+def _pays(spec: Spec, count: int) -> bool:
+    """Whether a fit takes less work than an epoch of training the layer on so many samples."""
+    inputs, outputs = spec.matrix
+    return spec.fit_work() <= 6 * count * inputs * outputs
 
 
 def soft_loss(judge: Judge) -> Callable[[Mapping[str, Any], Mapping[str, Any]], Any]:

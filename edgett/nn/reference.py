@@ -1,19 +1,21 @@
-"""TT layers held against T3F: arithmetic that is none of edgett's says what weight their cores stand for."""
+"""Layers in forms held against others: T3F's arithmetic for tensor trains, NumPy's in float64 for all other forms."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from edgett.nn.layers import tt_layers
-from edgett.nn.tt_dense import TTDense
-from edgett.space.contraction import Moves, Product, plan
+from edgett.forms.operators import Moves, Mul, Product
+from edgett.forms.tt.shape import TTShape
+from edgett.nn.factored import Factored
+from edgett.nn.layers import factored_layers
 
 Floats = NDArray[np.floating]
 
@@ -29,9 +31,10 @@ _UNIT = 2.0**-24
 
 @dataclass(frozen=True)
 class Deviation:
-    """How far a TT layer is from `t3f.full` of its cores, relative (L2), and how far rounding may bring it."""
+    """How far a layer is from what others rebuild of its factors, relative (L2), and how far rounding may bring it."""
 
     layer: str
+    by: str
     error: float
     rounding: float
 
@@ -46,52 +49,70 @@ class Deviation:
         if self.ok:
             return None
         return (
-            f"layer {self.layer} computes with another weight than T3F makes of its cores: off by {self.error:.1e}"
-            f" (L2, relative), where float32 rounds by {self.rounding:.1e}"
+            f"layer {self.layer} computes with another weight than {self.by} makes of its factors:"
+            f" off by {self.error:.1e} (L2, relative), where float32 rounds by {self.rounding:.1e}"
         )
 
 
 def deviations(model: keras.Model) -> tuple[Deviation, ...]:
-    """Each TT layer of a model against T3F, whose own operations rebuild the weight in float64.
+    """Each layer in a form against what others make of its factors in float64: T3F of a tensor train, else NumPy.
 
-    All that the layer has of the weight is held against it: the one that it rebuilds for training, and the product core
-    by core as each runtime has it. A weight of up to `WHOLE` numbers is compared whole, `t3f.full` of the cores against
-    what the layer makes of the identity; of a larger one, which would take seconds, the products of `PROBES` seeded
-    random inputs, by `t3f.matmul`. Rounding is taken to come to n units where n products are summed, of the root of the
-    sum of their squares, all paths through the ranks counted: that much is left where they cancel.
+    All that the layer has of the weight is held against it: the one that it rebuilds for training, and the product
+    factor by factor as each runtime has it. A weight of up to `WHOLE` numbers is compared whole, `t3f.full` of the
+    cores against what the layer makes of the identity; of a larger one, which would take seconds, the products of
+    `PROBES` seeded random inputs, by `t3f.matmul`. Rounding is taken to come to n units where n products are summed,
+    of the root of the sum of their squares, all paths through the factors counted: that much is left where they cancel.
     """
-    return tuple(_deviation(path, layer) for path, layer in tt_layers(model).items())
+    return tuple(_deviation(path, layer) for path, layer in factored_layers(model).items())
 
 
-def _deviation(path: str, layer: TTDense) -> Deviation:
-    inputs, outputs = layer.shape.matrix
+def _deviation(path: str, layer: Factored) -> Deviation:
+    inputs, outputs = layer.spec.matrix
     whole = inputs * outputs <= WHOLE
     if whole:
         x = np.eye(inputs, dtype=np.float32)
     else:
         x = np.random.default_rng(0).normal(size=(PROBES, inputs)).astype(np.float32)
     with tf.device("CPU"):  # whatever else there is may round float32 more coarsely
-        expected, squares = _by_t3f(layer, x, whole), _by_t3f(layer, x, whole, squared=True)
+        train = isinstance(layer.spec, TTShape)
+        expected, squares = (
+            (_by_t3f(layer, x, whole, squared=squared) if train else _by_numpy(layer, x, squared=squared))
+            for squared in (False, True)
+        )
         made = [*_contracted(layer, x), np.asarray(layer.kernel() if whole else x @ layer.kernel())]
-    terms = sum(step.inner for step in plan(layer.shape) if isinstance(step, Product)) + (0 if whole else inputs)
+    terms = sum(_terms(operator) for operator in layer.spec.plan()) + (0 if whole else inputs)
     norm = float(np.linalg.norm(expected)) or 1.0
     errors = [float(np.linalg.norm(one - expected)) / norm for one in made]
     error = max(errors) if all(map(math.isfinite, errors)) else math.inf
-    return Deviation(path, error, terms * _UNIT * math.sqrt(squares.sum()) / norm)
+    return Deviation(path, "T3F" if train else "NumPy", error, terms * _UNIT * math.sqrt(squares.sum()) / norm)
 
 
-def _by_t3f(layer: TTDense, x: Floats, whole: bool, squared: bool = False) -> Floats:
+def _terms(operator: Any) -> int:
+    """How many products each number that it writes is the sum of."""
+    return operator.inner if isinstance(operator, Product) else int(isinstance(operator, Mul))
+
+
+def _by_numpy(layer: Factored, x: Floats, *, squared: bool) -> Floats:
     """The product of (n, X) with the weight, in float64; `squared`: of the squares of all numbers of both."""
+    factors = [np.asarray(factor, np.float64) for factor in layer.factors]
+    if squared:
+        factors, x = [factor**2 for factor in factors], x**2
+    return np.asarray(x @ layer.spec.rebuild(factors))
+
+
+def _by_t3f(layer: Factored, x: Floats, whole: bool, *, squared: bool) -> Floats:
+    """The same by T3F, of a tensor train."""
     import t3f
 
-    train = t3f.cast(layer.to_t3f(), tf.float64)
+    cores = [tf.cast(core, tf.float64) for core in layer.factors]
     if squared:
-        train, x = t3f.TensorTrain([core**2 for core in train.tt_cores], tt_ranks=list(layer.shape.ranks)), x**2
+        cores, x = [core**2 for core in cores], x**2
+    train = t3f.TensorTrain(cores, tt_ranks=[1, *(shape[-1] for shape in layer.spec.factors)])
     return np.asarray(t3f.full(train) if whole else t3f.matmul(tf.constant(x, tf.float64), train))
 
 
-def _contracted(layer: TTDense, x: Floats) -> Iterator[Floats]:
-    """What the layer makes of (n, X) core by core, in each way that a file has it."""
+def _contracted(layer: Factored, x: Floats) -> Iterator[Floats]:
+    """What the layer makes of (n, X) factor by factor, in each way that a file has it."""
     before = layer.moves
     try:
         for layer.moves in Moves:

@@ -1,4 +1,4 @@
-"""Dense layers again in place of TT layers that have been fine-tuned."""
+"""Dense layers again in place of factored ones that have been fine-tuned."""
 
 from __future__ import annotations
 
@@ -8,29 +8,28 @@ from typing import Any
 import keras
 import numpy as np
 
-from edgett.nn.decompose import rebuild
+from edgett.forms.spec import Spec
+from edgett.nn.factored import Factored
 from edgett.nn.layers import compilation, replace
 from edgett.nn.trace import trace
-from edgett.nn.tt_dense import TTDense
-from edgett.values import TTShape
 
 
-def dense_again(model: keras.Model, original: keras.Model, shapes: Mapping[str, TTShape]) -> keras.Model:
-    """The fine-tuned `model` with only the layers named in `shapes` left as TT layers; `original` has none of them.
+def dense_again(model: keras.Model, original: keras.Model, edits: Mapping[str, Spec]) -> keras.Model:
+    """The fine-tuned `model` with only the layers named in `edits` left in their forms; `original` has none of them.
 
-    The weight of a `Dense` that comes back is what the cores stand for, not the original one: the layers around it
+    The weight of a `Dense` that comes back is what the factors stand for, not the original one: the layers around it
     have learnt to live with that, and in float32 the model computes what it did.
     """
     layers = _by_path(model)
-    cores = {path: tuple(np.asarray(core) for core in layers[path].cores) for path in shapes}
-    twin = replace(original, shapes, cores)
+    factors = {path: tuple(np.asarray(factor) for factor in layers[path].factors) for path in edits}
+    twin = replace(original, edits, factors)
     if model.compiled and not twin.compiled:
         twin.compile(**compilation(model))
     for path, layer in _by_path(twin).items():
         source = layers[path]
-        if isinstance(source, TTDense) and not isinstance(layer, TTDense):
+        if isinstance(source, Factored) and not isinstance(layer, Factored):
             bias = [np.asarray(source.bias)] if source.use_bias else []
-            layer.set_weights([rebuild(tuple(map(np.asarray, source.cores))).astype(np.float32), *bias])
+            layer.set_weights([source.spec.dense(source.factors).astype(np.float32), *bias])
         else:
             layer.set_weights(source.get_weights())
             layer.trainable = source.trainable

@@ -11,10 +11,10 @@ import keras
 import tensorflow as tf
 
 from edgett.errors import ModelError
+from edgett.forms.operators import Moves
 from edgett.nn.activations import name_of, spelled
+from edgett.nn.factored import Factored
 from edgett.nn.trace import Call, Trace
-from edgett.nn.tt_dense import TTDense
-from edgett.space.contraction import Moves
 
 # The name scope of the operators that an activation is spelled out in; `export.owners` looks for it.
 _ACTIVATION = "_activation"
@@ -35,7 +35,7 @@ class Servable(tf.Module):
     """
 
     def __init__(self, form: Trace, moves: Moves = Moves.NUMBERS) -> None:
-        """`moves`: how the runtime that the graph is for is fastest at the transposes of a TT layer."""
+        """`moves`: how the runtime that the graph is for is fastest at the transposes of a layer in a form."""
         super().__init__(name="edgett")
         self.form, self.moves = form, moves
         refuse_unspeakable(form)
@@ -75,8 +75,8 @@ class Servable(tf.Module):
 
     @contextmanager
     def _moving(self, layer: Any) -> Iterator[None]:
-        """While a TT layer runs, it moves its numbers so."""
-        if not isinstance(layer, TTDense):
+        """While a layer in a form runs, it moves its numbers so."""
+        if not isinstance(layer, Factored):
             yield
             return
         before, layer.moves = layer.moves, self.moves

@@ -1,4 +1,4 @@
-"""What a TT layer loses where it matters: in its outputs, for inputs that the model really sees."""
+"""What a factored layer loses where it matters: in its outputs, for inputs that the model really sees."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from edgett.nn.decompose import rebuild, tt_svds
+from edgett.forms.error import Bracket
+from edgett.forms.spec import Spec, decomposed
 from edgett.nn.layers import kernels
 from edgett.nn.trace import run
-from edgett.space.error import Bracket, bracket
-from edgett.values import Solution, TTShape
+from edgett.space.solution import Solution
 
 SAMPLES = 1024
 """Training samples that the layers are judged on."""
@@ -28,35 +28,36 @@ WORST = 1 - 1e-6
 def output_losses(
     model: keras.Model, x: Mapping[str, Any], solutions: Sequence[Solution], advance: Callable[[int], None]
 ) -> tuple[float, ...]:
-    """For each solution -log(1 - E||x (W - W')||^2 / E||x W||^2), added up over its layers; W' is the TT-SVD of W.
+    """For each solution -log(1 - E||x (W - W')||^2 / E||x W||^2), added up over its layers; W' is what the
+    best factors of W stand for.
 
-    `x` are training inputs. `advance` hears of every shape of a layer (see `shapes_of`). Weighted by the inputs' second
+    `x` are training inputs. `advance` hears of every spec of a layer (see `specs_of`). Weighted by the inputs' second
     moment, the error tells the accuracy after fine-tuning better than that of the weight alone (tools/compare.py).
     """
-    wanted = shapes_of(solutions)
+    wanted = specs_of(solutions)
     seen = some_inputs(model, x, {path for path, _ in wanted})
     weights = kernels(model, seen)
     losses = {}
     for path, weight in weights.items():
         energy = float(np.square(seen[path] @ weight).sum())
-        for shape, cores in tt_svds(weight, [shape for name, shape in wanted if name == path]):
-            lost = seen[path] @ (rebuild(cores) - weight).astype(np.float32)
+        for spec, factors in decomposed(weight, [spec for name, spec in wanted if name == path]):
+            lost = seen[path] @ (spec.dense(factors) - weight).astype(np.float32)
             share = float(np.square(lost).sum()) / energy if energy else 0.0
-            losses[path, shape] = -math.log1p(-min(share, WORST))
+            losses[path, spec] = -math.log1p(-min(share, WORST))
             advance(1)
-    return tuple(sum(losses[item] for item in solution.shapes.items()) for solution in solutions)
+    return tuple(sum(losses[item] for item in solution.edits.items()) for solution in solutions)
 
 
-def brackets(model: keras.Model, solutions: Sequence[Solution]) -> dict[tuple[str, TTShape], Bracket]:
-    """Between which relative errors the shapes of the solutions stand for the model's weights, before fine-tuning."""
-    wanted = shapes_of(solutions)
+def brackets(model: keras.Model, solutions: Sequence[Solution]) -> dict[tuple[str, Spec], Bracket]:
+    """Between which relative errors the specs of the solutions stand for the model's weights, before fine-tuning."""
+    wanted = specs_of(solutions)
     weights = kernels(model, {path for path, _ in wanted})
-    return {(path, shape): bracket(weights[path], shape) for path, shape in wanted}
+    return {(path, spec): spec.error(weights[path]) for path, spec in wanted}
 
 
-def shapes_of(solutions: Sequence[Solution]) -> list[tuple[str, TTShape]]:
-    """The distinct shapes of each layer."""
-    return list(dict.fromkeys(item for solution in solutions for item in solution.shapes.items()))
+def specs_of(solutions: Sequence[Solution]) -> list[tuple[str, Spec]]:
+    """The distinct specs of each layer."""
+    return list(dict.fromkeys(item for solution in solutions for item in solution.edits.items()))
 
 
 def some_inputs(model: keras.Model, x: Mapping[str, Any], paths: Collection[str]) -> dict[str, NDArray[np.float32]]:

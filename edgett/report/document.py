@@ -8,19 +8,13 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from edgett.estimating import basis
-from edgett.report.explored import front_document, shape_document, summary
+from edgett.forms import catalogue, cost
+from edgett.report.explored import front_document, summary
 from edgett.schema import SCHEMA
-from edgett.space import cost
 from edgett.space.choose import DENSE, feasible, holdings
+from edgett.space.solution import Solution, Trial
 from edgett.space.whole import Whole
-from edgett.values import (
-    Constraints,
-    Cost,
-    Holding,
-    Quality,
-    Solution,
-    Trial,
-)
+from edgett.values import Constraints, Cost, Holding, Quality
 
 if TYPE_CHECKING:
     from edgett.files import FileCheck
@@ -109,7 +103,7 @@ def _baseline(outcome: Outcome) -> dict[str, Any]:
     """The dense model as its file for the target is, and the quality of Keras's own, which drops are measured by."""
     release, dense = outcome.release, outcome.dense
     return (
-        {"solution": DENSE, "shapes": {}, "reverted": []}
+        {"solution": DENSE, "edits": {}, "reverted": []}
         | _model(dense.solution, dense.quality, outcome.loses(outcome.dense))
         | _released(release, "baseline")
         | {
@@ -157,12 +151,17 @@ def _model(solution: Solution, quality: Quality, drop: float | None) -> dict[str
     }
 
 
+def _edits(solution: Solution) -> dict[str, Any]:
+    """The spec of each replaced layer."""
+    return {name: catalogue.document(spec) for name, spec in solution.edits.items()}
+
+
 def _trial(trial: Trial, limits: Constraints) -> dict[str, Any]:
     solution = trial.solution
     return (
         {
             "solution": solution.number,
-            "shapes": {name: shape_document(shape) for name, shape in solution.shapes.items()},
+            "edits": _edits(solution),
         }
         | _model(solution, trial.quality, trial.drop)
         | {
@@ -182,7 +181,7 @@ def _trial(trial: Trial, limits: Constraints) -> dict[str, Any]:
 def _pick(trial: Trial, outcome: Outcome, name: str) -> dict[str, Any]:
     solution = trial.solution
     return (
-        {"solution": solution.number, "shapes": {key: shape_document(shape) for key, shape in solution.shapes.items()}}
+        {"solution": solution.number, "edits": _edits(solution)}
         | _model(solution, trial.quality, outcome.loses(trial))
         | {"reverted": _reverted(trial), "layers": list(_replaced(solution, outcome))}
         | _released(outcome.release, name)
@@ -203,16 +202,16 @@ def _test_drop(release: Release, name: str) -> float | None:
 
 
 def _replaced(solution: Solution, outcome: Outcome) -> Iterator[dict[str, Any]]:
-    """Each replaced layer: what it costs, dense and in TT form, and how far its shape was from the trained weight."""
+    """Each replaced layer: what it costs, dense and in its form, and how far that was from the trained weight."""
     for found, _ in outcome.exploration.layers if outcome.exploration else ():
         layer = found.layer
-        if (shape := solution.shapes.get(layer.name)) is not None:
-            error = outcome.errors[layer.name, shape]
+        if (spec := solution.edits.get(layer.name)) is not None:
+            error = outcome.errors[layer.name, spec]
             yield {
                 "name": layer.name,
-                "shape": shape_document(shape),
+                "spec": catalogue.document(spec),
                 "dense": asdict(cost.dense(layer)),
-                "tt": asdict(cost.tt(layer, shape)),
+                "held": asdict(cost.held(layer, spec)),
                 "error": asdict(error),
             }
 
@@ -259,7 +258,7 @@ def _miss(outcome: Outcome) -> dict[str, Any] | None:
     solution, drop, holding = outcome.miss
     return {
         "solution": solution.number,
-        "shapes": {name: shape_document(shape) for name, shape in solution.shapes.items()},
+        "edits": _edits(solution),
         "params": solution.cost.params,
         "flops": solution.cost.flops,
         "drop": _number(drop),
@@ -318,7 +317,7 @@ def _paper(paper: Mapping[str, int], row: Any) -> dict[str, Any]:
 
 def _against_t3f(check: FileCheck, layer: str) -> dict[str, Any]:
     found = next((item for item in check.deviations if item.layer == layer), None)
-    return {} if found is None else {"t3f_error": _number(found.error)}
+    return {} if found is None else {"reference_error": _number(found.error)}
 
 
 def _scores(quality: Quality) -> list[dict[str, Any]]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edgett.space import cost
+from edgett.forms import catalogue, cost
+from edgett.forms.front import Front
 from edgett.space.explore import Exploration
-from edgett.space.pareto import Front
 from edgett.space.whole import Whole
-from edgett.values import CostModel, Found, Strategy, TTShape
+from edgett.values import CostModel, Found, Strategy
 
 if TYPE_CHECKING:
     from edgett.survey import Explored
@@ -17,16 +17,6 @@ if TYPE_CHECKING:
 def summary(exploration: Explored) -> dict[str, Any]:
     """What was explored, and how much of it there is."""
     return _whole(exploration) if isinstance(exploration, Whole) else _grid(exploration)
-
-
-def shape_document(shape: TTShape) -> dict[str, Any]:
-    """A TT shape."""
-    return {
-        "inputs": list(shape.inputs),
-        "outputs": list(shape.outputs),
-        "ranks": list(shape.ranks),
-        "order": shape.order.value,
-    }
 
 
 def _grid(exploration: Exploration) -> dict[str, Any]:
@@ -95,10 +85,10 @@ def _layer(found: Found) -> dict[str, Any]:
 
 
 def front_document(front: Front) -> list[dict[str, Any]]:
-    rows = zip(front.shapes, front.costs, front.losses, front.errors, strict=True)
+    rows = zip(front.specs, front.costs, front.losses, front.errors, strict=True)
     return [
         {
-            "shape": shape_document(shape),
+            "spec": catalogue.document(spec),
             "params": costs.params,
             "flops": costs.flops,
             "peak_elements": costs.peak_elements,
@@ -106,5 +96,5 @@ def front_document(front: Front) -> list[dict[str, Any]]:
             "loss": loss,
             "error": {"low": error.low, "estimate": error.estimate, "high": error.high},
         }
-        for shape, costs, loss, error in rows
+        for spec, costs, loss, error in rows
     ]

@@ -9,21 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgett.escape import one_line
+from edgett.forms import cost
+from edgett.forms.dominance import thinned_to
+from edgett.forms.error import Bracket
+from edgett.forms.front import ONE, Front
+from edgett.forms.spec import Spec
 from edgett.report.picture import Axis, Hue, Mark, Panel, Picture, Points, Rules, Scale
 from edgett.report.space_plots import FLOPS, MARKS, PARAMS, Chosen
 from edgett.report.words import PICKS, count, nearly
-from edgett.space import cost
-from edgett.space.dominance import thinned_to
-from edgett.space.error import Bracket
-from edgett.space.pareto import ONE, Front
 from edgett.space.whole import Whole
-from edgett.values import Cost, CostModel, Estimate, Layer, TTShape
+from edgett.values import Cost, CostModel, Estimate, Layer
 
 Ints = NDArray[np.int64]
 Numbers = NDArray[np.float64]
 
-Errors = Mapping[tuple[str, TTShape], Bracket]
-"""Of a layer's shapes."""
+Errors = Mapping[tuple[str, Spec], Bracket]
+"""Of a layer's specs."""
 
 ERROR = "estimated relative error"
 LOSS = {
@@ -33,8 +34,8 @@ LOSS = {
 UNDOMINATED, OF_TWO, CANDIDATES = "undominated", "undominated in the two shown", "candidates to be costed"
 DENSE = "dense"
 WHISKERS = (
-    "An upright line through a point runs from the least error that a TT of its shape can have"
-    " to the most that TT-SVD can make."
+    "An upright line through a point runs from the least error that its form can have"
+    " to the most that its decomposition can make."
 )
 
 MOST_DOTS = 5000
@@ -82,7 +83,7 @@ class _Plane:
 def front_picture(whole: Whole, chosen: Chosen | None = None, errors: Errors | None = None) -> Picture:
     """Two panels for each factorised layer, its parameters and its FLOPs against its error, then all together.
 
-    What was `chosen` is marked at its `errors`, by the layer's name and the shape.
+    What was `chosen` is marked at its `errors`, by the layer's name and the spec.
     """
     marked = {front.layer.name: list(_picks(front.layer, chosen or {}, errors or {})) for front in whole.taken}
     panels = [panel for front in whole.taken for panel in _layer(front, marked[front.layer.name])]
@@ -90,16 +91,16 @@ def front_picture(whole: Whole, chosen: Chosen | None = None, errors: Errors | N
         panels += _together(whole)
     search = whole.search
     ranks = f"ranks in multiples of {search.rank_multiple} up to {search.max_rank}"
-    title = f"TT Pareto sets: {ranks}, {count(whole.solutions)} solutions"
+    title = f"Pareto sets: {ranks}, {count(whole.solutions)} solutions"
     return Picture(title, tuple(panels), columns=2, remarks=tuple(_remarks(whole)) or ("no layer",))
 
 
 def _picks(layer: Layer, chosen: Chosen, errors: Errors) -> Iterator[tuple[Cost, Points]]:
     """What each pick makes of a layer: its cost, and a point that is still to be placed across."""
     for name, mark, hue in MARKS:
-        if (shape := chosen.get(name, {}).get(layer.name)) is not None:
-            costs, error = cost.tt(layer, shape), errors[layer.name, shape]
-            label = f"{PICKS[name]}: {_label(shape, costs, error)}"
+        if (spec := chosen.get(name, {}).get(layer.name)) is not None:
+            costs, error = cost.held(layer, spec), errors[layer.name, spec]
+            label = f"{PICKS[name]}: {_label(spec, costs, error)}"
             yield costs, Points(f"pick: {PICKS[name]}", (0,), _drawn([error.estimate]), mark, hue, (label,), size=9)
 
 
@@ -109,8 +110,8 @@ def _layer(front: Front, marked: Sequence[tuple[Cost, Points]]) -> Iterator[Pane
     params, flops = np.array([(each.params, each.flops) for each in front.costs], np.int64).T
     errors = np.array([each.estimate for each in front.errors])
     dots, _ = thinned_to((params, flops, errors), MOST_DOTS)
-    rows = enumerate(zip(front.shapes, front.costs, front.errors, strict=True))
-    labels = {row: _label(shape, costs, error) for row, (shape, costs, error) in rows}
+    rows = enumerate(zip(front.specs, front.costs, front.errors, strict=True))
+    labels = {row: _label(spec, costs, error) for row, (spec, costs, error) in rows}
     for plane in (
         _Plane(PARAMS, params, errors, dense.params),
         _Plane(FLOPS[CostModel.EXACT], flops, errors, dense.flops),
@@ -152,12 +153,12 @@ def _together(whole: Whole) -> Iterator[Panel]:
 def _candidates(whole: Whole) -> dict[int, str]:
     """The rows of the joint set that are candidates, and what each one is."""
     joint, names = whole.joint, [front.layer.name for front in whole.joint.fronts]
-    rows = {shapes: row for row, shapes in enumerate(joint.shapes)}
+    rows = {specs: row for row, specs in enumerate(joint.specs)}
     labels = {}
     for candidate in whole.candidates:
-        shapes = tuple(map(candidate.shapes.get, names))
-        row = rows[shapes]
-        lines = [f"{one_line(name, 28)}: {shape or DENSE}" for name, shape in zip(names, shapes, strict=True)]
+        specs = tuple(map(candidate.edits.get, names))
+        row = rows[specs]
+        lines = [f"{one_line(name, 28)}: {spec or DENSE}" for name, spec in zip(names, specs, strict=True)]
         lines.append(f"{joint.params[row]:,} parameters, {joint.flops[row]:,} FLOPs")
         labels[row] = "\n".join([*lines, f"expected loss {candidate.loss:.4g}"])
     return labels
@@ -168,9 +169,9 @@ def _undominated(count: int, drawn: int) -> str:
     return f"{count:,} undominated" + (f" ({drawn:,} drawn)" if drawn < count else "")
 
 
-def _label(shape: TTShape, costs: Cost, error: Bracket) -> str:
+def _label(spec: Spec, costs: Cost, error: Bracket) -> str:
     return (
-        f"{shape}\n{costs.params:,} parameters, {costs.flops:,} FLOPs\n"
+        f"{spec}\n{costs.params:,} parameters, {costs.flops:,} FLOPs\n"
         f"error {error.estimate:.3g}, between {error.low:.3g} and {error.high:.3g}"
     )
 

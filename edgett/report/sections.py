@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from edgett.forms import catalogue
 from edgett.report import evidence, speed
 from edgett.report.facts import Cell, Column, Limit, Mood, Option, Report, Section, Table
 from edgett.report.figures import figure, figures, points, suffix_of
@@ -26,7 +27,7 @@ from edgett.report.words import (
     place,
     scores,
 )
-from edgett.values import Objective, Order, TTShape
+from edgett.values import Objective
 
 LIMITS = {
     "model_bytes": "file, bytes",
@@ -40,7 +41,7 @@ DENSE: Mapping[str, Any] = {"feasible": False, "complete": True}
 STEPS = (
     ("layers", "fully connected layers", 1),
     ("layers_taken", "of them worth factorising", 1),
-    ("solutions", "TT solutions of all layers, jointly", 2),
+    ("solutions", "solutions of all layers, jointly", 2),
     ("efficient", "smaller and cheaper than dense in every layer", 4),
     ("points", "corner points on the joint grid", 5),
     ("undominated", "that no other one beats in memory, FLOPs and expected error", 5),
@@ -119,11 +120,11 @@ def _said(outcome: Mapping[str, Any]) -> Iterator[str]:
     """What goes without a table: who judges, layers left dense, the time here."""
     yield " ".join((*judged(outcome), f"The objective is {outcome['objective']}."))
     for name, times in outcome["slower_than_dense"].items():
-        yield f"{name} stays dense in {times} candidates, where its TT form is predicted to be slower."
+        yield f"{name} stays dense in {times} candidates, where its low-rank form is predicted to be slower."
     for step in (outcome["picks"]["recommended"] or outcome["baseline"])["reverted"]:
         if (times := step.get("slowdown")) is not None:
             long = f"{digits(times)} times as long here"
-            yield f"{step['layer']} is dense again: with its TT form an inference took {long}."
+            yield f"{step['layer']} is dense again: with its low-rank form an inference took {long}."
     if (timed := outcome["timed_here"]) is not None:
         value, low, high = (digits(timed[key]) for key in ("value", "low", "high"))
         yield f"On the machine of the run an inference took {value} times the dense model's ({low} to {high})."
@@ -262,8 +263,17 @@ def tradeoff(options: Sequence[Option], outcome: Mapping[str, Any]) -> Section:
 
 
 def layers(outcome: Mapping[str, Any]) -> Section:
-    """Each replaced layer of each pick, dense against TT."""
-    titles = ["layer", "form", "parameters", "FLOPs", "MACs", "peak elements", "moved elements", "error of TT-SVD"]
+    """Each replaced layer of each pick, dense and in its form."""
+    titles = [
+        "layer",
+        "form",
+        "parameters",
+        "FLOPs",
+        "MACs",
+        "peak elements",
+        "moved elements",
+        "error before training",
+    ]
     columns = tuple(Column(title, title not in ("layer", "form")) for title in titles)
     tables, seen = [], set()
     for role in PICKS:
@@ -277,16 +287,16 @@ def layers(outcome: Mapping[str, Any]) -> Section:
     words = (
         "Costs of one sample; peak elements are the most that an operator of the layer reads and writes, moved elements"
         " those that transposes copy.",
-        "The error is that of the TT form against the trained weight before fine-tuning, relative, in the Frobenius"
-        " norm: no TT of the shape is below the first figure, TT-SVD not above the last (Oseledets 2011).",
+        "The error is that of the form against the trained weight before fine-tuning, relative, in the Frobenius norm:"
+        " no numbers in it come below the first figure, its decomposition not above the last (Oseledets 2011).",
     )
     return Section("layers", "Layers", words, tuple(tables))
 
 
 def _layer_rows(layer: Mapping[str, Any]) -> Iterator[tuple[Cell, ...]]:
     fields = ("params", "flops", "macs", "peak_elements", "moved_elements")
-    dense, tt, error = layer["dense"], layer["tt"], layer["error"]
-    name, form = Cell(layer["name"], layer["name"]), shape_of(layer["shape"])
+    dense, tt, error = layer["dense"], layer["held"], layer["error"]
+    name, form = Cell(layer["name"], layer["name"]), str(catalogue.read(layer["spec"]))
     between = f"{error['low']:.3f} to {error['high']:.3f}"
     yield name, Cell("dense", "dense"), *(Cell(dense[key], f"{dense[key]:,}") for key in fields), Cell(None, "")
     yield name, Cell(form, form), *(Cell(tt[key], f"{tt[key]:,}") for key in fields), Cell(error["estimate"], between)
@@ -307,7 +317,7 @@ def _option(run: str, trial: Mapping[str, Any], outcome: Mapping[str, Any]) -> O
         trial["feasible"],
         trial["complete"] and not _too_slow(trial),
         tuple(roles),
-        tuple((name, shape_of(shape)) for name, shape in trial["shapes"].items()),
+        tuple((name, str(catalogue.read(spec))) for name, spec in trial["edits"].items()),
         f"edgett export {shlex.quote(place(run))} --solution {number}" if number >= 0 else "",
     )
 
@@ -327,14 +337,7 @@ def _file_bytes(model: Mapping[str, Any], outcome: Mapping[str, Any]) -> int:
 
 def _too_slow(trial: Mapping[str, Any]) -> bool:
     """As `Trial.too_slow`."""
-    return not trial["shapes"] and any(step["slowdown"] is not None for step in trial["reverted"])
-
-
-def shape_of(shape: Mapping[str, Any]) -> str:
-    """A TT shape in words."""
-    order = Order(shape["order"])
-    text = str(TTShape(tuple(shape["inputs"]), tuple(shape["outputs"]), tuple(shape["ranks"]), order))
-    return text if order is Order.LAST_FIRST else f"{text}, first core first"
+    return not trial["edits"] and any(step["slowdown"] is not None for step in trial["reverted"])
 
 
 def _beside(name: str, limit: float | None, value: float | None) -> tuple[str, str]:

@@ -8,14 +8,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from edgett.escape import one_line
+from edgett.forms import cost
+from edgett.forms.spec import Spec
 from edgett.report.picture import Axis, Heat, Hue, Mark, Note, Panel, Picture, Points, Rules, Scale, listed
 from edgett.report.words import PICKS
-from edgett.space import corners, cost
+from edgett.space import corners
 from edgett.space.density import Density, all_solutions, efficient_solutions
 from edgett.space.explore import Exploration, Grid
 from edgett.space.paths import Ints
 from edgett.space.tiles import LayerSpace
-from edgett.values import Cost, CostModel, TTShape
+from edgett.values import Cost, CostModel
 
 PARAMS = "parameters"
 FLOPS = {CostModel.EXACT: "FLOPs", CostModel.PAPER: "FLOPs (equation 4 of the paper)"}
@@ -46,8 +48,8 @@ MARKS = (
     ("lowest_flops", Mark.DOT, Hue.BLUE),
 )
 
-Chosen = Mapping[str, Mapping[str, TTShape]]
-"""The shapes of the layers, by the name of the pick and that of the layer."""
+Chosen = Mapping[str, Mapping[str, Spec]]
+"""The specs of the layers, by the name of the pick and that of the layer."""
 
 
 @dataclass(frozen=True)
@@ -144,19 +146,17 @@ def _whole(kind: _Kind, density: Density, grid: Grid) -> Panel:
             Rules("", (dense.params,), (dense.flops,), Hue.GREY, dashed=True),
             *notes,
             Points("dense layer", (dense.params,), (dense.flops,), Mark.STAR, Hue.VERMILION, (label,), size=11),
-            *_picks(kind, grid.model),
+            *_picks(kind),
         ),
     )
 
 
-def _picks(kind: _Kind, model: CostModel) -> Iterator[Points]:
-    """The shapes that each pick gives to the layers of that size."""
+def _picks(kind: _Kind) -> Iterator[Points]:
+    """The specs that each pick gives to the layers of that size."""
     for name, mark, hue in reversed(MARKS):  # the recommended one on top
-        shapes = kind.chosen.get(name, {})
+        specs = kind.chosen.get(name, {})
         found = [
-            (layer, shapes[layer], cost.tt(kind.space.layer, shapes[layer], model))
-            for layer in kind.names
-            if layer in shapes
+            (layer, specs[layer], cost.held(kind.space.layer, specs[layer])) for layer in kind.names if layer in specs
         ]
         if found:
             words = PICKS[name]
@@ -167,8 +167,8 @@ def _picks(kind: _Kind, model: CostModel) -> Iterator[Points]:
                 mark,
                 hue,
                 tuple(
-                    f"{words}: {one_line(layer, 28)}\n{shape}\n{each.params:,} parameters, {each.flops:,} FLOPs"
-                    for layer, shape, each in found
+                    f"{words}: {one_line(layer, 28)}\n{spec}\n{each.params:,} parameters, {each.flops:,} FLOPs"
+                    for layer, spec, each in found
                 ),
                 size=9,
             )
@@ -212,7 +212,7 @@ def _grid(kind: _Kind, grid: Grid, advance: Callable[[int], None]) -> Panel:
             Heat(density.params, density.flops, density.counts, SOLUTIONS),
             Rules("tile lines", upright, level, Hue.PALE),
             *_corner_points(space),
-            *_picks(kind, grid.model),
+            *_picks(kind),
         ),
     )
 

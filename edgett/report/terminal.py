@@ -95,7 +95,7 @@ def _funnel(document: Mapping[str, Any]) -> Iterator[RenderableType]:
     table = Sheet(words("step"), number("left"))
     for step, name in (
         ("1  layers worth factorising", "layers_taken"),
-        ("2  TT solutions of all layers, jointly", "solutions"),
+        ("2  solutions of all layers, jointly", "solutions"),
         ("4  smaller and cheaper than dense in every layer", "efficient"),
         ("5  corner points on the joint grid", "points"),
         ("5  that no other one beats in memory, FLOPs and expected error", "undominated"),
@@ -148,7 +148,7 @@ def _pace(document: Mapping[str, Any]) -> Iterator[RenderableType]:
     """Which layers stay dense for being slower otherwise, and how fast the recommended model is here."""
     for layer, candidates in document["slower_than_dense"].items():
         yield remark(
-            f"{layer} stays dense in {candidates:,} candidates, as its TT form is predicted to be slower;"
+            f"{layer} stays dense in {candidates:,} candidates, as its low-rank form is predicted to be slower;"
             " --objective memory takes it all the same."
         )
     if found := document["timed_here"]:

@@ -4,5 +4,5 @@ They are made in `report`, `session`, `benching` and others; what is read of a r
 anybody reads on. `documents` lists them all, and makes their JSON Schema.
 """
 
-SCHEMA = 1
+SCHEMA = 2
 """The version of all of them."""

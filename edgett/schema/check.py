@@ -35,19 +35,22 @@ class Counted(Part):
 
 
 class CheckedLayer(Counted):
-    """A dense or TT layer of a file."""
+    """A dense or replaced layer of a file."""
 
     name: Text = Field(description="the layer's name in the model")
     ok: bool = Field(default=True, description="whether all found is as predicted")
-    paper_flops: Rare[Count] = Field(default=ABSENT, description="of TT layers: what the paper's equation 4 gives")
+    paper_flops: Rare[Count] = Field(
+        default=ABSENT,
+        description="of replaced layers: by the paper's equation 4, or as counted where it has none",
+    )
     paper_ratio: Rare[Real | None] = Field(default=None, description="that over the FLOPs found; null: these are 0")
-    t3f_error: Rare[Real | None] = Field(
-        default=None, description="of a TT layer: how far it is from `t3f.full` of its cores, relative"
+    reference_error: Rare[Real | None] = Field(
+        default=None, description="of a replaced layer: how far it is from what others rebuild of its factors, relative"
     )
 
 
 class Tensor(Part):
-    """A tensor of a TT layer of an int8 file, beside the same in float32."""
+    """A tensor of a replaced layer of an int8 file, beside the same in float32."""
 
     layer: Text = Field(description="the layer's name in the model")
     role: Literal["input", "product", "output"] = Field(description="what it is to the layer")
@@ -75,7 +78,7 @@ class Checked(Counted):
     mismatches: list[Text] = Field(description="what differs, in words")
     layers: list[CheckedLayer] = Field(description="in the model's order")
     numerics: Numerics = Field(description="outputs against Keras's")
-    tensors: list[Tensor] = Field(description="of int8 files with TT layers; else empty")
+    tensors: list[Tensor] = Field(description="of int8 files with replaced layers; else empty")
 
 
 class _Checks(Document):

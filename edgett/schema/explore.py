@@ -15,8 +15,8 @@ from edgett.schema.parts import (
     Many,
     Part,
     Real,
-    Shape,
     Size,
+    Spec,
     Text,
     one_of,
 )
@@ -32,18 +32,18 @@ class Layer(Part):
     params: Count = Field(description="numbers stored, biases included")
     flops: Count = Field(description="of one sample: a multiplication is one, and an addition is one")
     excluded: Text | None = Field(description="why it is left alone; null: it is not")
-    solutions: Many = Field(description="its TT shapes")
+    solutions: Many = Field(description="its solutions")
 
 
 class GridLayer(Layer):
-    efficient: Many = Field(description="TT shapes that are smaller and cheaper than the dense layer")
-    occupied_tiles: Count = Field(description="tiles of the grid with such shapes in them")
+    efficient: Many = Field(description="solutions that are smaller and cheaper than the dense layer")
+    occupied_tiles: Count = Field(description="tiles of the grid with such solutions in them")
 
 
 class ParetoLayer(Layer):
-    undominated: Count = Field(description="TT shapes than which no other is better in all objectives")
+    undominated: Count = Field(description="solutions than which no other is better in all objectives")
     epsilon: Real = Field(
-        description="each shape left out is at most that share better in any objective than one that stands for it"
+        description="each solution left out is at most that share better in any objective than one that stands for it"
     )
 
 
@@ -104,9 +104,9 @@ class ParetoSearch(Document):
 
 
 class Point(Cost):
-    """A TT shape of a Pareto set, and what it costs."""
+    """A solution of a Pareto set, and what it costs."""
 
-    shape: Shape = Field(description="the form")
+    spec: Spec = Field(description="its form")
     loss: Real = Field(description="what stands for its error in the search")
     error: Error = Field(description="how far it is from the trained weight")
 

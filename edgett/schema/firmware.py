@@ -18,9 +18,9 @@ from edgett.schema.parts import (
     Rare,
     Real,
     Score,
-    Shape,
     Size,
     Span,
+    Spec,
     Text,
     one_of,
 )
@@ -73,7 +73,7 @@ class Origin(Part):
     """The run that the package comes from."""
 
     solution: Number = Field(description="its number; -1 is the dense model")
-    shapes: dict[Text, Shape] = Field(description="by layer")
+    edits: dict[Text, Spec] = Field(description="by layer")
     target: TargetName = Field(description="what the model is for")
     seed: Count = Field(description="of the run")
     digests: dict[Text, Text] = Field(description="SHA-256 of the model and the data")

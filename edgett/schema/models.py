@@ -20,21 +20,21 @@ from edgett.schema.parts import (
     Rare,
     Real,
     Score,
-    Shape,
     Span,
+    Spec,
     Text,
     one_of,
     told,
 )
-from edgett.values import Refuge
+from edgett.space.solution import Refuge
 
 
 class Step(Part):
-    """A TT layer that went back."""
+    """A replaced layer that went back."""
 
     layer: Text = Field(description="its name")
     to: one_of(Refuge) = Field(description="what it is now")  # type: ignore[valid-type]
-    drop_before: Real | None = Field(description="the model's drop with it in TT form")
+    drop_before: Real | None = Field(description="the model's drop with it in its form")
     drop_after: Real | None = Field(description="the model's drop without")
     snr_db: Real | None = Field(description="for int8's sake: signal over noise of its output, before; else null")
     slowdown: Real | None = Field(
@@ -98,7 +98,7 @@ class Dense(Written):
     """The model as it is, with the figures of its file."""
 
     solution: Literal[-1] = Field(description="its number among the solutions")
-    shapes: Annotated[dict[Text, Shape], Field(max_length=0)] = Field(description="none is replaced")
+    edits: Annotated[dict[Text, Spec], Field(max_length=0)] = Field(description="none is replaced")
     reverted: list[Step] = Field(description="none")
     original: Original = Field(description="the same model in Keras")
 
@@ -116,25 +116,25 @@ class TrialRow(Model):
     """A solution that was fine-tuned."""
 
     solution: Number = Field(description="its number")
-    shapes: dict[Text, Shape] = Field(description="by layer")
+    edits: dict[Text, Spec] = Field(description="by layer")
     feasible: bool = Field(description="whether it holds the constraints")
     expected_loss: Real | None = Field(description="what the search expects it to lose; null: it did not look")
     epochs: Span = Field(description="that it was trained for, also parts of one")
     complete: bool = Field(description="false: halving put it away before its last epoch")
     losses: list[Real | None] = Field(description="on the training data, by epoch")
     failure: Text | None = Field(description="why there is no result, else null")
-    reverted: list[Step] = Field(description="the TT layers that went back, in turn")
+    reverted: list[Step] = Field(description="the layers that went back, in turn")
     seed: Count = Field(description="of its training")
     seconds: Span = Field(description="that it took")
 
 
 class Replaced(Part):
-    """A layer in TT form."""
+    """A layer in a form."""
 
     name: Text = Field(description="its name")
-    shape: Shape = Field(description="its form")
+    spec: Spec = Field(description="its form")
     dense: Costs = Field(description="what the dense layer costs")
-    tt: Costs = Field(description="what this form costs")
+    held: Costs = Field(description="what this form costs")
     error: Error = Field(description="how far it was from the trained weight, before fine-tuning")
 
 
@@ -142,9 +142,9 @@ class Pick(Written):
     """A solution that was picked, and exported."""
 
     solution: Number = Field(description="its number; -1 is the dense model")
-    shapes: dict[Text, Shape] = Field(description="by layer")
-    reverted: list[Step] = Field(description="the TT layers that went back, in turn")
-    layers: list[Replaced] = Field(description="those in TT form")
+    edits: dict[Text, Spec] = Field(description="by layer")
+    reverted: list[Step] = Field(description="the layers that went back, in turn")
+    layers: list[Replaced] = Field(description="those in a form")
     test_holds: bool | None = Field(
         default=None, description="whether the drop on the test data is within the budget; null without one"
     )
@@ -178,7 +178,7 @@ class Miss(Part):
     """What comes nearest where no solution holds the constraints."""
 
     solution: Number = Field(description="its number")
-    shapes: dict[Text, Shape] = Field(default_factory=dict, description="by layer")
+    edits: dict[Text, Spec] = Field(default_factory=dict, description="by layer")
     params: Count = Field(default=0, description="numbers stored, biases included")
     flops: Count = Field(default=0, description="of one sample")
     drop: Real | None = Field(default=None, description="as of the other models")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self, TypeVar
+import enum
+from dataclasses import fields
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetJsonSchemaHandler, WithJsonSchema
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from edgett.forms import catalogue, spec
 from edgett.schema import SCHEMA
-from edgett.values import Order, TTShape
 
 _NATURAL = {"type": "integer", "minimum": 0}
 # What is refused on reading for its sheer size is nothing that a reader of the printed schema has to know.
@@ -113,18 +115,40 @@ def one_of(kind: Any) -> Any:
     return Literal[tuple(item.value for item in kind)]
 
 
-class Shape(Part):
-    """A layer in TT form."""
+def _is_one(given: dict[str, Any]) -> dict[str, Any]:
+    catalogue.read(given)
+    return given
 
-    inputs: Annotated[list[Size], Field(max_length=64)] = Field(description="the factors of the layer's inputs")
-    outputs: Annotated[list[Size], Field(max_length=64)] = Field(description="the factors of the layer's outputs")
-    ranks: Annotated[list[Size], Field(max_length=65)] = Field(description="between the cores, from 1 to 1")
-    order: one_of(Order) = Field(description="of contraction: which core comes first")  # type: ignore[valid-type]
 
-    @model_validator(mode="after")
-    def _is_one(self) -> Self:
-        TTShape(tuple(self.inputs), tuple(self.outputs), tuple(self.ranks))
-        return self
+class _Described:
+    """What the printed schema says of specs: one of the forms that there are, with its fields."""
+
+    def __get_pydantic_json_schema__(self, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"oneOf": [_described(form.spec) for form in catalogue.FORMS]}
+
+
+def _described(kind: type[spec.Spec]) -> JsonSchemaValue:
+    hints = get_type_hints(kind)
+    sizes = {each.name: _field(hints[each.name]) for each in fields(kind)}
+    return {
+        "type": "object",
+        "description": (kind.__doc__ or "").partition("\n")[0],
+        "properties": {"form": {"const": kind.form}, **sizes},
+        "required": ["form", *sizes],
+        "additionalProperties": False,
+    }
+
+
+def _field(kind: Any) -> JsonSchemaValue:
+    if get_origin(kind) is tuple:
+        return {"type": "array", "items": _field(get_args(kind)[0])}
+    if issubclass(kind, enum.Enum):
+        return {"enum": [item.value for item in kind]}
+    return dict(_NATURAL)
+
+
+Spec = Annotated[dict[str, Any], AfterValidator(_is_one), _Described()]
+"""The form of a layer by its name, and its sizes and ranks."""
 
 
 class Cost(Part):
@@ -143,9 +167,9 @@ class Costs(Cost):
 class Error(Part):
     """How far a form is from the trained weight, relative, in the Frobenius norm."""
 
-    low: Real = Field(description="no form of the shape is nearer")
+    low: Real = Field(description="no numbers in the form are nearer")
     estimate: Real = Field(description="what it is taken for")
-    high: Real = Field(description="TT-SVD is no farther")
+    high: Real = Field(description="its decomposition is no farther")
 
 
 class RatioRow(Part):

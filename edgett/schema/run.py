@@ -66,7 +66,7 @@ class Funnel(Part):
 
     layers: Count = Field(default=0, description="fully connected layers")
     layers_taken: Count = Field(default=0, description="those that are not left alone")
-    solutions: Many = Field(default=0, description="TT shapes of all layers together")
+    solutions: Many = Field(default=0, description="of all layers together")
     joint_candidates: Many = Field(default=0, description="distinct solutions of the whole model")
     within_budgets: Many = Field(description="those inside the budgets that can be told before training")
     fine_tuned: Many = Field(description="those that were trained")

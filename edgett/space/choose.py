@@ -10,8 +10,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgett.space.dominance import undominated
-from edgett.values import Constraints, Holding, Objective, Picks, Solution, Trial, judged
+from edgett.forms.dominance import undominated
+from edgett.space.solution import Picks, Solution, Trial
+from edgett.values import Constraints, Holding, Objective, judged
 
 DENSE = -1
 """The number of the solution that replaces nothing: the dense model."""

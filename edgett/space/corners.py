@@ -15,10 +15,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edgett.forms.tt.shape import TTShape, tt_shape
+from edgett.forms.tt.shapes import nth_solution
 from edgett.space.paths import Ints, Lattice, Mask, Partial, Paths, abreast, paths_abreast
 from edgett.space.prune import Bounds
-from edgett.space.shapes import nth_solution, tt_shape
-from edgett.values import Layer, TTShape
+from edgett.values import Layer
 
 Tile = tuple[int, int]
 Floats = NDArray[np.float32]

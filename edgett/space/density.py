@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgett.space import cost
+from edgett.forms import cost
+from edgett.forms.tt.shapes import check_max_ranks, unsearchable
 from edgett.space.corners import Axis
 from edgett.space.paths import Ints, Lattice, Partial, Paths, lattice, paths
 from edgett.space.prune import Bounds
-from edgett.space.shapes import check_max_ranks, unsearchable
 from edgett.values import CostModel, Layer
 
 ANY_COST = 1 << 60

@@ -10,16 +10,17 @@ from functools import cache
 
 import numpy as np
 
+from edgett.forms.spec import Spec
 from edgett.graph.c_view import compiled_bytes
 from edgett.graph.filesize import Format, file_bytes
 from edgett.graph.graph import Graph
 from edgett.graph.latency import Speeds, latency_us, layers_us
 from edgett.graph.memory import arena_bytes
 from edgett.space.choose import DENSE, logarithmic, ranked, spread, tradeoffs
-from edgett.space.cost import lighter, merged
-from edgett.space.replaced import with_shapes
+from edgett.space.replaced import with_edits
+from edgett.space.solution import Candidate, Solution
 from edgett.space.tiles import Joint, LayerSpace, joint, layer_space, work_units
-from edgett.values import Candidate, Cost, CostModel, EmptyTiles, Found, Solution, TTShape
+from edgett.values import Cost, CostModel, EmptyTiles, Found
 
 
 @dataclass(frozen=True)
@@ -126,25 +127,25 @@ def solutions(
 ) -> tuple[Solution, ...]:
     """Every candidate with what the whole model then costs, one sample of a batch, numbered as they come.
 
-    Each shape is contracted in the order that needs less memory, where that costs no more FLOPs, and adjacent cores are
-    merged where that costs nothing. `graph` gives the dense model's with nothing folded into the layers of those names.
+    Each spec is the plainest that stands for the same weights at no more cost. `graph` gives the dense model's with
+    nothing folded into the layers of those names.
     """
     made = []
-    for number, (candidate, shapes) in enumerate(zip(candidates, _exported(candidates), strict=True)):
-        whole = with_shapes(graph(frozenset(shapes)), shapes, costing.batch)
-        made.append(_solution(number, Candidate(shapes, candidate.loss), whole, costing))
+    for number, (candidate, edits) in enumerate(zip(candidates, _exported(candidates), strict=True)):
+        whole = with_edits(graph(frozenset(edits)), edits, costing.batch)
+        made.append(_solution(number, Candidate(edits, candidate.loss), whole, costing))
     return tuple(made)
 
 
-def _exported(candidates: Sequence[Candidate]) -> list[dict[str, TTShape]]:
-    """The shapes that each candidate is exported in, no two alike: cores stay apart where merged ones exist already."""
-    made = [{name: lighter(shape) for name, shape in candidate.shapes.items()} for candidate in candidates]
-    taken = {frozenset(shapes.items()) for shapes in made}
-    for index, shapes in enumerate(made):
-        fewer = {name: merged(shape) for name, shape in shapes.items()}
-        if frozenset(fewer.items()) not in taken:
-            taken.add(frozenset(fewer.items()))
-            made[index] = fewer
+def _exported(candidates: Sequence[Candidate]) -> list[dict[str, Spec]]:
+    """The specs that each candidate is exported in, no two alike: they stay less plain where others are so already."""
+    made = [{name: spec.alternatives()[-1] for name, spec in candidate.edits.items()} for candidate in candidates]
+    taken = {frozenset(edits.items()) for edits in made}
+    for index, edits in enumerate(made):
+        plainest = {name: spec.alternatives()[0] for name, spec in edits.items()}
+        if frozenset(plainest.items()) not in taken:
+            taken.add(frozenset(plainest.items()))
+            made[index] = plainest
     return made
 
 
@@ -159,38 +160,38 @@ def not_slower(
     if speeds is None:
         return tuple(candidates), {}
     dense = layers_us(graph(frozenset()), speeds, costing.width)
-    kept: dict[tuple[tuple[str, TTShape], ...], Candidate] = {}
+    kept: dict[tuple[tuple[str, Spec], ...], Candidate] = {}
     slower: Counter[str] = Counter()
-    for candidate, shapes in zip(candidates, _exported(candidates), strict=True):
-        whole = with_shapes(graph(frozenset(shapes)), shapes, costing.batch)
+    for candidate, edits in zip(candidates, _exported(candidates), strict=True):
+        whole = with_edits(graph(frozenset(edits)), edits, costing.batch)
         times = layers_us(whole, speeds, costing.width)
-        slow = [name for name in shapes if times[name] > dense[name]]
+        slow = [name for name in edits if times[name] > dense[name]]
         slower.update(slow)
-        left = {name: shape for name, shape in candidate.shapes.items() if name not in slow}
+        left = {name: spec for name, spec in candidate.edits.items() if name not in slow}
         if left:
-            kept.setdefault(tuple(left.items()), replace(candidate, shapes=left))
+            kept.setdefault(tuple(left.items()), replace(candidate, edits=left))
     return tuple(kept.values()), dict(slower)
 
 
 def smaller(
     candidates: Sequence[Candidate], graph: Callable[[frozenset[str]], Graph], costing: Costing
 ) -> tuple[Candidate, ...]:
-    """The candidates without the layers whose TT form takes no fewer bytes of the file than the dense one, each once.
+    """The candidates without the layers whose form takes no fewer bytes of the file than the dense one, each once.
 
     Fewer parameters need not be fewer bytes: every operator has its tables.
     """
     dense = costing.file_bytes(graph(frozenset()))
 
     @cache
-    def pays(name: str, shape: TTShape) -> bool:
-        whole = with_shapes(graph(frozenset([name])), {name: shape}, costing.batch)
+    def pays(name: str, spec: Spec) -> bool:
+        whole = with_edits(graph(frozenset([name])), {name: spec}, costing.batch)
         return costing.file_bytes(whole) < dense
 
-    kept: dict[frozenset[tuple[str, TTShape]], Candidate] = {}
-    for candidate, shapes in zip(candidates, _exported(candidates), strict=True):
-        left = {name: shape for name, shape in candidate.shapes.items() if pays(name, shapes[name])}
+    kept: dict[frozenset[tuple[str, Spec]], Candidate] = {}
+    for candidate, edits in zip(candidates, _exported(candidates), strict=True):
+        left = {name: spec for name, spec in candidate.edits.items() if pays(name, edits[name])}
         if left:
-            kept.setdefault(frozenset(left.items()), replace(candidate, shapes=left))
+            kept.setdefault(frozenset(left.items()), replace(candidate, edits=left))
     return tuple(kept.values())
 
 
@@ -225,6 +226,6 @@ def _solution(number: int, candidate: Candidate, graph: Graph, costing: Costing)
     known = [None if graph.unruled else one for one in (costing.speeds, costing.estimate)]
     predicted, guessed = (None if one is None else latency_us(graph, one, width) for one in known)
     return Solution(
-        number, candidate.shapes, cost, costing.file_bytes(graph), candidate.loss, width, predicted, guessed,
+        number, candidate.edits, cost, costing.file_bytes(graph), candidate.loss, width, predicted, guessed,
         graph.unruled,
     )  # fmt: skip

@@ -18,7 +18,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from edgett.space.shapes import count_orders, divisors, places
+from edgett.forms.factors import divisors
+from edgett.forms.tt.shapes import count_orders, places
 from edgett.values import CostModel, Layer
 
 Ints = NDArray[np.int64]

@@ -6,11 +6,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from edgett.errors import UsageError
+from edgett.forms.tt.shape import TTShape
+from edgett.forms.tt.shapes import check_max_ranks, count_solutions, unsearchable
 from edgett.space.corners import Corner, Tile, corners
 from edgett.space.paths import lattice
 from edgett.space.prune import Bounds, efficient
-from edgett.space.shapes import check_max_ranks, count_solutions, unsearchable
-from edgett.values import CostModel, EmptyTiles, Layer, TTShape
+from edgett.values import CostModel, EmptyTiles, Layer
 
 MOST_TILES = 256
 """Tiles a side of the grid: each may hold four candidates, and all of them are joined."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgett.space import cost
-from edgett.space.dominance import thinned_to, undominated
-from edgett.space.pareto import ONE, Front
-from edgett.values import TTShape
+from edgett.forms import cost
+from edgett.forms.dominance import thinned_to, undominated
+from edgett.forms.front import ONE, Front
+from edgett.forms.spec import Spec
 
 Ints = NDArray[np.int64]
 
@@ -48,10 +48,10 @@ class Together:
         return len(self.params)
 
     @property
-    def shapes(self) -> tuple[tuple[TTShape | None, ...], ...]:
-        """The shape of each layer in each joint solution; None: it stays dense."""
+    def specs(self) -> tuple[tuple[Spec | None, ...], ...]:
+        """The spec of each layer in each joint solution; None: it stays dense."""
         return tuple(
-            tuple(None if row < 0 else front.shapes[row] for front, row in zip(self.fronts, rows, strict=True))
+            tuple(None if row < 0 else front.specs[row] for front, row in zip(self.fronts, rows, strict=True))
             for rows in self.choices.tolist()
         )
 

@@ -9,12 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgett.space import error, pareto
-from edgett.space.pareto import ONE, Front
-from edgett.space.shapes import unsearchable
-from edgett.space.states import Search
+from edgett.forms import catalogue
+from edgett.forms.front import ONE, Front, Search
+from edgett.space.solution import Candidate
 from edgett.space.together import Share, Together, together
-from edgett.values import Candidate, Found
+from edgett.values import Found
 
 MOST_CANDIDATES = 4096
 """Joint solutions whose whole models are costed; a longer front is thinned to so many."""
@@ -70,20 +69,19 @@ def explore(
     joint = together(fronts, uses, share) or together(fronts, uses)
     few = joint.thinned(MOST_CANDIDATES)
     candidates = tuple(
-        Candidate({name: shape for name, shape in zip(sharing, shapes, strict=True) if shape is not None}, loss / ONE)
-        for shapes, loss in zip(few.shapes, few.loss.tolist(), strict=True)
+        Candidate({name: spec for name, spec in zip(sharing, specs, strict=True) if spec is not None}, loss / ONE)
+        for specs, loss in zip(few.specs, few.loss.tolist(), strict=True)
     )
     return Whole(search, explored, joint, candidates, few.epsilon)
 
 
 def units(layers: Sequence[Weighed]) -> int:
     """The units of work that `explore` reports."""
-    sizes = [layer.found.layer for layer in layers if _searched(layer)]
-    return sum(error.units(size.inputs, size.outputs) + pareto.units(size) for size in sizes)
+    return sum(catalogue.units(layer.found.layer) for layer in layers if _searched(layer))
 
 
 def _searched(layer: Weighed) -> bool:
-    return layer.found.excluded is None and unsearchable(layer.found.layer) is None
+    return layer.found.excluded is None and catalogue.unfit(layer.found.layer) is None
 
 
 def _explored(layer: Weighed, search: Search, advance: Callable[[int], None]) -> tuple[Found, Front | None]:
@@ -93,7 +91,7 @@ def _explored(layer: Weighed, search: Search, advance: Callable[[int], None]) ->
         return found, None
     if _searched(layer):
         assert layer.weight is not None, "a layer that may be factorised comes with its weight"
-        front = pareto.front(found.layer, error.spectra(layer.weight, search.max_rank, advance), search, advance)
+        front = catalogue.front(found.layer, layer.weight, search, advance)
     else:
-        front = Front(found.layer, 0, reason=unsearchable(found.layer))
+        front = Front(found.layer, 0, reason=catalogue.unfit(found.layer))
     return Found(found.layer, front.reason and front.reason.removeprefix(size)), front

@@ -45,7 +45,7 @@ class TestRuns:
     def test_a_run_is_its_dense_model_and_its_picks(self, edgett: Call, run: Path) -> None:
         found = document(edgett("bench", run, *SHORT, "--json"))
         outcome = json.loads((run / "run.json").read_text())["outcome"]
-        assert found["schema"] == 1
+        assert found["schema"] == 2
         first, *others = found["artifacts"]
         assert (first["name"], first["verdict"], first["ratio"]) == ("baseline", "baseline", None)
         named = {name for one in others for name in (one["name"], *one["also"])}
@@ -196,7 +196,7 @@ class TestRunsThatCannotBeUsed:
 
     @pytest.mark.parametrize(
         ("content", "words"), [("{", "cannot be read"), ('{"schema": 99}', "has schema 99"),
-                               ('{"schema": 1, "outcome": {}, "options": []}', "options is []: it must be a table")]
+                               ('{"schema": 2, "outcome": {}, "options": []}', "options is []: it must be a table")]
     )  # fmt: skip
     def test_damaged(self, edgett: Call, run: Path, content: str, words: str) -> None:
         (run / "run.json").write_text(content)

@@ -58,7 +58,7 @@ def test_screen_shows_funnel_models_budgets_check_and_files(edgett: Call, finish
 def test_json_has_what_the_readme_documents(finished: Finished) -> None:
     document = finished.document
 
-    assert document["schema"] == 1
+    assert document["schema"] == 2
     assert set(document) >= {
         "cost_model", "ranks", "grid", "empty_tiles", "layers", "totals",
         "baseline", "trials", "picks", "constraints", "artifacts", "check",

@@ -146,7 +146,7 @@ class TestInt8:
     def test_packed(self, edgett: Call, deployed: Path, tmp_path: Path) -> None:
         answer = edgett("firmware", "pack", deployed, "--out", "firmware", "--name", "tiny", "--json")
         assert answer.code == 0, answer.err
-        assert answer.document["run"]["solution"] == -1 and answer.document["run"]["shapes"] == {}
+        assert answer.document["run"]["solution"] == -1 and answer.document["run"]["edits"] == {}
         sources = [tmp_path / "firmware" / name for name in ("src/tiny.c", "test/tiny_selftest.c")]
         (tmp_path / "main.c").write_text(
             '#include "tiny.h"\n#include "tiny_selftest.h"\nint main(void) { return tiny_selftest(tiny_run); }\n'

@@ -39,7 +39,7 @@ def plant(folder: Path, name: str, version: str, more: bytes = b"") -> None:
 
 
 def test_a_sound_installation(document: dict) -> None:
-    assert document["schema"] == 1 and document["ok"] is True
+    assert document["schema"] == 2 and document["ok"] is True
     assert document["edgett"] == importlib.metadata.version("edgett")
     assert document["python"]["ok"] and document["python"]["needed"].startswith(">=3.")
     found = {one["name"]: one for one in document["libraries"]}

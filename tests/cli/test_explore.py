@@ -17,7 +17,7 @@ def test_document(edgett: Call) -> None:
     document = edgett("explore", "--layer", "64x48", "--layer", "48x36", "--json").document
 
     assert set(document) == {"schema", "search", "cost_model", "ranks", "grid", "empty_tiles", "layers", "totals"}
-    assert (document["schema"], document["search"], document["cost_model"], document["grid"]) == (1, "grid", "exact", 8)
+    assert (document["schema"], document["search"], document["cost_model"], document["grid"]) == (2, "grid", "exact", 8)
     assert (document["ranks"], document["empty_tiles"]) == (list(range(2, 13)), "skip")
     assert [layer["name"] for layer in document["layers"]] == ["64x48", "48x36"]
     first = document["layers"][0]

@@ -63,7 +63,7 @@ class TestPack:
 
     def test_manifest_tells_where_it_comes_from_and_what_it_takes(self, packed: Path, finished: Finished) -> None:
         found, pick = manifest(packed), finished.document["picks"]["recommended"]
-        assert found["run"]["solution"] == pick["solution"] and found["run"]["shapes"] == pick["shapes"]
+        assert found["run"]["solution"] == pick["solution"] and found["run"]["edits"] == pick["edits"]
         assert found["artefact"] == {"suffix": ".onnx", "sha256": pick["artifacts"]["onnx"]["sha256"]}
         asked = json.loads((finished.path / "run.json").read_text())
         assert found["run"]["digests"] == {key: asked["digests"][key] for key in ("model", "data")}
@@ -306,7 +306,7 @@ class TestCheck:
         assert answer.code == 5 and "stale: its data" in answer.err
 
     @pytest.mark.parametrize(
-        "content", [None, "", "[]", "{}", '{"schema": 1, "files": {"a": 1}}', '{"schema": 9, "files": {}}']
+        "content", [None, "", "[]", "{}", '{"schema": 2, "files": {"a": 1}}', '{"schema": 9, "files": {}}']
     )
     def test_what_is_no_package_is_told(self, edgett: Call, tmp_path: Path, content: str | None) -> None:
         (tmp_path / "place").mkdir()

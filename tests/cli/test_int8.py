@@ -143,14 +143,14 @@ BALANCED = ("--max-drop", "25", "--model-bytes", "200 %", "--epochs", "3", "--dt
 def planted(monkeypatch: pytest.MonkeyPatch) -> None:
     """In every solution, the last bond of the layer "wide" gets a loud channel and as faint a one: all int8's fault."""
     from edgett.nn import models
-    from edgett.nn.layers import tt_layers
+    from edgett.nn.layers import factored_layers
 
     plain = models.unpack_weights
 
     def unpack(model: keras.Model, weights: bytes) -> None:
         plain(model, weights)
-        layer = tt_layers(model)["wide"]
-        values, last = layer.get_weights(), layer.shape.length - 1
+        layer = factored_layers(model)["wide"]
+        values, last = layer.get_weights(), layer.spec.length - 1
         values[last - 1][..., 0] /= 3e3
         values[last][0] *= 3e3
         layer.set_weights(values)
@@ -176,7 +176,7 @@ def test_a_layer_that_int8_breaks_goes_back(edgett: Call, tiny: Tiny, tmp_path: 
     (trial,) = (item for item in document["trials"] if item["solution"] == pick["solution"])
     assert trial["reverted"] == pick["reverted"] and trial["feasible"] and trial["drop"] == pick["drop"]
     taken = {layer["name"] for layer in document["layers"] if layer["excluded"] is None}
-    assert set(pick["shapes"]) == (taken - {"wide"} if to == "dense_int8" else taken)
+    assert set(pick["edits"]) == (taken - {"wide"} if to == "dense_int8" else taken)
     said = " ".join(answer.out.split())
     assert f"wide went back to {to.replace('_', ' ')}" in said and "added the most noise in int8" in said
     check = document["check"]["artifacts"][pick["artifacts"]["tflite"]["path"]]

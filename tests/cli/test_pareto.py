@@ -6,7 +6,7 @@ import contextlib
 import io
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 
 from edgett.cli import run
-from edgett.space import cost
-from edgett.values import Layer, TTShape
+from edgett.forms import catalogue, cost
+from edgett.forms.tt.order import Order
+from edgett.forms.tt.shape import TTShape
+from edgett.values import Layer
 from tests.conftest import EASY, Answer, Finished, Tiny
 
 Call = Callable[..., Answer]
@@ -35,8 +37,9 @@ def kernel(tiny: Tiny, index: int) -> np.ndarray:
     return np.asarray(load_model(tiny.model).layers[index].get_weights()[0])
 
 
-def shape_of(document: Mapping[str, Any]) -> TTShape:
-    return TTShape(*(tuple(document[name]) for name in ("inputs", "outputs", "ranks")))
+def trains(rows: list[dict[str, Any]]) -> list[TTShape]:
+    """The tensor trains of a front."""
+    return [spec for spec in (catalogue.read(row["spec"]) for row in rows) if isinstance(spec, TTShape)]
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +56,7 @@ def test_document(document: dict[str, Any]) -> None:
     assert set(document) == {
         "schema", "search", "cost_model", "rank_multiple", "max_rank", "estimate", "layers", "totals",
     }  # fmt: skip
-    assert (document["schema"], document["search"], document["cost_model"]) == (1, "pareto", "exact")
+    assert (document["schema"], document["search"], document["cost_model"]) == (2, "pareto", "exact")
     assert (document["rank_multiple"], document["max_rank"], document["estimate"]) == (4, 64, "largest-cut")
     assert [layer["name"] for layer in document["layers"]][0::2] == ["wide", "digit"]
     for layer in document["layers"]:
@@ -74,14 +77,13 @@ def test_document(document: dict[str, Any]) -> None:
 
 
 def test_fronts_hold_what_the_shapes_cost_and_lose(document: dict[str, Any], tiny: Tiny) -> None:
-    from edgett.nn.decompose import relative_error, tt_svd
-
     weight = kernel(tiny, 0)
     layer = document["layers"][0]
     rows = layer["front"]
     for row in rows:
-        assert set(row) == {"shape", "params", "flops", "peak_elements", "moved_elements", "loss", "error"}
-        shape, costs = shape_of(row["shape"]), cost.tt(Layer("wide", 64, 48), shape_of(row["shape"]))
+        assert set(row) == {"spec", "params", "flops", "peak_elements", "moved_elements", "loss", "error"}
+        spec = catalogue.read(row["spec"])
+        costs = cost.held(Layer("wide", 64, 48), spec)
         numbers = costs.params, costs.flops, costs.peak_elements, costs.moved_elements
         assert (row["params"], row["flops"], row["peak_elements"], row["moved_elements"]) == numbers
         assert all(type(row[name]) is int for name in ("params", "flops", "peak_elements", "moved_elements"))
@@ -89,8 +91,11 @@ def test_fronts_hold_what_the_shapes_cost_and_lose(document: dict[str, Any], tin
         low, estimate, high = (row["error"][name] for name in ("low", "estimate", "high"))
         assert 0 <= low <= estimate <= high <= 1
         assert row["loss"] == pytest.approx(-math.log1p(-(low**2)), rel=1e-5)
-        assert low - 2e-6 <= relative_error(weight, tt_svd(weight, shape)) <= high + 2e-6
-        assert row["shape"]["order"] == "last_first"
+        assert (
+            low - 2e-6 <= np.linalg.norm(spec.dense(spec.best(weight)) - weight) / np.linalg.norm(weight) <= high + 2e-6
+        )
+    assert all(shape.order is Order.LAST_FIRST for shape in trains(rows))
+    assert {row["spec"]["form"] for row in rows} == {"tt", "svd"}
     points = np.array([(row["params"], row["flops"], row["loss"]) for row in rows])
     beaten = [((points <= row).all(axis=1) & (points < row).any(axis=1)).any() for row in points]
     assert not any(beaten)
@@ -101,8 +106,7 @@ def test_ranks_are_multiples_or_what_the_bond_holds(edgett: Call, tiny: Tiny) ->
     document = explore(edgett, tiny, "--rank-multiple", "3", "--max-rank", "7")
 
     assert (document["rank_multiple"], document["max_rank"]) == (3, 7)
-    for row in (row for layer in document["layers"] for row in layer["front"]):
-        shape = shape_of(row["shape"])
+    for shape in trains([row for layer in document["layers"] for row in layer["front"]]):
         for k, rank in enumerate(shape.ranks[1:-1], 1):
             cells = math.prod(shape.inputs[:k]) * math.prod(shape.outputs[:k])
             assert rank in (3, 6, min(cells, math.prod(shape.matrix) // cells))
@@ -150,13 +154,13 @@ def test_bounds_that_nothing_keeps(edgett: Call, tiny: Tiny) -> None:
 
     assert document["totals"] == {"solutions": 0, "undominated": 0, "joint_candidates": 0, "epsilon": 0.0}
     assert "inside the bounds" in document["layers"][0]["excluded"]
-    answer = edgett("explore", tiny.model, *PARETO, "--max-moved", "0")
+    answer = edgett("explore", tiny.model, *PARETO, "--max-peak", "1")
     assert answer.code == 0
     assert "none" in answer.out and "inside the bounds" in " ".join(answer.out.split())
 
 
 def test_a_layer_without_an_efficient_solution_still_counts_its_solutions(edgett: Call, tiny: Tiny) -> None:
-    digit = explore(edgett, tiny, "--only-layer", "digit", "--rank-multiple", "6", "--max-rank", "6")["layers"][-1]
+    digit = explore(edgett, tiny, "--only-layer", "digit", "--rank-multiple", "8", "--max-rank", "8")["layers"][-1]
 
     assert digit["front"] == []
     assert digit["solutions"] > 0
@@ -341,7 +345,7 @@ def test_resume_refuses_another_search(edgett: Call, compressed: Finished, optio
 
 
 def test_check_and_export_of_a_solution_with_a_layer_left_dense(edgett: Call, compressed: Finished) -> None:
-    partly = [trial for trial in compressed.document["trials"] if len(trial["shapes"]) == 1]
+    partly = [trial for trial in compressed.document["trials"] if len(trial["edits"]) == 1]
     assert partly, "the spread no longer takes a solution with a dense layer: take more trials"
     trial = partly[0]
 

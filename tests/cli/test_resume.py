@@ -135,11 +135,11 @@ def trial_of_another_shape(place: Path) -> None:
 
 
 def damaged_run_json(place: Path) -> None:
-    (place / "run.json").write_text('{"schema": 1, ')
+    (place / "run.json").write_text('{"schema": 2, ')
 
 
 def run_json_of_another_shape(place: Path) -> None:
-    (place / "run.json").write_text('{"schema": 1, "options": {"target": {"value": 7}}, "digests": {}}')
+    (place / "run.json").write_text('{"schema": 2, "options": {"target": {"value": 7}}, "digests": {}}')
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from edgett.firmware.vela import VelaSummary
 from edgett.report import document
 from edgett.schema.documents import DOCUMENTS
 from edgett.schema.run import Npu
-from edgett.values import Refuge, Reverted, Trial
+from edgett.space.solution import Refuge, Reverted, Trial
 from tests import schemas
 from tests.conftest import Answer, Finished, Tiny
 from tests.device.test_calibrate import PLANTED
@@ -171,7 +171,7 @@ def everywhere(value: Any) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    "change", [{"schema": 2}, {"error": None}, {"error": {"code": 2}}, {"more": 1}], ids=lambda change: str(change)
+    "change", [{"schema": 1}, {"error": None}, {"error": {"code": 2}}, {"more": 1}], ids=lambda change: str(change)
 )
 def test_an_error_has_its_form(change: dict[str, Any], edgett: Call) -> None:
     whole = edgett("explore", "--layer", "x", "--json").document
@@ -183,7 +183,7 @@ def test_the_fixture_holds_what_is_printed(edgett: Call, monkeypatch: pytest.Mon
     """Or no other test would notice a key that nobody has described."""
     from edgett.report import profiles
 
-    monkeypatch.setattr(profiles, "listed", lambda targets: {"schema": 1, "targets": [], "more": 1})
+    monkeypatch.setattr(profiles, "listed", lambda targets: {"schema": 2, "targets": [], "more": 1})
 
     with pytest.raises(AssertionError, match=r"targets list: \$.*'more' was unexpected"):
         edgett("targets", "list", "--json")
@@ -204,7 +204,7 @@ def test_what_vela_says_can_be_read() -> None:
 
 MAPS = {
     "artifacts",
-    "shapes",
+    "edits",
     "versions",
     "digests",
     "files",

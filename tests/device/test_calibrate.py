@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from edgett.device.calibrate import COLUMNS, LEVELS, PROBES, Probe, Product, Train, fitted, graph
 from edgett.errors import ToolError
+from edgett.forms.tt.shape import TTShape
 from edgett.graph.latency import Speeds, latency_us
-from edgett.values import TTShape
 
 PLANTED = Speeds(
     start=0.7, operator=0.03, transpose=0.1, mac=1.6e-5, columns=8, read=1.5e-4, write=1e-4, move=3e-4, touch=7e-5,
@@ -89,5 +89,5 @@ def test_probes_are_what_they_say() -> None:
     products = [probe for probe in PROBES if isinstance(probe, Product)]
     assert {probe.rows for probe in products} >= {1, 4, 64}
     assert max(4 * probe.inner * probe.columns for probe in products) == 4 * 4096**2
-    lengths = {probe.shape.length for probe in PROBES if isinstance(probe, Train)}
+    lengths = {probe.spec.length for probe in PROBES if isinstance(probe, Train)}
     assert lengths >= {2, 3, 5}

@@ -15,14 +15,14 @@ import numpy as np
 
 from edgett.export import onnx, tflite
 from edgett.export.owners import Owners
+from edgett.forms.operators import Moves
+from edgett.forms.tt.order import Order
 from edgett.graph.graph import Graph
 from edgett.nn import ports
 from edgett.nn.inference import inference_form
 from edgett.nn.predict import predict
 from edgett.nn.servable import Servable
 from edgett.nn.tt_dense import TTDense
-from edgett.space.contraction import Moves
-from edgett.values import Order
 
 L = keras.layers
 FIRST, LAST = Order.FIRST_LAST, Order.LAST_FIRST

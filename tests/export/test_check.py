@@ -10,10 +10,11 @@ import pytest
 from edgett.decisions import Decision
 from edgett.export.check import INT8_TOLERANCE, TOLERANCE, compare, compare_outputs
 from edgett.export.owners import UNKNOWN, Owners
+from edgett.forms.tt.order import Order
+from edgett.forms.tt.shape import TTShape
 from edgett.graph.graph import Constant, Graph, Step
 from edgett.graph.memory import arena_bytes
-from edgett.space.replaced import tt_steps
-from edgett.values import Order, TTShape
+from edgett.space.replaced import steps_of
 
 WORDS = ("parameters", "bytes of parameters", "FLOPs", "MACs")
 SHAPE = TTShape((2, 6), (4, 3), (1, 2, 1))
@@ -23,7 +24,7 @@ def tt_graph(shape: TTShape = SHAPE, bias: int = 12) -> Graph:
     """A TT layer, then a dense one."""
     sizes = {"x": 12, "y": 12, "z": 5}
     stored = (Constant("bias", bias),) if bias else ()
-    steps = tt_steps(Step("tt", "TTDense", ("x",), ("y",), stored), shape, 1, sizes)
+    steps = steps_of(Step("tt", "Factored", ("x",), ("y",), stored), shape, 1, sizes)
     dense = Step("fc", "Dense", ("y",), ("z",), (Constant("kernel", 60), Constant("bias", 5)), 125, 60)
     return Graph((*steps, dense), sizes, ("x",), ("z",))
 

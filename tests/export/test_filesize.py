@@ -11,11 +11,11 @@ import pytest
 
 from edgett.export import c, tflite
 from edgett.files import Style, batches, predicted, taken, write
+from edgett.forms.tt.shape import TTShape
 from edgett.graph.filesize import Format, file_bytes
 from edgett.graph.graph import Graph
 from edgett.nn import ports
-from edgett.space.replaced import with_shapes
-from edgett.values import TTShape
+from edgett.space.replaced import with_edits
 from tests.export import exported as zoo
 from tests.export import test_int8 as narrow
 from tests.export.exported import CASES, L
@@ -122,7 +122,7 @@ def test_cores_of_a_graph_are_as_wide_as_what_they_stand_for() -> None:
     model = perceptron(42, 20)
     shape = TTShape((6, 7), (4, 5), (1, 2, 1))
     style = Style(1, batches({"x": np.zeros((1, 42), np.float32)}, 1))
-    graph = with_shapes(predicted(model, ".tflite", style), {"d0": shape})
+    graph = with_edits(predicted(model, ".tflite", style), {"d0": shape})
     assert graph.weight_bytes() == graph.params() == 6 * 4 * 2 + 2 * 7 * 5
 
 

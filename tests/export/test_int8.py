@@ -25,8 +25,9 @@ from edgett.graph.graph import Constant, Graph
 from edgett.graph.memory import arena_bytes
 from edgett.graph.op import Rule, named
 from edgett.nn import ports
+from edgett.nn.factored import Factored
 from edgett.nn.inference import inference_form
-from edgett.nn.layers import tt_layers
+from edgett.nn.layers import factored_layers
 from edgett.nn.predict import predict
 from edgett.nn.servable import Servable
 from edgett.nn.tt_dense import TTDense
@@ -35,7 +36,7 @@ from tests.export import exported as zoo
 from tests.export.exported import CASES
 from tests.export.test_tflite import MICRO
 
-FIRST_CORE = Constant("core_0", 1 * 2 * 3 * 2, 1)
+FIRST_CORE = Constant("factor_0", 1 * 2 * 3 * 2, 1)
 """Of the layer tt3."""
 QUICK = ("tensor trains", "shared", "sequences")
 NAMES = [
@@ -220,7 +221,7 @@ class TestLayersInFloat32:
     @pytest.mark.slow
     def test_its_tensors_are_told_all_the_same(self, name: str, suffix: str) -> None:
         made = mixed(name, suffix)
-        layers = tt_layers(made.model)
+        layers = factored_layers(made.model)
         rows = tensors(made.model, made.path, samples(made.model), tuple(layers), 1)
         products = [step for step in made.read().steps if step.macs]
         assert len([row for row in rows if row.role is Role.PRODUCT]) == len(products)
@@ -275,7 +276,7 @@ def by_hand(path: Path, found: str, x: np.ndarray) -> np.ndarray:
 @functools.cache
 def errors(suffix: str) -> tuple[TensorError, ...]:
     made = exported("tensor trains", suffix)
-    return tensors(made.model, made.path, samples(made.model), tuple(tt_layers(made.model)), 1)
+    return tensors(made.model, made.path, samples(made.model), tuple(factored_layers(made.model)), 1)
 
 
 class TestTensors:
@@ -353,7 +354,7 @@ def test_a_dense_layer_again_computes_what_the_cores_did() -> None:
         )
     )
     twin = without(unbalanced(), original, ["bad"])
-    assert type(twin.get_layer("bad")) is keras.layers.Dense and isinstance(twin.get_layer("good"), TTDense)
+    assert type(twin.get_layer("bad")) is keras.layers.Dense and isinstance(twin.get_layer("good"), Factored)
     x = samples(twin)
     np.testing.assert_allclose(reference(twin)["good"], reference(unbalanced())["good"], rtol=1e-4, atol=1e-4)
-    assert tt_layers(without(twin, original, ["good"])) == {} and x
+    assert factored_layers(without(twin, original, ["good"])) == {} and x

@@ -280,7 +280,7 @@ def test_the_document(elf: Path, target: Target) -> None:
     target = _smaller(target, flash=4096)
     document = size_document(facts, gate(facts, target), target)
 
-    assert document["schema"] == 1 and document["ok"] is False and document["stripped"] is False
+    assert document["schema"] == 2 and document["ok"] is False and document["stripped"] is False
     assert document["sections"][0] == {"name": ".text", "bytes": facts.sections[0].bytes, "memory": ["flash"]}
     assert [row["name"] for row in document["symbols"]][:2] == ["lenet_weights", "lenet_workspace"]
     assert document["symbols"][1] == {

@@ -5,12 +5,13 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgett.forms import cost
+from edgett.forms.tt.shape import TTShape
 from edgett.graph.graph import Constant, Graph, Step
 from edgett.graph.memory import ALIGNMENT, arena_bytes, live_bytes
-from edgett.space import cost
-from edgett.space.replaced import with_shapes
-from edgett.values import Layer, TTShape
-from tests.space.test_contraction import shapes
+from edgett.space.replaced import with_edits
+from edgett.values import Layer
+from tests.forms.test_tt_contraction import shapes
 
 
 @st.composite
@@ -107,8 +108,8 @@ def test_a_tt_layer_takes_the_place_of_its_dense_one(shape: TTShape, bias: bool,
         ("x",),
         ("y",),
     )
-    swapped = with_shapes(graph, {"fc": shape}, batch)
-    minus, plus = cost.dense(layer), cost.tt(layer, shape)
+    swapped = with_edits(graph, {"fc": shape}, batch)
+    minus, plus = cost.dense(layer), cost.held(layer, shape)
     assert swapped.params() - graph.params() == plus.params - minus.params
     assert swapped.flops() - graph.flops() == batch * (plus.flops - minus.flops)
     assert swapped.macs - graph.macs == batch * (plus.macs - minus.macs)
@@ -131,8 +132,8 @@ def test_only_the_named_layer_changes_and_every_call_of_it() -> None:
     shape, layer = TTShape((2, 3), (3, 2), (1, 2, 1)), Layer("fc", 6, 6)
     steps = (dense_step("fc", layer, "x", "a", 1), dense_step("fc", layer, "a", "y", 1))
     graph = Graph(steps, {"x": 6, "a": 6, "y": 6}, ("x",), ("y",))
-    swapped = with_shapes(graph, {"fc": shape})
+    swapped = with_edits(graph, {"fc": shape})
     assert not any(step.operator == "Dense" for step in swapped.steps)
-    assert swapped.params() == cost.tt(layer, shape).params
-    assert swapped.flops() == 2 * cost.tt(layer, shape).flops
-    assert with_shapes(graph, {"elsewhere": shape}) == graph
+    assert swapped.params() == cost.held(layer, shape).params
+    assert swapped.flops() == 2 * cost.held(layer, shape).flops
+    assert with_edits(graph, {"elsewhere": shape}) == graph

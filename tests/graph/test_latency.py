@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgett.forms.tt.shape import TTShape
 from edgett.graph.graph import Constant, Graph, Step
 from edgett.graph.latency import Speeds, latency_us, layers_us, steps_us
 from edgett.space.explore import Costing, not_slower, solutions
-from edgett.space.replaced import with_shapes
-from edgett.values import Candidate, Layer, TTShape
+from edgett.space.replaced import with_edits
+from edgett.space.solution import Candidate
+from edgett.values import Layer
 from tests.graph.test_graph import dense_step
 
 SPEEDS = Speeds(
@@ -104,7 +106,7 @@ class TestNotSlower:
 
     def test_solutions_know_their_time(self) -> None:
         (found,) = solutions([Candidate({"fc": SHAPE})], graph, Costing(speeds=FAST))
-        assert found.latency_us == latency_us(with_shapes(DENSE, found.shapes), FAST)
+        assert found.latency_us == latency_us(with_edits(DENSE, found.edits), FAST)
         assert found.work == found.latency_us
         (unknown,) = solutions([Candidate({"fc": SHAPE})], graph)
         assert unknown.latency_us is None

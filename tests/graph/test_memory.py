@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgett.forms.tt.shape import TTShape
 from edgett.graph.graph import Graph, Step
 from edgett.graph.memory import (
     ALIGNMENT,
@@ -18,8 +19,8 @@ from edgett.graph.memory import (
     plan_bytes,
     static_bytes,
 )
-from edgett.space.replaced import with_shapes
-from edgett.values import Layer, TTShape
+from edgett.space.replaced import with_edits
+from edgett.values import Layer
 from tests.graph.test_graph import dense_step
 from tests.graph.test_graph import graphs as any_graphs
 
@@ -144,7 +145,7 @@ def test_a_tt_layer_takes_its_largest_product() -> None:
     """Bias and ReLU write over the last product, reshapes are nothing: the paper's peak, ends apart."""
     layer, shape = Layer("fc", 64, 48), TTShape((8, 8), (6, 8), (1, 4, 1))
     steps = (dense_step("fc", layer, "x", "h", 1), Step("fc", "relu", ("h",), ("y",)))
-    graph = with_shapes(Graph(steps, {"x": 64, "h": 48, "y": 48}, ("x",), ("y",)), {"fc": shape})
+    graph = with_edits(Graph(steps, {"x": 64, "h": 48, "y": 48}, ("x",), ("y",)), {"fc": shape})
     shared = in_place(graph).graph
     assert [step.operator for step in shared.steps] == ["Product", "Transpose", "Product", "Transpose", "Add", "relu"]
     assert static_bytes(shared) == 4 * (64 + 48 + 2 * 8 * 4 * 8)

@@ -10,13 +10,15 @@ import keras
 import numpy as np
 import pytest
 
+from edgett.forms.tt.shape import TTShape
 from edgett.nn import finetune
 from edgett.nn.assess import assess, outputs
 from edgett.nn.data import Split
 from edgett.nn.finetune import Recipe, Task, Tuner, make_deterministic, starting_rate
 from edgett.nn.models import unpack_weights
 from edgett.nn.quality import judge
-from edgett.values import Cost, Recover, Solution, TTShape
+from edgett.space.solution import Solution
+from edgett.values import Cost, Recover
 
 SHAPE = TTShape((4, 6), (5, 4), (1, 4, 1))
 

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from edgett.errors import ModelError, UsageError
-from edgett.nn.layers import Wish, fc_layers, replace, tt_layers
+from edgett.forms.tt.order import Order
+from edgett.forms.tt.shape import TTShape
+from edgett.nn.factored import Factored
+from edgett.nn.layers import Wish, factored_layers, fc_layers, replace
 from edgett.nn.ports import input_ports, output_ports
-from edgett.nn.tt_dense import TTDense
-from edgett.values import Found, Layer, Order, TTShape
+from edgett.values import Found, Layer
 
 L = keras.layers
 RANDOM = np.random.default_rng(0)
@@ -209,7 +211,7 @@ class TestReplace:
         twin = replace(model, {path: shape})
         x = inputs_of(model)
         assert_same(twin(x), model(x))
-        assert tt_layers(twin)[path].shape == shape
+        assert factored_layers(twin)[path].spec == shape
 
     @MODELS
     def test_names_stay_and_the_original_is_untouched(self, build: Any, path: str) -> None:
@@ -234,28 +236,30 @@ class TestReplace:
         x = inputs_of(twin)
         again = keras.models.load_model(tmp_path / "twin.keras")
         assert_same(again(x), twin(x), atol=0)
-        assert tt_layers(again)[path].shape == SMALL
+        assert factored_layers(again)[path].spec == SMALL
 
     @MODELS
     def test_trains(self, build: Any, path: str) -> None:
         twin = replace(build(), {path: SMALL})
         twin.compile("adam", "mse", run_eagerly=True)
         x = inputs_of(twin)
-        before = tt_layers(twin)[path].get_weights()
+        before = factored_layers(twin)[path].get_weights()
         twin.fit(x, keras.tree.map_structure(np.zeros_like, twin(x)), verbose=0)
-        assert all((a != b).any() for a, b in zip(before, tt_layers(twin)[path].get_weights(), strict=True))
+        assert all((a != b).any() for a, b in zip(before, factored_layers(twin)[path].get_weights(), strict=True))
 
     def test_two_layers_at_once_and_known_cores(self) -> None:
         model = shared()
         wide = TTShape((3, 4), (3, 4), (1, 2, 1))
         first = replace(model, {"fc": SMALL, "tower/inner": wide})
-        assert set(tt_layers(first)) == {"fc", "tower/inner"}
+        assert set(factored_layers(first)) == {"fc", "tower/inner"}
         cores = tuple(np.ones(core, np.float32) for core in SMALL.cores)
-        np.testing.assert_array_equal(tt_layers(replace(model, {"fc": SMALL}, {"fc": cores}))["fc"].cores[0], cores[0])
+        np.testing.assert_array_equal(
+            factored_layers(replace(model, {"fc": SMALL}, {"fc": cores}))["fc"].factors[0], cores[0]
+        )
 
     def test_a_layer_that_is_shared_stays_shared(self) -> None:
         twin = replace(shared(), {"tower/inner": TTShape((3, 4), (3, 4), (1, 2, 1))})
-        assert len({id(layer) for layer in _all(twin) if isinstance(layer, TTDense)}) == 1
+        assert len({id(layer) for layer in _all(twin) if isinstance(layer, Factored)}) == 1
         assert len([layer for layer in _all(twin) if layer.name == "fc"]) == 1
 
     def test_batch_normalisation_keeps_its_statistics(self) -> None:

@@ -21,9 +21,9 @@ from keras.src.saving import saving_lib
 
 from edgett import folders
 from edgett.errors import ModelError, UsageError
+from edgett.forms.tt.shape import TTShape
 from edgett.nn.layers import replace
 from edgett.nn.models import load_model, pack_weights, save_model, unpack_weights
-from edgett.values import TTShape
 
 L = keras.layers
 X = np.linspace(-1, 1, 48, dtype=np.float32).reshape(4, 12)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from edgett.errors import ModelError
+from edgett.forms.tt.shape import TTShape
 from edgett.nn.assess import outputs
 from edgett.nn.data import Split
 from edgett.nn.finetune import Recipe, Task, Tuner
@@ -20,7 +21,8 @@ from edgett.nn.parcel import Parcel, pack, unpack
 from edgett.nn.ports import input_ports, keras, output_ports
 from edgett.nn.quality import judge
 from edgett.nn.training import tf
-from edgett.values import Cost, Solution, TTShape
+from edgett.space.solution import Solution
+from edgett.values import Cost
 
 L = keras.layers
 TASK = Task(Solution(0, {"fc": TTShape((4, 4), (3, 4), (1, 3, 1))}, Cost(1, 1), 4), 1)

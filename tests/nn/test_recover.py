@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edgett.nn import recover
-from edgett.nn.decompose import Cores, rebuild, tt_svd
+from edgett.forms.target import Target, target
+from edgett.forms.tt import fit
+from edgett.forms.tt.decompose import Cores, rebuild, tt_svd
+from edgett.forms.tt.fit import fitted
+from edgett.forms.tt.shape import TTShape, tt_shape
 from edgett.nn.quality import judge
-from edgett.nn.recover import Guide, Target, fitted, soft_loss, target
-from edgett.space.shapes import tt_shape
-from edgett.values import TTShape
+from edgett.nn.recover import Guide, soft_loss
 
 Floats = NDArray[np.float32]
 TWO = tt_shape((4, 6), (6, 2), 3)
@@ -61,17 +62,21 @@ def best(wanted: Target, cores: Cores, index: int) -> float:
     return float(np.square(rows @ np.linalg.lstsq(rows, right)[0] - right).sum())
 
 
+def far(wanted: Target, cores: Cores) -> float:
+    return wanted.distance(rebuild(cores))
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_distance_is_what_it_says(shape: TTShape) -> None:
     cores = tt_svd(WEIGHT, shape)
-    assert TARGET.distance(cores) == pytest.approx(distance(TARGET, rebuild(cores)), rel=1e-4)
+    assert far(TARGET, cores) == pytest.approx(distance(TARGET, rebuild(cores)), rel=1e-4)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_outputs_come_closer_in_cores_of_the_same_shapes(shape: TTShape) -> None:
     start = tt_svd(WEIGHT, shape)
     found = fitted(TARGET, start)
-    assert TARGET.distance(found) < 0.9 * TARGET.distance(start)
+    assert far(TARGET, found) < 0.9 * far(TARGET, start)
     assert [core.shape for core in found] == list(shape.cores)
     assert all(core.dtype == np.float32 and core.flags.c_contiguous for core in found)
     unseen = drawn(seed=7)[1]
@@ -83,25 +88,25 @@ def test_outputs_come_closer_in_cores_of_the_same_shapes(shape: TTShape) -> None
 def test_the_core_solved_for_last_is_the_best(
     shape: TTShape, limit: str, value: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recover, limit, value)
-    monkeypatch.setattr(recover, "STEPS", 60)
+    monkeypatch.setattr(fit, limit, value)
+    monkeypatch.setattr(fit, "STEPS", 60)
     found = fitted(TARGET, tt_svd(WEIGHT, shape))
-    assert TARGET.distance(found) == pytest.approx(best(TARGET, found, 1), rel=2e-4)
+    assert far(TARGET, found) == pytest.approx(best(TARGET, found, 1), rel=2e-4)
 
 
 def test_many_sweeps_reach_what_no_core_betters(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recover, "SWEEPS", 300)
+    monkeypatch.setattr(fit, "SWEEPS", 300)
     found = fitted(TARGET, tt_svd(WEIGHT, TWO))
     for index in range(2):
-        assert TARGET.distance(found) == pytest.approx(best(TARGET, found, index), rel=1e-3)
+        assert far(TARGET, found) == pytest.approx(best(TARGET, found, index), rel=1e-3)
 
 
 def test_every_sweep_lowers_the_distance(monkeypatch: pytest.MonkeyPatch) -> None:
     start = tt_svd(WEIGHT, SHAPES[1])
-    distances = [TARGET.distance(start)]
+    distances = [far(TARGET, start)]
     for sweeps in (2, 4, 8, 16):
-        monkeypatch.setattr(recover, "SWEEPS", sweeps)
-        distances.append(TARGET.distance(fitted(TARGET, start)))
+        monkeypatch.setattr(fit, "SWEEPS", sweeps)
+        distances.append(far(TARGET, fitted(TARGET, start)))
     assert distances == sorted(distances, reverse=True)
     assert distances[1] < 0.9 * distances[0]
 
@@ -111,7 +116,7 @@ def test_every_sweep_lowers_the_distance(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_never_worse_than_the_start(seed: int, count: int, shape: TTShape) -> None:
     weight, inputs = drawn(seed, count)  # fewer samples than inputs, too
     wanted, start = target(weight, inputs), tt_svd(weight, shape)
-    assert wanted.distance(fitted(wanted, start)) <= wanted.distance(start)
+    assert far(wanted, fitted(wanted, start)) <= far(wanted, start)
 
 
 def test_an_exact_start_stays_exact() -> None:
@@ -123,7 +128,7 @@ def test_an_exact_start_stays_exact() -> None:
 
 @pytest.mark.parametrize("direct", [0, 2000])
 def test_a_weight_of_zeros_stays(direct: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recover, "DIRECT", direct)
+    monkeypatch.setattr(fit, "DIRECT", direct)
     start = tt_svd(np.zeros_like(WEIGHT), TWO)
     assert not rebuild(fitted(target(np.zeros_like(WEIGHT), INPUTS), start)).any()
 
@@ -133,7 +138,7 @@ def test_ranks_beyond_what_a_bond_holds_are_kept() -> None:
     start = tuple(np.random.default_rng(3).normal(size=core).astype(np.float32) for core in shape.cores)
     found = fitted(TARGET, start)
     assert [core.shape for core in found] == list(shape.cores)
-    assert TARGET.distance(found) < 1e-3 * TARGET.distance(start)  # four would hold any weight
+    assert far(TARGET, found) < 1e-3 * far(TARGET, start)  # four would hold any weight
 
 
 def test_the_same_inputs_give_the_same_cores() -> None:
@@ -152,11 +157,11 @@ def test_the_start_is_left_as_it_was() -> None:
 
 def test_a_core_too_large_to_solve_for_keeps_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     start = tt_svd(WEIGHT, TWO)  # cores of 12 and 18 unknowns
-    monkeypatch.setattr(recover, "ITERATIVE", 17)
+    monkeypatch.setattr(fit, "ITERATIVE", 17)
     found = fitted(TARGET, start)
-    assert TARGET.distance(found) == pytest.approx(best(TARGET, start, 0), rel=1e-3)
-    monkeypatch.setattr(recover, "ITERATIVE", 1)
-    assert TARGET.distance(fitted(TARGET, start)) == pytest.approx(TARGET.distance(start), rel=1e-4)
+    assert far(TARGET, found) == pytest.approx(best(TARGET, start, 0), rel=1e-3)
+    monkeypatch.setattr(fit, "ITERATIVE", 1)
+    assert far(TARGET, fitted(TARGET, start)) == pytest.approx(far(TARGET, start), rel=1e-4)
 
 
 def test_a_column_of_zeros_does_not_carry_the_weight_away() -> None:
@@ -165,7 +170,7 @@ def test_a_column_of_zeros_does_not_carry_the_weight_away() -> None:
     start = tt_svd(WEIGHT, TWO)
     wanted = target(WEIGHT, inputs)
     found = fitted(wanted, start)
-    assert wanted.distance(found) < wanted.distance(start)
+    assert far(wanted, found) < far(wanted, start)
     assert np.abs(rebuild(found)[3]).max() < 3 * np.abs(WEIGHT[3]).max()
 
 
@@ -295,7 +300,7 @@ class TestGuide:
     def test_fits_each_layer_on_what_it_is_given(self) -> None:
         model, guide, inputs = self.guide()
         weight = np.asarray(model.get_layer("fc").kernel)
-        found = guide.cores({"fc": TWO})["fc"]
+        found = guide.factors({"fc": TWO})["fc"]
         for core, other in zip(found, fitted(target(weight, inputs / 2), tt_svd(weight, TWO)), strict=True):
             np.testing.assert_array_equal(core, other)
 
@@ -303,8 +308,8 @@ class TestGuide:
     def test_where_it_does_not_pay_a_layer_keeps_its_start(
         self, constant: str, value: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(recover, constant, value)
-        assert self.guide()[1].cores({"fc": TWO}) == {}
+        monkeypatch.setattr(fit, constant, value)
+        assert self.guide()[1].factors({"fc": TWO}) == {}
 
     def test_teaches_the_outputs_of_the_dense_model(self) -> None:
         model, guide, inputs = self.guide()

@@ -14,18 +14,19 @@ from hypothesis import strategies as st
 
 from edgett.export.check import Verdict
 from edgett.files import Style, check, write
-from edgett.nn import tt_dense
+from edgett.forms.operators import Moves
+from edgett.forms.tt import contraction
+from edgett.forms.tt.order import Order
 from edgett.nn.reference import WHOLE, Deviation, deviations
 from edgett.nn.tt_dense import TTDense
-from edgett.values import Order
 from tests.conftest import EASY, Answer, Tiny
 from tests.nn.test_tt_dense import ORDERS
 
-AXES = tt_dense.matrix_axes
+AXES = contraction._axes
 
 
 def held(layer: TTDense) -> Deviation:
-    (found,) = deviations(keras.Sequential([keras.Input((layer.shape.matrix[0],)), layer]))
+    (found,) = deviations(keras.Sequential([keras.Input((layer.spec.matrix[0],)), layer]))
     return found
 
 
@@ -57,7 +58,7 @@ def layers(draw: st.DrawFn) -> TTDense:
 @settings(max_examples=10, deadline=None)
 @given(layers(), st.integers(-20, 20))
 def test_a_right_layer_is_within_rounding(layer: TTDense, scale: int) -> None:
-    layer.build((None, layer.shape.matrix[0]))
+    layer.build((None, layer.spec.matrix[0]))
     layer.cores[0].assign(layer.cores[0] * 2.0**scale)
     found = held(layer)
     assert found.ok and found.fault is None and found.rounding < 1e-3
@@ -67,7 +68,7 @@ def test_a_right_layer_is_within_rounding(layer: TTDense, scale: int) -> None:
 @SIZES
 def test_of_any_size(build: Any, order: Order) -> None:
     layer = build(order)
-    assert (np.prod(layer.shape.matrix) > WHOLE) == (build is large)
+    assert (np.prod(layer.spec.matrix) > WHOLE) == (build is large)
     found = held(layer)
     assert found.ok and 0 < found.error < 1e-6 and found.rounding < 1e-3
 
@@ -77,7 +78,7 @@ def test_numbers_that_round_to_nothing(built: Any) -> None:
     layer = small()
     layer.build((None, 24))
     layer.set_weights([built(weight.shape) for weight in layer.get_weights()])
-    assert held(layer) == Deviation("tt", 0.0, held(layer).rounding)
+    assert held(layer) == Deviation("tt", "T3F", 0.0, held(layer).rounding)
 
 
 def test_cancelling_cores_may_round_by_more() -> None:
@@ -94,20 +95,18 @@ def test_cancelling_cores_may_round_by_more() -> None:
 
 @SIZES
 def test_a_wrong_plan_is_named(build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tt_dense, "matrix_axes", wrong_axes)
+    monkeypatch.setattr(contraction, "_axes", wrong_axes)
     found = held(build())
     assert not found.ok and found.error > 0.1
-    assert "layer tt computes with another weight than T3F makes of its cores" in str(found.fault)
+    assert "layer tt computes with another weight than T3F makes of its factors" in str(found.fault)
 
 
 @SIZES
 def test_a_plan_that_is_wrong_for_one_runtime_alone_is_noticed(build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        tt_dense, "matrix_axes", lambda s, c, m: wrong_axes(s, c, m) if m is tt_dense.Moves.RUNS else AXES(s, c, m)
-    )
+    monkeypatch.setattr(contraction, "_axes", lambda s, c, m: wrong_axes(s, c, m) if m is Moves.RUNS else AXES(s, c, m))
     layer = build()
     assert not held(layer).ok
-    assert layer.moves is tt_dense.Moves.NUMBERS
+    assert layer.moves is Moves.NUMBERS
 
 
 @SIZES
@@ -145,7 +144,7 @@ def test_the_cross_check_fails_where_model_and_file_are_wrong_alike(
 
     right = checked()
     assert right.verdict is Verdict.OK and [item.layer for item in right.deviations] == ["tt"]
-    monkeypatch.setattr(tt_dense, "matrix_axes", wrong_axes)
+    monkeypatch.setattr(contraction, "_axes", wrong_axes)
     wrong = checked()
     assert wrong.numerics.ok and wrong.graph.mismatches == ()
     assert wrong.verdict is Verdict.DIFFERS
@@ -157,7 +156,7 @@ def test_the_cross_check_fails_where_model_and_file_are_wrong_alike(
 def test_a_run_whose_layers_are_wrong_is_exit_code_5(
     edgett: Any, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tt_dense, "matrix_axes", wrong_axes)
+    monkeypatch.setattr(contraction, "_axes", wrong_axes)
     answer: Answer = edgett("compress", *tiny.arguments, *EASY, "--out", tmp_path / "run", "--json")
     assert answer.code == 5
     assert "layer wide computes with another weight than T3F" in answer.document["error"]["message"]

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgett.errors import ModelError, ToolError
+from edgett.forms.tt.shape import TTShape
 from edgett.nn import zoo
 from edgett.nn.inference import inference_form
 from edgett.nn.layers import replace
@@ -21,7 +22,6 @@ from edgett.nn.ports import by_output, feed, input_ports, output_ports, wanted
 from edgett.nn.predict import predict
 from edgett.nn.trunk import BATCH, Parts, features, parts, rejoin, share, stored
 from edgett.nn.tt_dense import TTDense
-from edgett.values import TTShape
 
 L = keras.layers
 RANDOM = np.random.default_rng(0)

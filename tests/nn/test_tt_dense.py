@@ -12,11 +12,12 @@ import t3f
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from edgett.nn import tt_dense
-from edgett.nn.decompose import tt_svd
+from edgett.forms.tt import contraction
+from edgett.forms.tt.cost import rebuild_from
+from edgett.forms.tt.decompose import tt_svd
+from edgett.forms.tt.order import Order
+from edgett.forms.tt.shape import TTShape
 from edgett.nn.tt_dense import TTDense
-from edgett.space.cost import rebuild_from
-from edgett.values import Order, TTShape
 
 RANDOM = np.random.default_rng(0)
 ORDERS = pytest.mark.parametrize("order", Order)
@@ -34,7 +35,7 @@ def of(shape: TTShape, order: Order, **keywords: Any) -> TTDense:
 
 
 def by_t3f(layer: TTDense) -> Any:
-    return t3f.TensorTrain([tf.convert_to_tensor(core) for core in layer.cores], tt_ranks=layer.shape.ranks)
+    return t3f.TensorTrain([tf.convert_to_tensor(core) for core in layer.cores], tt_ranks=layer.spec.ranks)
 
 
 def dense_weight(layer: TTDense) -> NDArray[np.float32]:
@@ -42,11 +43,11 @@ def dense_weight(layer: TTDense) -> NDArray[np.float32]:
 
 
 def samples(count: int, layer: TTDense) -> NDArray[np.float32]:
-    return RANDOM.normal(size=(count, layer.shape.matrix[0])).astype(np.float32)
+    return RANDOM.normal(size=(count, layer.spec.matrix[0])).astype(np.float32)
 
 
 def model_of(layer: TTDense, compiled: bool = True) -> keras.Model:
-    model = keras.Sequential([keras.Input((layer.shape.matrix[0],)), layer])
+    model = keras.Sequential([keras.Input((layer.spec.matrix[0],)), layer])
     if compiled:
         model.compile("sgd", "mse")
     return model
@@ -105,7 +106,7 @@ class TestProduct:
     def test_a_wrong_permutation_of_the_cores_would_be_noticed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         layer = of(SMALL, Order.LAST_FIRST, use_bias=False)
         x = samples(2, layer)
-        monkeypatch.setattr(tt_dense, "matrix_axes", lambda *_: (3, 1, 2, 0))
+        monkeypatch.setattr(contraction, "_axes", lambda *_: (3, 1, 2, 0))
         with pytest.raises(AssertionError):
             np.testing.assert_allclose(layer(x), x @ dense_weight(layer), atol=1e-5)
 
@@ -189,7 +190,7 @@ class TestConfig:
             activity_regularizer="l2", bias_constraint="non_neg", name="fc", trainable=False, dtype="mixed_bfloat16",
         )  # fmt: skip
         twin = TTDense.from_config(layer.get_config())
-        assert twin.shape == layer.shape == TTShape((2, 3), (3, 4), (1, 2, 1), Order.FIRST_LAST)
+        assert twin.spec == layer.spec == TTShape((2, 3), (3, 4), (1, 2, 1), Order.FIRST_LAST)
         assert twin.get_config() == layer.get_config()
         assert (twin.name, twin.trainable, twin.dtype_policy.name) == ("fc", False, "mixed_bfloat16")
         assert twin.activation is keras.activations.relu
@@ -269,7 +270,7 @@ class TestT3F:
         train = layer.to_t3f()
         assert tuple(map(tuple, train.get_raw_shape())) == (SMALL.inputs, SMALL.outputs)
         again = TTDense.from_t3f(train, order, use_bias=False, name="fc")
-        assert again.shape == layer.shape and again.name == "fc"
+        assert again.spec == layer.spec and again.name == "fc"
         for mine, theirs in zip(again.get_weights(), layer.get_weights(), strict=True):
             np.testing.assert_array_equal(mine, theirs)
 

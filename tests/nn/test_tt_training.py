@@ -12,8 +12,8 @@ import pytest
 import t3f
 import tensorflow as tf
 
+from edgett.forms.tt.order import Order
 from edgett.nn.tt_dense import TTDense
-from edgett.values import Order
 from tests.nn.test_tt_dense import ORDERS, RANDOM, SMALL, SWITCHING, dense_weight, model_of, of, samples
 
 
@@ -60,7 +60,7 @@ class TestGradients:
 class TestTraining:
     def test_every_weight_is_trainable_and_named(self) -> None:
         layer = of(SMALL, Order.LAST_FIRST)
-        assert [weight.name for weight in layer.trainable_weights] == ["core_0", "core_1", "core_2", "bias"]
+        assert [weight.name for weight in layer.trainable_weights] == ["factor_0", "factor_1", "factor_2", "bias"]
         assert [tuple(weight.shape) for weight in layer.trainable_weights[:3]] == list(SMALL.cores)
         assert layer.non_trainable_weights == []
         assert layer.count_params() == sum(math.prod(core) for core in SMALL.cores) + 12

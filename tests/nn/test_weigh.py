@@ -8,10 +8,11 @@ import keras
 import numpy as np
 import pytest
 
+from edgett.forms.tt.shape import TTShape, tt_shape
 from edgett.nn.layers import replace
-from edgett.nn.weigh import SAMPLES, inputs_of, output_losses, shapes_of
-from edgett.space.shapes import tt_shape
-from edgett.values import Cost, Solution, TTShape
+from edgett.nn.weigh import SAMPLES, inputs_of, output_losses, specs_of
+from edgett.space.solution import Solution
+from edgett.values import Cost
 
 L = keras.layers
 ROUGH, FINE = tt_shape((3, 4), (2, 5), 2), tt_shape((3, 4), (2, 5), 6)
@@ -67,7 +68,7 @@ def test_layers_add_up_and_each_shape_is_weighed_once() -> None:
     first, second, both, dense = output_losses(model, x, solutions, heard.append)
     assert both == pytest.approx(first + second)
     assert dense == 0
-    assert len(heard) == len(shapes_of(solutions)) == 2
+    assert len(heard) == len(specs_of(solutions)) == 2
 
 
 def test_a_higher_rank_loses_less_and_the_full_one_nothing() -> None:

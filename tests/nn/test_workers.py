@@ -14,6 +14,7 @@ import loky
 import numpy as np
 import pytest
 
+from edgett.forms.tt.shape import TTShape
 from edgett.nn import workers
 from edgett.nn.data import Split
 from edgett.nn.finetune import Recipe, Task, Tuned, Tuner, batches, make_deterministic
@@ -21,7 +22,8 @@ from edgett.nn.ports import input_ports, keras, output_ports
 from edgett.nn.quality import judge
 from edgett.nn.training import tf
 from edgett.nn.workers import THREADS, Crew, WorkerDied
-from edgett.values import Cost, Solution, TTShape
+from edgett.space.solution import Solution
+from edgett.values import Cost
 from tests.conftest import blobs
 
 EPOCHS, BATCH_SIZE, SAMPLES = 2, 64, 300

@@ -13,7 +13,7 @@ from types import ModuleType
 
 import pytest
 
-from edgett.space.shapes import count_solutions, parse_layer
+from edgett.forms.tt.shapes import count_solutions, parse_layer
 from edgett.space.tiles import LayerSpace, joint, layer_space
 from edgett.values import CostModel, EmptyTiles
 from tests.conftest import Answer

@@ -218,7 +218,7 @@ def test_reports_go_where_they_are_sent(edgett: Call, finished: Finished, tmp_pa
     text = edgett("report", finished.path, "--format", "md")
     assert text.code == 0 and text.out.startswith("# ") and text.err == "writing the report\n"
     document = edgett("report", finished.path, "--format", "json", "--quiet")
-    assert document.document["schema"] == 1 and document.err == ""
+    assert document.document["schema"] == 2 and document.err == ""
     for name, form in (("r.md", "md"), ("r.json", "json"), ("r.html", "html")):
         answer = edgett("report", finished.path, "--format", form, "--out", name)
         assert answer.code == 0 and answer.out == "" and f"written: {name}" in answer.err
@@ -238,16 +238,16 @@ def test_an_old_run_without_its_picture_is_told_all_the_same(finished: Finished,
         ("space.json", "{", "space.json cannot be read"),
         (
             "space.json",
-            '{"schema": 1, "picture": {"title": 3}}',
+            '{"schema": 2, "picture": {"title": 3}}',
             r"space\.json is damaged.*picture\.title is 3: it must be a valid string",
         ),
-        ("space.json", '{"schema": 99}', r"space\.json has schema 99; this edgett reads schema 1"),
+        ("space.json", '{"schema": 99}', r"space\.json has schema 99; this edgett reads schema 2"),
         ("bench-local.json", "[" * 100_000, "bench-local.json cannot be read"),
         ("bench-notes.json", '{"note": "mine"}', r"bench-notes\.json has schema None"),
-        ("bench-local.json", '{"schema": 1}', r"bench-local\.json is damaged.*device is missing"),
+        ("bench-local.json", '{"schema": 2}', r"bench-local\.json is damaged.*device is missing"),
         ("bench-local.json", "[]", r"bench-local\.json has schema None"),
-        ("run.json", '{"schema": 1, "outcome": {"drop": NaN}}', "NaN is no number"),
-        ("run.json", '{"schema": 1}', "is not finished"),
+        ("run.json", '{"schema": 2, "outcome": {"drop": NaN}}', "NaN is no number"),
+        ("run.json", '{"schema": 2}', "is not finished"),
         ("run.json", '{"schema": 9}', "schema 9"),
     ],
 )

@@ -9,13 +9,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from edgett.forms import cost
+from edgett.forms.front import ONE, Front, Search
 from edgett.report import draw, front_plots
 from edgett.report.draw import Format
 from edgett.report.front_plots import CANDIDATES, DENSE, OF_TWO, UNDOMINATED, front_picture
 from edgett.report.picture import Panel, Picture, Points, Rules, Scale
-from edgett.space import cost, whole
-from edgett.space.pareto import ONE, Front
-from edgett.space.states import Search
+from edgett.space import whole
 from edgett.space.together import Share
 from edgett.space.whole import Weighed, Whole
 from edgett.values import Estimate, Found, Layer
@@ -74,7 +74,7 @@ def test_panels_of_a_layer(two: Whole, column: int, cost_name: str) -> None:
 
 def test_labels_and_brackets_are_of_their_point(two: Whole) -> None:
     front = two.taken[0]
-    rows = {str(shape): row for row, shape in enumerate(front.shapes)}
+    rows = {str(shape): row for row, shape in enumerate(front.specs)}
     for panel in front_picture(two).panels[:2]:
         best, rest = series(panel, OF_TWO), series(panel, UNDOMINATED)
         for points in (best, rest):
@@ -105,7 +105,7 @@ def test_panels_of_the_layers_together(estimate: Estimate, monkeypatch: pytest.M
         assert list(zip(best.x, best.y, strict=True)) == [(x, pytest.approx(y, rel=1e-5)) for x, y in lowest(points)]
         assert best.size == 0
         assert {label.split("\n")[0].split(": ")[1] for label in few.labels} == {
-            str(shapes.get("a", DENSE)) for shapes in (candidate.shapes for candidate in both.candidates)
+            str(shapes.get("a", DENSE)) for shapes in (candidate.edits for candidate in both.candidates)
         }
         assert panel.title == f"together: {len(joint)} undominated, {len(both.candidates)} candidates"
         assert ("all bonds" if estimate is Estimate.KEPT_ENERGY else "worst bonds") in panel.y.title
@@ -124,7 +124,7 @@ def test_a_candidate_tells_its_layers_costs_and_loss(two: Whole) -> None:
             + [f"{params:,} parameters, {flops:,} FLOPs", f"expected loss {loss / ONE:.4g}"]
         )
         for shapes, params, flops, loss in zip(
-            joint.shapes, joint.params.tolist(), joint.flops.tolist(), joint.loss.tolist(), strict=True
+            joint.specs, joint.params.tolist(), joint.flops.tolist(), joint.loss.tolist(), strict=True
         )
     }
     assert set(few.labels) <= labels and any(": dense\n" in label for label in few.labels)
@@ -140,7 +140,7 @@ def test_everything_lies_inside_its_panel(two: Whole) -> None:
 
 def test_the_title_counts_and_names_are_text(two: Whole) -> None:
     drawn = front_picture(two)
-    assert drawn.title == f"TT Pareto sets: ranks in multiples of 2 up to 8, {two.solutions:,} solutions"
+    assert drawn.title == f"Pareto sets: ranks in multiples of 2 up to 8, {two.solutions:,} solutions"
     assert drawn.remarks[-1] == "left alone: digit (36x10): too small"
     assert "<b>narrow (48x36)" in shown(draw.drawn(drawn, Format.SVG))
     page = draw.drawn(drawn, Format.HTML).decode()
@@ -156,16 +156,16 @@ def test_a_hostile_name() -> None:
 
 
 def test_one_layer_has_no_row_of_its_own_for_all() -> None:
-    drawn = front_picture(explored(Layer("64x48", 64, 48), Layer("p", 7, 11)))
+    drawn = front_picture(explored(Layer("64x48", 64, 48), Layer("p", 7, 2)))
     assert [panel.title.split(":")[0] for panel in drawn.panels] == ["64x48", "64x48"]
-    assert drawn.remarks[1].startswith("left alone: p (7x11): no two factorisations")
+    assert drawn.remarks[1].startswith("left alone: p (7x2): no two factorisations")
 
 
 def test_nothing_to_draw_says_so() -> None:
     assert front_picture(explored()) == Picture(
-        "TT Pareto sets: ranks in multiples of 2 up to 8, 0 solutions", (), remarks=("no layer",)
+        "Pareto sets: ranks in multiples of 2 up to 8, 0 solutions", (), remarks=("no layer",)
     )
-    assert front_picture(explored(Layer("p", 7, 11))).panels == ()
+    assert front_picture(explored(Layer("p", 7, 2))).panels == ()
 
 
 def test_a_long_front_is_thinned_and_a_count_beyond_reading_rounded(
@@ -210,7 +210,7 @@ def test_thousands_of_points_make_a_small_file() -> None:
     times = 5000 // len(front) + 1
     many = replace(
         front,
-        **{name: getattr(front, name) * times for name in ("shapes", "costs", "losses", "errors")},
+        **{name: getattr(front, name) * times for name in ("specs", "costs", "losses", "errors")},
     )
     drawn = front_picture(replace(found, layers=((Found(layer), many),)))
     assert len(drawn.panels) == 2

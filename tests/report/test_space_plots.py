@@ -7,11 +7,11 @@ import json
 
 import pytest
 
+from edgett.forms import cost
 from edgett.report import draw
 from edgett.report.draw import Format
 from edgett.report.picture import Heat, Note, Panel, Picture, Points, Rules, Scale
 from edgett.report.space_plots import CORNERS, space_picture, units
-from edgett.space import cost
 from edgett.space.corners import DIRECTIONS
 from edgett.space.explore import Exploration, Grid, explore
 from edgett.values import CostModel, EmptyTiles, Found, Layer

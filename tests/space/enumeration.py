@@ -11,10 +11,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from edgett.forms.tt.shape import TTShape
 from edgett.space.corners import Corner
 from edgett.space.prune import Bounds
 from edgett.space.tiles import LayerSpace
-from edgett.values import CostModel, EmptyTiles, Layer, TTShape
+from edgett.values import CostModel, EmptyTiles, Layer
 
 Ints = NDArray[np.int64]
 SIGNS = [(-1, -1), (1, -1), (-1, 1), (1, 1)]

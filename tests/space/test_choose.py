@@ -27,7 +27,8 @@ from edgett.space.choose import (
     tradeoffs,
     worth,
 )
-from edgett.values import Constraints, Cost, Objective, Quality, Refuge, Reverted, Solution, Trial
+from edgett.space.solution import Refuge, Reverted, Solution, Trial
+from edgett.values import Constraints, Cost, Objective, Quality
 
 Floats = NDArray[np.float64]
 FREE = Constraints(None, None, None, None, None, Objective.ACCURACY)

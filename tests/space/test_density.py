@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgett.space import cost
+from edgett.forms import cost
+from edgett.forms.site import MOST_WEIGHTS
 from edgett.space.corners import Axis
 from edgett.space.density import Density, Quadrants, all_solutions, efficient_solutions
-from edgett.space.shapes import MOST_WEIGHTS
 from edgett.space.tiles import layer_space
 from edgett.values import CostModel, Layer
 from tests.space.enumeration import Ints, costs, pairs

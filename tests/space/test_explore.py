@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Collection
 
+from edgett.forms.tt.cost import exact_flops, lighter, merged, peak
+from edgett.forms.tt.shape import TTShape
 from edgett.graph.graph import Constant, Graph, Step
-from edgett.space.cost import exact_flops, lighter, merged, params, peak
 from edgett.space.explore import Costing, dense_solution, smaller, solutions
+from edgett.space.solution import Candidate
 from edgett.space.tiles import layer_space
-from edgett.values import Candidate, CostModel, Layer, TTShape
+from edgett.values import CostModel, Layer
 
 
 def dense(names: Collection[str] = ()) -> Graph:
@@ -30,11 +32,11 @@ def test_shapes_are_merged_where_nothing_gets_larger() -> None:
     made = solutions(given, dense)
     shorter = 0
     for candidate, solution in zip(given, made, strict=True):
-        before, after = lighter(candidate.shapes["fc"]), solution.shapes["fc"]
+        before, after = lighter(candidate.edits["fc"]), solution.edits["fc"]
         assert after in (before, merged(before))
-        assert params(after) <= params(before) and peak(after) <= peak(before)
+        assert after.params <= before.params and peak(after) <= peak(before)
         assert exact_flops(after) <= exact_flops(before)
-        assert solution.cost.params == params(after) + 300
+        assert solution.cost.params == after.params + 300
         shorter += after.length < before.length
     assert 0 < shorter < len(made)
 
@@ -67,11 +69,11 @@ def test_no_two_solutions_are_alike() -> None:
     wide, whole = TTShape((2, 2, 196), (2, 2, 75), (1, 4, 12, 1)), TTShape((4, 196), (4, 75), (1, 12, 1))
     assert merged(lighter(wide)) == lighter(whole)
     for given in ([wide, whole], [whole, wide]):
-        made = [item.shapes["fc"] for item in solutions([Candidate({"fc": shape}) for shape in given], dense)]
+        made = [item.edits["fc"] for item in solutions([Candidate({"fc": shape}) for shape in given], dense)]
         assert made == [lighter(shape) for shape in given]
-    assert [item.shapes["fc"] for item in solutions([Candidate({"fc": wide})], dense)] == [lighter(whole)]
+    assert [item.edits["fc"] for item in solutions([Candidate({"fc": wide})], dense)] == [lighter(whole)]
 
 
 def test_the_dense_model_is_a_solution_without_shapes() -> None:
     solution = dense_solution(dense())
-    assert not solution.shapes and solution.number == -1 and solution.cost.params == 784 * 300 + 300
+    assert not solution.edits and solution.number == -1 and solution.cost.params == 784 * 300 + 300

@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgett.space import cost
+from edgett.forms.cost import dense
+from edgett.forms.tt import cost
+from edgett.forms.tt.shape import tt_shape
+from edgett.forms.tt.shapes import nth_solution
 from edgett.space.paths import Partial, lattice, paths
 from edgett.space.prune import Bounds, efficient, flops_limit, params_limit
-from edgett.space.shapes import nth_solution, tt_shape
 from edgett.values import CostModel, Layer
 from tests.space.enumeration import costs, pairs
 
@@ -28,9 +30,9 @@ def listed(layer: Layer, max_rank: int, model: CostModel) -> list[tuple[int, int
 
 @given(LAYERS, MODELS, st.integers(1, 20))
 def test_what_is_efficient(layer: Layer, model: CostModel, max_rank: int) -> None:
-    dense = cost.dense(layer)
+    whole = dense(layer)
     bias = layer.outputs if layer.bias else 0
-    kept = [(p, f) for p, f in listed(layer, max_rank, model) if p + bias < dense.params and f + bias < dense.flops]
+    kept = [(p, f) for p, f in listed(layer, max_rank, model) if p + bias < whole.params and f + bias < whole.flops]
     count, bounds = efficient(lattice(layer, model), [max_rank], lambda units: None)
     assert count == len(kept)
     if kept:

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgett.errors import UsageError
+from edgett.forms.site import MOST_WEIGHTS
 from edgett.space.corners import Axis
-from edgett.space.shapes import MOST_WEIGHTS
 from edgett.space.tiles import MOST_TILES, Joint, LayerSpace, joint, layer_space, nearest, work_units
 from edgett.values import CostModel, EmptyTiles, Layer
 from tests.space.enumeration import plain_joint, plain_space

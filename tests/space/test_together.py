@@ -10,13 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgett.space import cost, together
-from edgett.space.error import Bracket
-from edgett.space.pareto import ONE, Front, front
-from edgett.space.states import Search
+from edgett.forms import cost
+from edgett.forms.error import Bracket
+from edgett.forms.front import ONE, Front, Search
+from edgett.forms.tt.pareto import front
+from edgett.forms.tt.shape import TTShape
+from edgett.space import together
 from edgett.space.together import Share, Together
-from edgett.values import Cost, Layer, TTShape
-from tests.space.test_pareto import spectra
+from edgett.values import Cost, Layer
+from tests.forms.test_tt_pareto import spectra
 
 Point = tuple[int, int, int]
 
@@ -145,7 +147,7 @@ def test_a_share_is_kept_to_the_last_number_and_may_leave_nothing() -> None:
     assert int(together.together(fronts, uses, Share(flops=cheapest)).flops.max()) == cheapest
     nothing = together.together(fronts, uses, Share(params=least - 1))
     assert len(nothing) == 0
-    assert nothing.shapes == ()
+    assert nothing.specs == ()
     assert len(nothing.thinned(8)) == 0
     assert len(together.together(fronts, uses, Share(params=-1, flops=-1))) == 0
 
@@ -174,9 +176,9 @@ def test_shapes_of_the_choices() -> None:
 
     joint = together.together(fronts, [1, 1])
 
-    for row, shapes in zip(joint.choices.tolist(), joint.shapes, strict=True):
+    for row, shapes in zip(joint.choices.tolist(), joint.specs, strict=True):
         for one, choice, shape in zip(fronts, row, shapes, strict=True):
-            assert shape == (None if choice < 0 else one.shapes[choice])
+            assert shape == (None if choice < 0 else one.specs[choice])
 
 
 def promised(joint: Together, points: list[Point]) -> None:

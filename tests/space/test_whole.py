@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from edgett.errors import ModelError
-from edgett.space import cost, whole
-from edgett.space.error import spectra
-from edgett.space.pareto import ONE, front
-from edgett.space.states import Search
+from edgett.forms import catalogue, cost
+from edgett.forms.front import ONE, Search
+from edgett.space import whole
 from edgett.space.together import Share, together
 from edgett.space.whole import Weighed, Whole, explore, units
 from edgett.values import Estimate, Found, Layer
@@ -33,17 +32,13 @@ PAIR = (weighed("first", 48, 36), weighed("second", 36, 64, uses=2))
 
 
 def names(found: Whole) -> set[str]:
-    return {name for candidate in found.candidates for name in candidate.shapes}
+    return {name for candidate in found.candidates for name in candidate.edits}
 
 
 def test_layers_are_those_of_the_parts_and_candidates_those_of_the_joint_set() -> None:
     found = explore(PAIR, SEARCH, Share())
 
-    fronts = [
-        front(each.found.layer, spectra(each.weight, SEARCH.max_rank), SEARCH)
-        for each in PAIR
-        if each.weight is not None
-    ]
+    fronts = [catalogue.front(each.found.layer, each.weight, SEARCH) for each in PAIR if each.weight is not None]
     assert [one for _, one in found.layers] == fronts
     assert found.taken == tuple(fronts)
     assert found.solutions == fronts[0].solutions * fronts[1].solutions
@@ -51,18 +46,18 @@ def test_layers_are_those_of_the_parts_and_candidates_those_of_the_joint_set() -
     assert len(found.joint) == len(joint) == len(found.candidates)
     np.testing.assert_array_equal(found.joint.choices, joint.choices)
     assert found.epsilon == 0
-    for candidate, shapes, loss in zip(found.candidates, joint.shapes, joint.loss.tolist(), strict=True):
+    for candidate, shapes, loss in zip(found.candidates, joint.specs, joint.loss.tolist(), strict=True):
         named = {name: shape for name, shape in zip(("first", "second"), shapes, strict=True) if shape is not None}
-        assert dict(candidate.shapes) == named != {}
+        assert dict(candidate.edits) == named != {}
         assert candidate.loss == loss / ONE
-    assert any(len(candidate.shapes) == 1 for candidate in found.candidates)
+    assert any(len(candidate.edits) == 1 for candidate in found.candidates)
 
 
 def test_layers_that_stay_say_why_and_change_nothing_for_the_others() -> None:
     layers = [
         weighed("small", 48, 36, excluded="it holds 1.0% of the parameters"),
         PAIR[0],
-        weighed("prime", 13, 64),
+        weighed("prime", 13, 2),
         too_large(),
         weighed("tiny", 4, 4),
         PAIR[1],
@@ -74,9 +69,9 @@ def test_layers_that_stay_say_why_and_change_nothing_for_the_others() -> None:
     assert [item.layer for item, _ in found.layers] == [each.found.layer for each in layers]
     assert reasons[0] == "it holds 1.0% of the parameters"
     assert reasons[1] is None and reasons[5] is None
-    assert reasons[2] == "no two factorisations of the same length: 13 is prime"
+    assert reasons[2] == "no two factorisations of the same length: 13 and 2 are prime"
     assert reasons[3] == f"{1 << 40} weights, more than the {1 << 28} that can be explored"
-    assert reasons[4] == "none of its 1 solutions is smaller and cheaper than dense"
+    assert reasons[4] == "none of its 2 solutions is smaller and cheaper than dense"
     assert [one is None for _, one in found.layers] == [True, False, False, False, False, False]
     assert names(found) == {"first", "second"}
     alone = explore(PAIR, SEARCH, Share())
@@ -84,7 +79,7 @@ def test_layers_that_stay_say_why_and_change_nothing_for_the_others() -> None:
     assert found.solutions == alone.solutions
 
 
-@pytest.mark.parametrize("layers", [[], [weighed("prime", 13, 7)], [weighed("skipped", 48, 36, excluded="so")]])
+@pytest.mark.parametrize("layers", [[], [weighed("prime", 13, 2)], [weighed("skipped", 48, 36, excluded="so")]])
 def test_no_layer_to_factorise(layers: list[Weighed]) -> None:
     found = explore(layers, SEARCH, Share())
 
@@ -101,7 +96,7 @@ def test_weights_of_zeros_lose_nothing() -> None:
     assert {(error.low, error.high) for error in dead.errors} == {(0.0, 0.0)}
     for one, other in zip(dead.costs, dead.costs[1:], strict=False):
         assert one.params < other.params and one.flops > other.flops
-    assert all("dead" in candidate.shapes for candidate in found.candidates)
+    assert all("dead" in candidate.edits for candidate in found.candidates)
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
@@ -136,7 +131,7 @@ def test_inside_the_share() -> None:
 
 
 def test_a_layer_with_nothing_to_offer_takes_its_part_of_the_share_dense() -> None:
-    prime = weighed("prime", 13, 64, uses=3)
+    prime = weighed("prime", 13, 2, uses=3)
     dense = cost.dense(prime.found.layer)
     share = Share(params=3000, flops=12000)
 
@@ -168,15 +163,15 @@ def test_more_candidates_than_can_be_costed_are_thinned_and_it_is_said(
     assert 0 < len(few.candidates) <= 12
     assert free.epsilon == 0
     assert few.epsilon > 0
-    every = [(candidate.shapes, candidate.loss) for candidate in free.candidates]
-    assert all((candidate.shapes, candidate.loss) in every for candidate in few.candidates)
+    every = [(candidate.edits, candidate.loss) for candidate in free.candidates]
+    assert all((candidate.edits, candidate.loss) in every for candidate in few.candidates)
     kept = few.joint.thinned(12)
     sums = np.stack([kept.params, kept.flops, kept.loss], axis=1)
     for row in zip(few.joint.params, few.joint.flops, few.joint.loss, strict=True):
         assert (sums <= np.array(row, np.float64) * (1 + few.epsilon) * (1 + 1e-9)).all(axis=1).any()
 
 
-@pytest.mark.parametrize("layers", [PAIR, (PAIR[0], weighed("prime", 13, 64), too_large()), ()])
+@pytest.mark.parametrize("layers", [PAIR, (PAIR[0], weighed("prime", 13, 2), too_large()), ()])
 def test_units_are_what_advance_hears(layers: tuple[Weighed, ...]) -> None:
     heard: list[int] = []
 
@@ -205,9 +200,7 @@ def test_bounds_leave_a_layer_alone_when_none_of_its_solutions_keeps_them() -> N
 
 
 def test_thinned() -> None:
-    found = explore(
-        [*PAIR, weighed("prime", 13, 64), too_large(), weighed("out", 8, 8, excluded="so")], SEARCH, Share()
-    )
+    found = explore([*PAIR, weighed("prime", 13, 2), too_large(), weighed("out", 8, 8, excluded="so")], SEARCH, Share())
 
     thin = found.thinned(8)
 
@@ -218,7 +211,7 @@ def test_thinned() -> None:
         assert less is not None
         assert len(less) <= 8
         assert (less.epsilon > 0) == (len(less) < len(one))
-        assert set(less.shapes) <= set(one.shapes)
+        assert set(less.specs) <= set(one.specs)
         assert bool(len(less)) == (item.excluded is None)
     assert thin.candidates == found.candidates
     assert thin.solutions == found.solutions

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import math
 import re
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 
 from edgett.errors import UsageError
-from edgett.values import Layer, TTShape
-
-MOST_WEIGHTS = 1 << 28
-"""Costs are summed along paths, and multiplied by one another: beyond this many weights they would leave 64 bits."""
+from edgett.forms.factors import divisors
+from edgett.forms.site import Layer, too_large
 
 MOST_RANKS = 4096
 """How many max ranks can be tried at once."""
-
-
-def divisors(number: int) -> list[int]:
-    """Every divisor of `number`, ascending, 1 and itself included."""
-    small = [d for d in range(1, math.isqrt(number) + 1) if number % d == 0]
-    return small + [number // d for d in reversed(small) if d * d != number]
 
 
 def count_factorisations(number: int) -> Counter[int]:
@@ -97,16 +88,7 @@ def unfactorable(layer: Layer) -> str | None:
 
 def unsearchable(layer: Layer) -> str | None:
     """Why a layer has no space that can be explored, in the user's words, or None when it has one."""
-    if (weights := layer.inputs * layer.outputs) > MOST_WEIGHTS:
-        return f"{layer.inputs}x{layer.outputs}: {weights} weights, more than the {MOST_WEIGHTS} that can be explored"
-    return unfactorable(layer)
-
-
-def tt_shape(inputs: Sequence[int], outputs: Sequence[int], max_rank: int) -> TTShape:
-    """The shape with every rank `max_rank`, or what its bond can hold where that is less, as T3F clamps it."""
-    cells = [x * y for x, y in zip(inputs, outputs, strict=True)]
-    inner = [min(max_rank, math.prod(cells[:k]), math.prod(cells[k:])) for k in range(1, len(cells))]
-    return TTShape(tuple(inputs), tuple(outputs), (1, *inner, 1))
+    return too_large(layer) or unfactorable(layer)
 
 
 def check_max_ranks(max_ranks: Sequence[int]) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgett.space.spectra import norm, working_type
-from edgett.values import TTShape
+from edgett.forms.spectra import norm, working_type
+
+if TYPE_CHECKING:
+    from edgett.forms.tt.shape import TTShape
 
 Floats = NDArray[np.float64]
 Matrix = NDArray[np.floating]
@@ -110,14 +113,26 @@ def _check(weight: Matrix, shape: TTShape) -> None:
             raise ValueError(f"{shape}: rank {after} exceeds {side}, all that its bond can hold")
 
 
-def rebuild(cores: Cores) -> Floats:
+def rebuild(cores: Iterable[Matrix]) -> Floats:
     """The dense weight (X, Y) that the cores stand for, in float64."""
-    weight = np.ones((1, 1, 1))
-    for core in cores:
-        _, x, _, after = core.shape
-        weight = np.einsum("pqr,rxys->pxqys", weight, core.astype(np.float64), optimize=True)
-        weight = weight.reshape(weight.shape[0] * x, -1, after)
-    return weight[:, :, 0]
+    weight: Floats = multiplied_out([np.asarray(core, np.float64) for core in cores], np)
+    return weight
+
+
+def multiplied_out(cores: Sequence[Any], xp: Any) -> Any:
+    """The dense weight (X, Y), rebuilt from the last core on: so the copies move the longest runs.
+
+    `xp`: NumPy, or another module that has its `matmul`, `reshape` and `transpose`.
+    """
+    *others, last = cores
+    weight = xp.reshape(last, last.shape[:-1])
+    for core in reversed(others):
+        before, x, y, after = core.shape
+        _, rows, columns = weight.shape
+        weight = xp.matmul(xp.reshape(core, (-1, after)), xp.reshape(weight, (after, -1)))
+        weight = xp.transpose(xp.reshape(weight, (before, x, y, rows, columns)), (0, 1, 3, 2, 4))
+        weight = xp.reshape(weight, (before, x * rows, y * columns))
+    return xp.reshape(weight, weight.shape[1:])
 
 
 def relative_error(weight: Matrix, cores: Cores) -> float:

@@ -13,9 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edgett.space.contraction import Moves, Operator, Product, Reshape, Transpose, matrix_axes, plan
-from edgett.space.cost import exact_flops, tt
-from edgett.values import Layer, Order, TTShape
+from edgett.forms.operators import Moves, Operator, Product, Reshape, Transpose
+from edgett.forms.tt import contraction
+from edgett.forms.tt.cost import exact_flops, tt
+from edgett.forms.tt.order import Order
+from edgett.forms.tt.shape import TTShape
+from edgett.values import Layer
 
 Floats = NDArray[np.float64]
 
@@ -64,8 +67,7 @@ def execute(
     for operator in operators:
         before: Any = tensor
         if isinstance(operator, Product):
-            axes = matrix_axes(shape, operator.core, moves)
-            matrix = cores[operator.core].transpose(axes).reshape(operator.inner, operator.columns)
+            matrix = cores[operator.factor].transpose(operator.axes).reshape(operator.inner, operator.columns)
             assert operator.rows in (-1, len(tensor))
             seen.multiplications += sum(len(row) * matrix.shape[1] for row in tensor)
             tensor = tensor @ matrix
@@ -88,14 +90,14 @@ def test_the_plan_is_the_product_with_the_weight(shape: TTShape, batch: int, mov
     x = np.random.default_rng(batch).integers(-3, 4, (batch, shape.matrix[0])).astype(np.float64)
     wanted = x @ dense(shape, cores)
     for size in (batch, None):
-        np.testing.assert_array_equal(execute(plan(shape, size, moves), shape, cores, x, moves)[0], wanted)
+        np.testing.assert_array_equal(execute(shape.plan(size, moves), shape, cores, x, moves)[0], wanted)
 
 
 @settings(max_examples=60)
 @given(shapes(), st.sampled_from([1, 2, 5]))
 def test_costs_are_what_an_execution_sees(shape: TTShape, batch: int) -> None:
     x = np.zeros((batch, shape.matrix[0]))
-    operators = plan(shape, batch)
+    operators = shape.plan(batch)
     _, seen = execute(operators, shape, random_cores(shape), x)
     assert 2 * seen.multiplications == batch * exact_flops(shape)
     assert sum(o.flops for o in operators if isinstance(o, Product)) == batch * exact_flops(shape)
@@ -110,7 +112,7 @@ def test_costs_are_what_an_execution_sees(shape: TTShape, batch: int) -> None:
 def test_no_operator_is_idle(shape: TTShape, batch: int, moves: Moves) -> None:
     dims: tuple[int, ...] = (batch, shape.matrix[0])
     last: Operator | None = None
-    for operator in plan(shape, batch, moves):
+    for operator in shape.plan(batch, moves):
         if isinstance(operator, Reshape):
             assert operator.dims != dims and not isinstance(last, Reshape)
             dims = operator.dims
@@ -128,8 +130,11 @@ def test_no_operator_is_idle(shape: TTShape, batch: int, moves: Moves) -> None:
 @settings(max_examples=200)
 @given(shapes(), st.sampled_from([1, 2, 5]))
 def test_what_moves_together_costs_no_more(shape: TTShape, batch: int) -> None:
-    one, other = (plan(shape, batch, moves) for moves in Moves)
-    products = [[each for each in operators if isinstance(each, Product)] for operators in (one, other)]
+    one, other = (shape.plan(batch, moves) for moves in Moves)
+    products = [
+        [(each.factor, each.rows, each.inner, each.columns) for each in operators if isinstance(each, Product)]
+        for operators in (one, other)
+    ]
     assert products[0] == products[1]
     moved = [sum(each.writes for each in operators if isinstance(each, Transpose)) for operators in (one, other)]
     assert moved[1] <= moved[0]
@@ -141,20 +146,20 @@ def test_what_moves_together_costs_no_more(shape: TTShape, batch: int) -> None:
      (Order.FIRST_LAST, 9, {1, 9})],
 )  # fmt: skip
 def test_a_rank_moves_together_where_it_is_longer_than_the_axis(order: Order, rank: int, runs: set[int]) -> None:
-    operators = plan(TTShape((4, 4, 4), (4, 4, 4), (1, rank, rank, 1), order), 1, Moves.RUNS)
+    operators = TTShape((4, 4, 4), (4, 4, 4), (1, rank, rank, 1), order).plan(1, Moves.RUNS)
     assert {each.run for each in operators if isinstance(each, Transpose)} == runs
 
 
 @pytest.mark.parametrize("order", Order)
 def test_each_core_is_met_once_in_its_order(order: Order) -> None:
     shape = TTShape((2, 3, 4), (4, 3, 2), (1, 2, 2, 1), order)
-    met = [operator.core for operator in plan(shape) if isinstance(operator, Product)]
+    met = [operator.factor for operator in shape.plan() if isinstance(operator, Product)]
     assert met == ([2, 1, 0] if order is Order.LAST_FIRST else [0, 1, 2])
 
 
 @pytest.mark.parametrize("order", Order)
 def test_a_sample_takes_one_transpose_between_two_products(order: Order) -> None:
-    operators = plan(TTShape((2, 3, 4), (4, 3, 2), (1, 2, 3, 1), order))
+    operators = TTShape((2, 3, 4), (4, 3, 2), (1, 2, 3, 1), order).plan()
     assert sum(isinstance(operator, Transpose) for operator in operators) == 3
 
 
@@ -166,17 +171,17 @@ def test_a_wrong_permutation_of_the_cores_would_be_noticed(
     shape = TTShape((2, 3, 2), (3, 4, 2), (1, 2, 2, 1), order)
     cores, x = random_cores(shape), np.arange(12.0)[None]
     wanted = x @ dense(shape, cores)
-    np.testing.assert_array_equal(execute(plan(shape), shape, cores, x)[0], wanted)
-    monkeypatch.setitem(globals(), "matrix_axes", lambda *_: wrong)
+    np.testing.assert_array_equal(execute(shape.plan(), shape, cores, x)[0], wanted)
+    monkeypatch.setattr(contraction, "_axes", lambda *_: wrong)
     with pytest.raises(AssertionError):
-        np.testing.assert_array_equal(execute(plan(shape), shape, cores, x)[0], wanted)
+        np.testing.assert_array_equal(execute(shape.plan(), shape, cores, x)[0], wanted)
 
 
 @pytest.mark.parametrize("order", Order)
 def test_a_missing_transpose_would_be_noticed(order: Order) -> None:
     shape = TTShape((2, 3), (3, 4), (1, 2, 1), order)
     cores, x = random_cores(shape), np.arange(12.0).reshape(2, 6)
-    operators = plan(shape, 2)
+    operators = shape.plan(2)
     wanted = x @ dense(shape, cores)
     np.testing.assert_array_equal(execute(operators, shape, cores, x)[0], wanted)
     for index, operator in enumerate(operators):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgett.space.shapes import divisors
+from edgett.forms.factors import divisors
 
 Floats = NDArray[np.float64]
 Matrix = NDArray[np.floating]
@@ -115,6 +115,14 @@ def rounding(size: int) -> float:
 def norm(matrix: Matrix) -> float:
     """The Frobenius norm, summed in float64."""
     return math.sqrt(np.einsum("ij,ij->", matrix, matrix, dtype=np.float64))
+
+
+def of_unfolding(unfolding: Unfolding, weight: Matrix, count: int) -> Spectrum:
+    """The spectrum of one unfolding of a weight of norm 1, up to `count` singular values."""
+    rows = unfolding.matrix(weight, unfolding.sides[0])
+    if unfolding.rank > GRAM_SIDE:
+        return of_matrix(rows, count, 1.0)
+    return of_gram(rows @ rows.T, count, rounding(weight.size))
 
 
 def unfoldings(size: tuple[int, int]) -> list[Unfolding]:

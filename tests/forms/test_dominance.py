@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgett.space.dominance import thinned, thinned_to, undominated
+from edgett.forms.dominance import thinned, thinned_to, undominated
 
 Row = tuple[int, ...]
 

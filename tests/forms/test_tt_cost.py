@@ -10,11 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgett.space import cost
-from edgett.space.contraction import Transpose, plan
-from edgett.values import Cost, CostModel, Layer, Order, TTShape
-from tests.space.test_contraction import dense as dense_weight
-from tests.space.test_contraction import random_cores, shapes
+from edgett.forms import cost as costs
+from edgett.forms.operators import Transpose
+from edgett.forms.tt import cost
+from edgett.forms.tt.contraction import plan
+from edgett.forms.tt.order import Order
+from edgett.forms.tt.shape import TTShape
+from edgett.values import Cost, CostModel, Layer
+from tests.forms.test_tt_contraction import dense as dense_weight
+from tests.forms.test_tt_contraction import random_cores, shapes
 
 EXAMPLE = TTShape((4, 5), (3, 2), (1, 6, 1))
 
@@ -42,13 +46,13 @@ def test_exact_by_hand() -> None:
 
 @given(shapes())
 def test_params_are_the_numbers_in_the_cores(shape: TTShape) -> None:
-    assert cost.params(shape) == sum(core.size for core in random_cores(shape))
+    assert shape.params == sum(core.size for core in random_cores(shape))
 
 
 @given(shapes())
 def test_first_core_first_is_the_mirror_image_of_last_core_first(shape: TTShape) -> None:
     assert cost.exact_flops(mirrored(shape)) == cost.exact_flops(shape)
-    assert cost.params(mirrored(shape)) == cost.params(shape)
+    assert mirrored(shape).params == shape.params
 
 
 @given(shapes())
@@ -78,8 +82,8 @@ def test_merged_cores_cost_no_more_and_stand_for_the_same_weights(shape: TTShape
     assert cost.exact_flops(merged) <= cost.exact_flops(shape)
     layer = Layer("fc", *shape.matrix, bias=False)
     if not growing:
-        assert cost.params(merged) <= cost.params(shape)
-        assert cost.tt(layer, merged).peak_elements <= cost.tt(layer, shape).peak_elements
+        assert merged.params <= shape.params
+        assert cost.tt(layer, merged).peak_elements <= costs.held(layer, shape).peak_elements
     assert cost.merged(merged, growing) == merged
     # Core by core: those of the given shape between the same bonds, multiplied together.
     rest, together = random_cores(shape), []
@@ -99,8 +103,8 @@ def test_merged_cores_by_hand() -> None:
     shape = TTShape((4,) * 6, (4,) * 6, (1, 8, 8, 8, 8, 8, 1))
     merged = TTShape((16, 4, 4, 16), (16, 4, 4, 16), (1, 8, 8, 8, 1))
     assert cost.merged(shape, growing=True) == merged
-    assert (cost.exact_flops(shape), cost.params(shape)) == (2 * 4456448, 4352)
-    assert (cost.exact_flops(merged), cost.params(merged)) == (2 * 3145728, 6144)
+    assert (cost.exact_flops(shape), shape.params) == (2 * 4456448, 4352)
+    assert (cost.exact_flops(merged), merged.params) == (2 * 3145728, 6144)
     # The cores at the ends would take more parameters, until their bond is as wide as it can be.
     assert cost.merged(shape) == shape
     full = TTShape((4,) * 3, (4,) * 3, (1, 16, 8, 1))
@@ -155,8 +159,8 @@ def test_rebuilding_pays_from_the_batch_at_which_the_sums_cross(shape: TTShape) 
 
 
 def test_dense() -> None:
-    assert cost.dense(Layer("fc", 7, 3)) == Cost(24, 45, 10, 0, 21)
-    assert cost.dense(Layer("fc", 7, 3, bias=False)) == Cost(21, 42, 10, 0, 21)
+    assert costs.dense(Layer("fc", 7, 3)) == Cost(24, 45, 10, 0, 21)
+    assert costs.dense(Layer("fc", 7, 3, bias=False)) == Cost(21, 42, 10, 0, 21)
 
 
 def test_a_shape_of_another_size_is_refused() -> None:

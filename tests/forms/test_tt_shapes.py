@@ -7,16 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgett.errors import UsageError
-from edgett.space.shapes import (
+from edgett.forms.factors import divisors
+from edgett.forms.tt.shape import tt_shape
+from edgett.forms.tt.shapes import (
     count_factorisations,
     count_orders,
     count_solutions,
-    divisors,
     nth_factorisation,
     parse_layer,
     parse_ranks,
     places,
-    tt_shape,
     unfactorable,
 )
 from edgett.values import Layer

@@ -14,56 +14,20 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgett.space import cost
-from edgett.space.dominance import thinned, thinned_to, undominated
-from edgett.space.error import Bracket, Spectra
-from edgett.space.shapes import count_factorisations, divisors, unsearchable
-from edgett.space.states import Search, States
-from edgett.values import Cost, Estimate, Layer, TTShape
+from edgett.forms.dominance import thinned, undominated
+from edgett.forms.factors import divisors
+from edgett.forms.front import ONE, Front, Search, nothing
+from edgett.forms.site import Estimate, Layer
+from edgett.forms.tt import cost
+from edgett.forms.tt.error import Spectra
+from edgett.forms.tt.shape import TTShape
+from edgett.forms.tt.shapes import count_factorisations, unsearchable
+from edgett.forms.tt.states import States
 
 Ints = NDArray[np.int64]
 
-ONE = 1 << 40
-"""The fixed point of a loss: sums of integers do not depend on their order."""
-
 MOST_PARTIAL = 1 << 22
 """Partial solutions held; a layer that has more undominated ones is searched again with a larger epsilon."""
-
-
-@dataclass(frozen=True)
-class Front:
-    """The Pareto set of a layer: no TT shape of the space is as good as one of these in all objectives at once.
-
-    By ascending parameters. `costs` hold the bias, one sample each; `losses` stand for the error (see `Estimate`), of
-    which `errors` are the brackets.
-    `solutions` counts the space, efficient or not. An `epsilon` of 0: the set is whole; else every solution, unless
-    that close to a limit, has one here that is at most (1 + epsilon) times as large in every objective.
-    """
-
-    layer: Layer
-    solutions: int
-    shapes: tuple[TTShape, ...] = ()
-    costs: tuple[Cost, ...] = ()
-    losses: tuple[float, ...] = ()
-    errors: tuple[Bracket, ...] = ()
-    epsilon: float = 0.0
-    reason: str | None = None
-
-    def __len__(self) -> int:
-        return len(self.shapes)
-
-    def thinned(self, size: int) -> Front:
-        """At most `size` (8 or more) of the shapes, standing for all."""
-        costs = np.array([(each.params, each.flops) for each in self.costs], np.float64).reshape(-1, 2)
-        rows, epsilon = thinned_to([*costs.T, np.array(self.losses)], size)
-        return replace(
-            self,
-            shapes=tuple(self.shapes[row] for row in rows),
-            costs=tuple(self.costs[row] for row in rows),
-            losses=tuple(self.losses[row] for row in rows),
-            errors=tuple(self.errors[row] for row in rows),
-            epsilon=(1 + self.epsilon) * (1 + epsilon) - 1,
-        )
 
 
 def front(layer: Layer, spectra: Spectra, search: Search, advance: Callable[[int], None] = lambda units: None) -> Front:
@@ -82,10 +46,7 @@ def front(layer: Layer, spectra: Spectra, search: Search, advance: Callable[[int
         epsilon = max(2 * epsilon, 1e-3)
     whole, shapes = sweep.whole()
     if not len(whole):
-        free = search.most_peak is search.most_moved is None
-        which, bounds = (f"{states.solutions} solutions", "") if free else ("solutions", " and inside the bounds")
-        reason = f"{layer.inputs}x{layer.outputs}: none of its {which} is smaller and cheaper than dense{bounds}"
-        return Front(layer, states.solutions, reason=reason)
+        return nothing(layer, states.solutions, search)
     found = tuple(shapes)
     longest = min(max(count_factorisations(side)) for side in (layer.inputs, layer.outputs))
     return Front(

@@ -13,11 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edgett.nn import decompose
-from edgett.nn.decompose import rebuild, relative_error, tt_svd, tt_svds
-from edgett.space import spectra
-from edgett.space.shapes import tt_shape
-from edgett.values import TTShape
+from edgett.forms import spectra
+from edgett.forms.tt import decompose
+from edgett.forms.tt.decompose import rebuild, relative_error, tt_svd, tt_svds
+from edgett.forms.tt.shape import TTShape, tt_shape
 
 Floats = NDArray[np.float32]
 RANDOM = np.random.default_rng(0)

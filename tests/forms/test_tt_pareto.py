@@ -13,12 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgett.errors import UsageError
-from edgett.space import cost, pareto
-from edgett.space.error import Spectra
-from edgett.space.pareto import ONE, Front, front, units
-from edgett.space.shapes import divisors
-from edgett.space.states import Search
-from edgett.values import Estimate, Layer, TTShape
+from edgett.forms import cost
+from edgett.forms.factors import divisors
+from edgett.forms.front import ONE, Front, Search
+from edgett.forms.tt import pareto
+from edgett.forms.tt.error import Spectra
+from edgett.forms.tt.pareto import front, units
+from edgett.forms.tt.shape import TTShape
+from edgett.values import Estimate, Layer
 from tests.space.enumeration import pairs
 
 Point = tuple[int, int, int]
@@ -68,7 +70,7 @@ def plain(layer: Layer, known: Spectra, search: Search) -> tuple[int, set[Point]
     dense = cost.dense(layer)
     points = set()
     for shape in shapes:
-        costs = cost.tt(layer, shape)
+        costs = cost.held(layer, shape)
         if costs.params >= dense.params or costs.flops >= dense.flops:
             continue
         if search.most_moved is not None and costs.moved_elements > search.most_moved:
@@ -102,8 +104,8 @@ def test_equals_the_listing(size: tuple[int, int], search: Search, estimate: Est
     assert found.solutions == count
     assert sorted(points_of(found)) == sorted(points)
     assert found.epsilon == 0
-    for shape, costs, lost in zip(found.shapes, found.costs, found.losses, strict=True):
-        assert costs == cost.tt(layer, shape)
+    for shape, costs, lost in zip(found.specs, found.costs, found.losses, strict=True):
+        assert costs == cost.held(layer, shape)
         assert round(lost * ONE) == loss(shape, known, estimate)
 
 
@@ -176,7 +178,7 @@ def test_a_large_space_is_counted_exactly_and_searched_in_a_moment() -> None:
     found = front(layer, spectra(layer, 64), Search(), heard.append)
     assert found.solutions > 10**9
     assert sum(heard) == units(layer)
-    assert all(rank % 4 == 0 or rank < 64 for shape in found.shapes for rank in shape.ranks)
+    assert all(rank % 4 == 0 or rank < 64 for shape in found.specs for rank in shape.ranks)
     assert list(points_of(found)) == sorted(points_of(found))
 
 

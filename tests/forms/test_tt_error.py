@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edgett.errors import ModelError
-from edgett.nn.decompose import rebuild, relative_error, tt_svd
-from edgett.space import spectra as numerics
-from edgett.space.error import Bracket, Spectra, bracket, spectra, units
-from edgett.space.shapes import tt_shape
-from edgett.values import TTShape
+from edgett.forms import spectra as numerics
+from edgett.forms.error import Bracket
+from edgett.forms.tt.decompose import rebuild, relative_error, tt_svd
+from edgett.forms.tt.error import Spectra, bracket, spectra, units
+from edgett.forms.tt.shape import TTShape, tt_shape
 
 KINDS = ("flat", "decaying", "low rank")
 STORED = 2e-6

@@ -8,44 +8,22 @@ only on the prefix products (x_1 ... x_k, y_1 ... y_k): one spectrum per pair of
 from __future__ import annotations
 
 import itertools
-import math
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgett.errors import ModelError
-from edgett.space.shapes import divisors
-from edgett.space.spectra import (
-    GRAM_SIDE,
-    Matrix,
-    Spectrum,
-    Unfolding,
-    most_kept,
-    norm,
-    of_gram,
-    of_matrix,
-    rounding,
-    spectra_of,
-    working_type,
-)
-from edgett.values import TTShape
+from edgett.forms.error import Bracket, between, cut, normalised
+from edgett.forms.factors import divisors
+from edgett.forms.spectra import Matrix, Unfolding, of_unfolding, rounding, spectra_of
+
+if TYPE_CHECKING:
+    from edgett.forms.tt.shape import TTShape
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Bracket:
-    """Relative errors ||W - TT|| / ||W|| in the Frobenius norm, low <= estimate <= high.
-
-    No TT of the shape is below `low`; that of TT-SVD is not above `high`.
-    """
-
-    low: float
-    estimate: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -75,7 +53,7 @@ class Spectra:
         a rank beyond `max_rank`.
         """
         places = self._places(shape)
-        return _bracket(self.cuts[places], self.floor[places], self.rounding)
+        return between(self.cuts[places], self.floor[places], self.rounding)
 
     def _places(self, shape: TTShape) -> tuple[list[int], list[int], list[int]]:
         """Where the arrays hold the bonds of a shape."""
@@ -97,25 +75,14 @@ def bracket(weight: Matrix, shape: TTShape) -> Bracket:
     """
     if weight.shape != shape.matrix:
         raise ValueError(f"{shape} is {shape.matrix}, the weight {weight.shape}")
-    if (scaled := _normalised(weight)) is None:
+    if (scaled := normalised(weight)) is None:
         return Bracket(0.0, 0.0, 0.0)
     precision = rounding(weight.size)
     ends = []
     for unfolding, rank in _bonds(shape):
-        rows = unfolding.matrix(scaled, unfolding.sides[0])
-        large = unfolding.rank > GRAM_SIDE
-        spectrum = of_matrix(rows, rank, 1.0) if large else of_gram(rows @ rows.T, rank, precision)
-        ends.append([each[rank] for each in _cut(spectrum, rank, precision)])
+        ends.append([each[rank] for each in cut(of_unfolding(unfolding, scaled, rank), rank, precision)])
     cuts, floor = np.array(ends).T
-    return _bracket(cuts, floor, precision)
-
-
-def _bracket(cuts: Floats, floor: Floats, precision: float) -> Bracket:
-    """From the shares that the bonds cut, each at its best estimate and from below."""
-    low = float(floor.max())
-    high = max(low, min(1.0, float(cuts.sum()) + precision * np.count_nonzero(cuts)))
-    estimate = min(max(low, 1 - math.prod(1 - cuts)), high)
-    return Bracket(math.sqrt(low), math.sqrt(estimate), math.sqrt(high))
+    return between(cuts, floor, precision)
 
 
 def _bonds(shape: TTShape) -> list[tuple[Unfolding, int]]:
@@ -144,45 +111,11 @@ def spectra(weight: Matrix, max_rank: int, advance: Callable[[int], None] = lamb
     cuts = np.zeros((len(inputs), len(outputs), max_rank + 1))
     floor = np.zeros_like(cuts)
     precision = rounding(weight.size)
-    if (scaled := _normalised(weight)) is None:
+    if (scaled := normalised(weight)) is None:
         advance(units(*weight.shape))
         return Spectra(inputs, outputs, cuts, floor)
     for unfolding, spectrum in spectra_of(scaled, max_rank):
         place = inputs.index(unfolding.prefix[0]), outputs.index(unfolding.prefix[1])
-        cuts[place], floor[place] = _cut(spectrum, max_rank, precision)
+        cuts[place], floor[place] = cut(spectrum, max_rank, precision)
         advance(1)
     return Spectra(inputs, outputs, cuts, floor, precision)
-
-
-def _normalised(weight: Matrix) -> Matrix | None:
-    """The weight at norm 1, in the precision its size affords; None for a weight of zeros."""
-    largest = float(np.abs(weight).max())
-    if not math.isfinite(largest):
-        wrong, size = int(weight.size - np.isfinite(weight).sum()), "x".join(map(str, weight.shape))
-        raise ModelError(
-            f"{wrong:,} of the {weight.size:,} weights of a {size} layer are NaN or infinite.",
-            cure="Train the model again, at a lower learning rate if it diverged.",
-        )
-    if not largest:
-        return None
-    working = working_type(weight.size)
-    # Divided first, so that no square overflows or underflows.
-    scaled: Matrix = np.divide(weight, largest, dtype=np.result_type(weight, working)).astype(working, copy=False)
-    scaled /= norm(scaled)
-    return scaled
-
-
-def _cut(spectrum: Spectrum, max_rank: int, precision: float) -> tuple[Floats, Floats]:
-    """The shares beyond 0 .. `max_rank` singular values: the estimate, proved from above, and the one from below."""
-    ritz = np.pad(spectrum.ritz, (0, max(0, max_rank + 1 - len(spectrum.ritz))))
-    if spectrum.exact:
-        cuts = np.cumsum(ritz[::-1])[::-1][: max_rank + 1]  # without the cancellation in 1 - kept
-        lost = cuts
-    else:
-        cuts = 1.0 - np.concatenate([[0.0], np.cumsum(ritz[:max_rank])])
-        lost = 1.0 - most_kept(spectrum, max_rank)
-    cuts = np.clip(cuts, 0.0, 1.0)
-    cuts[spectrum.rank :] = 0.0
-    # What holds at a rank holds at every smaller one.
-    floor = np.maximum.accumulate((lost - precision)[::-1])[::-1]
-    return cuts, np.clip(floor, 0.0, cuts)

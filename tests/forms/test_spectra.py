@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edgett.space import spectra as module
-from edgett.space.error import Spectra, spectra
-from edgett.space.shapes import divisors
-from edgett.space.spectra import Side, Spectrum, Unfolding, lanczos, most_kept
+from edgett.forms import spectra as module
+from edgett.forms.factors import divisors
+from edgett.forms.spectra import Side, Spectrum, Unfolding, lanczos, most_kept
+from edgett.forms.tt.error import Spectra, spectra
 
 Floats = NDArray[np.float64]
 

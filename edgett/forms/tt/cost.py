@@ -1,4 +1,6 @@
-"""What a layer costs: `exact`, which drives every decision, and `paper`, which reproduces the paper's tables.
+"""What a TT layer costs: `exact`, which drives every decision, and `paper`, which reproduces the paper's tables.
+
+Closed formulas, for a search is to bound costs without making a plan; `exact` is what the plan adds up to.
 
 Parameters count every number stored, the bias included. FLOPs count a multiplication as one and an addition as one.
 """
@@ -8,21 +10,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from edgett.space.contraction import Transpose, plan
-from edgett.values import Cost, CostModel, Layer, Order, TTShape
+from edgett.forms import operators
+from edgett.forms.site import Cost, CostModel, Layer
+from edgett.forms.tt.contraction import plan
+from edgett.forms.tt.order import Order
+
+if TYPE_CHECKING:
+    from edgett.forms.tt.shape import TTShape
 
 # Training on a CPU, copying an element in a transpose takes about as long as this many FLOPs of a large matrix product
 # (tools/benchmark.py training).
 FLOPS_PER_MOVED_ELEMENT = 250
-
-
-def dense(layer: Layer) -> Cost:
-    """The dense layer itself: XY + Y parameters, 2XY + Y FLOPs."""
-    product, bias = layer.inputs * layer.outputs, layer.outputs * layer.bias
-    return Cost(
-        params=product + bias, flops=2 * product + bias, peak_elements=layer.inputs + layer.outputs, macs=product
-    )
 
 
 def tt(layer: Layer, shape: TTShape, model: CostModel = CostModel.EXACT) -> Cost:
@@ -31,7 +31,7 @@ def tt(layer: Layer, shape: TTShape, model: CostModel = CostModel.EXACT) -> Cost
         raise ValueError(f"{shape} is {shape.matrix[0]}x{shape.matrix[1]}, layer {layer.name!r} is not")
     bias = layer.outputs * layer.bias
     return Cost(
-        params=params(shape) + bias,
+        params=shape.params + bias,
         flops=(exact_flops(shape) if model is CostModel.EXACT else paper_flops(shape)) + bias,
         peak_elements=max(peak(shape), 2 * bias),
         moved_elements=moved(shape),
@@ -54,11 +54,11 @@ def merged(shape: TTShape, growing: bool = False) -> TTShape:
     no more memory at once than the shape, unless it may be `growing`.
     """
     while True:
-        ways = [way for way in _one_bond_less(shape) if growing or params(way) <= params(shape)]
+        ways = [way for way in _one_bond_less(shape) if growing or way.params <= shape.params]
         ways = [way for way in ways if exact_flops(way) <= exact_flops(shape) and (growing or peak(way) <= peak(shape))]
         if not ways:
             return shape
-        shape = min(ways, key=lambda way: (exact_flops(way), params(way)))
+        shape = min(ways, key=lambda way: (exact_flops(way), way.params))
 
 
 def _one_bond_less(shape: TTShape) -> Iterator[TTShape]:
@@ -74,17 +74,12 @@ def _one_bond_less(shape: TTShape) -> Iterator[TTShape]:
 
 def peak(shape: TTShape) -> int:
     """The most elements that an operator of the contraction reads and writes, for one sample."""
-    return max(operator.reads + operator.writes for operator in plan(shape))
+    return operators.peak(plan(shape), shape.matrix[0])
 
 
 def moved(shape: TTShape) -> int:
     """Elements that the transposes of the contraction copy, for one sample."""
-    return sum(operator.writes for operator in plan(shape) if isinstance(operator, Transpose))
-
-
-def params(shape: TTShape) -> int:
-    """The numbers in the cores: the sum of r x y r'."""
-    return sum(math.prod(core) for core in shape.cores)
+    return operators.moved(plan(shape))
 
 
 def exact_flops(shape: TTShape) -> int:

@@ -3,54 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgett.errors import UsageError
-from edgett.space.shapes import divisors
-from edgett.values import Estimate, Layer
+from edgett.forms.factors import divisors
+from edgett.forms.front import Search
+from edgett.forms.site import Layer
 
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-MOST_RANK = 1024
 NEVER = 1 << 60
-
-
-@dataclass(frozen=True)
-class Search:
-    """Which ranks a bond may have, what stands for the error, and what bounds a solution; checks itself.
-
-    Ranks are the multiples of `rank_multiple` up to `max_rank`, or what the bond can hold where that is less.
-    `most_peak` and `most_moved` are elements. `epsilon`: at each bond, a partial solution may stand for others if it is
-    at most (1 + epsilon) times as large in every objective.
-    """
-
-    rank_multiple: int = 4
-    max_rank: int = 64
-    estimate: Estimate = Estimate.LARGEST_CUT
-    most_peak: int | None = None
-    most_moved: int | None = None
-    epsilon: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.rank_multiple < 1:
-            raise UsageError(f"A rank multiple of {self.rank_multiple} is below 1.", "Give 1 or more; 4 suits SIMD.")
-        if self.max_rank < self.rank_multiple:
-            raise UsageError(
-                f"No rank is a multiple of {self.rank_multiple} and at most {self.max_rank}.",
-                f"Raise --max-rank to {self.rank_multiple} or more, or lower --rank-multiple.",
-            )
-        if self.max_rank > MOST_RANK:
-            raise UsageError(f"--max-rank {self.max_rank} is above {MOST_RANK}.", f"Give {MOST_RANK} or less.")
-
-    def ranks(self, capacity: int) -> Ints:
-        """The ranks of a bond that can hold `capacity`, ascending."""
-        multiples = np.arange(self.rank_multiple, self.max_rank + 1, self.rank_multiple)
-        return np.unique(np.minimum(multiples, capacity))
 
 
 class States:

@@ -1,0 +1,1 @@
+"""The forms in which weights may be held: `catalogue` lists them."""

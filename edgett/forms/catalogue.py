@@ -1,0 +1,94 @@
+"""The forms in which weights may be held, and what documents say of them."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+from pydantic_core import core_schema
+
+from edgett.forms.form import Form
+from edgett.forms.front import Front, Search, joined
+from edgett.forms.site import Layer
+from edgett.forms.spec import Matrix, Spec
+from edgett.forms.svd import SingularValues
+from edgett.forms.tt import TensorTrain
+
+FORMS: tuple[Form, ...] = (TensorTrain(), SingularValues())
+
+MOST_PARTS = 65
+"""What a field of a spec may list, in documents: a tensor train of numbers below 2^63 has no more ranks."""
+
+
+class _Documented:
+    """Journals and records hold a spec as documents do."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        return core_schema.no_info_plain_validator_function(
+            lambda given: given if isinstance(given, Spec) else read(given),
+            serialization=core_schema.plain_serializer_function_ser_schema(document),
+        )
+
+
+Held = Annotated[Spec, _Documented()]
+"""A spec, for values that are written down."""
+
+
+def unfit(layer: Layer) -> str | None:
+    """Why no form fits a layer: the reason of the first; None where one does."""
+    reasons = [form.unfit(layer) for form in FORMS]
+    return None if None in reasons else reasons[0]
+
+
+def units(layer: Layer) -> int:
+    """The units of work that `front` reports for a layer."""
+    return sum(form.units(layer) for form in FORMS if form.unfit(layer) is None)
+
+
+def front(layer: Layer, weight: Matrix, search: Search, advance: Callable[[int], None] = lambda units: None) -> Front:
+    """The Pareto set of all forms together of a layer with its trained weight (X, Y).
+
+    `advance` hears of `units(layer)` units of work. Raises ModelError for a weight that is not finite.
+    """
+    fit = [form for form in FORMS if form.unfit(layer) is None]
+    if not fit:
+        return Front(layer, 0, reason=unfit(layer))
+    return joined(layer, [form.front(layer, weight, search, advance) for form in fit], search)
+
+
+def document(spec: Spec) -> dict[str, Any]:
+    """What a document says of a spec: the name of its form, and its fields."""
+    return {"form": spec.form} | {each.name: _plain(getattr(spec, each.name)) for each in fields(spec)}
+
+
+def read(given: Mapping[str, Any]) -> Spec:
+    """The spec that a document tells of. Raises ValueError for a form that there is not, and for what is none of it."""
+    kinds = {form.spec.form: form.spec for form in FORMS}
+    if given.get("form") not in kinds:
+        raise ValueError(f"there is no form {given.get('form')!r}, but {', '.join(kinds)}")
+    kind = kinds[given["form"]]
+    hints, names = get_type_hints(kind), [each.name for each in fields(kind)]
+    if {*given} != {"form", *names}:
+        raise ValueError(f"form {kind.form} has {', '.join(names)}, and not {', '.join(sorted(given))}")
+    return kind(**{name: _typed(given[name], hints[name]) for name in names})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [*map(_plain, value)]
+    return value.value if isinstance(value, enum.Enum) else value
+
+
+def _typed(value: Any, kind: Any) -> Any:
+    """A value of a document as a field of that type has it. Raises ValueError for one of another type or size."""
+    if get_origin(kind) is tuple:
+        if not isinstance(value, list) or len(value) > MOST_PARTS:
+            raise ValueError(f"no list of at most {MOST_PARTS} is {value!r}")
+        return tuple(_typed(one, get_args(kind)[0]) for one in value)
+    if issubclass(kind, enum.Enum):
+        return kind(value)
+    if type(value) is not kind or (kind is int and not 0 <= value < 2**63):
+        raise ValueError(f"no {kind.__name__} of a spec is {value!r}")
+    return value

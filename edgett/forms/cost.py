@@ -1,0 +1,32 @@
+"""What a layer costs for one sample, dense and in a form.
+
+Parameters count every number stored, the bias included. FLOPs count a multiplication as one and an addition as one.
+"""
+
+from __future__ import annotations
+
+from edgett.forms.operators import moved, peak
+from edgett.forms.site import Cost, Layer
+from edgett.forms.spec import Spec
+
+
+def dense(layer: Layer) -> Cost:
+    """The dense layer itself: XY + Y parameters, 2XY + Y FLOPs."""
+    product, bias = layer.inputs * layer.outputs, layer.outputs * layer.bias
+    return Cost(
+        params=product + bias, flops=2 * product + bias, peak_elements=layer.inputs + layer.outputs, macs=product
+    )
+
+
+def held(layer: Layer, spec: Spec) -> Cost:
+    """The layer in a form: what its plan adds up to. Raises ValueError when the spec is of another size."""
+    if spec.matrix != (layer.inputs, layer.outputs):
+        raise ValueError(f"{spec} is {spec.matrix[0]}x{spec.matrix[1]}, layer {layer.name!r} is not")
+    plan, bias = spec.plan(), layer.outputs * layer.bias
+    return Cost(
+        params=spec.params + bias,
+        flops=sum(operator.flops for operator in plan) + bias,
+        peak_elements=max(peak(plan, layer.inputs), 2 * bias),
+        moved_elements=moved(plan),
+        macs=sum(operator.macs for operator in plan),
+    )

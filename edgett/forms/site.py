@@ -1,0 +1,73 @@
+"""What a form is for: a layer with a weight, what it costs, and how far from it an approximation is."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+MOST_WEIGHTS = 1 << 28
+"""Costs are summed along paths, and multiplied by one another: beyond this many weights they would leave 64 bits."""
+
+
+class CostModel(enum.Enum):
+    """`exact` counts what a graph executes and decides; `paper` is equation 4 as printed."""
+
+    EXACT = "exact"
+    PAPER = "paper"
+
+
+class Estimate(enum.Enum):
+    """What stands for the error of a TT shape before it is fine-tuned: -log(1 - cut) at each bond, with the energy cut.
+
+    `kept-energy` adds up over the bonds, so that 1 - exp(-loss) estimates the squared relative error of TT-SVD;
+    `largest-cut` takes the worst bond, below which no TT of the shape can be, fine-tuned or not. Layers add up.
+    """
+
+    KEPT_ENERGY = "kept-energy"
+    LARGEST_CUT = "largest-cut"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a layer or a model costs for one input sample.
+
+    `params` and `peak_elements` count numbers, `flops` counts a multiplication as one and an addition as one, `macs`
+    the multiplications that an addition follows, `moved_elements` what transposes copy. Costs of layers that run one
+    after the other add up; the peak is the larger one.
+    """
+
+    params: int
+    flops: int
+    peak_elements: int = 0
+    moved_elements: int = 0
+    macs: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.params + other.params,
+            self.flops + other.flops,
+            max(self.peak_elements, other.peak_elements),
+            self.moved_elements + other.moved_elements,
+            self.macs + other.macs,
+        )
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A fully connected layer: `inputs` X, `outputs` Y, weight X x Y, and a bias of Y numbers if `bias`."""
+
+    name: str
+    inputs: int
+    outputs: int
+    bias: bool = True
+
+    def __post_init__(self) -> None:
+        if self.inputs < 1 or self.outputs < 1:
+            raise ValueError(f"layer {self.name!r} is {self.inputs}x{self.outputs}: both sizes must be at least 1")
+
+
+def too_large(layer: Layer) -> str | None:
+    """Why a layer has too many weights for its space to be explored; None where it has not."""
+    if (weights := layer.inputs * layer.outputs) <= MOST_WEIGHTS:
+        return None
+    return f"{layer.inputs}x{layer.outputs}: {weights} weights, more than the {MOST_WEIGHTS} that can be explored"

@@ -1,0 +1,153 @@
+"""The truncated singular value decomposition: two thin matrices in place of a wide one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from edgett.forms import cost
+from edgett.forms.error import Bracket, between, cut, normalised
+from edgett.forms.form import Form
+from edgett.forms.front import Front, Search, loss_of, nothing
+from edgett.forms.operators import Moves, Operator, Product
+from edgett.forms.site import Layer, too_large
+from edgett.forms.spec import Factors, Matrix, Spec
+from edgett.forms.spectra import Unfolding, of_unfolding, rounding
+from edgett.forms.target import Target
+
+
+@dataclass(frozen=True)
+class SVDShape(Spec):
+    """A weight (inputs, outputs) as the product of (inputs, rank) and (rank, outputs)."""
+
+    inputs: int
+    outputs: int
+    rank: int
+    form: ClassVar[str] = "svd"
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.rank <= min(self.inputs, self.outputs):
+            raise ValueError(f"{self}: the rank must be from 1 to {min(self.inputs, self.outputs)}")
+
+    def __str__(self) -> str:
+        return f"{self.inputs} -> {self.rank} -> {self.outputs}"
+
+    @property
+    def matrix(self) -> tuple[int, int]:
+        """The size of the weight."""
+        return self.inputs, self.outputs
+
+    @property
+    def factors(self) -> tuple[tuple[int, ...], ...]:
+        """The shapes of the two matrices."""
+        return (self.inputs, self.rank), (self.rank, self.outputs)
+
+    def operators(self, batch: int, moves: Moves) -> tuple[Operator, ...]:
+        """One product after the other."""
+        return Product(0, batch, self.inputs, self.rank), Product(1, batch, self.rank, self.outputs)
+
+    def rebuild(self, factors: Any, xp: Any = np) -> Any:
+        """Their product."""
+        return xp.matmul(*factors)
+
+    @classmethod
+    def decompose(cls, weight: Matrix, specs: Iterable[SVDShape]) -> Iterator[tuple[SVDShape, Factors]]:
+        """The leading singular vectors; their values are shared out evenly between both matrices."""
+        wanted = list(specs)
+        for spec in wanted:
+            if weight.shape != spec.matrix:
+                raise ValueError(f"a weight of {weight.shape} cannot take {spec}, which is {spec.matrix}")
+        if wanted:
+            left, values, right = _signed(*np.linalg.svd(weight.astype(np.float64), full_matrices=False))
+            for spec in wanted:
+                yield spec, _halved(left[:, : spec.rank], values[: spec.rank], right[: spec.rank])
+
+    def error(self, weight: Matrix) -> Bracket:
+        """What the singular values beyond the rank hold (Eckart and Young 1936): the bracket is as wide as rounding."""
+        if weight.shape != self.matrix:
+            raise ValueError(f"{self} is {self.matrix}, the weight {weight.shape}")
+        ((_, found),) = _brackets(weight, [self.rank])
+        return found
+
+    def fitted(self, factors: Factors, target: Target) -> Factors:
+        """The matrices that bring the outputs closest: the decomposition where the inputs are white.
+
+        With the second moment M = L L^T the distance is ||L^T (W' - W)||, so W' is L^-T times the truncated L^T W.
+        """
+        if not target.usable:
+            return factors
+        root = np.linalg.cholesky(target.moment.astype(np.float64)).T
+        left, values, right = _signed(*np.linalg.svd(root @ target.weight, full_matrices=False))
+        rank = self.rank
+        found = _halved(np.linalg.solve(root, left[:, :rank]), values[:rank], right[:rank])
+        better = target.distance(self.dense(found)) < target.distance(self.dense(factors))
+        return found if better else factors
+
+    def fit_work(self) -> float:
+        """Of the decompositions."""
+        return 20.0 * self.inputs * max(self.inputs, self.outputs) * min(self.inputs, self.outputs)
+
+
+class SingularValues(Form):
+    """The truncated singular value decomposition."""
+
+    spec = SVDShape
+
+    def unfit(self, layer: Layer) -> str | None:
+        """Why a layer has none that is smaller than dense, or is too large."""
+        if min(layer.inputs, layer.outputs) < 3:
+            return f"{layer.inputs}x{layer.outputs}: no product of two thinner matrices is smaller"
+        return too_large(layer)
+
+    def front(self, layer: Layer, weight: Matrix, search: Search, advance: Callable[[int], None]) -> Front:
+        """Every rank at which both matrices are smaller than the weight: none beats another."""
+        inputs, outputs = layer.inputs, layer.outputs
+        ranks = search.ranks(min(inputs, outputs)).tolist()
+        specs = [SVDShape(inputs, outputs, rank) for rank in ranks]
+        dense = cost.dense(layer)
+        able = [spec for spec in specs if cost.held(layer, spec).params < dense.params and _inside(layer, spec, search)]
+        if not able:
+            return nothing(layer, len(specs), search)
+        found = dict(_brackets(weight, [spec.rank for spec in able]))
+        errors = tuple(found[spec.rank] for spec in able)
+        return Front(
+            layer,
+            len(specs),
+            tuple(able),
+            tuple(cost.held(layer, spec) for spec in able),
+            tuple(loss_of(error.estimate**2) for error in errors),
+            errors,
+        )
+
+
+def _inside(layer: Layer, spec: SVDShape, search: Search) -> bool:
+    held = cost.held(layer, spec)
+    return search.most_peak is None or held.peak_elements <= search.most_peak
+
+
+def _brackets(weight: Matrix, ranks: list[int]) -> Iterator[tuple[int, Bracket]]:
+    """Each rank with what it leaves of a weight."""
+    if (scaled := normalised(weight)) is None:
+        yield from ((rank, Bracket(0.0, 0.0, 0.0)) for rank in ranks)
+        return
+    inputs, outputs = weight.shape
+    most, precision = max(ranks), rounding(weight.size)
+    whole = Unfolding((inputs, outputs), (inputs, 1))
+    cuts, floor = cut(of_unfolding(whole, scaled, most), most, precision)
+    for rank in ranks:
+        yield rank, between(cuts[[rank]], floor[[rank]], precision)
+
+
+def _signed(left: Matrix, values: Matrix, right: Matrix) -> tuple[Matrix, Matrix, Matrix]:
+    """With the largest entry of every left vector positive: a decomposition alone leaves that open."""
+    signs = np.sign(left[np.abs(left).argmax(axis=0), np.arange(left.shape[1])])
+    signs = np.where(signs == 0, 1.0, signs)
+    return left * signs, values, right * signs[:, np.newaxis]
+
+
+def _halved(left: Matrix, values: Matrix, right: Matrix) -> Factors:
+    root = np.sqrt(values)
+    return (left * root).astype(np.float32), (root[:, np.newaxis] * right).astype(np.float32)

@@ -1,0 +1,31 @@
+"""The tensor train: every factorisation of a layer, every bond with a rank of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edgett.forms.form import Form
+from edgett.forms.front import Front, Search
+from edgett.forms.site import Layer
+from edgett.forms.spec import Matrix
+from edgett.forms.tt import error, pareto
+from edgett.forms.tt.shape import TTShape
+from edgett.forms.tt.shapes import unsearchable
+
+
+class TensorTrain(Form):
+    """The tensor train."""
+
+    spec = TTShape
+
+    def unfit(self, layer: Layer) -> str | None:
+        """Why a layer has no two factorisations of one length, or a space too large to explore."""
+        return unsearchable(layer)
+
+    def units(self, layer: Layer) -> int:
+        """One for each unfolding, and one for each step of the search."""
+        return error.units(layer.inputs, layer.outputs) + pareto.units(layer)
+
+    def front(self, layer: Layer, weight: Matrix, search: Search, advance: Callable[[int], None]) -> Front:
+        """The Pareto set of the whole space."""
+        return pareto.front(layer, error.spectra(weight, search.max_rank, advance), search, advance)

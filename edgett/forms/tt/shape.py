@@ -1,0 +1,118 @@
+"""A weight as a tensor train."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from edgett.forms.error import Bracket
+from edgett.forms.operators import Moves, Operator
+from edgett.forms.spec import Factors, Matrix, Spec
+from edgett.forms.target import Target
+from edgett.forms.tt import contraction, cost, decompose, error, fit
+from edgett.forms.tt.order import Order
+
+
+@dataclass(frozen=True)
+class TTShape(Spec):
+    """A tensor-train factorisation of one layer: core i has shape (ranks[i], inputs[i], outputs[i], ranks[i + 1])."""
+
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    ranks: tuple[int, ...]
+    order: Order = Order.LAST_FIRST
+    form: ClassVar[str] = "tt"
+
+    def __post_init__(self) -> None:
+        if len(self.inputs) < 2 or len(self.inputs) != len(self.outputs):
+            raise ValueError(f"{self}: inputs and outputs need the same number of factors, at least 2")
+        if len(self.ranks) != len(self.inputs) + 1 or self.ranks[0] != 1 or self.ranks[-1] != 1:
+            raise ValueError(f"{self}: {len(self.inputs)} cores need {len(self.inputs) + 1} ranks, the outer two 1")
+        if min(self.inputs + self.outputs + self.ranks) < 1:
+            raise ValueError(f"{self}: every factor and rank must be at least 1")
+
+    def __str__(self) -> str:
+        ranks = ",".join(map(str, self.ranks[1:-1]))
+        turn = "" if self.order is Order.LAST_FIRST else ", first core first"
+        return f"{'x'.join(map(str, self.inputs))} -> {'x'.join(map(str, self.outputs))}, rank {ranks}{turn}"
+
+    @property
+    def length(self) -> int:
+        """The number of cores."""
+        return len(self.inputs)
+
+    @property
+    def cores(self) -> tuple[tuple[int, int, int, int], ...]:
+        """The shape of each core, in T3F's layout (rank before, input factor, output factor, rank after)."""
+        return tuple(zip(self.ranks[:-1], self.inputs, self.outputs, self.ranks[1:], strict=True))
+
+    @property
+    def matrix(self) -> tuple[int, int]:
+        """The size (X, Y) of the weight that the cores stand for."""
+        return math.prod(self.inputs), math.prod(self.outputs)
+
+    @classmethod
+    def decompose(cls, weight: Matrix, specs: Iterable[TTShape]) -> Iterator[tuple[TTShape, Factors]]:
+        """Every shape with its TT-SVD; what several shapes have in common is computed once."""
+        return decompose.tt_svds(weight, specs)
+
+    @property
+    def factors(self) -> tuple[tuple[int, ...], ...]:
+        """The shapes of the cores."""
+        return self.cores
+
+    def operators(self, batch: int, moves: Moves) -> tuple[Operator, ...]:
+        """One product a core, one transpose between two."""
+        return contraction.plan(self, batch, moves)
+
+    def rebuild(self, factors: Any, xp: Any = np) -> Any:
+        """The cores multiplied out."""
+        return decompose.multiplied_out(factors, xp)
+
+    def error(self, weight: Matrix) -> Bracket:
+        """By the spectra of the unfoldings; see `error`."""
+        return error.bracket(weight, self)
+
+    def scaled(self, factors: Sequence[Matrix], scale: Matrix) -> list[Matrix]:
+        """In the first core, wherever the input meets it: the weight is linear in each of them."""
+        return [factors[0] * scale, *factors[1:]]
+
+    def fitted(self, factors: Factors, target: Target) -> Factors:
+        """By alternating least squares."""
+        return fit.fitted(target, factors)
+
+    def fit_work(self) -> float:
+        """Infinite for layers whose second moment does not fit into memory."""
+        return fit.work(self)
+
+    def alternatives(self) -> tuple[TTShape, ...]:
+        """With adjacent cores merged where that costs nothing; in the order that needs less memory at once."""
+        own = cost.lighter(self)
+        return cost.merged(own), own
+
+    def rebuild_from(self) -> float:
+        """Where many cores make many transposes."""
+        return cost.rebuild_from(self)
+
+    def training_work(self, rows: int) -> float:
+        """Elements that transposes move count too."""
+        return cost.training_work(self, rows)
+
+    def paper_flops(self) -> int:
+        """Equation 4 of the paper as printed."""
+        return cost.paper_flops(self)
+
+    def deviation(self) -> float:
+        """Every entry of the weight is a sum over all paths through the ranks of products of so many entries."""
+        return math.sqrt(2 / sum(self.matrix) / math.prod(self.ranks)) ** (1 / self.length)
+
+
+def tt_shape(inputs: Sequence[int], outputs: Sequence[int], max_rank: int) -> TTShape:
+    """The shape with every rank `max_rank`, or what its bond can hold where that is less, as T3F clamps it."""
+    cells = [x * y for x, y in zip(inputs, outputs, strict=True)]
+    inner = [min(max_rank, math.prod(cells[:k]), math.prod(cells[k:])) for k in range(1, len(cells))]
+    return TTShape(tuple(inputs), tuple(outputs), (1, *inner, 1))

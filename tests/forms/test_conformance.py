@@ -1,0 +1,222 @@
+"""What every form must do: one suite, over all that there are and one of somebody else's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from edgett.export.check import Verdict
+from edgett.files import Style, check, write
+from edgett.forms import catalogue, cost
+from edgett.forms.front import Search
+from edgett.forms.operators import Add, Moves, Mul, Product, Reshape, Transpose, sources
+from edgett.forms.site import Layer
+from edgett.forms.spec import Spec
+from edgett.forms.svd import SVDShape
+from edgett.forms.tt.order import Order
+from edgett.forms.tt.shape import TTShape
+from edgett.nn.factored import Factored
+from edgett.nn.layers import factored_layers
+from edgett.nn.models import load_model, save_model
+from edgett.nn.portable import portable
+from tests.forms.toy import DiagonalPlus, Toy
+
+SPECS = (
+    TTShape((4, 6), (3, 8), (1, 5, 1)),
+    TTShape((2, 3, 4), (4, 3, 2), (1, 4, 3, 1), Order.FIRST_LAST),
+    SVDShape(24, 24, 5),
+    SVDShape(24, 7, 3),
+    DiagonalPlus(24),
+)
+EVERY = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: f"{spec.form} {spec}")
+
+
+@pytest.fixture(autouse=True)
+def toy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A form more than edgett has."""
+    monkeypatch.setattr(catalogue, "FORMS", (*catalogue.FORMS, Toy()))
+
+
+def weight_for(spec: Spec) -> Any:
+    return np.random.default_rng(3).normal(size=spec.matrix).astype(np.float32)
+
+
+def layer_of(spec: Spec, **settings: Any) -> Factored:
+    """A built layer, none of whose numbers is 0."""
+    layer = Factored(spec, **{"name": "fc", **settings})
+    layer.build((None, spec.matrix[0]))
+    random = np.random.default_rng(1)
+    layer.set_weights([0.5 * random.normal(size=weight.shape) for weight in layer.get_weights()])
+    return layer
+
+
+def model_of(spec: Spec) -> keras.Model:
+    layers = [keras.Input((spec.matrix[0],), name="x"), layer_of(spec, activation="relu"), keras.layers.Dense(3)]
+    return keras.Sequential(layers)
+
+
+def samples(spec: Spec, count: int = 6) -> Any:
+    return np.random.default_rng(2).normal(size=(count, spec.matrix[0])).astype(np.float32)
+
+
+def executed(spec: Spec, factors: Any, x: Any, moves: Moves) -> tuple[Any, int, int]:
+    """What NumPy makes of a plan, and the multiplications and additions that it counts on the way."""
+    tensors, work, most = [x], 0, 0
+    plan = spec.plan(len(x), moves)
+    for operator, reads in zip(plan, sources(plan), strict=True):
+        given = [tensors[read] for read in reads]
+        match operator:
+            case Product(factor, _, inner, columns, axes):
+                matrix = (factors[factor].transpose(axes) if axes else factors[factor]).reshape(inner, columns)
+                made = given[0] @ matrix
+                work += 2 * len(given[0]) * matrix.size
+            case Mul(factor):
+                made = given[0] * factors[factor]
+                work += made.size
+            case Add():
+                made = given[0] + given[1]
+                work += made.size
+            case Reshape(dims):
+                made = given[0].reshape(dims)
+            case Transpose():
+                made = given[0].transpose(operator.axes).copy()
+        tensors.append(made)
+        most = max(most, made.size + sum(each.size for each in given))
+    return tensors[-1], work, most
+
+
+@EVERY
+@pytest.mark.parametrize("moves", Moves)
+def test_the_plan_is_the_product_with_the_rebuilt_weight(spec: Spec, moves: Moves) -> None:
+    factors = [np.random.default_rng(4).normal(size=shape) for shape in spec.factors]
+    x = samples(spec).astype(np.float64)
+    made, work, _ = executed(spec, factors, x, moves)
+    np.testing.assert_allclose(made, x @ spec.rebuild(factors), rtol=1e-10, atol=1e-10)
+    assert work == sum(operator.flops for operator in spec.plan(len(x), moves))
+
+
+@EVERY
+def test_costs_are_those_of_the_plan(spec: Spec) -> None:
+    layer = Layer("fc", *spec.matrix, bias=False)
+    held = cost.held(layer, spec)
+    _, work, most = executed(spec, [np.ones(shape) for shape in spec.factors], samples(spec, 1), Moves.NUMBERS)
+    assert held.params == sum(np.prod(shape) for shape in spec.factors) == spec.params
+    assert held.flops == work and held.peak_elements >= most
+    with pytest.raises(ValueError, match="is not"):
+        cost.held(Layer("other", 3, 5), spec)
+
+
+@EVERY
+def test_the_layer_executes_it_for_any_batch(spec: Spec) -> None:
+    layer = layer_of(spec)
+    dense, bias = spec.dense(layer.factors), np.asarray(layer.bias)
+    np.testing.assert_allclose(layer.kernel(), dense, rtol=1e-4, atol=1e-4)
+    serve = tf.function(layer.contract, input_signature=[tf.TensorSpec((None, spec.matrix[0]))])
+    for count in (1, 5):
+        x = samples(spec, count)
+        np.testing.assert_allclose(layer(x), x @ dense + bias, rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(serve(x), x @ dense, rtol=1e-3, atol=1e-3)
+
+
+@EVERY
+def test_a_decomposition_is_as_close_as_the_bracket_says(spec: Spec) -> None:
+    weight = weight_for(spec)
+    found = spec.dense(spec.best(weight))
+    bracket = spec.error(weight)
+    error = np.linalg.norm(found - weight) / np.linalg.norm(weight)
+    assert bracket.low - 1e-5 <= error <= bracket.high + 1e-5 and bracket.low <= bracket.estimate <= bracket.high
+    with pytest.raises(ValueError, match="cannot take"):
+        spec.best(weight[:, 1:])
+
+
+@EVERY
+def test_what_can_be_held_is_held(spec: Spec) -> None:
+    weight = spec.dense(layer_of(spec).factors)
+    np.testing.assert_allclose(spec.dense(spec.best(weight)), weight, atol=2e-2 * np.abs(weight).max())
+
+
+@EVERY
+def test_scaled_factors_stand_for_the_scaled_weight(spec: Spec) -> None:
+    factors = layer_of(spec).get_weights()[:-1]
+    scaled = spec.scaled(factors, np.float32(0.25))
+    np.testing.assert_allclose(spec.dense(scaled), 0.25 * spec.dense(factors), rtol=1e-5, atol=1e-6)
+
+
+@EVERY
+def test_alternatives_stand_for_the_same_and_cost_no_more(spec: Spec) -> None:
+    layer = Layer("fc", *spec.matrix)
+    before, weight = cost.held(layer, spec), spec.dense(layer_of(spec).factors)
+    for other in spec.alternatives():
+        after = cost.held(layer, other)
+        assert after.params <= before.params and after.flops <= before.flops
+        np.testing.assert_allclose(other.dense(other.best(weight)), weight, atol=2e-2 * np.abs(weight).max())
+
+
+@EVERY
+def test_documents_hold_it(spec: Spec) -> None:
+    written = json.loads(json.dumps(catalogue.document(spec)))
+    assert catalogue.read(written) == spec and written["form"] == spec.form
+    for wrong in ({**written, "form": "none"}, {**written, "more": 1}, {"form": spec.form}):
+        with pytest.raises(ValueError, match="form"):
+            catalogue.read(wrong)
+    for name in written.keys() - {"form"}:
+        for value in (None, "x", -1, 1.5, True, [], [["x"]], 1 << 70):
+            with pytest.raises(ValueError):  # noqa: PT011 - whatever the form says
+                catalogue.read({**written, name: value})
+
+
+@EVERY
+def test_the_layer_is_saved_as_plain_ones_and_known_again(spec: Spec, tmp_path: Path) -> None:
+    model, x = model_of(spec), samples(spec)
+    save_model(model, tmp_path / "m.keras")
+    raw, again = keras.models.load_model(tmp_path / "m.keras"), load_model(tmp_path / "m.keras")
+    assert not factored_layers(raw) and factored_layers(portable(model)) == {}
+    np.testing.assert_allclose(raw(x), model(x), rtol=1e-4, atol=1e-4)
+    assert len(raw.trainable_weights) == len(model.trainable_weights)
+    (layer,) = factored_layers(again).values()
+    assert layer.spec == spec
+    np.testing.assert_array_equal(again(x), model(x))
+
+
+@EVERY
+@pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
+@pytest.mark.parametrize("int8", [False, True], ids=["float32", "int8"])
+def test_files_hold_what_is_foretold(spec: Spec, suffix: str, int8: bool, tmp_path: Path) -> None:
+    model, x = model_of(spec), {"x": samples(spec, 64)}
+    batches = tuple({"x": x["x"][row : row + 1]} for row in range(64))
+    style = Style(1, batches) if int8 else Style()
+    (path,) = write(model, style, tmp_path / "m", (suffix,))
+    (found,) = check(model, x, [Path(path.name)], tmp_path, style).values()
+    assert found.graph.mismatches == () and all(one.ok for one in found.deviations)
+    assert found.numerics.ok and found.verdict is Verdict.OK
+
+
+@EVERY
+def test_training_moves_every_factor(spec: Spec) -> None:
+    model = model_of(spec)
+    model.compile("adam", "mse", run_eagerly=True)
+    before = model.get_weights()
+    model.fit(samples(spec, 32), np.ones((32, 3)), verbose=0)
+    for one, other in zip(before, model.get_weights(), strict=True):
+        assert (one != other).any()
+
+
+@pytest.mark.parametrize("form", [*catalogue.FORMS, Toy()], ids=lambda form: form.spec.form)
+def test_a_front_has_what_is_smaller_and_cheaper_than_dense(form: Any) -> None:
+    layer = Layer("fc", 24, 24)
+    weight = np.random.default_rng(5).normal(size=(24, 24)).astype(np.float32)
+    heard: list[int] = []
+    front = form.front(layer, weight, Search(2, 8), heard.append)
+    assert len(front) and front.reason is None and form.unfit(layer) is None and sum(heard) == form.units(layer)
+    assert front.solutions >= len(front) == len(front.costs) == len(front.losses) == len(front.errors)
+    dense = cost.dense(layer)
+    for spec, costs, error in zip(front.specs, front.costs, front.errors, strict=True):
+        assert type(spec) is form.spec and costs == cost.held(layer, spec)
+        assert costs.params < dense.params and costs.flops < dense.flops
+        assert error == spec.error(weight) or error.estimate == pytest.approx(spec.error(weight).estimate, abs=1e-5)
