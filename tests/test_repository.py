@@ -17,7 +17,7 @@ from tests.readme import ROOT
 
 GUIDE = (ROOT / "CONTRIBUTING.md").read_text()
 HOOKS = (ROOT / ".pre-commit-config.yaml").read_text()
-WORDS = {"FORM", "FORMAT", "NAME"}
+WORDS = {"FORM", "FORMAT", "METHOD", "NAME"}
 """What stands for a name of the reader's own."""
 
 
@@ -50,7 +50,7 @@ def test_the_house_is_drawn_whole() -> None:
 
 
 def test_the_guide_is_short_and_knows_the_markers() -> None:
-    assert GUIDE.count("\n") < 170 and max(map(len, GUIDE.splitlines())) <= 120
+    assert GUIDE.count("\n") < 180 and max(map(len, GUIDE.splitlines())) <= 120
     marked = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["markers"]
     assert {name.partition(":")[0] for name in marked} == {"slow", "long"}
     assert {"| `slow` |", "| `long` |"} <= {found[0] for found in re.finditer(r"\| `\w+` \|", GUIDE)}

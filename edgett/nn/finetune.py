@@ -18,9 +18,10 @@ from edgett.forms.spec import Factors
 from edgett.nn.assess import PREDICTED, assess
 from edgett.nn.data import Split
 from edgett.nn.layers import compilation, factored_layers, replace
+from edgett.nn.methods import METHODS
+from edgett.nn.methods.method import Method
 from edgett.nn.models import pack_weights
 from edgett.nn.quality import Judge
-from edgett.nn.recover import Guide
 from edgett.nn.training import BATCHES, Training
 from edgett.space.solution import Solution
 from edgett.values import Quality, Recover
@@ -176,14 +177,12 @@ class Tuner:
 
     def ready(self) -> None:
         """Do what is done once, for all solutions."""
-        if self.recipe.recover is Recover.DISTILL:
-            _ = self._guide.teacher
+        _ = self._method.teacher
 
     def _paced(self, task: Task) -> Tuned:
         """Begin a training, try some batches, and put it back to where it began: whoever wants it finds it begun."""
         self.ready()
-        if self.recipe.recover is Recover.DISTILL:
-            self._guide.prepare(task.solution.edits)
+        self._method.prepare(task.solution.edits)
         begun = _Stopwatch()
         training = self._training(task)
         size = sum(math.prod(one.shape) * tf.as_dtype(one.dtype).size for one in training.variables())
@@ -214,9 +213,8 @@ class Tuner:
     def _training(self, task: Task) -> Training:
         """As the task finds it."""
         keras.utils.set_random_seed(self.recipe.seed)
-        guide = self._guide if self.recipe.recover is Recover.DISTILL else None
-        model = self._begun(task.solution, guide.factors(task.solution.edits) if guide and not task.state else None)
-        training = Training(model, self.train, self.recipe.seed, guide.teacher if guide else None)
+        model = self._begun(task.solution, {} if task.state else self._method.factors(task.solution.edits))
+        training = Training(model, self.train, self.recipe.seed, self._method.teacher)
         if task.state is not None:
             training.resume(task.state)
         return training
@@ -232,10 +230,10 @@ class Tuner:
             del self._live[next(iter(self._live))]
 
     @cached_property
-    def _guide(self) -> Guide:
-        return Guide(self.model, self.judge, self.train.x)
+    def _method(self) -> Method:
+        return METHODS[self.recipe.recover](self.model, self.judge, self.train.x)
 
-    def _begun(self, solution: Solution, factors: Mapping[str, Factors] | None) -> keras.Model:
+    def _begun(self, solution: Solution, factors: Mapping[str, Factors]) -> keras.Model:
         model = compressed(self.model, solution, self.judge, factors)
         # Nobody reads the metrics of training, and XLA takes longer to compile than a few epochs win.
         how = compilation(model) | {"metrics": None, "weighted_metrics": None, "jit_compile": False}

@@ -1,7 +1,7 @@
-"""Teaching a TT layer, and the model around it, what the dense one did: the start and the loss of `--recover distill`.
+"""Teaching a layer in a form, and the model around it, what the dense one did: `--recover distill`.
 
-Before training, each layer's cores are fitted to the dense layer's own outputs on training inputs; TT-SVD, which they
-start from, knows only the weight. In training, the baseline's outputs stand beside the labels.
+Before training, each layer's factors are fitted to the dense layer's own outputs on training inputs; the decomposition,
+which they start from, knows only the weight. In training, the baseline's outputs stand beside the labels.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from edgett.forms.spec import Factors, Spec
 from edgett.forms.target import Target, target
 from edgett.nn.assess import outputs
 from edgett.nn.layers import kernels
+from edgett.nn.methods.method import Method
 from edgett.nn.metrics import Labels, Loss
 from edgett.nn.quality import Gauge, Judge
 from edgett.nn.training import Teacher
@@ -38,32 +39,33 @@ Pull = Callable[[Any, Any], Any]
 """Of an output and the baseline's, both (n, ...), a scalar: 0 where they are equal."""
 
 
-class Guide:
-    """What a dense model teaches those that take its place: starts of their layers, and its outputs."""
+class Distill(Method):
+    """The dense model teaches those that take its place: starts of their layers, and its outputs."""
 
     def __init__(self, model: keras.Model, judge: Judge, x: Mapping[str, NDArray[Any]]) -> None:
-        self._model, self._judge, self._x = model, judge, x
+        super().__init__(model, judge, x)
         self._targets: dict[str, Target] = {}
 
-    def factors(self, edits: Mapping[str, Spec]) -> dict[str, Factors]:
-        """For the layers of these paths, the best factors of their weights fitted to their outputs, where that pays."""
-        edits = self.prepare(edits)
-        return {path: self._fitted(self._targets[path], spec) for path, spec in edits.items()}
-
-    def prepare(self, edits: Mapping[str, Spec]) -> dict[str, Spec]:
-        """Look at the layers of these paths, which takes a while for the first time; the specs whose fit pays."""
-        count = len(next(iter(self._x.values())))
-        edits = {path: spec for path, spec in edits.items() if _pays(spec, count)}
-        missing = [path for path in edits if path not in self._targets]
-        weights = kernels(self._model, missing)
-        for path, seen in some_inputs(self._model, self._x, missing).items():
+    def prepare(self, edits: Mapping[str, Spec]) -> None:
+        """Look at the layers whose fit pays."""
+        missing = [path for path in self._paying(edits) if path not in self._targets]
+        weights = kernels(self.model, missing)
+        for path, seen in some_inputs(self.model, self.x, missing).items():
             self._targets[path] = target(weights[path], seen)
-        return edits
+
+    def factors(self, edits: Mapping[str, Spec]) -> Mapping[str, Factors]:
+        """The best factors of the weights fitted to the layers' outputs, where that pays."""
+        self.prepare(edits)
+        return {path: self._fitted(self._targets[path], spec) for path, spec in self._paying(edits).items()}
 
     @cached_property
     def teacher(self) -> Teacher:
         """The model's outputs on all samples."""
-        return Teacher(outputs(self._model, self._x), soft_loss(self._judge), SHARE)
+        return Teacher(outputs(self.model, self.x), soft_loss(self.judge), SHARE)
+
+    def _paying(self, edits: Mapping[str, Spec]) -> dict[str, Spec]:
+        count = len(next(iter(self.x.values())))
+        return {path: spec for path, spec in edits.items() if _pays(spec, count)}
 
     def _fitted(self, wanted: Target, spec: Spec) -> Factors:
         return spec.fitted(spec.best(wanted.weight), wanted)
