@@ -66,7 +66,7 @@ def document(spec: Spec) -> dict[str, Any]:
 def read(given: Mapping[str, Any]) -> Spec:
     """The spec that a document tells of. Raises ValueError for a form that there is not, and for what is none of it."""
     kinds = {form.spec.form: form.spec for form in FORMS}
-    if given.get("form") not in kinds:
+    if not isinstance(given.get("form"), str) or given["form"] not in kinds:
         raise ValueError(f"there is no form {given.get('form')!r}, but {', '.join(kinds)}")
     kind = kinds[given["form"]]
     hints, names = get_type_hints(kind), [each.name for each in fields(kind)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -16,7 +17,11 @@ from edgett.forms.operators import Moves, Operator, Product
 from edgett.forms.site import Layer, too_large
 from edgett.forms.spec import Factors, Matrix, Spec
 from edgett.forms.spectra import Unfolding, of_unfolding, rounding
-from edgett.forms.target import Target
+from edgett.forms.splitting import Splitter
+from edgett.forms.target import LONGEST, Target
+
+TINY = 1e-30
+"""What stands for a length of 0."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +65,9 @@ class SVDShape(Spec):
         for spec in wanted:
             if weight.shape != spec.matrix:
                 raise ValueError(f"a weight of {weight.shape} cannot take {spec}, which is {spec.matrix}")
-        if wanted:
-            left, values, right = _signed(*np.linalg.svd(weight.astype(np.float64), full_matrices=False))
-            for spec in wanted:
-                yield spec, _halved(left[:, : spec.rank], values[: spec.rank], right[: spec.rank])
+        splitter = Splitter(weight)
+        for spec in wanted:
+            yield spec, _balanced(*splitter.split(spec.rank))
 
     def error(self, weight: Matrix) -> Bracket:
         """What the singular values beyond the rank hold (Eckart and Young 1936): the bracket is as wide as rounding."""
@@ -80,15 +84,14 @@ class SVDShape(Spec):
         if not target.usable:
             return factors
         root = np.linalg.cholesky(target.moment.astype(np.float64)).T
-        left, values, right = _signed(*np.linalg.svd(root @ target.weight, full_matrices=False))
-        rank = self.rank
-        found = _halved(np.linalg.solve(root, left[:, :rank]), values[:rank], right[:rank])
+        left, right = Splitter(root @ target.weight).split(self.rank)
+        found = _balanced(np.linalg.solve(root, left), right)
         better = target.distance(self.dense(found)) < target.distance(self.dense(factors))
         return found if better else factors
 
     def fit_work(self) -> float:
-        """Of the decompositions."""
-        return 20.0 * self.inputs * max(self.inputs, self.outputs) * min(self.inputs, self.outputs)
+        """Of a Cholesky decomposition, and products with its root."""
+        return math.inf if self.inputs > LONGEST else 4.0 * self.inputs**2 * (self.inputs + self.outputs)
 
 
 class SingularValues(Form):
@@ -141,13 +144,8 @@ def _brackets(weight: Matrix, ranks: list[int]) -> Iterator[tuple[int, Bracket]]
         yield rank, between(cuts[[rank]], floor[[rank]], precision)
 
 
-def _signed(left: Matrix, values: Matrix, right: Matrix) -> tuple[Matrix, Matrix, Matrix]:
-    """With the largest entry of every left vector positive: a decomposition alone leaves that open."""
-    signs = np.sign(left[np.abs(left).argmax(axis=0), np.arange(left.shape[1])])
-    signs = np.where(signs == 0, 1.0, signs)
-    return left * signs, values, right * signs[:, np.newaxis]
-
-
-def _halved(left: Matrix, values: Matrix, right: Matrix) -> Factors:
-    root = np.sqrt(values)
-    return (left * root).astype(np.float32), (root[:, np.newaxis] * right).astype(np.float32)
+def _balanced(left: Matrix, right: Matrix) -> Factors:
+    """Two matrices with the same product, column k of the one as long as row k of the other."""
+    lengths = np.linalg.norm(right, axis=1) / np.maximum(np.linalg.norm(left, axis=0), TINY)
+    root = np.sqrt(np.maximum(lengths, TINY))
+    return (left * root).astype(np.float32), (right / root[:, np.newaxis]).astype(np.float32)

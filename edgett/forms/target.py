@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
+LONGEST = 1 << 14
+"""Layers of more inputs are not fitted: the second moment of the inputs would take more than a gigabyte."""
+
 RIDGE = 0.1
 """What moves the outputs of no sample is held where it was: by this share of the inputs' mean square."""
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edgett.forms import spectra
+from edgett.forms import spectra, splitting
 from edgett.forms.tt import decompose
 from edgett.forms.tt.decompose import rebuild, relative_error, tt_svd, tt_svds
 from edgett.forms.tt.shape import TTShape, tt_shape
@@ -111,9 +111,9 @@ TALL, WIDE = ((16, 12), (16, 16)), ((12, 16), (12, 16))
 
 def as_if_large(way: str, patch: pytest.MonkeyPatch) -> None:
     """Small weights go as those of more than 2^22 numbers, in several slices; by Krylov spaces, or Gram matrices."""
-    patch.setattr(decompose, "EXACT_SIDE", 1024 if way == "Gram" else 0)
-    patch.setattr(decompose, "SLICE", 5000)
-    patch.setattr(decompose, "CACHED", 5000)
+    patch.setattr(splitting, "EXACT_SIDE", 1024 if way == "Gram" else 0)
+    patch.setattr(splitting, "SLICE", 5000)
+    patch.setattr(splitting, "CACHED", 5000)
     patch.setattr(spectra, "DOUBLE_SIZE", 1 << 22 if way == "Krylov in float64" else 0)
 
 
@@ -180,7 +180,7 @@ def test_large_unfoldings_are_decomposed_the_same_again(sizes: tuple[tuple[int, 
 def test_full_ranks_of_large_unfoldings_give_the_weight_back(
     weight: Floats, share: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decompose, "EXACT_SHARE", share)  # 0: by the Krylov space even so
+    monkeypatch.setattr(splitting, "EXACT_SHARE", share)  # 0: by the Krylov space even so
     np.testing.assert_allclose(rebuild(tt_svd(weight.astype(np.float32), FULL)), weight, atol=2e-6)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from edgett.forms.target import Target
+from edgett.forms.target import LONGEST, Target
 from edgett.forms.tt.decompose import Cores, rebuild
 
 if TYPE_CHECKING:
@@ -30,9 +30,6 @@ ITERATIVE = 8192
 
 STEPS = 12
 """Conjugate gradients at most."""
-
-LONGEST = 1 << 14
-"""Layers of more inputs keep their TT-SVD: the second moment of the inputs would take more than a gigabyte."""
 
 LEAST_WORK = 64
 """Products with the moment by a number of it, however low the ranks: moving it takes as long."""
