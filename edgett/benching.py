@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edgett import again, reporting, session
 from edgett.decisions import Decision
 from edgett.device import local
-from edgett.device.bench import Arrays, Device, Measured, Plan, Report, Subject
+from edgett.device.bench import Arrays, BenchReport, Device, Measured, Plan, Subject
 from edgett.device.link import Link, NoProgram
 from edgett.device.program import Program
 from edgett.device.ssh import PYTHON, Ssh
@@ -27,7 +27,7 @@ from edgett.export.check import compare_outputs
 from edgett.graph.filesize import Format
 from edgett.schema import SCHEMA
 from edgett.values import Meter
-from edgett.wire import Port
+from edgett.wire import WirePort
 
 SAMPLES = 64
 """Of a run's validation samples that are compared; as many are drawn for a file that comes alone."""
@@ -139,7 +139,7 @@ def _told_apart(contestants: Sequence[Contestant]) -> list[Contestant]:
 
 def subjects(contestants: Sequence[Contestant]) -> Iterator[Subject]:
     """With the run's samples where they fit, else with numbers drawn at random; the same for the same ports."""
-    drawn: dict[tuple[Port, ...], Mapping[str, NDArray[Any]]] = {}
+    drawn: dict[tuple[WirePort, ...], Mapping[str, NDArray[Any]]] = {}
     for one in contestants:
         ports = local.input_ports(one.path)
         fits = all(port.name in one.samples and one.samples[port.name].shape[1:] == port.shape[1:] for port in ports)
@@ -148,7 +148,7 @@ def subjects(contestants: Sequence[Contestant]) -> Iterator[Subject]:
         yield Subject(one.path, one.samples if fits else drawn[ports])
 
 
-def _drawn(port: Port) -> NDArray[Any]:
+def _drawn(port: WirePort) -> NDArray[Any]:
     """Numbers as an input may take them: all that int8 can stand for, bytes, or a normal distribution."""
     seed = int.from_bytes(hashlib.sha256(port.name.encode()).digest()[:4], "big")
     random, shape = np.random.default_rng(seed), (SAMPLES, *port.shape[1:])
@@ -165,7 +165,7 @@ def _drawn(port: Port) -> NDArray[Any]:
 
 
 def _document(
-    name: str, report: Report, contestants: Sequence[Contestant], subjects: Sequence[Subject], lives: int
+    name: str, report: BenchReport, contestants: Sequence[Contestant], subjects: Sequence[Subject], lives: int
 ) -> dict[str, Any]:
     first = report.artefacts[0]
     return {

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgett.device import calibrate as probing
-from edgett.device.bench import Device, Plan, Report, Subject
-from edgett.device.calibrate import PROBES, Chain, Fit, Probe, Product, Sum, Train
+from edgett.device.bench import BenchReport, Device, Plan, Subject
+from edgett.device.calibrate import PROBES, Chain, Fit, Probe, ProductProbe, Sum, Train
 from edgett.device.local import Local
 from edgett.errors import ProfileError, UsageError
 from edgett.folders import scratch
@@ -53,7 +53,7 @@ def calibrate(device: Device, base: str, out: Path, limit: int, meter: Meter) ->
 
 def measured(
     probes: Sequence[Probe], device: Device, runtime: Runtime, meter: Meter, limit: int = LIMIT
-) -> tuple[dict[Probe, float], Report]:
+) -> tuple[dict[Probe, float], BenchReport]:
     """The median time of each probe on a device, in microseconds, and the last of its reports."""
     plan = Plan(runtime.threads, runs=30, seconds=0.2, rounds=10, lives=1, limit=limit)
     times: dict[Probe, float] = {}
@@ -88,7 +88,7 @@ def _refuse(target: Target, base: str, out: Path) -> None:
         raise UsageError(f"the folder {out.parent} does not exist.", "Make it first.")
 
 
-def _refuse_other(target: Target, report: Report) -> None:
+def _refuse_other(target: Target, report: BenchReport) -> None:
     """Raise UsageError where a profile tells of another kind of machine than the one that was reached."""
     isa, found = target.device.isa, report.machine["architecture"]
     if isa is not None and found not in machines(isa):
@@ -131,7 +131,7 @@ def _model(probe: Probe) -> tuple[Any, int]:
     from edgett.nn import probes
 
     match probe:
-        case Product(rows, inner, columns):
+        case ProductProbe(rows, inner, columns):
             return probes.product(inner, columns), rows
         case Train(spec):
             return probes.factored(spec), 1
@@ -141,7 +141,7 @@ def _model(probe: Probe) -> tuple[Any, int]:
             return probes.sum_of_two(count), 1
 
 
-def _told(device: Device, report: Report) -> str:
+def _told(device: Device, report: BenchReport) -> str:
     runtimes = dict.fromkeys(one.runtime for one in report.artefacts)
     words: Sequence[str] = (device.name, report.machine["processor"], *runtimes, datetime.now(UTC).date().isoformat())
     return re.sub(r'["\\\x00-\x1f]', " ", ", ".join(words))

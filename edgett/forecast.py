@@ -13,7 +13,7 @@ from edgett.space.choose import GOING_ON
 from edgett.space.solution import Solution
 
 if TYPE_CHECKING:
-    from edgett.nn.finetune import Pace
+    from edgett.nn.finetune import TrainingPace
     from edgett.nn.workers import Crew
 
 FINALISTS = 3
@@ -49,7 +49,7 @@ def legs(rungs: Sequence[float], batches: int, reached: Sequence[float]) -> tupl
     return tuple(found)
 
 
-def seconds(left: Sequence[Leg], rounds: Sequence[Sequence[Pace]], workers: int) -> float:
+def seconds(left: Sequence[Leg], rounds: Sequence[Sequence[TrainingPace]], workers: int) -> float:
     """How long so many workers take from now on: every solution at the mean of the paces.
 
     The first round of paces has in it what a process does but once: others, where there are some, tell better how long
@@ -67,7 +67,9 @@ def seconds(left: Sequence[Leg], rounds: Sequence[Sequence[Pace]], workers: int)
     )
 
 
-def tried(solutions: Sequence[Solution], crew: Crew, rows: int, left: Sequence[Leg]) -> tuple[tuple[Pace, ...], ...]:
+def tried(
+    solutions: Sequence[Solution], crew: Crew, rows: int, left: Sequence[Leg]
+) -> tuple[tuple[TrainingPace, ...], ...]:
     """The paces of solutions, spread over what a training step costs, in rounds of one a worker.
 
     There is more than one round where all of them take no more than a TENTH of what is left; none where a worker died.
@@ -87,7 +89,7 @@ def tried(solutions: Sequence[Solution], crew: Crew, rows: int, left: Sequence[L
     return tuple(rounds)
 
 
-def _round(ordered: Sequence[Solution], crew: Crew, place: float) -> tuple[Pace, ...]:
+def _round(ordered: Sequence[Solution], crew: Crew, place: float) -> tuple[TrainingPace, ...]:
     """Each worker tries a solution of its own part, that at this place of it."""
     from edgett.nn.finetune import Task
 

@@ -17,7 +17,7 @@ _KERAS_MODEL = "Give the Keras model it was converted from: it cannot be trained
 _REBUILD = f"Rebuild the network in Keras, set its weights, and {_SAVE}."
 
 
-class Form(enum.Enum):
+class Container(enum.Enum):
     """How a Keras model is stored."""
 
     ARCHIVE = "a .keras archive"
@@ -29,13 +29,13 @@ class Origin:
     """A file with a Keras model in it; `writer` is the version of Keras that wrote it, empty where it does not say."""
 
     path: Path
-    form: Form
+    form: Container
     writer: str
 
     @property
     def old(self) -> bool:
         """Whether Keras 2 wrote it, or tf-keras. HDF5 files of the first ones do not say."""
-        return self.writer.startswith("2.") or (self.form is Form.HDF5 and not self.writer)
+        return self.writer.startswith("2.") or (self.form is Container.HDF5 and not self.writer)
 
     def __str__(self) -> str:
         writer = f"Keras {self.writer}" if self.writer else "a Keras that does not say which"
@@ -72,7 +72,7 @@ def _archive(path: Path) -> Origin:
             names = archive.namelist()
             if "config.json" in names and any(name.startswith("model.weights.") for name in names):
                 about = _document(archive.read("metadata.json")) if "metadata.json" in names else {}
-                return Origin(path, Form.ARCHIVE, str(about.get("keras_version", "")))
+                return Origin(path, Container.ARCHIVE, str(about.get("keras_version", "")))
     except (zipfile.BadZipFile, EOFError, OSError, ValueError, RuntimeError, NotImplementedError) as error:
         raise _damaged(path, error) from error
     if any(name.endswith(("data.pkl", "constants.pkl")) for name in names):
@@ -112,7 +112,7 @@ def _hdf5(path: Path) -> Origin:
             f"{path} was written by Keras {writer} on {backend}, whose convolutions are mirrored.",
             f"Load it with Keras on TensorFlow, and save it again: {_SAVE}.",
         )
-    return Origin(path, Form.HDF5, writer)
+    return Origin(path, Container.HDF5, writer)
 
 
 def _damaged(path: Path, error: Exception) -> ModelError:

@@ -15,7 +15,7 @@ from edgett import again, session
 from edgett.device import local
 from edgett.errors import CheckFailed, DataError, Infeasible, ToolError, UsageError
 from edgett.firmware import manifest, package
-from edgett.firmware.kind import Kind
+from edgett.firmware.kind import SourceKind
 from edgett.folders import filling, scratch
 from edgett.run import file_digest
 from edgett.schema import SCHEMA
@@ -37,16 +37,16 @@ _RAM = ("ram_bytes", "arena_bytes")
 
 
 @dataclass(frozen=True)
-class Wish:
+class PackRequest:
     """What to pack: the recommended solution of a run unless `number` names another; `name` None: the model's."""
 
-    kind: Kind = Kind.C
+    kind: SourceKind = SourceKind.C
     number: int | None = None
     name: str | None = None
     licence: str = "NOASSERTION"
 
 
-def pack(path: Path, folder: Path, wish: Wish) -> dict[str, Any]:
+def pack(path: Path, folder: Path, wish: PackRequest) -> dict[str, Any]:
     """Write a package of a solution of the run in `path` into `folder`; its manifest.
 
     Raises UsageError for a name that is no C identifier, and when `folder` is in use for something else; Infeasible
@@ -94,7 +94,7 @@ class _Found:
     peak: int | None
 
 
-def _found(path: Path, wish: Wish, scratch: Path) -> _Found:
+def _found(path: Path, wish: PackRequest, scratch: Path) -> _Found:
     """The artefact that the run wrote, or, of a solution that it did not pick, one that is exported now."""
     asked, job, outcome = session.told(path)
     again.refuse_unchecked(path, outcome)
@@ -111,7 +111,7 @@ def _found(path: Path, wish: Wish, scratch: Path) -> _Found:
     check = document["artifacts"][name]
     if not check["ok"]:
         raise CheckFailed(f"{name} of the run in {path} is not what was predicted.", "Do not deploy it.")
-    peak = check.get("c_peak_bytes") if wish.kind is Kind.C else check["peak_bytes"]["predicted"]
+    peak = check.get("c_peak_bytes") if wish.kind is SourceKind.C else check["peak_bytes"]["predicted"]
     return _Found(folder / name, job.title, again.samples(path), job.batch, origin, peak)
 
 
@@ -172,7 +172,7 @@ class Formats:
     """What a solution is exported as: artefacts by their suffixes, sources; for `batch` samples at once."""
 
     suffixes: tuple[str, ...]
-    kinds: tuple[Kind, ...]
+    kinds: tuple[SourceKind, ...]
     batch: int = 1
 
 
@@ -189,7 +189,7 @@ def export(path: Path, number: int | None, formats: Formats, folder: Path) -> di
             documents.append(again.export(path, number, suffixes, room, formats.batch))
         for kind in formats.kinds:
             (artefact,) = (room / name for name in documents[0]["written"] if name.endswith(kind.suffix))
-            name = identifiers([artefact.stem])[0] + {Kind.C: "", Kind.TFLM: "_tflm"}[kind]
+            name = identifiers([artefact.stem])[0] + {SourceKind.C: "", SourceKind.TFLM: "_tflm"}[kind]
             sources, _ = sources_of(artefact, name, kind)
             texts |= {**sources.headers, **sources.code}
     if formats.suffixes:
@@ -212,9 +212,9 @@ def refuse_name(name: str) -> None:
         )
 
 
-def sources_of(artefact: Path, name: str, kind: Kind) -> tuple[package.Sources, dict[str, int]]:
+def sources_of(artefact: Path, name: str, kind: SourceKind) -> tuple[package.Sources, dict[str, int]]:
     """The sources of an artefact, and what they take in bytes: of flash and of RAM."""
-    if kind is Kind.C:
+    if kind is SourceKind.C:
         from edgett.export import c
 
         made = c.generate(artefact, name, version("edgett"))

@@ -16,7 +16,7 @@ from edgett.errors import UsageError
 from edgett.forms.front import Search
 from edgett.forms.tt.shapes import check_max_ranks, parse_ranks
 from edgett.space.tiles import check_grid
-from edgett.tables import Table, mistakes, read
+from edgett.tables import TomlTable, mistakes, read
 from edgett.values import DType, EmptyTiles, Estimate, Objective, Recover, Schedule, Strategy, Trunk
 from edgett.yardstick import Yardstick, parse_metric
 
@@ -182,7 +182,7 @@ def _limit(given: object) -> int | str:
     raise ValueError("a whole number, at least 1, or 'all'")
 
 
-class Project(Table):
+class Project(TomlTable):
     """The keys of an edgett.toml: those of the command line, with _ for -."""
 
     model: str | None = Field(default=None, description="a .keras or .h5 file, or example:NAME")

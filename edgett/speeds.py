@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, PlainValidator
 
 from edgett.graph.latency import Speeds
-from edgett.tables import Table
+from edgett.tables import TomlTable
 from edgett.units import SIZE
 from edgett.values import DType
 
@@ -29,7 +29,7 @@ def _levels(given: Any) -> dict[int, float]:
     return {size: float(value) for size, value in levels.items()}
 
 
-class Latency(Table):
+class Latency(TomlTable):
     """All costs in microseconds, of one inference with the threads and the type of number that were measured."""
 
     measured: Annotated[str, Field(min_length=1)] = Field(description="where, when and with what it was measured")

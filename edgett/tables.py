@@ -13,13 +13,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from edgett.errors import ProfileError
 
 
-class Table(BaseModel):
+class TomlTable(BaseModel):
     """A TOML table with known keys and strict types."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-M = TypeVar("M", bound=Table)
+M = TypeVar("M", bound=TomlTable)
 
 
 def read(model: type[M], path: Path, cure: str) -> M:
@@ -35,7 +35,7 @@ def read(model: type[M], path: Path, cure: str) -> M:
         raise ProfileError(f"{path} is not TOML in UTF-8: {problem}.", cure) from problem
 
 
-def mistakes(problems: ValidationError, model: type[Table]) -> tuple[str, str]:
+def mistakes(problems: ValidationError, model: type[TomlTable]) -> tuple[str, str]:
     """What is wrong, a line a mistake, and the nearest key if one is unknown."""
     lines, cure = [], ""
     for problem in problems.errors(include_url=False):

@@ -61,16 +61,16 @@ from edgett.graph.filesize import Format
 from edgett.graph.latency import Speeds
 from edgett.places import profile_files, search_folders
 from edgett.speeds import UNMEASURED, Latency
-from edgett.tables import Table, mistakes, read
-from edgett.units import BANDWIDTH, FREQUENCY, SIZE, WORK, Share, parse_share
+from edgett.tables import TomlTable, mistakes, read
+from edgett.units import BANDWIDTH, FREQUENCY, SIZE, WORK, Percentage, parse_share
 from edgett.values import Constraints, DType, Isa, Objective
 
 Bytes = Annotated[int, PlainValidator(SIZE.parse), SIZE]
 Hertz = Annotated[int, PlainValidator(FREQUENCY.parse), FREQUENCY]
 BytesPerSecond = Annotated[int, PlainValidator(BANDWIDTH.parse), BANDWIDTH]
-ByteLimit = Annotated[int | Share, PlainValidator(SIZE.parse_limit), SIZE]
-FlopLimit = Annotated[int | Share, PlainValidator(WORK.parse_limit), WORK]
-Percentage = Annotated[Share, PlainValidator(parse_share)]
+ByteLimit = Annotated[int | Percentage, PlainValidator(SIZE.parse_limit), SIZE]
+FlopLimit = Annotated[int | Percentage, PlainValidator(WORK.parse_limit), WORK]
+PercentField = Annotated[Percentage, PlainValidator(parse_share)]
 Count = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1)]
@@ -78,7 +78,7 @@ T = TypeVar("T")
 SHOW = "'edgett targets show cortex-m4' explains every key of a profile."
 
 
-class Fact(Table, Generic[T]):
+class Fact(TomlTable, Generic[T]):
     """Something about the hardware, and how we know it."""
 
     value: T = Field(description="the fact itself")
@@ -92,27 +92,27 @@ class Fact(Table, Generic[T]):
         return self
 
 
-class Runtime(Table):
+class Runtime(TomlTable):
     format: Annotated[Format, Field(strict=False)] = Field(description="what it runs: tflite, onnx or c")
     dtype: Annotated[DType, Field(strict=False)] = Field(description="the type of its numbers: float32 or int8")
     threads: Count = Field(description="threads that run the model, at most the cores")
 
 
-class Memory(Table):
+class Memory(TomlTable):
     flash: Fact[Bytes] = Field(description="memory that holds the program and the model")
     ram: Fact[Bytes] = Field(description="memory for activations, stack and the application's data")
-    flash_share: Percentage = Field(description="part of the flash that a model may take")
-    ram_share: Percentage = Field(description="part of the RAM that a model's activations may take")
+    flash_share: PercentField = Field(description="part of the flash that a model may take")
+    ram_share: PercentField = Field(description="part of the RAM that a model's activations may take")
 
 
-class MacsPerCycle(Table):
+class MacsPerCycle(TomlTable):
     float32: Fact[Rate] = Field(description="peak multiply-accumulates a cycle of one core, float32")
     int8: Fact[Rate] = Field(description="peak multiply-accumulates a cycle of one core (or of the NPU), int8")
     measured_float32: Fact[Rate] | None = Field(default=None, description="what a good float32 kernel reaches")
     measured_int8: Fact[Rate] | None = Field(default=None, description="what a good int8 kernel reaches")
 
 
-class Compute(Table):
+class Compute(TomlTable):
     clock: Fact[Hertz] = Field(description="highest clock of a core")
     cores: Fact[Count] = Field(description="cores that can run the model")
     bandwidth: Fact[BytesPerSecond] = Field(description="memory bandwidth, all cores together")
@@ -122,7 +122,7 @@ class Compute(Table):
     macs_per_cycle: MacsPerCycle = Field(description="multiply-accumulates a cycle of one core")
 
 
-class Budget(Table):
+class Budget(TomlTable):
     model_bytes: ByteLimit | None = Field(default=None, description="largest size of the exported model")
     peak_activation_bytes: ByteLimit | None = Field(
         default=None, description="most memory that activations take at once"
@@ -137,7 +137,7 @@ class Budget(Table):
     )
 
 
-class Device(Table):
+class DeviceTable(TomlTable):
     isa: Annotated[Isa, Field(strict=False)] | None = Field(
         default=None, description="what its programs are for: arm, aarch64, riscv32, riscv64, xtensa or x86_64"
     )
@@ -149,7 +149,7 @@ class Device(Table):
     cpu: Text | None = Field(default=None, description="the emulator's name for the processor")
 
 
-class Target(Table):
+class Target(TomlTable):
     """A device and what it demands of a model."""
 
     name: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9.-]*$")] = Field(description="what --target takes")
@@ -161,7 +161,7 @@ class Target(Table):
     memory: Memory = Field(description="how much memory there is, and how much of it a model may take")
     compute: Compute = Field(description="how fast the device is")
     budget: Budget = Field(description="limits of the whole model")
-    device: Device = Field(default=Device(), description="whether it is this machine, and how to emulate one")
+    device: DeviceTable = Field(default=DeviceTable(), description="whether it is this machine, and how to emulate one")
     latency: Latency | None = Field(default=None, description="how fast it was found to be, by 'edgett calibrate'")
 
     @property
@@ -206,7 +206,7 @@ def constraints(target: Target, baseline: Baseline) -> Constraints:
     untold = (
         name
         for name in ("model_bytes", "peak_activation_bytes", "flops")
-        if isinstance(getattr(budget, name), Share) and getattr(baseline, name) is None
+        if isinstance(getattr(budget, name), Percentage) and getattr(baseline, name) is None
     )
     return Constraints(
         _bytes(budget.model_bytes, baseline.model_bytes, memory.flash_share.of(memory.flash.value)),
@@ -219,15 +219,15 @@ def constraints(target: Target, baseline: Baseline) -> Constraints:
     )
 
 
-def _bytes(limit: int | Share | None, original: int | None, room: int) -> int:
-    if isinstance(limit, Share):
+def _bytes(limit: int | Percentage | None, original: int | None, room: int) -> int:
+    if isinstance(limit, Percentage):
         return room if original is None else min(limit.of(original), room)
     return room if limit is None else limit
 
 
-def _of(limit: int | Share | None, original: int | None) -> int | None:
+def _of(limit: int | Percentage | None, original: int | None) -> int | None:
     """A limit in absolute numbers; None where there is none, or where it is a share of what is not known."""
-    return (None if original is None else limit.of(original)) if isinstance(limit, Share) else limit
+    return (None if original is None else limit.of(original)) if isinstance(limit, Percentage) else limit
 
 
 def override(target: Target, **limits: str | float | Objective | None) -> Target:
@@ -242,7 +242,7 @@ def override(target: Target, **limits: str | float | Objective | None) -> Target
     except ValidationError as problem:
         raise UsageError(*mistakes(problem, Budget)) from problem
     changed = target.model_copy(update={"budget": budget.model_copy(update=kept)})
-    everything = Share(Fraction(1))
+    everything = Percentage(Fraction(1))
     for message in _over_memory(changed, flash_share=everything, ram_share=everything):
         raise UsageError(message, "Give a smaller one.")
     if (budget.objective is Objective.LATENCY or "latency_ms" in given) and target.speeds is None:
@@ -335,7 +335,7 @@ def _unable(target: Target) -> Iterator[str]:
         yield f"runtime.dtype is {dtype.value!r}: it must be {needed!r}, for compute.integers_only is true."
 
 
-def _over_memory(target: Target, flash_share: Share, ram_share: Share) -> Iterator[str]:
+def _over_memory(target: Target, flash_share: Percentage, ram_share: Percentage) -> Iterator[str]:
     budget, memory = target.budget, target.memory
     for key, limit, share, whole, what in (
         ("model_bytes", budget.model_bytes, flash_share, memory.flash.value, "flash"),

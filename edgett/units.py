@@ -10,7 +10,7 @@ from fractions import Fraction
 
 
 @dataclass(frozen=True)
-class Share:
+class Percentage:
     """A part of something, written as a percentage."""
 
     part: Fraction
@@ -43,7 +43,7 @@ class Unit:
             )
         return int(amount)
 
-    def parse_limit(self, given: object) -> int | Share:
+    def parse_limit(self, given: object) -> int | Percentage:
         """An amount, or a percentage of the original's."""
         if _split(given)[1] == "%":
             return parse_share(given, limit=None)
@@ -58,12 +58,12 @@ class Unit:
         return f"{amount // self.worth[name]} {name}"
 
 
-def parse_share(given: object, limit: int | None = 100) -> Share:
+def parse_share(given: object, limit: int | None = 100) -> Percentage:
     """A percentage above 0, at most `limit`; ValueError says what can be written."""
     number, name = _split(given)
     if name != "%" or number <= 0 or (limit is not None and number > limit):
         raise ValueError("a percentage above 0" + (f" and up to {limit}" if limit else "") + ", as in '50 %'")
-    return Share(number / 100)
+    return Percentage(number / 100)
 
 
 def _split(given: object) -> tuple[Fraction, str]:

@@ -43,7 +43,7 @@ _C_TYPES = {
 
 
 @dataclass(frozen=True)
-class Port:
+class WirePort:
     """An input or an output: `identifier` names it in C, `dtype` is NumPy's name of its numbers' type.
 
     A number q stands for scale * (q - zero_point); a scale of None says that numbers stand for themselves.
@@ -101,11 +101,11 @@ class Port:
         return lines
 
 
-def litert_port(detail: Mapping[str, Any]) -> Port:
+def litert_port(detail: Mapping[str, Any]) -> WirePort:
     """A tensor as LiteRT's interpreter describes it; nobody names it in C."""
     scale, zero = detail["quantization"]
     shape = tuple(int(size) for size in detail["shape"])
-    return Port(detail["name"], "", shape, np.dtype(detail["dtype"]).name, float(scale) or None, int(zero))
+    return WirePort(detail["name"], "", shape, np.dtype(detail["dtype"]).name, float(scale) or None, int(zero))
 
 
 def identifiers(names: Sequence[str], own: str = "") -> tuple[str, ...]:
@@ -131,7 +131,7 @@ def is_identifier(name: str) -> bool:
     return re.fullmatch(r"[A-Za-z][0-9A-Za-z_]*", name) is not None and name not in _KEYWORDS | _HEADERS
 
 
-def refuse_unknown(ports: Sequence[Port]) -> None:
+def refuse_unknown(ports: Sequence[WirePort]) -> None:
     """Raise ModelError for numbers of a type that a model in C neither takes nor gives."""
     for port in ports:
         if port.dtype not in _C_TYPES:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edgett import calibrating
-from edgett.device.calibrate import Product, Train, graph
+from edgett.device.calibrate import ProductProbe, Train, graph
 from edgett.estimating import CACHE, MOVE, NUMBER, OPERATOR, START, TRANSPOSE, basis, estimate, unfit
 from edgett.forms.tt.shape import TTShape
 from edgett.graph.filesize import Format
@@ -27,7 +27,7 @@ from tests.graph import test_latency as one_layer
 
 Call = Callable[..., Answer]
 SHIPPED = sorted(path.stem for path in shipped_folder().glob("*.toml"))
-SMALL, MIDDLE, LARGE = Product(1, 64, 64), Product(1, 256, 256), Product(1, 1024, 1024)
+SMALL, MIDDLE, LARGE = ProductProbe(1, 64, 64), ProductProbe(1, 256, 256), ProductProbe(1, 1024, 1024)
 """16 KiB, 256 KiB and 4 MiB of float32."""
 
 

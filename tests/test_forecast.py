@@ -13,7 +13,7 @@ from edgett import forecast
 from edgett.forecast import Leg
 from edgett.forms.tt.cost import rebuild_flops, training_work
 from edgett.forms.tt.shape import TTShape
-from edgett.nn.finetune import Pace, Task, Tuned
+from edgett.nn.finetune import Task, TrainingPace, Tuned
 from edgett.nn.workers import WorkerDied
 from edgett.space.solution import Solution
 from edgett.values import Cost, Quality
@@ -39,7 +39,7 @@ class Crew:
         if number == self._dead:
             future.set_exception(WorkerDied("its process died"))
         else:
-            future.set_result(Tuned(Quality(()), (), 1.0, pace=Pace(1.0, float(number), 2.0)))
+            future.set_result(Tuned(Quality(()), (), 1.0, pace=TrainingPace(1.0, float(number), 2.0)))
         return future
 
 
@@ -60,7 +60,7 @@ def test_what_is_behind_is_not_to_come() -> None:
 
 
 def test_seconds_by_hand() -> None:
-    legs, paces = (Leg(5, 100, True), Leg(3, 10, False)), (Pace(2.0, 0.1, 1.0), Pace(4.0, 0.3, 3.0))
+    legs, paces = (Leg(5, 100, True), Leg(3, 10, False)), (TrainingPace(2.0, 0.1, 1.0), TrainingPace(4.0, 0.3, 3.0))
 
     # Three rounds of 20 s of batches and 2 s to judge, two of 2 s and 2 s; twice 3 s to begin, as two have begun.
     assert forecast.seconds(legs, [paces], 2) == pytest.approx(3 * (20 + 2) + 2 * (2 + 2) + 2 * 3)
@@ -69,7 +69,10 @@ def test_seconds_by_hand() -> None:
 
 def test_the_first_time_is_not_typical() -> None:
     """Of beginning and judging; a batch takes what it takes. All five tasks have begun after five paces."""
-    legs, rounds = (Leg(5, 100, True),), ((Pace(9.0, 0.1, 9.0),), (Pace(2.0, 0.3, 1.0),), (Pace(4.0, 0.2, 2.0),))
+    legs, rounds = (
+        (Leg(5, 100, True),),
+        ((TrainingPace(9.0, 0.1, 9.0),), (TrainingPace(2.0, 0.3, 1.0),), (TrainingPace(4.0, 0.2, 2.0),)),
+    )
 
     assert forecast.seconds(legs, rounds, 1) == pytest.approx(5 * (100 * 0.2 + 1.5) + 2 * 3.0)
     assert forecast.seconds(legs, rounds * 2, 1) == pytest.approx(5 * (100 * 0.2 + (1.5 * 2 + 9.0 + 1.5 * 2) / 5))
@@ -104,12 +107,12 @@ def test_more_are_tried_where_that_is_little_of_the_whole(monkeypatch: pytest.Mo
         return [[pace.batch for pace in one] for one in found]
 
     assert rounds(LONG, 60) == [[5.0], [2.0], [7.0]]
-    whole = forecast.seconds(SHORT, [[Pace(1.0, 5.0, 2.0)]], 1)
+    whole = forecast.seconds(SHORT, [[TrainingPace(1.0, 5.0, 2.0)]], 1)
     assert whole == 6 * 2 + 5 * 1
     assert rounds(SHORT, 0.99 * whole / 10 / (1 + 4 / 3)) == [[5.0], [2.0], [7.0]]
     assert rounds(SHORT, 1.01 * whole / 10 / (1 + 4 / 3)) == [[5.0]]
     monkeypatch.undo()
-    assert forecast.tried(solutions[:2], Crew(1), 1, LONG) == ((Pace(1.0, 9.0, 2.0),),)  # type: ignore[arg-type]
+    assert forecast.tried(solutions[:2], Crew(1), 1, LONG) == ((TrainingPace(1.0, 9.0, 2.0),),)  # type: ignore[arg-type]
 
 
 def test_no_pace_where_a_worker_died() -> None:

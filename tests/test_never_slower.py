@@ -110,7 +110,7 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", None)
 
 
-def forbidden(*_: object) -> bench.Report:
+def forbidden(*_: object) -> bench.BenchReport:
     raise AssertionError("timed again")
 
 
@@ -190,17 +190,17 @@ class TestPace:
                     Clock(run, tight, bench.Plan(), Silent())
 
 
-def planted(factors: Mapping[str, float], seen: list[str]) -> Callable[..., bench.Report]:
+def planted(factors: Mapping[str, float], seen: list[str]) -> Callable[..., bench.BenchReport]:
     """A machine on which files whose names end so take as many microseconds, and all others one."""
 
-    def measure(_: local.Local, subjects: Sequence[bench.Subject], plan: bench.Plan, meter: Any) -> bench.Report:
+    def measure(_: local.Local, subjects: Sequence[bench.Subject], plan: bench.Plan, meter: Any) -> bench.BenchReport:
         names = [subject.path.name for subject in subjects]
         seen.extend(names)
         times = [next((time for end, time in factors.items() if name.endswith(end)), 1.0) for name in names]
         turns = [tuple(np.full(3, round(1e3 * time), np.int64) for _ in range(plan.turns)) for time in times]
-        state = bench.State(None, None, None)
+        state = bench.ProcessorState(None, None, None)
         made = [bench.Measured(name, "planted", own, 0, 0, 0, {}) for name, own in zip(names, turns, strict=True)]
-        return bench.Report({}, plan.threads, (), state, state, tuple(made))
+        return bench.BenchReport({}, plan.threads, (), state, state, tuple(made))
 
     return measure
 
@@ -270,7 +270,7 @@ class TestPlanted:
     def test_where_it_cannot_be_timed_nothing_is_decided(
         self, pair: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def busy(*_: object) -> bench.Report:
+        def busy(*_: object) -> bench.BenchReport:
             raise ToolError("another benchmark is running on this machine.", "Wait.")
 
         monkeypatch.setattr(local.Local, "measure", busy)

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from edgett.errors import ModelError
 from edgett.nn.models import load_model
-from edgett.origin import Form, origin
+from edgett.origin import Container, origin
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +32,8 @@ def refused(path: Path) -> ModelError:
     return caught.value
 
 
-@pytest.mark.parametrize(("suffix", "form"), [("keras", Form.ARCHIVE), ("h5", Form.HDF5)])
-def test_keras_3(suffix: str, form: Form, model: keras.Model, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("suffix", "form"), [("keras", Container.ARCHIVE), ("h5", Container.HDF5)])
+def test_keras_3(suffix: str, form: Container, model: keras.Model, tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.save(tmp_path / f"m.{suffix}")

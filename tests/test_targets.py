@@ -16,7 +16,7 @@ from edgett.errors import ProfileError, ToolError, UsageError
 from edgett.explained import describe
 from edgett.graph.filesize import Format
 from edgett.targets import Baseline, Fact, constraints, list_targets, load_target, override, with_dtype
-from edgett.units import Share
+from edgett.units import Percentage
 from edgett.values import DType, Objective
 
 NAMES = {path.stem for path in places.shipped_folder().glob("*.toml")}
@@ -108,8 +108,8 @@ class TestShipped:
             assert isinstance(budget.model_bytes, int)
             assert (budget.flops, budget.objective) == (None, Objective.MEMORY)
         else:
-            assert budget.model_bytes == Share(Fraction(1, 2))
-            assert (budget.flops, budget.objective) == (Share(Fraction(1)), Objective.FLOPS)
+            assert budget.model_bytes == Percentage(Fraction(1, 2))
+            assert (budget.flops, budget.objective) == (Percentage(Fraction(1)), Objective.FLOPS)
 
     @SHIPPED
     def test_exports_tflite_in_float32_where_it_can(self, name: str) -> None:
@@ -386,7 +386,7 @@ class TestUnits:
         assert share.of(whole) == whole * hundredths // 10_000
 
     def test_a_share_can_be_written_again(self) -> None:
-        assert units.parse_share(str(units.parse_share("12.5 %"))) == Share(Fraction(1, 8))
+        assert units.parse_share(str(units.parse_share("12.5 %"))) == Percentage(Fraction(1, 8))
 
 
 def test_loads_no_framework() -> None:
@@ -412,5 +412,5 @@ class TestHere:
         self, monkeypatch: pytest.MonkeyPatch, isa: str | None, machine: str, here: bool
     ) -> None:
         monkeypatch.setattr("platform.machine", lambda: machine)
-        device = targets.Device(local=True, isa=isa)
+        device = targets.DeviceTable(local=True, isa=isa)
         assert load_target("host").model_copy(update={"device": device}).here is here

@@ -11,7 +11,7 @@ import typer
 
 from edgett import calibrating
 from edgett.device import calibrate as probing
-from edgett.device.calibrate import PROBES, Probe, Product, Train, graph
+from edgett.device.calibrate import PROBES, Probe, ProductProbe, Train, graph
 from edgett.device.local import Local
 from edgett.estimating import estimate
 from edgett.forms.tt.cost import exact_flops, lighter, merged
@@ -33,7 +33,7 @@ def latency(
 ) -> None:
     """Predicted times of random TT layers and of dense ones against measured ones, none of which was calibrated on."""
     runtime = load_target("host").runtime
-    chosen: list[Probe] = [*_trains(layers, random.Random(seed)), *(Product(1, *size) for size in DENSE)]
+    chosen: list[Probe] = [*_trains(layers, random.Random(seed)), *(ProductProbe(1, *size) for size in DENSE)]
     chosen = [probe for probe in chosen if probe not in PROBES]
     times, _ = calibrating.measured((*PROBES, *chosen), Local(), runtime, Silent())
     fit = probing.fitted({probe: times[probe] for probe in PROBES})

@@ -11,7 +11,7 @@ import typer
 from edgett.cli import complete, options
 from edgett.cli.console import Screen
 from edgett.errors import CheckFailed, Infeasible
-from edgett.firmware.kind import Kind
+from edgett.firmware.kind import SourceKind
 
 app = typer.Typer(help="A compressed model in a firmware build: sources, checks, sizes.", rich_markup_mode="rich")
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder that 'edgett firmware pack' wrote.")]
@@ -28,8 +28,8 @@ def pack(
     run: options.Run,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where to write the package.")],
     format: Annotated[
-        Kind, typer.Option(help="c: C99 that needs nothing else. tflm: for LiteRT for Microcontrollers.")
-    ] = Kind.C,
+        SourceKind, typer.Option(help="c: C99 that needs nothing else. tflm: for LiteRT for Microcontrollers.")
+    ] = SourceKind.C,
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="What the model is called in C. Default: the model's name.")
     ] = None,
@@ -58,7 +58,7 @@ def pack(
 
     screen = Screen(json=json, silent=quiet)
     with screen.stage("packing"):
-        document = packing.pack(run, out, packing.Wish(format, solution, name, licence))
+        document = packing.pack(run, out, packing.PackRequest(format, solution, name, licence))
     screen.say(f"written: {out}")
     return screen.conclude(document, packages.draw_package, None)
 

@@ -43,14 +43,14 @@ def export(
     edgett export runs/clock-cortex-m4-1 --format c --out firmware
     """
     from edgett import packing
-    from edgett.firmware.kind import Kind
+    from edgett.firmware.kind import SourceKind
     from edgett.report import checks
 
     screen = Screen(json=json, silent=quiet)
     with screen.stage("exporting"):
         asked = [item.value for item in dict.fromkeys(format or _FILES)]
         suffixes = tuple(f".{value}" for value in asked if options.ExportFormat(value) in _FILES)
-        formats = packing.Formats(suffixes, tuple(kind for kind in Kind if kind.value in asked), batch)
+        formats = packing.Formats(suffixes, tuple(kind for kind in SourceKind if kind.value in asked), batch)
         folder = out or run / "exports"
         document = packing.export(run, solution, formats, folder)
     screen.say(f"written: {', '.join(str(folder / path) for path in document['written'])}")

@@ -72,7 +72,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class State:
+class ProcessorState:
     """What a processor tells of itself; None where it does not. `celsius`: of the hottest sensor."""
 
     governor: str | None
@@ -98,14 +98,14 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Report:
+class BenchReport:
     """What a device measured. `pinned`: the processors that the runs were kept on, none where that is impossible."""
 
     machine: Mapping[str, str]
     threads: int
     pinned: tuple[int, ...]
-    before: State
-    after: State
+    before: ProcessorState
+    after: ProcessorState
     artefacts: tuple[Measured, ...]
 
 
@@ -116,7 +116,7 @@ class Device(Protocol):
     def name(self) -> str:
         """As --device takes it."""
 
-    def measure(self, subjects: Sequence[Subject], plan: Plan, meter: Meter) -> Report:
+    def measure(self, subjects: Sequence[Subject], plan: Plan, meter: Meter) -> BenchReport:
         """Measure artefacts in turns. Raises ToolError with the reason when that cannot be done."""
 
 
@@ -145,7 +145,7 @@ def pack(folder: Path, subjects: Sequence[Subject], plan: Plan) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def unpack(folder: Path, where: str, outputs: Callable[[int], Arrays] | None = None) -> Report:
+def unpack(folder: Path, where: str, outputs: Callable[[int], Arrays] | None = None) -> BenchReport:
     """What the runner left in the folder; `outputs` reads those of an artefact, by default .npz files.
 
     Raises ToolError for what it could not do, or where that is no report.
@@ -169,7 +169,7 @@ def unpack(folder: Path, where: str, outputs: Callable[[int], Arrays] | None = N
         ) from error
 
 
-def _report(told: Mapping[str, Any], outputs: Callable[[int], Arrays]) -> Report:
+def _report(told: Mapping[str, Any], outputs: Callable[[int], Arrays]) -> BenchReport:
     measured = []
     for index, entry in enumerate(told["artefacts"]):
         runtime = f"{entry['runtime'].replace('_', '-')} {entry['version']}"
@@ -178,11 +178,11 @@ def _report(told: Mapping[str, Any], outputs: Callable[[int], Arrays]) -> Report
             raise ValueError(f"times of {entry['file']} that are none")
         start, peak, added = (int(entry[key]) for key in ("start_ns", "peak_bytes", "added_bytes"))
         measured.append(Measured(entry["file"].partition("-")[2], runtime, turns, start, peak, added, outputs(index)))
-    before, after = (State(**told[key]) for key in ("before", "after"))
+    before, after = (ProcessorState(**told[key]) for key in ("before", "after"))
     if not measured:
         raise ValueError("no artefact")
     machine = {key: str(told["machine"][key]) for key in ("architecture", "processor", "system")}
-    return Report(machine, int(told["threads"]), tuple(told["pinned"]), before, after, tuple(measured))
+    return BenchReport(machine, int(told["threads"]), tuple(told["pinned"]), before, after, tuple(measured))
 
 
 def trouble(error: Mapping[str, str], where: str) -> EdgettError:

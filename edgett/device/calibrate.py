@@ -34,7 +34,7 @@ USUAL = 0.15
 
 
 @dataclass(frozen=True)
-class Product:
+class ProductProbe:
     """(rows, inner) times a constant (inner, columns)."""
 
     rows: int
@@ -63,13 +63,13 @@ class Sum:
     count: int
 
 
-Probe = Product | Train | Chain | Sum
+Probe = ProductProbe | Train | Chain | Sum
 
 PROBES: tuple[Probe, ...] = (
     *(Chain(length) for length in (1, 2, 4, 8, 16)),
-    *(Product(rows, inner, columns) for rows in (1, 4, 16, 64, 256) for inner in (8, 32, 128, 512)
+    *(ProductProbe(rows, inner, columns) for rows in (1, 4, 16, 64, 256) for inner in (8, 32, 128, 512)
       for columns in (2, 8, 16, 64, 256) if rows * inner * columns <= 1 << 22),
-    *(Product(1, side, side) for side in (512, 1024, 2048, 4096)),
+    *(ProductProbe(1, side, side) for side in (512, 1024, 2048, 4096)),
     *(Train(TTShape((side,) * length, (side,) * length, (1, *[rank] * (length - 1), 1)))
       for side, length in ((2, 6), (4, 3), (4, 5), (8, 3), (16, 2), (16, 3), (64, 2)) for rank in (2, 8)),
     *(Sum(count) for count in (64, 1024, 16384)),
@@ -145,7 +145,7 @@ def _least_squares(matrix: Floats) -> Floats:
 def graph(probe: Probe) -> Graph:
     """What a probe executes."""
     match probe:
-        case Product(rows, inner, columns):
+        case ProductProbe(rows, inner, columns):
             weights = Constant("kernel", inner * columns)
             step = Step("p", "Dense", ("x",), ("y",), (weights,), None, rows * inner * columns)
             return Graph((step,), {"x": rows * inner, "y": rows * columns}, ("x",), ("y",))

@@ -60,7 +60,7 @@ _SIMD = (
 """Of x86 and Arm, what the runtimes have kernels for."""
 
 
-class State(enum.Enum):
+class Health(enum.Enum):
     """What was found."""
 
     OK = "ok"
@@ -76,7 +76,7 @@ class Library:
     name: str
     needed: str
     version: str | None
-    state: State
+    state: Health
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Tool:
     debian: str
     path: str | None
     version: str | None
-    state: State
+    state: Health
 
 
 @dataclass(frozen=True)
@@ -196,22 +196,22 @@ def _library(one: Requirement) -> Library:
         version = importlib.metadata.version(one.name)
         fits = one.specifier.contains(Version(version), prereleases=True)
     except importlib.metadata.PackageNotFoundError:
-        return Library(one.name, str(one.specifier), None, State.MISSING)
+        return Library(one.name, str(one.specifier), None, Health.MISSING)
     except (TypeError, KeyError, ValueError):  # its description is empty, or no text, or of no version
-        return Library(one.name, str(one.specifier), None, State.BROKEN)
-    state = State.OK if fits else State.OTHER
+        return Library(one.name, str(one.specifier), None, Health.BROKEN)
+    state = Health.OK if fits else Health.OTHER
     module = _MODULES.get(one.name, one.name.replace("-", "_"))
     try:
         found = importlib.util.find_spec(module) is not None
     except (ImportError, ValueError):
         found = False
-    return Library(one.name, str(one.specifier), version, state if found else State.BROKEN)
+    return Library(one.name, str(one.specifier), version, state if found else Health.BROKEN)
 
 
 def _tool(name: str) -> Tool:
     path, debian = shutil.which(name), PACKAGES.get(name, name)
     if path is None:
-        return Tool(name, _TOOLS[name], debian, None, None, State.MISSING)
+        return Tool(name, _TOOLS[name], debian, None, None, Health.MISSING)
     try:
         option = "-V" if name == "ssh" else "--version"
         told = subprocess.run(
@@ -223,9 +223,9 @@ def _tool(name: str) -> Tool:
             timeout=PATIENCE,
         )
     except (OSError, subprocess.TimeoutExpired):
-        return Tool(name, _TOOLS[name], debian, path, None, State.BROKEN)
+        return Tool(name, _TOOLS[name], debian, path, None, Health.BROKEN)
     version = re.search(r"\d+(?:\.\w+)+", re.sub(r"\([^)]*\)", "", told.stdout + told.stderr))
-    state = State.BROKEN if told.returncode else State.OK
+    state = Health.BROKEN if told.returncode else Health.OK
     return Tool(name, _TOOLS[name], debian, path, version[0] if version else None, state)
 
 

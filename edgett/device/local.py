@@ -21,7 +21,7 @@ from edgett.errors import ModelError, ToolError, UsageError
 from edgett.folders import scratch
 from edgett.quiet import quiet
 from edgett.values import Meter
-from edgett.wire import Port, litert_port
+from edgett.wire import WirePort, litert_port
 
 MOMENT = 0.2
 """Seconds between two looks at how far a measurement has come."""
@@ -35,7 +35,7 @@ class Local:
 
     name: str = "local"
 
-    def measure(self, subjects: Sequence[bench.Subject], plan: bench.Plan, meter: Meter) -> bench.Report:
+    def measure(self, subjects: Sequence[bench.Subject], plan: bench.Plan, meter: Meter) -> bench.BenchReport:
         """Measure in processes of their own. Raises ToolError when it cannot be done."""
         with scratch() as folder:
             bench.pack(folder, subjects, plan)
@@ -59,7 +59,7 @@ class Local:
             return bench.unpack(folder, "this machine")
 
 
-def input_ports(path: Path) -> tuple[Port, ...]:
+def input_ports(path: Path) -> tuple[WirePort, ...]:
     """What a .tflite or an .onnx takes, the batch first among its sizes; 1 where that is open.
 
     Raises ToolError when it is no such file, ModelError when it takes what edgett cannot feed.
@@ -75,7 +75,7 @@ def refuse_open(path: Path) -> None:
             raise ModelError(told, _closed(path, port))
 
 
-def _ports(path: Path) -> tuple[Port, ...]:
+def _ports(path: Path) -> tuple[WirePort, ...]:
     """As the file says, -1 for a size that is open."""
     read = {".tflite": _litert_inputs, ".onnx": _onnx_inputs}.get(path.suffix)
     if not path.is_file():
@@ -91,7 +91,7 @@ def _ports(path: Path) -> tuple[Port, ...]:
         raise ToolError(f"{path} does not load here: {_words(error)}", "Export it again.") from error
 
 
-def _batched(path: Path, ports: Sequence[Port]) -> tuple[Port, ...]:
+def _batched(path: Path, ports: Sequence[WirePort]) -> tuple[WirePort, ...]:
     """The ports with one batch for all. Raises ModelError where there is none, or another size is open or 0."""
     if not ports:
         raise ModelError(f"{path} takes no input: it gives the same every time.", "Export the model with its inputs.")
@@ -111,11 +111,11 @@ def _batched(path: Path, ports: Sequence[Port]) -> tuple[Port, ...]:
     return tuple(replace(port, shape=(batch, *port.shape[1:])) for port in ports)
 
 
-def _shape(port: Port) -> str:
+def _shape(port: WirePort) -> str:
     return f"({', '.join('?' if size < 0 else str(size) for size in port.shape)})" if port.shape else "a scalar"
 
 
-def _closed(path: Path, port: Port) -> str:
+def _closed(path: Path, port: WirePort) -> str:
     """How to fix the open sizes of an input."""
     if path.suffix != ".onnx":
         return "Export it with fixed sizes."
@@ -125,7 +125,7 @@ def _closed(path: Path, port: Port) -> str:
     return f"Fix the sizes, such as: {module} {options} {shlex.quote(str(path))} fixed.onnx"
 
 
-def _litert_inputs(path: Path) -> tuple[Port, ...]:
+def _litert_inputs(path: Path) -> tuple[WirePort, ...]:
     from ai_edge_litert.interpreter import Interpreter
 
     from edgett.flatbuffer import parsed
@@ -141,14 +141,16 @@ def _litert_inputs(path: Path) -> tuple[Port, ...]:
     return tuple(ports)
 
 
-def _onnx_inputs(path: Path) -> tuple[Port, ...]:
+def _onnx_inputs(path: Path) -> tuple[WirePort, ...]:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     for value in (*session.get_inputs(), *session.get_outputs()):
         _refuse_no_numbers(path, value.name, _numbers(value.type))
     return tuple(
-        Port(one.name, one.name, tuple(size if isinstance(size, int) else -1 for size in one.shape), _numbers(one.type))
+        WirePort(
+            one.name, one.name, tuple(size if isinstance(size, int) else -1 for size in one.shape), _numbers(one.type)
+        )
         for one in session.get_inputs()
     )
 

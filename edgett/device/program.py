@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgett.errors import DataError
-from edgett.wire import Port
+from edgett.wire import WirePort
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -23,8 +23,8 @@ class Program:
     name: str
     header: str
     code: str
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
+    inputs: tuple[WirePort, ...]
+    outputs: tuple[WirePort, ...]
 
     def write(self, folder: Path) -> None:
         """Write its sources."""
@@ -81,6 +81,6 @@ def refuse_none(inputs: Arrays) -> None:
         raise DataError("a device needs samples, as many for each input.", "Give at least one.")
 
 
-def _record(ports: Sequence[Port]) -> np.dtype[Any]:
+def _record(ports: Sequence[WirePort]) -> np.dtype[Any]:
     """The numbers of one inference as they lie in a struct of C."""
     return np.dtype([(f"p{index}", port.dtype, (port.size,)) for index, port in enumerate(ports)], align=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgett.device import arrive
-from edgett.device.bench import ROOM, RUNNER, Plan, Report, Subject, pack, trouble, unpack
+from edgett.device.bench import ROOM, RUNNER, BenchReport, Plan, Subject, pack, trouble, unpack
 from edgett.device.errand import ABANDONED, RESULTS, TRANSFER, Errand
 from edgett.device.link import Link, NoProgram
 from edgett.errors import ToolError
@@ -42,7 +42,7 @@ class Ssh:
         """As --device takes it."""
         return self.link.name
 
-    def measure(self, subjects: Sequence[Subject], plan: Plan, meter: Meter) -> Report:
+    def measure(self, subjects: Sequence[Subject], plan: Plan, meter: Meter) -> BenchReport:
         """Measure there. Raises ToolError when it cannot be reached, refuses us, or cannot do it."""
         with scratch() as folder:
             pack(folder, subjects, plan)

@@ -21,7 +21,7 @@ from edgett.export.anonymous import anonymous
 from edgett.graph.graph import Graph, Step
 from edgett.graph.memory import in_place, places, plan_bytes
 from edgett.quiet import quiet
-from edgett.wire import Port, identifiers, is_identifier, refuse_unknown
+from edgett.wire import WirePort, identifiers, is_identifier, refuse_unknown
 
 TESTED = "1.4.0"
 """The emx-onnx-cgen whose C is known."""
@@ -34,8 +34,8 @@ class CSource:
     name: str
     header: str
     code: str
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
+    inputs: tuple[WirePort, ...]
+    outputs: tuple[WirePort, ...]
     workspace_bytes: int
     weight_bytes: int
 
@@ -156,7 +156,7 @@ def _told(error: Exception) -> str:
     return " ".join(str(error).split()).partition(" Hint:")[0][:300].rstrip(".")
 
 
-def _ports(lowered: _Lowered, own: str) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
+def _ports(lowered: _Lowered, own: str) -> tuple[tuple[WirePort, ...], tuple[WirePort, ...]]:
     """Inputs and outputs by the file's names; in C none is called as something of the model `own` may be."""
     from onnx import helper
 
@@ -170,12 +170,12 @@ def _ports(lowered: _Lowered, own: str) -> tuple[tuple[Port, ...], tuple[Port, .
         kind = value.type.tensor_type
         shape = tuple(dim.dim_value for dim in kind.shape.dim)
         dtype = np.dtype(helper.tensor_dtype_to_np_dtype(kind.elem_type)).name
-        ports.append(Port(name, identifier, shape, dtype, *lowered.codes.get(value.name, ())))
+        ports.append(WirePort(name, identifier, shape, dtype, *lowered.codes.get(value.name, ())))
     count = len(lowered.model.graph.input)
     return tuple(ports[:count]), tuple(ports[count:])
 
 
-def _laid_out(program: ctext.Program, ports: tuple[Port, ...], inputs: int) -> cwrite.Layout:
+def _laid_out(program: ctext.CText, ports: tuple[WirePort, ...], inputs: int) -> cwrite.Layout:
     """Places for the temporaries: none for a copy, one for each type of number where they overlap in no other type."""
     expected = [(port.c_type, port.size) for port in ports]
     if [(array.type, array.size) for array in program.ports] != expected:

@@ -50,7 +50,7 @@ class Array:
 
 
 @dataclass(frozen=True)
-class Constant:
+class CArray:
     """Numbers that stay in flash; `text` is their initialiser with its braces."""
 
     array: Array
@@ -69,11 +69,11 @@ class Function:
 
 
 @dataclass
-class Program:
+class CText:
     """A whole text. `ports` are the parameters of the model, `calls` the functions in order, with their arguments."""
 
     includes: list[str] = field(default_factory=list)
-    constants: dict[str, Constant] = field(default_factory=dict)
+    constants: dict[str, CArray] = field(default_factory=dict)
     helpers: dict[str, str] = field(default_factory=dict)
     functions: dict[str, Function] = field(default_factory=dict)
     ports: tuple[Array, ...] = ()
@@ -81,9 +81,9 @@ class Program:
     calls: list[tuple[Function, tuple[str, ...]]] = field(default_factory=list)
 
 
-def parse(text: str, name: str) -> Program:
+def parse(text: str, name: str) -> CText:
     """The parts of the C of the model `name`. Raises Unexpected."""
-    program, comment = Program(), ""
+    program, comment = CText(), ""
     for item in _items(text):
         head = item.split("\n", 1)[0]
         if item.startswith("/*"):
@@ -92,7 +92,7 @@ def parse(text: str, name: str) -> Program:
             program.includes += re.findall(r"#include <(.+)>", item)
         elif found := _CONSTANT.match(head):
             array = _array(f"const {found[1]} {found[2]}{found[3]}")
-            program.constants[array.name] = Constant(array, item[found.end() - 1 :])
+            program.constants[array.name] = CArray(array, item[found.end() - 1 :])
         elif found := _HELPER.match(head):
             program.helpers[found[1]] = item
         elif found := _NODE.match(head):
@@ -139,7 +139,7 @@ def _function(found: re.Match[str], item: str, comment: str) -> Function:
     return Function(found[1], told["OpType"], told["Name"], parameters, item[found.end() - 1 :])
 
 
-def _enter(program: Program, item: str) -> None:
+def _enter(program: CText, item: str) -> None:
     """The model's own function: declarations of temporaries, then calls."""
     head, *lines, _ = item.split("\n")
     program.ports = tuple(map(_array, head[head.index("(") + 1 : head.rindex(")")].split(", ")))

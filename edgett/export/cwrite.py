@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from edgett.escape import c_comment
 from edgett.export import kernels
-from edgett.export.ctext import SIZES, Array, Constant, Function, Program, Unexpected, mentioned
+from edgett.export.ctext import SIZES, Array, CArray, CText, Function, Unexpected, mentioned
 from edgett.export.kernels import Kernel
 from edgett.graph.memory import InPlace
-from edgett.wire import Port, identifiers
+from edgett.wire import WirePort, identifiers
 
 _HEADERS = frozenset({"stdint.h", "stddef.h", "stdbool.h", "math.h", "float.h", "limits.h", "string.h"})
 _IDLE = frozenset({"stdio.h", "stdlib.h"})
@@ -30,8 +30,8 @@ class About:
     name: str
     version: str
     sha256: str
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
+    inputs: tuple[WirePort, ...]
+    outputs: tuple[WirePort, ...]
     workspace_bytes: int
     weight_bytes: int
 
@@ -58,7 +58,7 @@ class Code:
     weight_bytes: int
 
 
-def code(name: str, program: Program, layout: Layout, own: Mapping[str, Kernel]) -> Code:
+def code(name: str, program: CText, layout: Layout, own: Mapping[str, Kernel]) -> Code:
     """The constants, workspaces and functions that the steps of a layout need, and the function that takes them.
 
     `own`: what is called in the place of nodes, by their names. Raises Unexpected when something is left that firmware
@@ -74,7 +74,7 @@ def code(name: str, program: Program, layout: Layout, own: Mapping[str, Kernel])
     }
     helpers = _helpers(program, [kernels.nearer(function.operator, function.body) for function, _ in kept.values()])
     symbols = {old: f"{name}_{old}" for old in (*constants, *helpers, *kept)}
-    writer = _Writer(name, program, layout, symbols, own, _stored(name, own))
+    writer = _Renamer(name, program, layout, symbols, own, _stored(name, own))
     used = {kernel.name for kernel in own.values()}
     parts = [
         *(writer.constant(constant) for constant in constants.values()),
@@ -109,11 +109,11 @@ def _content(values: NDArray[Any]) -> bytes:
 
 
 @dataclass(frozen=True)
-class _Writer:
+class _Renamer:
     """Writes parts of a program with their symbols renamed."""
 
     name: str
-    program: Program
+    program: CText
     layout: Layout
     symbols: Mapping[str, str]
     own: Mapping[str, Kernel]
@@ -129,7 +129,7 @@ class _Writer:
         plain = {"idx_t": "int32_t", "EMX_NODE_FN": "static", **self.symbols}
         return _WORD.sub(lambda word: plain.get(word[0], word[0]), text).replace("static inline ", "static ")
 
-    def constant(self, constant: Constant) -> str:
+    def constant(self, constant: CArray) -> str:
         array = constant.array
         return f"static const {_declared(array, self.symbols[array.name])} = {constant.text}\n"
 
@@ -231,13 +231,13 @@ def _workspace(name: str, kind: str) -> str:
     return f"{name}_workspace_{kind.removesuffix('_t').lstrip('_').lower()}"
 
 
-def _includes(program: Program) -> list[str]:
+def _includes(program: CText) -> list[str]:
     if strange := set(program.includes) - _HEADERS - _IDLE:
         raise Unexpected(f"it includes {', '.join(sorted(strange))}")
     return [f"#include <{name}>" for name in program.includes if name in _HEADERS]
 
 
-def _helpers(program: Program, bodies: Sequence[str]) -> dict[str, str]:
+def _helpers(program: CText, bodies: Sequence[str]) -> dict[str, str]:
     """The small functions that others use, and those that they use."""
     found: set[str] = set()
     new = set().union(*(mentioned(body, program.helpers) for body in bodies))

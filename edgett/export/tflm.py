@@ -15,7 +15,7 @@ from typing import Any
 from edgett.errors import ModelError, ToolError
 from edgett.escape import c_comment
 from edgett.export import tflite
-from edgett.wire import Port, identifiers
+from edgett.wire import WirePort, identifiers
 
 MARGIN = 10
 """Per cent by which the arena is larger than measured: kernels made for a chip may take scratch buffers besides."""
@@ -52,8 +52,8 @@ class MicroSource:
     header: str
     code: str
     ops: str
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
+    inputs: tuple[WirePort, ...]
+    outputs: tuple[WirePort, ...]
     operators: tuple[str, ...]
     arena_bytes: int
 
@@ -97,7 +97,7 @@ def _operators(model: Any, file: str) -> tuple[str, ...]:
     return tuple(sorted(needed))
 
 
-def _ports(model: Any) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
+def _ports(model: Any) -> tuple[tuple[WirePort, ...], tuple[WirePort, ...]]:
     """Inputs and outputs, named as the signature names them."""
     body = model.subgraphs[0]
     signature = (model.signatureDefs or [None])[0]
@@ -117,13 +117,13 @@ def _names(body: Any, indices: Sequence[int], told: Sequence[Any]) -> list[str]:
     return [known.get(index, body.tensors[index].name).decode() for index in indices]
 
 
-def _port(tensor: Any, name: str, identifier: str) -> Port:
+def _port(tensor: Any, name: str, identifier: str) -> WirePort:
     kind = tflite._kinds()[tensor.type].__name__.rstrip("_")
     quantised = tensor.quantization
     if quantised is None or quantised.scale is None or len(quantised.scale) == 0:
-        return Port(name, identifier, tflite._shape(tensor), kind)
+        return WirePort(name, identifier, tflite._shape(tensor), kind)
     scale, zero_point = float(quantised.scale[0]), int(quantised.zeroPoint[0])
-    return Port(name, identifier, tflite._shape(tensor), kind, scale, zero_point)
+    return WirePort(name, identifier, tflite._shape(tensor), kind, scale, zero_point)
 
 
 def _header(name: str, version: str, content: bytes, arena: str, ends: Iterator[str]) -> str:
@@ -165,7 +165,7 @@ def _arena(name: str, measured: int, arena: int) -> str:
 """
 
 
-def _described(name: str, inputs: Sequence[Port], outputs: Sequence[Port]) -> Iterator[str]:
+def _described(name: str, inputs: Sequence[WirePort], outputs: Sequence[WirePort]) -> Iterator[str]:
     """The macros of every port; none is called as one of the model's own."""
     ports = [*(("input", *item) for item in enumerate(inputs)), *(("output", *item) for item in enumerate(outputs))]
     spelled = identifiers(["MODEL", "ARENA", *(port.identifier.upper() for _, _, port in ports)])[2:]

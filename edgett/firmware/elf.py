@@ -29,7 +29,7 @@ _TABLES = ("SHT_INIT_ARRAY", "SHT_FINI_ARRAY", "SHT_PREINIT_ARRAY")
 
 
 @dataclass(frozen=True)
-class Section:
+class LinkedSection:
     """A part of the firmware, in bytes; data that are copied at the start are in `flash` and in `ram`."""
 
     name: str
@@ -44,7 +44,7 @@ class Symbol:
 
     name: str
     bytes: int
-    section: Section
+    section: LinkedSection
     ours: bool
 
 
@@ -55,7 +55,7 @@ class ElfFacts:
     path: Path
     machine: str
     bits: int
-    sections: tuple[Section, ...]
+    sections: tuple[LinkedSection, ...]
     symbols: tuple[Symbol, ...] | None
     model: str | None
 
@@ -168,22 +168,22 @@ def _refuse_unlinked(elf: Any, path: Path) -> None:
         raise InputError(f"{path} is cut off: it has {size} of at least {max(ends)} bytes.", "Copy or link it again.")
 
 
-def _section(section: Any, moved: Iterable[Any]) -> Section | None:
+def _section(section: Any, moved: Iterable[Any]) -> LinkedSection | None:
     """A section that takes memory on the chip; the others, such as debugging information, take none."""
     flags, name = section["sh_flags"], section.name
     if section["sh_size"] == 0:
         return None
     if not flags & SHF_ALLOC:
         # Linker scripts reserve them without loading anything: .heap (COPY).
-        return Section(name, section["sh_size"], flash=False, ram=True) if _RESERVED.match(name) else None
+        return LinkedSection(name, section["sh_size"], flash=False, ram=True) if _RESERVED.match(name) else None
     empty = section["sh_type"] == "SHT_NOBITS"
     copied = any(part.section_in_segment(section) for part in moved)
     # Tables of constructors are called writable, and stay in flash all the same.
     written = bool(flags & SHF_WRITE) and section["sh_type"] not in _TABLES
-    return Section(name, section["sh_size"], flash=not empty, ram=empty or copied or written)
+    return LinkedSection(name, section["sh_size"], flash=not empty, ram=empty or copied or written)
 
 
-def _symbols(table: Any, sections: list[Section | None], model: str | None) -> tuple[Symbol, ...]:
+def _symbols(table: Any, sections: list[LinkedSection | None], model: str | None) -> tuple[Symbol, ...]:
     """Functions and variables, largest first; of several names for the same bytes, the model's or the first."""
     # C++ puts _Z, L for static, and the length before a name.
     ours = re.compile(rf"(_ZL?\d+)?{re.escape(model)}_\w+([.$].*)?") if model else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 
 
-class Kind(enum.Enum):
+class SourceKind(enum.Enum):
     """What the sources are: C99 that runs by itself, or a model for LiteRT for Microcontrollers."""
 
     C = "c"
@@ -14,4 +14,4 @@ class Kind(enum.Enum):
     @property
     def suffix(self) -> str:
         """Of the artefact that they are made from."""
-        return {Kind.C: ".onnx", Kind.TFLM: ".tflite"}[self]
+        return {SourceKind.C: ".onnx", SourceKind.TFLM: ".tflite"}[self]

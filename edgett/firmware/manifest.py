@@ -54,7 +54,7 @@ class _Manifest(BaseModel):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Freshness:
     """A package against its manifest: files that were `changed`, that are `missing`, that are `foreign` to it."""
 
     manifest: Mapping[str, Any]
@@ -144,7 +144,7 @@ def _first(error: Exception) -> str:
     return str(error)
 
 
-def verify(folder: Path) -> Verdict:
+def verify(folder: Path) -> Freshness:
     """Compare every file of a package with its manifest."""
     manifest = read(folder)
     changed, missing = [], []
@@ -156,7 +156,7 @@ def verify(folder: Path) -> Verdict:
             changed.append(path)
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     foreign = sorted(there - set(manifest["files"]) - {NAME})
-    return Verdict(manifest, tuple(changed), tuple(missing), tuple(foreign))
+    return Freshness(manifest, tuple(changed), tuple(missing), tuple(foreign))
 
 
 def _inside(folder: Path, path: str) -> Path:

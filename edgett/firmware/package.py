@@ -13,7 +13,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from edgett.wire import Port, identifiers
+from edgett.wire import WirePort, identifiers
 
 TEMPLATES = Path(__file__).parent / "templates"
 CMAKE = TEMPLATES / "edgett.cmake"
@@ -30,8 +30,8 @@ class Sources:
     name: str
     headers: Mapping[str, str]
     code: Mapping[str, str]
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
+    inputs: tuple[WirePort, ...]
+    outputs: tuple[WirePort, ...]
     runner: str
 
 

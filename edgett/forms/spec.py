@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgett.forms.error import Bracket
+from edgett.forms.moments import Moments
 from edgett.forms.operators import Moves, Operator, for_any, last_factors
-from edgett.forms.target import Target
 
 Matrix = NDArray[np.floating]
 Factors = tuple[NDArray[np.float32], ...]
@@ -69,7 +69,7 @@ class Spec(abc.ABC):
         last = last_factors(self.plan())
         return [factor * scale if index in last else factor for index, factor in enumerate(factors)]
 
-    def fitted(self, factors: Factors, target: Target) -> Factors:
+    def fitted(self, factors: Factors, target: Moments) -> Factors:
         """Factors whose outputs are closer to the dense layer's for its inputs, or the same if none are found."""
         return factors
 

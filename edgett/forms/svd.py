@@ -13,12 +13,12 @@ from edgett.forms import cost
 from edgett.forms.error import Bracket, between, cut, normalised
 from edgett.forms.form import Form
 from edgett.forms.front import Front, Search, loss_of, nothing
+from edgett.forms.moments import LONGEST, Moments
 from edgett.forms.operators import Moves, Operator, Product
 from edgett.forms.site import Layer, too_large
 from edgett.forms.spec import Factors, Matrix, Spec
 from edgett.forms.spectra import Unfolding, of_unfolding, rounding
 from edgett.forms.splitting import Splitter
-from edgett.forms.target import LONGEST, Target
 
 TINY = 1e-30
 """What stands for a length of 0."""
@@ -76,7 +76,7 @@ class SVDShape(Spec):
         ((_, found),) = _brackets(weight, [self.rank])
         return found
 
-    def fitted(self, factors: Factors, target: Target) -> Factors:
+    def fitted(self, factors: Factors, target: Moments) -> Factors:
         """The matrices that bring the outputs closest: the decomposition where the inputs are white.
 
         With the second moment M = L L^T the distance is ||L^T (W' - W)||, so W' is L^-T times the truncated L^T W.

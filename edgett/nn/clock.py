@@ -23,7 +23,7 @@ Labels = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
-class Style:
+class Faces:
     """How each of n faces looks, fields of shape (n,): lengths in pixels, `rotation` in radians, grey levels 0..255."""
 
     centre_x: Floats
@@ -36,8 +36,8 @@ class Style:
     ink: Floats
     noise: Floats
 
-    def __getitem__(self, rows: slice) -> Style:
-        return Style(*(getattr(self, field.name)[rows] for field in fields(self)))
+    def __getitem__(self, rows: slice) -> Faces:
+        return Faces(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 _RANGES = {
@@ -53,17 +53,17 @@ _RANGES = {
 }
 
 
-def plain_style(count: int) -> Style:
+def plain_style(count: int) -> Faces:
     """The middle of every range: `count` faces that all look the same."""
-    return Style(**{name: np.full(count, (low + high) / 2, np.float32) for name, (low, high) in _RANGES.items()})
+    return Faces(**{name: np.full(count, (low + high) / 2, np.float32) for name, (low, high) in _RANGES.items()})
 
 
-def random_style(count: int, random: np.random.Generator) -> Style:
+def random_style(count: int, random: np.random.Generator) -> Faces:
     """`count` faces that differ in place, size, rotation, hands, light and noise."""
-    return Style(**{name: random.uniform(*ends, count).astype(np.float32) for name, ends in _RANGES.items()})
+    return Faces(**{name: random.uniform(*ends, count).astype(np.float32) for name, ends in _RANGES.items()})
 
 
-def draw(hour: Labels, minute: Labels, style: Style) -> Floats:
+def draw(hour: Labels, minute: Labels, style: Faces) -> Floats:
     """Grey images (n, SIZE, SIZE) of clocks that show hour 0..11 and minute 0..59, noise left out.
 
     A stroke covers a pixel by half its width less the distance to the pixel's centre, which anti-aliases it.

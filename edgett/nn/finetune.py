@@ -57,7 +57,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Pace:
+class TrainingPace:
     """Seconds that a training takes: to begin, for each batch, and to judge what came of it."""
 
     begin: float
@@ -79,7 +79,7 @@ class Tuned:
     weights: bytes = b""
     state: bytes | None = None
     failure: str | None = None
-    pace: Pace | None = None
+    pace: TrainingPace | None = None
 
 
 def make_deterministic() -> None:
@@ -208,7 +208,7 @@ class Tuner:
         if state is not None:
             training.resume(state)
             self._keep(task, training, size)
-        return Tuned(Quality(()), (), begun.seconds, pace=Pace(max(begin - batch, 0.0), batch, judge))
+        return Tuned(Quality(()), (), begun.seconds, pace=TrainingPace(max(begin - batch, 0.0), batch, judge))
 
     def _training(self, task: Task) -> Training:
         """As the task finds it."""

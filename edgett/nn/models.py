@@ -26,7 +26,7 @@ from edgett.nn.keras2_training import compilation
 from edgett.nn.keras2_weights import from_archive, from_hdf5
 from edgett.nn.portable import portable, recognised
 from edgett.nn.trace import opened, trace
-from edgett.origin import Form, Origin, origin
+from edgett.origin import Container, Origin, origin
 from edgett.quiet import quiet
 
 Say = Callable[[str], None]
@@ -167,7 +167,7 @@ def _weights(model: keras.Model) -> dict[str, Any]:
 def _read(found: Origin, objects: dict[str, Any], say: Say) -> Any:
     """Of Keras 3, which goes by the suffix."""
     with scratch() as folder:
-        place = folder / f"model{'.keras' if found.form is Form.ARCHIVE else '.h5'}"
+        place = folder / f"model{'.keras' if found.form is Container.ARCHIVE else '.h5'}"
         place.symlink_to(found.path.resolve())
         load = partial(keras.models.load_model, place, custom_objects=objects, safe_mode=True)
         try:
@@ -186,7 +186,7 @@ def _read_old(found: Origin, objects: dict[str, Any], say: Say) -> Any:
     with _parts(found) as (config, training, weights):
         safe = {"custom_objects": objects, "safe_mode": True}
         model = keras.saving.deserialize_keras_object(translated(config, objects), **safe)
-        if found.form is Form.ARCHIVE:
+        if found.form is Container.ARCHIVE:
             from_archive(model, config, weights)
         else:
             from_hdf5(model, weights)
@@ -203,7 +203,7 @@ def _read_old(found: Origin, objects: dict[str, Any], say: Say) -> Any:
 @contextmanager
 def _parts(found: Origin) -> Iterator[tuple[Any, Any, Any]]:
     """The configuration of a model, what it was compiled with, and its weights."""
-    if found.form is Form.ARCHIVE:
+    if found.form is Container.ARCHIVE:
         with zipfile.ZipFile(found.path) as archive:
             config, content = json.loads(archive.read("config.json")), archive.read("model.weights.h5")
         with h5py.File(io.BytesIO(content), "r") as file:

@@ -13,7 +13,7 @@ from edgett.folders import scratch
 from edgett.report.picture import Picture
 
 
-class Format(enum.Enum):
+class PictureFormat(enum.Enum):
     """What a picture can be written as, by the suffix of its file."""
 
     PNG = ".png"
@@ -21,9 +21,9 @@ class Format(enum.Enum):
     HTML = ".html"
 
 
-def check_place(path: Path) -> Format:
+def check_place(path: Path) -> PictureFormat:
     """The format that the suffix names. Raises UsageError unless a picture can be written there."""
-    known = [item.value for item in Format]
+    known = [item.value for item in PictureFormat]
     if path.suffix.lower() not in known:
         found = f"ends in {path.suffix!r}" if path.suffix else "has no suffix"
         raise UsageError(
@@ -40,19 +40,19 @@ def check_place(path: Path) -> Format:
             f"the plot {str(path)!r} cannot be written: {error.strerror or error}.",
             "Name a file in a directory that exists and that you may write to.",
         ) from error
-    return Format(path.suffix.lower())
+    return PictureFormat(path.suffix.lower())
 
 
-def drawn(picture: Picture, format: Format) -> bytes:
+def drawn(picture: Picture, format: PictureFormat) -> bytes:
     """The content of the file; the same for the same picture."""
     # Imported here: each takes a while to load, and most commands draw nothing.
-    if format is Format.HTML:
+    if format is PictureFormat.HTML:
         from edgett.report import draw_page
 
         return draw_page.page(picture).encode()
     from edgett.report import draw_still
 
-    return draw_still.png(picture) if format is Format.PNG else draw_still.svg(picture)
+    return draw_still.png(picture) if format is PictureFormat.PNG else draw_still.svg(picture)
 
 
 def write(picture: Picture, path: Path) -> None:

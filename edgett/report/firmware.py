@@ -14,7 +14,7 @@ from edgett.targets import Target
 from edgett.values import Holding
 
 if TYPE_CHECKING:
-    from edgett.firmware.elf import ElfFacts, Section
+    from edgett.firmware.elf import ElfFacts, LinkedSection
 
 LARGEST = 20
 """Symbols that are told: of the model where one was named, else of all."""
@@ -57,7 +57,7 @@ def _largest(facts: ElfFacts, name: str) -> list[dict[str, Any]]:
     return [{"name": one.name, "bytes": one.bytes} for one in whose if memory in _memory(one.section)][:3]
 
 
-def _memory(section: Section) -> list[str]:
+def _memory(section: LinkedSection) -> list[str]:
     return ["flash"] * section.flash + ["ram"] * section.ram
 
 

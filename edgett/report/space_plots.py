@@ -201,7 +201,7 @@ def _grid(kind: _Kind, grid: Grid, advance: Callable[[int], None]) -> Panel:
         return Panel(f"{kind.title}: no efficient solution", *sides, (Note(_sentence(space.reason), 0.03, 0.97),))
     fine = grid.size * max(1, PIXELS // grid.size)
     ends = (bounds.min_params, bounds.max_params), (bounds.min_flops, bounds.max_flops)
-    params, flops = (corners.Axis(low, high, fine) for low, high in ends)
+    params, flops = (corners.GridSide(low, high, fine) for low, high in ends)
     density = efficient_solutions(space.layer, grid.max_ranks, grid.model, (params, flops), advance)
     upright, level = (tuple(np.linspace(low, max(high, low + 1), grid.size + 1).tolist()) for low, high in ends)
     return Panel(

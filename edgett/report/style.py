@@ -25,7 +25,7 @@ GAP = 2
 """Spaces between two columns: one is the box's, the others are padding."""
 
 
-class Kind(enum.Enum):
+class Content(enum.Enum):
     """What a column holds: words fold, numbers stay whole and end together, bars give way where it is narrow."""
 
     WORDS = "words"
@@ -34,35 +34,35 @@ class Kind(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Column:
+class StyledColumn:
     """A column and its head; a bar has a fixed `width`."""
 
     name: str = ""
-    kind: Kind = Kind.WORDS
+    kind: Content = Content.WORDS
     width: int = 0
 
     def told(self, text: str) -> str:
         """A cell's text as it may be shown."""
-        return terminal_line(text) if self.kind is Kind.WORDS else terminal(text)
+        return terminal_line(text) if self.kind is Content.WORDS else terminal(text)
 
     @property
     def justify(self) -> Literal["left", "right"]:
-        return "right" if self.kind is Kind.NUMBER else "left"
+        return "right" if self.kind is Content.NUMBER else "left"
 
 
-def words(name: str = "") -> Column:
+def words(name: str = "") -> StyledColumn:
     """A column of words, left-justified."""
-    return Column(name)
+    return StyledColumn(name)
 
 
-def number(name: str = "") -> Column:
+def number(name: str = "") -> StyledColumn:
     """A column of numbers, right-justified."""
-    return Column(name, Kind.NUMBER)
+    return StyledColumn(name, Content.NUMBER)
 
 
-def bar(width: int) -> Column:
+def bar(width: int) -> StyledColumn:
     """A column of drawings so wide."""
-    return Column("", Kind.BAR, width)
+    return StyledColumn("", Content.BAR, width)
 
 
 class Sheet:
@@ -71,7 +71,7 @@ class Sheet:
     Words are one line, for names may hold anything.
     """
 
-    def __init__(self, *columns: Column) -> None:
+    def __init__(self, *columns: StyledColumn) -> None:
         self.columns = columns
         self.rows: list[tuple[RenderableType, ...]] = []
 
@@ -83,7 +83,7 @@ class Sheet:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         every = range(len(self.columns))
-        plain = [index for index in every if self.columns[index].kind is not Kind.BAR]
+        plain = [index for index in every if self.columns[index].kind is not Content.BAR]
         for shown in (list(every), plain):
             if widths := self._widths(shown, options.max_width):
                 yield self._table(shown, widths)
@@ -102,16 +102,16 @@ class Sheet:
             return []
         widths = least
         while room and (wanting := [i for i, width in enumerate(widths) if width < most[i]]):
-            widths[min(wanting, key=lambda i: (self.columns[shown[i]].kind is Kind.NUMBER, widths[i]))] += 1
+            widths[min(wanting, key=lambda i: (self.columns[shown[i]].kind is Content.NUMBER, widths[i]))] += 1
             room -= 1
         return widths
 
     def _least(self, index: int) -> int:
         """The narrowest that a column may be: no head and no word is broken, but for long names."""
         column = self.columns[index]
-        if column.kind is Kind.BAR:
+        if column.kind is Content.BAR:
             return column.width
-        if column.kind is Kind.NUMBER:
+        if column.kind is Content.NUMBER:
             return _longest([*column.name.split(), *self._lines(index)])
         parts = [part for line in self._lines(index) for part in line.split()]
         return max(_longest(column.name.split()), min(FOLD, _longest(parts)))
@@ -140,7 +140,7 @@ class Sheet:
         heads = [index for index in shown if index == 0 or not self.columns[index].name]
         others = [index for index in shown if index not in heads]
         left = _longest(self.columns[index].name for index in others)
-        numbers = [index for index in others if self.columns[index].kind is Kind.NUMBER]
+        numbers = [index for index in others if self.columns[index].kind is Content.NUMBER]
         right = _longest(line for index in numbers for line in self._lines(index))
         fits = left + right + 4 <= room
         for row in self.rows:

@@ -41,7 +41,7 @@ class Corner:
 
 
 @dataclass(frozen=True)
-class Axis:
+class GridSide:
     """A side of the grid: value v lies in tile (v - low) * size // (high - low), size - 1 at most."""
 
     low: int
@@ -76,8 +76,8 @@ def corners(
     `bounds` are those of the efficient solutions, which are exactly the solutions inside.
     """
     params, flops = (
-        Axis(bounds.min_params, bounds.max_params, size),
-        Axis(bounds.min_flops, bounds.max_flops, size),
+        GridSide(bounds.min_params, bounds.max_params, size),
+        GridSide(bounds.min_flops, bounds.max_flops, size),
     )
     search = _Search(space.layer, params, flops)
     for group in abreast(space, max_ranks):
@@ -154,7 +154,7 @@ class _Screen:
 class _Search:
     """The best scores so far. A partial solution is completed only while it may still reach one of them."""
 
-    def __init__(self, layer: Layer, params: Axis, flops: Axis) -> None:
+    def __init__(self, layer: Layer, params: GridSide, flops: GridSide) -> None:
         self.layer, self.params, self.flops = layer, params, flops
         self.weights = [(a * flops.extent, b * params.extent) for a, b in DIRECTIONS]
         self.best = np.full((len(DIRECTIONS), params.size * flops.size), NO_SCORE)

@@ -13,7 +13,7 @@ import numpy as np
 
 from edgett.forms import cost
 from edgett.forms.tt.shapes import check_max_ranks, unsearchable
-from edgett.space.corners import Axis
+from edgett.space.corners import GridSide
 from edgett.space.paths import Ints, Lattice, Partial, Paths, lattice, paths
 from edgett.space.prune import Bounds
 from edgett.values import CostModel, Layer
@@ -84,7 +84,7 @@ def efficient_solutions(
     layer: Layer,
     max_ranks: Sequence[int],
     model: CostModel,
-    axes: tuple[Axis, Axis],
+    axes: tuple[GridSide, GridSide],
     advance: Callable[[int], None] = lambda units: None,
 ) -> Density:
     """The efficient solutions on linear pixels: those of `axes`, parameters then FLOPs. `advance(1)` a max rank.

@@ -122,8 +122,8 @@ def test_libraries_that_are_missing_or_cannot_be_imported(monkeypatch: pytest.Mo
 
     half, gone = doctor.libraries([Requirement("halfhere>=1"), Requirement("nowhere-at-all<2")])
 
-    assert (half.state, half.version) == (doctor.State.BROKEN, "1.0")
-    assert (gone.state, gone.version, gone.needed) == (doctor.State.MISSING, None, "<2")
+    assert (half.state, half.version) == (doctor.Health.BROKEN, "1.0")
+    assert (gone.state, gone.version, gone.needed) == (doctor.Health.MISSING, None, "<2")
 
 
 def test_a_library_with_a_damaged_description(edgett: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def packed(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> Path
     from edgett import packing
 
     folder = tmp_path_factory.mktemp("packages") / "tiny"
-    packing.pack(finished.path, folder, packing.Wish())
+    packing.pack(finished.path, folder, packing.PackRequest())
     return folder
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgett.device.calibrate import COLUMNS, LEVELS, PROBES, Probe, Product, Train, fitted, graph
+from edgett.device.calibrate import COLUMNS, LEVELS, PROBES, Probe, ProductProbe, Train, fitted, graph
 from edgett.errors import ToolError
 from edgett.forms.tt.shape import TTShape
 from edgett.graph.latency import Speeds, latency_us
@@ -22,8 +22,8 @@ PLANTED = Speeds(
 OTHERS: tuple[Probe, ...] = (
     Train(TTShape((28, 28), (15, 20), (1, 8, 1))),
     Train(TTShape((4, 4, 4), (4, 5, 5), (1, 6, 6, 1))),
-    Product(1, 784, 300),
-    Product(7, 33, 21),
+    ProductProbe(1, 784, 300),
+    ProductProbe(7, 33, 21),
 )
 
 
@@ -86,7 +86,7 @@ def test_times_that_make_no_sense() -> None:
 def test_probes_are_what_they_say() -> None:
     """From the smallest products of TT layers to the largest dense layers; each once."""
     assert len(set(PROBES)) == len(PROBES)
-    products = [probe for probe in PROBES if isinstance(probe, Product)]
+    products = [probe for probe in PROBES if isinstance(probe, ProductProbe)]
     assert {probe.rows for probe in products} >= {1, 4, 64}
     assert max(4 * probe.inner * probe.columns for probe in products) == 4 * 4096**2
     lengths = {probe.spec.length for probe in PROBES if isinstance(probe, Train)}

@@ -17,7 +17,7 @@ from edgett.device.program import Program
 from edgett.errors import DataError, ToolError
 from edgett.export import c
 from edgett.nn.tt_dense import TTDense
-from edgett.wire import Port
+from edgett.wire import WirePort
 from tests.export import test_int8
 from tests.export.compiled import templates_are_compiled_once  # noqa: F401
 from tests.export.exported import ONNX, TFLITE, export, exported, lively
@@ -184,7 +184,9 @@ def loop(rounds: int, text: str = "1: subs %0, %0, #1; bne 1b") -> Program:
     head = "void spin_run(const float *x, float *y);\n"
     code = f'#include "spin.h"\nvoid spin_run(const float *x, float *y) {{\n    unsigned n = {rounds}u;\n'
     code += f'    __asm volatile("{text}" : "+r"(n) : : "cc");\n    y[0] = 2.0f * x[0];\n    y[1] = 2.0f * x[1];\n}}\n'
-    return Program("spin", head, code, (Port("in", "x", (1, 2), "float32"),), (Port("out", "y", (1, 2), "float32"),))
+    return Program(
+        "spin", head, code, (WirePort("in", "x", (1, 2), "float32"),), (WirePort("out", "y", (1, 2), "float32"),)
+    )
 
 
 PAIRS = {"in": np.arange(6, dtype="f4").reshape(3, 2)}

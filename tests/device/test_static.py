@@ -28,7 +28,7 @@ from edgett.device.ssh import Ssh
 from edgett.device.static import COMPILERS, Static, built
 from edgett.errors import ModelError, ToolError, UsageError
 from edgett.values import Silent
-from edgett.wire import Port
+from edgett.wire import WirePort
 from tests.conftest import Answer, Finished
 from tests.device import sshd
 from tests.device.disks import may_mount
@@ -128,7 +128,11 @@ class TestStatic:
         assert abs(few.peak_bytes - lots.peak_bytes) < 200_000 < sum(values.nbytes for values in many.values())
 
     def test_an_output_of_no_batch(self, tmp_path: Path) -> None:
-        ports = Port("x", "x", (2, 3), "float32"), Port("all", "all", (), "float32"), Port("y", "y", (1, 3), "float32")
+        ports = (
+            WirePort("x", "x", (2, 3), "float32"),
+            WirePort("all", "all", (), "float32"),
+            WirePort("y", "y", (1, 3), "float32"),
+        )
         program = Program("x", "", "", ports[:1], ports[1:])
         np.arange(16, dtype="f4").tofile(tmp_path / "made")
         found = program.made(tmp_path / "made", 7)

@@ -23,7 +23,7 @@ STACK = 512
 
 
 def packed(run: Path, folder: Path, name: str) -> Path:
-    packing.pack(run, folder / name, packing.Wish(name=name))
+    packing.pack(run, folder / name, packing.PackRequest(name=name))
     return folder / name
 
 

@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from edgett.errors import InputError, ToolError
-from edgett.firmware.elf import ElfFacts, Section, gate, read_elf
+from edgett.firmware.elf import ElfFacts, LinkedSection, gate, read_elf
 from edgett.report.firmware import LARGEST, draw_size, size_document
 from edgett.targets import Target, load_target
 from tests.firmware.tools import needs
@@ -295,7 +295,7 @@ def test_the_document(elf: Path, target: Target) -> None:
 def test_only_the_largest_are_told(target: Target) -> None:
     from edgett.firmware.elf import Symbol
 
-    text = Section(".text", 10_000, flash=True, ram=False)
+    text = LinkedSection(".text", 10_000, flash=True, ram=False)
     symbols = tuple(Symbol(f"f[{size}]", size, text, False) for size in range(50, 0, -1))
     facts = ElfFacts(Path("app.elf"), "EM_ARM", 32, (text,), symbols, None)
     document = size_document(facts, gate(facts, target), target)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from edgett.errors import ModelError
 from edgett.forms import splitting
 from edgett.forms.front import Search
+from edgett.forms.moments import target
 from edgett.forms.site import Layer
 from edgett.forms.svd import SingularValues, SVDShape
-from edgett.forms.target import target
 
 SIZES = st.tuples(st.integers(2, 30), st.integers(2, 30))
 

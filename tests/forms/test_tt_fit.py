@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edgett.forms.target import Target, target
+from edgett.forms.moments import Moments, target
 from edgett.forms.tt import fit
 from edgett.forms.tt.decompose import Cores, rebuild, tt_svd
 from edgett.forms.tt.fit import fitted
@@ -32,7 +32,7 @@ WEIGHT, INPUTS = drawn()
 TARGET = target(WEIGHT, INPUTS)
 
 
-def distance(wanted: Target, weight: NDArray[Any]) -> float:
+def distance(wanted: Moments, weight: NDArray[Any]) -> float:
     """What `Target` says it measures, word for word: the trace of (W' - W)^T moment (W' - W)."""
     change = weight - wanted.weight.astype(np.float64)
     return float(np.trace(change.T @ wanted.moment @ change))
@@ -49,7 +49,7 @@ def jacobian(cores: Cores, index: int) -> NDArray[np.float64]:
     return np.stack(columns, 1)
 
 
-def best(wanted: Target, cores: Cores, index: int) -> float:
+def best(wanted: Moments, cores: Cores, index: int) -> float:
     """The least distance over all values of one core, the others fixed."""
     root = np.linalg.cholesky(wanted.moment.astype(np.float64)).T
     columns = jacobian(cores, index).reshape(24, 12, -1)
@@ -58,7 +58,7 @@ def best(wanted: Target, cores: Cores, index: int) -> float:
     return float(np.square(rows @ np.linalg.lstsq(rows, right)[0] - right).sum())
 
 
-def far(wanted: Target, cores: Cores) -> float:
+def far(wanted: Moments, cores: Cores) -> float:
     return wanted.distance(rebuild(cores))
 
 

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from edgett.forms.target import target
+from edgett.forms.moments import target
 from edgett.forms.tt import fit
 from edgett.forms.tt.decompose import tt_svd
 from edgett.forms.tt.fit import fitted

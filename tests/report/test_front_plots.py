@@ -12,7 +12,7 @@ import pytest
 from edgett.forms import cost
 from edgett.forms.front import ONE, Front, Search
 from edgett.report import draw, front_plots
-from edgett.report.draw import Format
+from edgett.report.draw import PictureFormat
 from edgett.report.front_plots import CANDIDATES, DENSE, OF_TWO, UNDOMINATED, front_picture
 from edgett.report.picture import Panel, Picture, Points, Rules, Scale
 from edgett.space import whole
@@ -142,16 +142,16 @@ def test_the_title_counts_and_names_are_text(two: Whole) -> None:
     drawn = front_picture(two)
     assert drawn.title == f"Pareto sets: ranks in multiples of 2 up to 8, {two.solutions:,} solutions"
     assert drawn.remarks[-1] == "left alone: digit (36x10): too small"
-    assert "<b>narrow (48x36)" in shown(draw.drawn(drawn, Format.SVG))
-    page = draw.drawn(drawn, Format.HTML).decode()
+    assert "<b>narrow (48x36)" in shown(draw.drawn(drawn, PictureFormat.SVG))
+    page = draw.drawn(drawn, PictureFormat.HTML).decode()
     assert "&lt;b&gt;narrow" in json.dumps(plotted(page)) and "<b>narrow" not in page
-    assert draw.drawn(drawn, Format.PNG) == draw.drawn(front_picture(two), Format.PNG)
+    assert draw.drawn(drawn, PictureFormat.PNG) == draw.drawn(front_picture(two), PictureFormat.PNG)
 
 
 def test_a_hostile_name() -> None:
     drawn = front_picture(explored(Layer(NASTY, 64, 48), Layer(f"{NASTY}2", 48, 36), Found(Layer("x", 8, 8), NASTY)))
     assert "\x07" not in json.dumps([drawn.title, *(panel.title for panel in drawn.panels), *drawn.remarks])
-    for form in Format:
+    for form in PictureFormat:
         assert draw.drawn(drawn, form)
 
 
@@ -200,7 +200,7 @@ def test_weights_of_low_rank_leave_a_loss_of_nothing() -> None:
     layers = [Weighed(Found(Layer(name, 64, 48)), np.ones((64, 48))) for name in "ab"]
     drawn = front_picture(whole.explore(layers, SEARCH, Share()))
     assert drawn.panels[4].y.scale is Scale.LINEAR
-    assert draw.drawn(drawn, Format.SVG)
+    assert draw.drawn(drawn, PictureFormat.SVG)
 
 
 def test_thousands_of_points_make_a_small_file() -> None:
@@ -214,5 +214,5 @@ def test_thousands_of_points_make_a_small_file() -> None:
     )
     drawn = front_picture(replace(found, layers=((Found(layer), many),)))
     assert len(drawn.panels) == 2
-    assert len(draw.drawn(drawn, Format.SVG)) < 500_000
-    assert len(json.dumps(plotted(draw.drawn(drawn, Format.HTML).decode()))) < 2_500_000
+    assert len(draw.drawn(drawn, PictureFormat.SVG)) < 500_000
+    assert len(json.dumps(plotted(draw.drawn(drawn, PictureFormat.HTML).decode()))) < 2_500_000

@@ -20,7 +20,7 @@ import pytest
 from edgett.errors import ToolError, UsageError
 from edgett.escape import one_line
 from edgett.report import draw
-from edgett.report.draw import Format
+from edgett.report.draw import PictureFormat
 from edgett.report.picture import Axis, Heat, Hue, Mark, Note, Panel, Picture, Points, Rules, Scale, listed, si
 
 NASTY = '</script><script>alert(1)</script> $x^2$ $\\frac{$ & "q" 層 \x07\n_'
@@ -59,7 +59,7 @@ def plotted(page: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
 
 @pytest.mark.parametrize("name", [NASTY, "_hidden"])
 def test_svg(name: str) -> None:
-    svg = draw.drawn(picture(name), Format.SVG)
+    svg = draw.drawn(picture(name), PictureFormat.SVG)
 
     text = shown(svg)
     for word in ("nothing", "more", "10", "1k", "a remark", *([name] if name.isprintable() else ["$x^2$", "alert(1)"])):
@@ -68,18 +68,18 @@ def test_svg(name: str) -> None:
 
 
 def test_png() -> None:
-    png = draw.drawn(picture(NASTY), Format.PNG)
+    png = draw.drawn(picture(NASTY), PictureFormat.PNG)
 
-    assert png.startswith(b"\x89PNG") and png == draw.drawn(picture(NASTY), Format.PNG)
+    assert png.startswith(b"\x89PNG") and png == draw.drawn(picture(NASTY), PictureFormat.PNG)
     assert int.from_bytes(png[16:20]) == 1440
     assert b"matplotlib" not in png.lower()
 
 
 @pytest.mark.parametrize("name", ["a series", NASTY])
 def test_page(name: str) -> None:
-    page = draw.drawn(picture(name), Format.HTML).decode()
+    page = draw.drawn(picture(name), PictureFormat.HTML).decode()
 
-    assert page.encode() == draw.drawn(picture(name), Format.HTML)
+    assert page.encode() == draw.drawn(picture(name), PictureFormat.HTML)
     scripts = re.findall(r"<script[^>]*>", page.lower())
     assert len(scripts) <= 4 and not any("src=" in script for script in scripts)
     assert "alert(1)</script>" not in page
@@ -103,23 +103,25 @@ def test_stairs_and_whiskers() -> None:
     dots = Points("dots", (1.0, 2.0), (3.0, 1.0), Mark.DOT, Hue.BLUE, whiskers=((2.5, 4.0), (1.0, 1.0)))
     drawn = one_panel(line, dots)
 
-    found, layout = plotted(draw.drawn(drawn, Format.HTML).decode())
+    found, layout = plotted(draw.drawn(drawn, PictureFormat.HTML).decode())
     traces = {trace["name"]: trace for trace in found if "name" in trace}
     assert layout["xaxis"]["tickformat"] == "~r"
     assert (traces["line"]["mode"], traces["line"]["line"]["shape"]) == ("lines", "hv")
     assert traces["line"]["hoverinfo"] == "skip" and "error_y" not in traces["line"]
     reach = traces["dots"]["error_y"]
     assert (reach["array"], reach["arrayminus"], reach["color"]) == ([1.0, 0.0], [0.5, 0.0], "rgba(0, 114, 178, 0.35)")
-    paths = [path.get("d", "").split() for path in ElementTree.fromstring(draw.drawn(drawn, Format.SVG)).iter()]
+    paths = [path.get("d", "").split() for path in ElementTree.fromstring(draw.drawn(drawn, PictureFormat.SVG)).iter()]
     stairs = [path[1::3] + path[2::3] for path in paths if path.count("L") == 2]
     assert [x1 == x2 and y0 == y1 for x0, x1, x2, y0, y1, y2 in stairs if x0 != x2 and y0 != y2] == [True]
-    assert draw.drawn(drawn, Format.SVG) != draw.drawn(one_panel(line, replace(dots, whiskers=())), Format.SVG)
+    assert draw.drawn(drawn, PictureFormat.SVG) != draw.drawn(
+        one_panel(line, replace(dots, whiskers=())), PictureFormat.SVG
+    )
 
 
 @pytest.mark.parametrize(("count", "images"), [(500, 0), (501, 1)])
 def test_many_points_are_an_image_in_an_svg(count: int, images: int) -> None:
     places = tuple(np.linspace(0, 4, count).tolist())
-    svg = draw.drawn(one_panel(Points("many", places, places, Mark.DOT, Hue.SKY)), Format.SVG)
+    svg = draw.drawn(one_panel(Points("many", places, places, Mark.DOT, Hue.SKY)), PictureFormat.SVG)
     assert svg.count(b"<image") == images
 
 
@@ -128,7 +130,7 @@ def one_panel(*layers: Points) -> Picture:
 
 
 def test_picture_of_nothing() -> None:
-    for form in Format:
+    for form in PictureFormat:
         assert draw.drawn(Picture("nothing", (), remarks=("left alone",)), form)
 
 
@@ -136,11 +138,11 @@ def test_matplotlibrc_changes_nothing(tmp_path: Path) -> None:
     (tmp_path / "matplotlibrc").write_text("font.size: 20\ntext.usetex: True\nsvg.fonttype: path\n")
     root = Path(__file__).parents[2]
     code = "import sys\nfrom tests.report import test_picture as t\n"
-    code += "sys.stdout.buffer.write(t.draw.drawn(t.picture(), t.Format.SVG))"
+    code += "sys.stdout.buffer.write(t.draw.drawn(t.picture(), t.PictureFormat.SVG))"
     environment = os.environ | {"PYTHONPATH": str(root)}
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, check=True)
 
-    assert done.stdout == draw.drawn(picture(), Format.SVG)
+    assert done.stdout == draw.drawn(picture(), PictureFormat.SVG)
 
 
 def test_write_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -148,7 +150,7 @@ def test_write_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) -> None
     path.write_text("before")
     draw.write(picture(), path)
 
-    assert path.read_bytes() == draw.drawn(picture(), Format.SVG)
+    assert path.read_bytes() == draw.drawn(picture(), PictureFormat.SVG)
     assert [item.name for item in tmp_path.iterdir()] == ["Plot.SVG"]
 
 

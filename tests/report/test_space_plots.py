@@ -9,7 +9,7 @@ import pytest
 
 from edgett.forms import cost
 from edgett.report import draw
-from edgett.report.draw import Format
+from edgett.report.draw import PictureFormat
 from edgett.report.picture import Heat, Note, Panel, Picture, Points, Rules, Scale
 from edgett.report.space_plots import CORNERS, space_picture, units
 from edgett.space.corners import DIRECTIONS
@@ -88,9 +88,9 @@ def test_layers_of_one_size_share_panels_and_others_are_told(model: CostModel) -
     assert of(drawn.panels[5], Note)[0].text == "none of its 3 solutions is smaller and cheaper than dense"
     assert [remark.split(":")[1] for remark in drawn.remarks] == [" 4x4 (4x4)", " digit (24x10)", " p (7x11)"]
     assert sum(heard) == units(exploration) == 3 * 5
-    text = shown(draw.drawn(drawn, Format.SVG))
+    text = shown(draw.drawn(drawn, PictureFormat.SVG))
     assert "b<script> and 2 more" in text and "digit (24x10): too small" in text
-    assert "b&lt;script&gt; and 2 more" in json.dumps(plotted(draw.drawn(drawn, Format.HTML).decode()))
+    assert "b&lt;script&gt; and 2 more" in json.dumps(plotted(draw.drawn(drawn, PictureFormat.HTML).decode()))
 
 
 def test_nothing_to_draw_says_so() -> None:
@@ -114,4 +114,4 @@ def test_five_layers_and_a_single_solution() -> None:
     drawn = space_picture(explored(*(Layer(f"fc{x}", x, y) for x, y in sizes), ranks=(1,)))
 
     assert len(drawn.panels) == 10
-    assert draw.drawn(drawn, Format.PNG)
+    assert draw.drawn(drawn, PictureFormat.PNG)

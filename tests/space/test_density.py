@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edgett.forms import cost
 from edgett.forms.site import MOST_WEIGHTS
-from edgett.space.corners import Axis
+from edgett.space.corners import GridSide
 from edgett.space.density import Density, Quadrants, all_solutions, efficient_solutions
 from edgett.space.tiles import layer_space
 from edgett.values import CostModel, Layer
@@ -58,7 +58,7 @@ def test_efficient_solutions(layer: Layer, max_ranks: list[int], model: CostMode
         return
     ends = (bounds.min_params, bounds.max_params), (bounds.min_flops, bounds.max_flops)
     inner = [(low + (high - low) * eighths // 8, high - (high - low) * eighths // 8) for low, high in ends]
-    params, flops = (Axis(*pair, size) for pair in inner)
+    params, flops = (GridSide(*pair, size) for pair in inner)
     density = efficient_solutions(layer, max_ranks, model, (params, flops))
     rows, dense = listed(layer, max_ranks, model), cost.dense(layer)
     rows = rows[(rows[:, 0] < dense.params) & (rows[:, 1] < dense.flops)]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from edgett.errors import UsageError
 from edgett.forms.site import MOST_WEIGHTS
-from edgett.space.corners import Axis
+from edgett.space.corners import GridSide
 from edgett.space.tiles import MOST_TILES, Joint, LayerSpace, joint, layer_space, nearest, work_units
 from edgett.values import CostModel, EmptyTiles, Layer
 from tests.space.enumeration import plain_joint, plain_space
@@ -92,7 +92,7 @@ def test_joint_refuses_a_layer_without_an_efficient_solution() -> None:
 
 @given(st.integers(0, 50), st.integers(0, 50), GRIDS)
 def test_edges_are_where_the_tile_changes(low: int, extent: int, size: int) -> None:
-    axis = Axis(low, low + extent, size)
+    axis = GridSide(low, low + extent, size)
     values = np.arange(low, low + extent + 1)
     tiles = axis.tile(values)
     assert [np.count_nonzero(tiles == t) for t in range(size)] == np.diff(axis.edges).tolist()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgett.device import arrive, runner
-from edgett.device.bench import ROOM, Arrays, Plan, Report, Subject, unpack
+from edgett.device.bench import ROOM, Arrays, BenchReport, Plan, Subject, unpack
 from edgett.device.debian import PACKAGES
 from edgett.device.emulated.programs import call
 from edgett.device.errand import ABANDONED, RESULTS, TRANSFER, Errand
@@ -55,7 +55,7 @@ class Static:
         """As --device takes it."""
         return self.link.name
 
-    def measure(self, subjects: Sequence[Subject], plan: Plan, meter: Meter) -> Report:
+    def measure(self, subjects: Sequence[Subject], plan: Plan, meter: Meter) -> BenchReport:
         """Measure .onnx files there. Raises ToolError when that machine, or the compiler for it, cannot do it."""
         self._refuse(subjects, plan)
         compiler = COMPILERS[self.machine]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from edgett.forms.target import LONGEST, Target
+from edgett.forms.moments import LONGEST, Moments
 from edgett.forms.tt.decompose import Cores, rebuild
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ KERNEL = 1 << 22
 """Squares of frames are formed by so many numbers at a time."""
 
 
-def fitted(wanted: Target, cores: Cores) -> Cores:
+def fitted(wanted: Moments, cores: Cores) -> Cores:
     """Cores of the same shapes whose outputs are closer to the dense layer's, or the same if none are found.
 
     Alternating least squares: with the others fixed the distance is quadratic in a core, and the same for each of its

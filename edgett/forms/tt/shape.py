@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from edgett.forms.error import Bracket
+from edgett.forms.moments import Moments
 from edgett.forms.operators import Moves, Operator
 from edgett.forms.spec import Factors, Matrix, Spec
-from edgett.forms.target import Target
 from edgett.forms.tt import contraction, cost, decompose, error, fit
 from edgett.forms.tt.order import Order
 
@@ -81,7 +81,7 @@ class TTShape(Spec):
         """In the first core, wherever the input meets it: the weight is linear in each of them."""
         return [factors[0] * scale, *factors[1:]]
 
-    def fitted(self, factors: Factors, target: Target) -> Factors:
+    def fitted(self, factors: Factors, target: Moments) -> Factors:
         """By alternating least squares."""
         return fit.fitted(target, factors)
 

@@ -15,8 +15,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from edgett.forms.moments import Moments, target
 from edgett.forms.spec import Factors, Spec
-from edgett.forms.target import Target, target
 from edgett.nn.assess import outputs
 from edgett.nn.layers import kernels
 from edgett.nn.methods.method import Method
@@ -44,7 +44,7 @@ class Distill(Method):
 
     def __init__(self, model: keras.Model, judge: Judge, x: Mapping[str, NDArray[Any]]) -> None:
         super().__init__(model, judge, x)
-        self._targets: dict[str, Target] = {}
+        self._targets: dict[str, Moments] = {}
 
     def prepare(self, edits: Mapping[str, Spec]) -> None:
         """Look at the layers whose fit pays."""
@@ -67,7 +67,7 @@ class Distill(Method):
         count = len(next(iter(self.x.values())))
         return {path: spec for path, spec in edits.items() if _pays(spec, count)}
 
-    def _fitted(self, wanted: Target, spec: Spec) -> Factors:
+    def _fitted(self, wanted: Moments, spec: Spec) -> Factors:
         return spec.fitted(spec.best(wanted.weight), wanted)
 
 

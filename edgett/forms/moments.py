@@ -18,7 +18,7 @@ RIDGE = 0.1
 
 
 @dataclass(frozen=True)
-class Target:
+class Moments:
     """What the factors of a layer are fitted to: weight (X, Y), inputs (n, X), the inputs' second moment (X, X).
 
     `image` is the moment times the weight. The distance of a weight W' is the trace of (W' - W)^T moment (W' - W):
@@ -43,7 +43,7 @@ class Target:
         return float(np.vdot(outputs, outputs)) / len(outputs) + self.ridge * float(np.vdot(change, change))
 
 
-def target(weight: Singles, inputs: Singles) -> Target:
+def target(weight: Singles, inputs: Singles) -> Moments:
     """What to fit factors to, for all specs of one layer."""
     count, side = inputs.shape
     with np.errstate(invalid="ignore", over="ignore"):  # `fitted` has nothing to do then
@@ -51,4 +51,4 @@ def target(weight: Singles, inputs: Singles) -> Target:
         ridge = RIDGE * float(np.trace(moment)) / side
         moment[np.diag_indices(side)] += np.float32(ridge)
         image = inputs.T @ (inputs @ weight) / np.float32(count) + np.float32(ridge) * weight
-    return Target(weight, inputs, moment, image, ridge)
+    return Moments(weight, inputs, moment, image, ridge)
