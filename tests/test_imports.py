@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -177,6 +178,30 @@ def test_libraries_stay_where_they_are_wrapped(path: Path) -> None:
     for name in imported(path):
         library = name.split(".")[0]
         assert part(path) in WRAPPED.get(library, {part(path)}), f"{path.name} imports {library}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "nn").rglob("*.py")), ids=lambda path: path.name)
+def test_the_private_side_of_keras_stays_in_one_module(path: Path) -> None:
+    found = {
+        node.attr
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__")
+        if ast.unparse(node.value) not in ("self", "cls", "os", "parts", "found", "writer")
+    }
+    found -= {"_processes"}  # of loky
+    private = found | {name for name in imported(path) if name.startswith("keras.src")}
+    assert (path.name == "keras_compat.py") == bool(private), private
+
+
+def test_few_modules_name_tensor_trains() -> None:
+    """The paper's grid, the calibration of transposes, T3F, and the public API: a form is one module, and a line."""
+    names = re.compile(r"\b(TTShape|TTDense|tt_svds?|TensorTrain)\b")
+    found = {str(path.relative_to(ROOT)) for path in modules() if names.search(path.read_text(encoding="utf-8"))}
+    outside = {name for name in found if not name.startswith("forms/")}
+    assert outside == {
+        "__init__.py", "device/calibrate.py", "nn/reference.py", "nn/tt_dense.py", "space/corners.py", "space/tiles.py",
+    }  # fmt: skip
+    assert {name for name in found if name.startswith("forms/") and "/tt/" not in name} == {"forms/catalogue.py"}
 
 
 def test_imports_are_seen() -> None:

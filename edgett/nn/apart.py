@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from edgett.nn import keras_compat
 from edgett.nn.trace import trace
 
 
@@ -38,7 +39,7 @@ def _found(model: keras.Model) -> Iterator[Apart]:
             after += 1
             continue
         # A Dense that it holds is told of by itself.
-        inside = [one for one in layer._flatten_layers(include_self=False) if isinstance(one, keras.layers.Dense)]
+        inside = [one for one in keras_compat.nested(layer, itself=False) if isinstance(one, keras.layers.Dense)]
         if params := layer.count_params() - sum(one.count_params() for one in inside):
             yield Apart(call.path, type(layer).__name__, params, _reason(layer), after)
 

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from edgett.errors import ModelError
+from edgett.nn import keras_compat
 from edgett.nn.ports import output_ports
 
 
@@ -24,8 +25,7 @@ class Compiled:
 def compiled(model: keras.Model) -> Compiled:
     """What the model was compiled with. Raises ModelError where that does not fit its outputs."""
     names = [port.name for port in output_ports(model)]
-    # `get_compile_config` would serialise the user's functions, which then cannot be had back.
-    config = model._compile_config.config if model.compiled else {}
+    config = keras_compat.compile_arguments(model) if model.compiled else {}
     own = _each_list("metrics", config.get("metrics"), names)
     weighted = _each_list("weighted_metrics", config.get("weighted_metrics"), names)
     return Compiled(

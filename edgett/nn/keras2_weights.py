@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from edgett.nn import hdf5
+from edgett.nn import hdf5, keras_compat
 from edgett.nn.hdf5 import Damaged
 from edgett.nn.keras2 import layers_of, name_of
 from edgett.nn.keras2_calls import Config
@@ -38,7 +38,7 @@ def _set(layer: Any, group: Any) -> None:
         names = [names[theirs.index(tail)] for tail in mine]
     for weight, name in zip(weights, names, strict=True):
         weight.assign(hdf5.array(group, name, tuple(weight.shape), f"layer {layer.name!r}"))
-    for inner in layer._flatten_layers():
+    for inner in keras_compat.nested(layer):
         if isinstance(inner, keras.layers.Normalization):
             inner.finalize_state()
 
@@ -63,7 +63,7 @@ def _follow(layer: Any, config: Any, group: Any, missing: dict[int, str]) -> Non
     """A layer and what is in it; `config` where it is, or has in it, a model."""
     own = hdf5.subgroup(group, "vars")
     if own is not None and len(own):
-        variables = layer._trainable_variables + layer._non_trainable_variables
+        variables = keras_compat.own_variables(layer)
         shapes = {str(index): tuple(variable.shape) for index, variable in enumerate(variables)}
         what = f"layer {layer.name!r}"
         arrays: dict[str, np.ndarray] = {key: hdf5.array(own, key, shape, what) for key, shape in shapes.items()}

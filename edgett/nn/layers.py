@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edgett.errors import ModelError, UsageError
 from edgett.forms.spec import Factors, Spec
+from edgett.nn import keras_compat
 from edgett.nn.factored import Factored
 from edgett.nn.trace import Call, Trace, trace
 from edgett.values import Found, Layer
@@ -44,7 +45,7 @@ def fc_layers(model: keras.Model, wish: Wish = Wish()) -> tuple[Found, ...]:
     found = [item if item.excluded or wish.only else _weighed(item, held, wish, total) for item in judged]
     found += [
         Found(_value(layer, layer.name), "it sits inside a layer that edgett cannot open")
-        for layer in model._flatten_layers(include_self=False)
+        for layer in keras_compat.nested(model, itself=False)
         if isinstance(layer, keras.layers.Dense) and layer.built and id(layer) not in dense
     ]
     _refuse_unknown((*wish.only, *wish.skip), [item.layer.name for item in found])
@@ -90,7 +91,7 @@ def in_float32(model: keras.Model) -> keras.Model:
 
     Devices calculate in it, or in int8, whatever a model was trained in. Raises ModelError.
     """
-    wide = [layer for layer in model._flatten_layers() if _is_foreign(layer)]
+    wide = [layer for layer in keras_compat.nested(model) if _is_foreign(layer)]
     if not wide:
         return model
     try:
@@ -147,17 +148,15 @@ def _is_foreign(layer: Any) -> bool:
 
 
 def compilation(model: keras.Model) -> dict[str, Any]:
-    """What to compile another model with, to train as this one: its losses, and a fresh optimiser and metrics.
-
-    `get_compile_config` will not do: it cannot hold a function of the user's own, and some losses forget what they
-    were given (Huber its delta).
-    """
+    """What to compile another model with, to train as this one: its losses, and a fresh optimiser and metrics."""
 
     def fresh(item: Any) -> Any:
         stateful = isinstance(item, (keras.Metric, keras.Optimizer))
         return item.__class__.from_config(item.get_config()) if stateful else item
 
-    arguments = {name: keras.tree.map_structure(fresh, value) for name, value in model._compile_config.config.items()}
+    arguments = {
+        name: keras.tree.map_structure(fresh, value) for name, value in keras_compat.compile_arguments(model).items()
+    }
     return arguments | {"optimizer": fresh(model.optimizer)}
 
 
@@ -226,7 +225,7 @@ def _unfit(call: Call, flow: Trace) -> str | None:
 
 def _inside(layer: Any) -> list[Any]:
     """The layers that a layer holds; none for a bare operation."""
-    return list(layer._flatten_layers(include_self=False)) if isinstance(layer, keras.layers.Layer) else []
+    return keras_compat.nested(layer, itself=False) if isinstance(layer, keras.layers.Layer) else []
 
 
 def _value(layer: Any, path: str) -> Layer:
@@ -263,7 +262,7 @@ def _called(layer: Any, *args: Any, **kwargs: Any) -> Any:
 def _input(tensor: Any, shape: tuple[int | None, ...], floats: str | None = None) -> Any:
     """An input of the same name, and of the same type but where `floats` is given for a floating one."""
     kind = floats if floats and "float" in tensor.dtype else tensor.dtype
-    return keras.Input(batch_shape=(tensor.shape[0], *shape), dtype=kind, name=tensor._keras_history.operation.name)
+    return keras.Input(batch_shape=(tensor.shape[0], *shape), dtype=kind, name=keras_compat.maker(tensor)[0].name)
 
 
 def like(layer: Any, **changes: Any) -> Any:
@@ -287,7 +286,7 @@ def _copy_state(layer: Any, twin: Any) -> None:
 @contextmanager
 def uncompiled(model: keras.Model) -> Iterator[None]:
     """While it lasts Keras takes the model, and models inside it, for uncompiled, and so leaves compiling to us."""
-    compiled = [item for item in model._flatten_layers() if isinstance(item, keras.Model) and item.compiled]
+    compiled = [item for item in keras_compat.nested(model) if isinstance(item, keras.Model) and item.compiled]
     for item in compiled:
         item.compiled = False
     try:

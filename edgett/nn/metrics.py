@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from edgett.errors import DataError
+from edgett.nn import keras_compat
 from edgett.nn.ports import Port
 
 
@@ -154,10 +155,10 @@ def _direction(found: keras.metrics.Metric) -> bool | None:
     for kind, up in _COUNTS.items():
         if isinstance(found, kind):
             return up
-    function: Any = getattr(found, "_fn", None)
+    function: Any = keras_compat.metric_function(found)
     if str(getattr(function, "__module__", "")).startswith("keras.") and function.__name__ in _LABELS:
         return False
-    return {"up": True, "down": False}.get(getattr(found, "_direction", None) or "")
+    return {"up": True, "down": False}.get(keras_compat.metric_direction(found) or "")
 
 
 _COUNTS = {

@@ -15,11 +15,10 @@ from typing import Any
 import h5py
 import keras
 import numpy as np
-from keras.src.saving import serialization_lib
 
 from edgett.errors import ModelError, UsageError
 from edgett.folders import scratch
-from edgett.nn import hdf5, users
+from edgett.nn import hdf5, keras_compat, users
 from edgett.nn.keras2 import translated
 from edgett.nn.keras2_calls import Untranslatable
 from edgett.nn.keras2_training import compilation
@@ -85,7 +84,7 @@ def _untrained_optimizer(model: keras.Model) -> Iterator[None]:
     if trained is None:
         yield
         return
-    compilation = model._compile_config.config
+    compilation = keras_compat.compile_arguments(model)
     given = compilation["optimizer"]
     kind = trained.__class__
     fresh = kind.from_config(trained.get_config() | {"name": kind.__name__.lower()})
@@ -104,17 +103,17 @@ def _all_alive() -> Iterator[None]:
     Keras tells objects that are shared by their addresses, also of those that live no longer than their turn: the next
     one there would be taken for the same.
     """
-    record, alive = serialization_lib.record_object_after_serialization, []
+    alive: list[Any] = []
 
-    def keeping(obj: Any, config: dict[str, Any]) -> None:
-        alive.append(obj)
-        record(obj, config)
+    def keeping(record: Callable[..., None]) -> Callable[..., None]:
+        def keep(obj: Any, config: dict[str, Any]) -> None:
+            alive.append(obj)
+            record(obj, config)
 
-    serialization_lib.record_object_after_serialization = keeping
-    try:
+        return keep
+
+    with keras_compat.recording(keeping):
         yield
-    finally:
-        serialization_lib.record_object_after_serialization = record
 
 
 def _undated(metadata: bytes) -> bytes:

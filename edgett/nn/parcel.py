@@ -17,7 +17,7 @@ import keras
 import numpy as np
 
 from edgett.errors import ModelError
-from edgett.nn import users
+from edgett.nn import keras_compat, users
 from edgett.nn.assess import outputs
 from edgett.nn.data import Split
 from edgett.nn.finetune import Tuner
@@ -127,7 +127,7 @@ def _check_twin(tuner: Tuner, twin: Tuner) -> None:
 
 def _own(model: keras.Model) -> dict[str, Any]:
     """The classes and functions of the user's that the model is made of, by the names that configurations give them."""
-    parts = [item for layer in model._flatten_layers() for item in (layer, *vars(layer).values())]
+    parts = [item for layer in keras_compat.nested(model) for item in (layer, *vars(layer).values())]
     if model.compiled:
         parts += [model.optimizer, *vars(model.optimizer).values()]
     named = [part if isinstance(part, FunctionType) else type(part) for part in parts]

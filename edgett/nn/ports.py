@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from edgett.errors import ModelError
+from edgett.nn import keras_compat
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def tensors(model: keras.Model, side: str) -> list[tuple[str, Any]]:
         return [(str(key), tensor) for key, tensor in structure.items()]
     flat: list[Any] = keras.tree.flatten(structure)
     # Layers keep their names when a model is cloned or saved; tensors do not.
-    names = [t._keras_history.operation.name for t in flat]
+    names = [keras_compat.maker(t)[0].name for t in flat]
     return list(zip(_distinct(names), flat, strict=True))
 
 
@@ -99,7 +100,7 @@ def _pack(model: keras.Model, side: str, values: list[Any]) -> Any:
 
 
 def _activation(tensor: Any) -> str:
-    operation, _, index = tensor._keras_history
+    operation, index = keras_compat.maker(tensor)
     if isinstance(operation, keras.Model):
         return _activation(operation.outputs[index])
     if isinstance(operation, keras.layers.Softmax):

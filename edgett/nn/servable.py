@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from edgett.errors import ModelError
 from edgett.forms.operators import Moves
+from edgett.nn import keras_compat
 from edgett.nn.activations import name_of, spelled
 from edgett.nn.factored import Factored
 from edgett.nn.trace import Call, Trace
@@ -62,7 +63,7 @@ class Servable(tf.Module):
         outputs: list[Any] = []
         for scope, call in zip(self.paths, form.calls, strict=True):
             args, kwargs = keras.tree.map_structure(value, (call.args, dict(call.kwargs)))
-            if getattr(call.layer, "_call_has_training_arg", False):
+            if keras_compat.takes_training(call.layer):
                 kwargs["training"] = False
             # The dependency keeps the converters from running the calls in another order than the one predicted, the
             # stopped gradient keeps tf2onnx from fusing one call with the next.

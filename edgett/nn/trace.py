@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from edgett.errors import ModelError
-from edgett.nn import ports
+from edgett.nn import keras_compat, ports
 
 Tensor = Any  # a keras.KerasTensor; identity is what counts
 Make = Callable[[str, Any, Any, Any], Any]
@@ -65,7 +65,7 @@ def trace(model: keras.Model, batch: int | None = None) -> Trace:
         outputs = layer.compute_output_spec(*args, **kwargs)
         if batch is not None and any(None in spec.shape for spec in keras.tree.flatten(outputs)):
             # EinsumDense says no more than it was told.
-            outputs = keras.src.backend.compute_output_spec(layer.call, *args, **kwargs)
+            outputs = keras_compat.output_spec(layer.call, args, kwargs)
         outputs = keras.tree.map_structure(lambda spec: keras.KerasTensor(spec.shape, spec.dtype), outputs)
         calls.append(Call(path, layer, args, kwargs, outputs))
         return outputs
@@ -115,7 +115,7 @@ def _follow(graph: Any, inputs: list[Tensor], prefix: str, make: Make) -> Any:
             return _follow(opened(layer), keras.tree.flatten(args), path + "/", make)
         return make(path, layer, args, kwargs)
 
-    return graph._run_through_graph(inputs, call_fn=call)
+    return keras_compat.run_through(graph, inputs, call)
 
 
 def _is_tensor(value: Any) -> bool:

@@ -19,7 +19,7 @@ import numpy as np
 
 from edgett.errors import ModelError, ToolError
 from edgett.graph.graph import Graph
-from edgett.nn import ports
+from edgett.nn import keras_compat, ports
 from edgett.nn.layers import compilation, replace
 from edgett.nn.trace import Call, Tensor, opened
 
@@ -186,11 +186,9 @@ def _cut(model: keras.Model, paths: Collection[str]) -> _Cut | None:
 
 def _calls(graph: Any) -> tuple[Call, ...]:
     """The calls of the model's own graph in the order they can run in; nested models stay whole."""
-    depths = sorted(graph._nodes_by_depth, reverse=True)
-    nodes = [node for depth in depths for node in graph._nodes_by_depth[depth] if not node.is_input]
     return tuple(
         Call(node.operation.name, node.operation, node.arguments.args, node.arguments.kwargs, node.outputs)
-        for node in nodes
+        for node in keras_compat.nodes(graph)
     )
 
 
@@ -237,7 +235,7 @@ def _can_cut(model: keras.Model, border: Iterable[Tensor]) -> bool:
     rows = model.inputs[0].shape[0]
     plain = all(tensor.shape[:1] == (rows,) and not (tensor.sparse or tensor.ragged) for tensor in border)
     # Along with a masked output its mask goes into the loss; of features nothing is masked.
-    masked = any(getattr(tensor, "_keras_mask", None) is not None for tensor in model.outputs)
+    masked = any(map(keras_compat.is_masked, model.outputs))
     return plain and not masked and type(model).__module__.startswith("keras.")
 
 
@@ -246,12 +244,12 @@ def _is_worth(call: Call) -> bool:
 
 
 def _is_random(call: Call) -> bool:
-    return any(layer._seed_generators for layer in _leaves(call))
+    return any(map(keras_compat.is_random, _leaves(call)))
 
 
 def _leaves(call: Call) -> list[Any]:
     """The layers that a call runs, models left out; none for a bare operation."""
-    every = call.layer._flatten_layers() if isinstance(call.layer, keras.layers.Layer) else []
+    every = keras_compat.nested(call.layer) if isinstance(call.layer, keras.layers.Layer) else []
     return [layer for layer in every if not isinstance(layer, keras.Model)]
 
 
