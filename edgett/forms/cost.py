@@ -5,7 +5,7 @@ Parameters count every number stored, the bias included. FLOPs count a multiplic
 
 from __future__ import annotations
 
-from edgett.forms.operators import moved, peak
+from edgett.forms.operators import Product, moved, peak
 from edgett.forms.site import Cost, Layer
 from edgett.forms.spec import Spec
 
@@ -23,10 +23,11 @@ def held(layer: Layer, spec: Spec) -> Cost:
     if spec.matrix != (layer.inputs, layer.outputs):
         raise ValueError(f"{spec} is {spec.matrix[0]}x{spec.matrix[1]}, layer {layer.name!r} is not")
     plan, bias = spec.plan(), layer.outputs * layer.bias
+    added = 0 if isinstance(plan[-1], Product) else 2 * bias  # a bias rides on a product that comes last
     return Cost(
         params=spec.params + bias,
         flops=sum(operator.flops for operator in plan) + bias,
-        peak_elements=max(peak(plan, layer.inputs), 2 * bias),
+        peak_elements=max(peak(plan, layer.inputs), added),
         moved_elements=moved(plan),
         macs=sum(operator.macs for operator in plan),
     )

@@ -191,7 +191,7 @@ def test_units_of_dead_and_left_alone_layers() -> None:
 
 
 def test_bounds_leave_a_layer_alone_when_none_of_its_solutions_keeps_them() -> None:
-    found = explore(PAIR, Search(4, 8, most_peak=2 * 48), Share())
+    found = explore(PAIR, Search(4, 8, most_peak=60), Share())
 
     first, second = (item.excluded for item, _ in found.layers)
     assert first is None
