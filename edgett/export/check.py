@@ -5,12 +5,13 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgett.decisions import Decision
+from edgett.export.operators import Pair, compared, differences
 from edgett.export.owners import UNKNOWN
 from edgett.graph.graph import Graph
 from edgett.graph.memory import arena_bytes, live_bytes
@@ -27,10 +28,6 @@ BLIND = 0.9
 1."""
 
 
-Pair = tuple[int, int]
-"""Predicted, found."""
-
-
 class Verdict(enum.Enum):
     """What came of a comparison: as predicted; so far, but for what no rule counts; or not."""
 
@@ -41,13 +38,17 @@ class Verdict(enum.Enum):
 
 @dataclass(frozen=True)
 class LayerCheck:
-    """One layer: what it stores and computes, predicted and found. `weight_bytes` is what its parameters take."""
+    """One layer: what it stores and computes, predicted and found. `weight_bytes` is what its parameters take.
+
+    `operators`: those of which there are others than predicted, in words.
+    """
 
     layer: str
     params: Pair
     weight_bytes: Pair
     flops: Pair
     macs: Pair
+    operators: Mapping[str, Pair] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -62,6 +63,7 @@ class LayerCheck:
             "bytes of parameters": self.weight_bytes,
             "FLOPs": self.flops,
             "MACs": self.macs,
+            **self.operators,
         }
 
 
@@ -120,7 +122,8 @@ def compare(predicted: Graph, found: Graph, where: str, size: int = 4) -> GraphC
     """
     open_layers = {step.layer for graph in (predicted, found) for step in graph.steps if step.flops is None}
     layers = [name for name in dict.fromkeys((*predicted.layers, *found.layers)) if name not in open_layers]
-    rows = tuple(_layer(predicted, found, name) for name in layers)
+    ways = compared(predicted, found)
+    rows = tuple(replace(_layer(predicted, found, name), operators=differences(*ways, name)) for name in layers)
     partial = _partial(predicted, found)
     foretold = None if partial else arena_bytes(predicted, size)
     alive = None if found.unsized else live_bytes(found, size)

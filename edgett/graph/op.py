@@ -66,23 +66,32 @@ class Onnx:
 
 @dataclass(frozen=True)
 class Op:
-    """A kind of operator; `rule`: what it counts.
+    """A kind of operator; `rule`: what it counts; `of`: the row under which it is compared, where that is another.
 
     `view`: it gives the same numbers under another shape, which costs nothing where a runtime works in place.
     `elementwise`: each result depends on one number of each operand, and may take its place. `passes_layout`: it does
-    not ask where the channels are. `spatial`: it walks over pixels, whose channels ONNX wants first.
+    not ask where the channels are. `spatial`: it walks over pixels, whose channels ONNX wants first. `converts`: it
+    gives the same numbers as another type, or another name. `rides`: it may be a part of the product before it.
     """
 
     name: str
     rule: Rule = Rule.NONE
+    of: str = ""
     view: bool = False
     elementwise: bool = False
     passes_layout: bool = False
     spatial: bool = False
+    converts: bool = False
+    rides: bool = False
     real_in_c: Real = Real.NEVER
     scales_in_c: Scales = Scales.TABLE
     tflite: Tflite = Tflite()
     onnx: Onnx = Onnx()
+
+    @property
+    def family(self) -> Op:
+        """What it is compared as: predictions, TensorFlow Lite and ONNX have names of their own for the same."""
+        return named(self.of or self.name)
 
 
 @functools.cache
@@ -103,6 +112,7 @@ _ROWS = (
     ),
     Op(
         "dense",
+        of="product",
         rule=Rule.PRODUCT,
         scales_in_c=Scales.COLUMNS,
         tflite=Tflite(options=4),
@@ -125,14 +135,14 @@ _ROWS = (
         onnx=Onnx(attributes=100, carries_relu=True),
     ),
     # What moves numbers or only calls them otherwise.
-    Op("identity", rule=Rule.FREE, view=True),
+    Op("identity", rule=Rule.FREE, view=True, converts=True),
     Op("reshape", rule=Rule.FREE, view=True, tflite=Tflite(shaped=True), onnx=Onnx(shaped=True)),
-    Op("flatten", rule=Rule.FREE, view=True, tflite=Tflite(shaped=True), onnx=Onnx(shaped=True)),
-    Op("squeeze", rule=Rule.FREE, view=True, tflite=Tflite(shaped=True), onnx=Onnx(shaped=True)),
-    Op("unsqueeze", rule=Rule.FREE, view=True, tflite=Tflite(shaped=True), onnx=Onnx(shaped=True)),
-    Op("expanddims", rule=Rule.FREE, view=True, tflite=Tflite(shaped=True), onnx=Onnx(shaped=True)),
+    Op("flatten", of="reshape", rule=Rule.FREE, view=True, tflite=Tflite(shaped=True), onnx=Onnx(shaped=True)),
+    Op("squeeze", of="reshape", rule=Rule.FREE, view=True, tflite=Tflite(shaped=True), onnx=Onnx(shaped=True)),
+    Op("unsqueeze", of="reshape", rule=Rule.FREE, view=True, tflite=Tflite(shaped=True), onnx=Onnx(shaped=True)),
+    Op("expanddims", of="reshape", rule=Rule.FREE, view=True, tflite=Tflite(shaped=True), onnx=Onnx(shaped=True)),
     Op("transpose", rule=Rule.FREE, tflite=Tflite(shaped=True), onnx=Onnx(letters=9, attributes=17)),
-    Op("permute", tflite=Tflite(shaped=True)),
+    Op("permute", of="transpose", tflite=Tflite(shaped=True)),
     Op("concatenate", passes_layout=True, tflite=Tflite(options=4), onnx=Onnx(attributes=13)),
     Op("pad", rule=Rule.FREE, tflite=Tflite(shaped=True), onnx=Onnx(shaped=True)),
     Op("zeropadding1d", tflite=Tflite(shaped=True), onnx=Onnx(shaped=True)),
@@ -144,9 +154,9 @@ _ROWS = (
     Op("getitem", tflite=Tflite(shaped=True), onnx=Onnx(shaped=True)),
     Op("upsampling1d", spatial=True, tflite=Tflite(3, shaped=True)),
     Op("upsampling2d", spatial=True, tflite=Tflite(5, shaped=True)),
-    Op("cast", rule=Rule.FREE),
-    Op("quantize", rule=Rule.FREE),
-    Op("dequantize", rule=Rule.FREE),
+    Op("cast", rule=Rule.FREE, converts=True),
+    Op("quantize", rule=Rule.FREE, converts=True),
+    Op("dequantize", rule=Rule.FREE, converts=True),
     # Arithmetic, element by element.
     Op(
         "add",
@@ -157,8 +167,8 @@ _ROWS = (
         tflite=Tflite(options=4),
         onnx=Onnx(letters=3, carries_relu=True),
     ),
-    Op("sub", rule=Rule.ARITHMETIC, elementwise=True),
-    Op("subtract", elementwise=True, passes_layout=True, real_in_c=Real.AT_THE_END, tflite=Tflite(options=4)),
+    Op("sub", of="add", rule=Rule.ARITHMETIC, elementwise=True),
+    Op("subtract", of="add", elementwise=True, passes_layout=True, real_in_c=Real.AT_THE_END, tflite=Tflite(options=4)),
     Op(
         "mul",
         rule=Rule.ARITHMETIC,
@@ -168,9 +178,11 @@ _ROWS = (
         tflite=Tflite(options=4),
         onnx=Onnx(letters=3),
     ),
-    Op("multiply", scales_in_c=Scales.TENSORS, elementwise=True, passes_layout=True, tflite=Tflite(options=4)),
+    Op(
+        "multiply", of="mul", scales_in_c=Scales.TENSORS, elementwise=True, passes_layout=True, tflite=Tflite(options=4)
+    ),
     Op("div", rule=Rule.ARITHMETIC, elementwise=True),
-    Op("divide", elementwise=True),
+    Op("divide", of="div", elementwise=True),
     Op("min", rule=Rule.FREE, elementwise=True),
     Op("minimum", rule=Rule.FREE, elementwise=True, passes_layout=True),
     Op("max", rule=Rule.FREE, elementwise=True),
@@ -204,8 +216,8 @@ _ROWS = (
         onnx=Onnx(attributes=30),
     ),
     # Activations.
-    Op("relu", rule=Rule.FREE, scales_in_c=Scales.NONE, elementwise=True, passes_layout=True),
-    Op("relu6", rule=Rule.FREE, elementwise=True, passes_layout=True),
+    Op("relu", rule=Rule.FREE, rides=True, scales_in_c=Scales.NONE, elementwise=True, passes_layout=True),
+    Op("relu6", rule=Rule.FREE, rides=True, elementwise=True, passes_layout=True),
     Op(
         "leakyrelu",
         rule=Rule.FREE,
@@ -271,13 +283,13 @@ _ROWS = (
     Op("splitv", rule=Rule.FREE),
     Op("stridedslice", rule=Rule.FREE),
     Op("unpack", rule=Rule.FREE),
-    Op("conv", rule=Rule.PRODUCT),
-    Op("conv2d", rule=Rule.PRODUCT),
-    Op("depthwiseconv2d", rule=Rule.PRODUCT),
-    Op("fullyconnected", rule=Rule.PRODUCT),
-    Op("gemm", rule=Rule.PRODUCT),
-    Op("matmul", rule=Rule.PRODUCT),
-    Op("transposeconv", rule=Rule.PRODUCT),
+    Op("conv", of="convolution", rule=Rule.PRODUCT),
+    Op("conv2d", of="convolution", rule=Rule.PRODUCT),
+    Op("depthwiseconv2d", of="convolution", rule=Rule.PRODUCT),
+    Op("fullyconnected", of="product", rule=Rule.PRODUCT),
+    Op("gemm", of="product", rule=Rule.PRODUCT),
+    Op("matmul", of="product", rule=Rule.PRODUCT),
+    Op("transposeconv", of="convtranspose", rule=Rule.PRODUCT),
     # Layers without a rule, of which so many operators are guessed.
     Op("embedding", tflite=Tflite(4), onnx=Onnx(1)),
     Op("layernormalization", tflite=Tflite(12), onnx=Onnx(9)),

@@ -15,6 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from edgett.forms.operators import Moves
 from edgett.graph.graph import Constant, Graph, Step
 from edgett.graph.int8 import mixed, narrow
 from edgett.graph.reshapes import reshaped_once
@@ -148,7 +149,9 @@ def _factored(call: Call, writer: _Writer) -> tuple[str, ...]:
     writer.sizes[target] = _elements(call)
     bias = (Constant("bias", layer.spec.matrix[1]),) if layer.use_bias else ()
     step = Step(call.path, "Factored", writer.reads(call), (target,), bias)
-    writer.steps += steps_of(step, layer.spec, writer.batch, writer.sizes)
+    writer.steps += steps_of(
+        step, layer.spec, writer.batch, writer.sizes, Moves.RUNS if writer.fused else Moves.NUMBERS
+    )
     return _activated(call, writer, (target,))
 
 

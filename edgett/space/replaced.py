@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from edgett.forms.operators import Mul, Product, sources
+from edgett.forms.operators import Moves, Mul, Product, sources
 from edgett.forms.spec import Spec
 from edgett.graph.graph import Constant, Graph, Step
 from edgett.graph.riding import with_riding_biases
@@ -24,15 +24,16 @@ def with_edits(graph: Graph, edits: Mapping[str, Spec], batch: int = 1) -> Graph
     return with_riding_biases(swapped) if graph.fused else swapped
 
 
-def steps_of(step: Step, spec: Spec, batch: int, sizes: dict[str, int]) -> list[Step]:
+def steps_of(step: Step, spec: Spec, batch: int, sizes: dict[str, int], moves: Moves = Moves.NUMBERS) -> list[Step]:
     """What a form executes between the tensors that `step` reads and writes; new tensors join `sizes`.
 
-    A constant "bias" of `step` becomes one ADD behind the last operator. Factors are as wide as what they stand for.
+    `moves`: how the file's runtime is fastest at transposes, which changes views alone. A constant "bias" of `step`
+    becomes one ADD behind the last operator. Factors are as wide as what they stand for.
     """
     (source,), (target,) = step.reads, step.writes
     bias = [constant for constant in step.constants if constant.key == "bias"]
     width = next((constant.width for constant in step.constants if constant.key == "kernel"), Constant.width)
-    plan = spec.plan(batch)
+    plan = spec.plan(batch, moves)
     tensors, steps = [source], []
     for index, (operator, reads) in enumerate(zip(plan, sources(plan), strict=True)):
         result = f"{target}/{index}" if bias or index < len(plan) - 1 else target

@@ -14,10 +14,12 @@ from edgett.export.check import compare, compare_outputs
 from edgett.export.owners import UNKNOWN
 from edgett.graph.graph import Graph
 from edgett.graph.memory import arena_bytes, live_bytes
+from edgett.graph.op import TRANSPOSE, Rule
 from edgett.nn import ports
 from edgett.nn.trace import trace
 from tests.export import exported as zoo
 from tests.export.exported import CASES, COMPARED, Exported, Format
+from tests.export.test_operators import after, without
 
 FORBIDDEN = {"EINSUM", "BATCHMATMUL", "SPLIT", "SPLITV", "PACK", "STACK", "UNPACK", "GATHER", "LOOP", "WHILE"}
 WHOLE = [name for name, case in CASES.items() if not case.partial]
@@ -132,7 +134,21 @@ class ExporterContract:
             ("less, layer out, bytes of parameters", 0, 492),
             ("less, layer out, FLOPs", 0, 243),
             ("less, layer out, MACs", 0, 120),
+            ("less, layer out, product operators", 0, 1),
         ]
+
+    @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.cores])
+    def test_a_move_less_or_more_in_a_tensor_train_is_seen(self, name: str) -> None:
+        """Planted in what was read from the file; no sum tells of it."""
+        made = self.made(name)
+        found = self.read(made)
+        trains = [step for step in found.steps if step.layer in CASES[name].cores]
+        for step in (step for step in trains if step.op.family is TRANSPOSE):
+            where = {item.where for item in compare(made.predicted, without(found, step), "f").mismatches}
+            assert any(f"{step.layer}, transpose operators" in one for one in where)
+        for step in (step for step in trains if step.op.rule is Rule.PRODUCT):
+            where = {item.where for item in compare(made.predicted, after(found, step, "Transpose"), "f").mismatches}
+            assert any(f"{step.layer}, transpose operators" in one for one in where)
 
     def signature(self, path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
         """The shapes of the file's inputs and outputs by name."""

@@ -1,0 +1,183 @@
+"""Operators predicted against found, layer by layer, and all that a converter may do otherwise.
+
+What counts is compared in every layer. What moves numbers is compared round every product, along the way from one
+operator to the next: converters name a move after one layer or another, but it cannot leave its way. What neither
+counts nor moves (activations, pools, paddings, changes of type) is spelled out as each format has it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+
+from edgett.graph.graph import Graph, Step
+from edgett.graph.op import ADD, PRODUCT, RESHAPE, TRANSPOSE, Op, Rule
+
+_MOVES = (RESHAPE, TRANSPOSE)
+
+Pair = tuple[int, int]
+"""Predicted, found."""
+
+
+class Liberty(enum.Enum):
+    """What a converter may do otherwise than predicted, and why that hides nothing."""
+
+    RIDES = "a bias and a ReLU are a part of their product or stand behind it: they count the same"
+    SIGN = "a constant is subtracted instead of its opposite added: that counts the same"
+    VIEW = "views that follow each other are one, and none where a product takes rows as they lie: they cost nothing"
+    WHOLE = "round a weight that is not in factors moves are left out where layouts agree: fewer cost less"
+    LAYOUT = "images and sequences are brought into another layout where that is cheapest, an axis of one by a view"
+
+
+@dataclass(frozen=True)
+class Way:
+    """The moves between an operator that computes and the next; None for the model's inputs and outputs."""
+
+    start: Step | None
+    moves: tuple[Step, ...]
+    end: Step | None
+
+    def count(self, family: Op, layer: str | None = None) -> int:
+        """Its moves of a family, of one layer or of all."""
+        return sum(step.op.family is family and layer in (None, step.layer) for step in self.moves)
+
+    def leads_to(self, layer: str) -> bool:
+        """Whether what counts in the layer reads what it brings."""
+        return self.end is not None and self.end.layer == layer and bool(self.end.flops)
+
+    def comes_from(self, layer: str) -> bool:
+        """Whether what counts in the layer has made what it brings."""
+        return self.start is not None and self.start.layer == layer and bool(self.start.flops)
+
+    @property
+    def kinds(self) -> tuple[Op, ...]:
+        """The families of its moves, one for several that follow each other."""
+        return tuple(family for family, _ in groupby(step.op.family for step in self.moves))
+
+
+class Ways:
+    """A graph as operators that compute, and the ways between them."""
+
+    def __init__(self, graph: Graph, factorised: Collection[str]) -> None:
+        """`factorised`: the layers whose weight is held in factors."""
+        self.factorised = factorised
+        self.makers = {name: step for step in graph.steps for name in step.writes}
+        self.spatial = any(step.op.spatial for step in graph.steps)
+        self.steps = tuple(step for step in graph.steps if not self._passes(step))
+        ends = ((name, step) for step in self.steps for name in step.reads)
+        self.all = tuple(self._way(name, end) for name, end in (*ends, *((name, None) for name in graph.outputs)))
+
+    def counted(self, layer: str) -> Counter[Op]:
+        """What counts in a layer."""
+        return Counter(step.op.family for step in self.steps if step.layer == layer and step.flops)
+
+    def _passes(self, step: Step) -> bool:
+        """Whether a step lies on a way: it moves numbers, changes their type, or may be a part of a product."""
+        return bool(step.reads) and (_moves(step) or step.op.converts or step.op.rides or self._is_bias(step))
+
+    def _is_bias(self, step: Step) -> bool:
+        """Whether it adds a constant to what a product of its layer has made; right behind it, if that is a factor."""
+        if not (step.op.family is ADD and step.flops and step.constants):
+            return False
+        maker = self.makers.get(step.reads[0])
+        while maker is not None and _moves(maker) and maker.layer == step.layer not in self.factorised:
+            maker = self.makers.get(maker.reads[0])
+        return maker is not None and maker.op.rule is Rule.PRODUCT and maker.layer == step.layer
+
+    def _way(self, name: str, end: Step | None) -> Way:
+        moves: list[Step] = []
+        while (maker := self.makers.get(name)) is not None and self._passes(maker):
+            moves += [maker] * _moves(maker)
+            name = maker.reads[0]
+        return Way(maker, tuple(reversed(moves)), end)
+
+
+def differences(predicted: Ways, found: Ways, layer: str) -> dict[str, Pair]:
+    """The operators of a layer that no liberty explains, in words: how many are predicted, how many found."""
+    sides = _Sides(predicted, found, layer)
+    pairs = (*sides.counted(), *sides.within(), *sides.round(Way.leads_to), *sides.round(Way.comes_from))
+    return {what: pair for what, pair in pairs if pair[0] != pair[1]}
+
+
+@dataclass(frozen=True)
+class _Sides:
+    """A layer as it was predicted, and as it was found."""
+
+    predicted: Ways
+    found: Ways
+    layer: str
+
+    @cached_property
+    def liberties(self) -> frozenset[Liberty]:
+        """What a converter may do here and not everywhere."""
+        whole = {Liberty.WHOLE} if self.layer not in self.predicted.factorised else set()
+        return frozenset(whole | {Liberty.LAYOUT} if self.predicted.spatial else whole)
+
+    def counted(self) -> Iterator[tuple[str, Pair]]:
+        """What counts."""
+        wanted, there = self.predicted.counted(self.layer), self.found.counted(self.layer)
+        for family in wanted | there:
+            yield f"{family.name} operators", (wanted[family], there[family])
+
+    def within(self) -> Iterator[tuple[str, Pair]]:
+        """What moves numbers from factor to factor: the same in each place, and no view more."""
+        wanted, there = ([way for way in side.all if self._is_inner(way)] for side in (self.predicted, self.found))
+        kinds, others = (Counter(way.kinds for way in ways) for ways in (wanted, there))
+        for family in _MOVES:
+            one, other = (sum(way.count(family) for way in ways) for ways in (wanted, there))
+            few = sum(way.kinds.count(family) for way in wanted)
+            if not few <= other <= one:
+                yield f"{family.name} operators between factors", (one, other)
+        for one in kinds | others:
+            yield f"{_listed(one)} operators between factors", (kinds[one], others[one])
+
+    def round(self, here: Callable[[Way, str], bool]) -> Iterator[tuple[str, Pair]]:
+        """What moves numbers to a layer that multiplies and from it, as far as that is no way between factors."""
+        if not any(step.layer == self.layer and step.op.rule is Rule.PRODUCT for step in self.predicted.steps):
+            return
+        wanted, there = (
+            [way for way in side.all if here(way, self.layer) and not self._is_inner(way)]
+            for side in (self.predicted, self.found)
+        )
+        pairs = [min((self._odd(one, other) for one in wanted), key=len) for other in there if wanted]
+        pairs += [min((self._odd(one, other) for other in there), key=len) for one in wanted if there]
+        for found in pairs:
+            yield from found
+
+    def _odd(self, wanted: Way, there: Way) -> list[tuple[str, Pair]]:
+        """What no liberty explains between two ways that should be the same."""
+        layout, whole = (liberty in self.liberties for liberty in (Liberty.LAYOUT, Liberty.WHOLE))
+        ends = (step for step in (wanted.start, wanted.end) if step is not None and step.layer == self.layer)
+        image = any(step.op.spatial for step in ends)
+        odd = []
+        for family in _MOVES:
+            free = layout and (image or family is TRANSPOSE)
+            most = wanted.count(family) + wanted.count(TRANSPOSE) * (layout and family is RESHAPE)
+            least = wanted.count(family, self.layer) * (family is TRANSPOSE and not whole)
+            if there.count(family) < least or (there.count(family, self.layer) > most and not free):
+                odd.append((f"{family.name} operators at its ends", (wanted.count(family), there.count(family))))
+        return odd
+
+    def _is_inner(self, way: Way) -> bool:
+        """Whether a way leads from a factor to what counts in the same layer."""
+        both = way.comes_from(self.layer) and way.leads_to(self.layer) and Liberty.WHOLE not in self.liberties
+        return both and way.start is not None and way.start.op.rule is Rule.PRODUCT
+
+
+def compared(predicted: Graph, found: Graph) -> tuple[Ways, Ways]:
+    """Both graphs, made ready for `differences`."""
+    factorised = frozenset(step.layer for step in predicted.steps if step.op is PRODUCT)
+    return Ways(predicted, factorised), Ways(found, factorised)
+
+
+def _moves(step: Step) -> bool:
+    """Whether a step does nothing but move numbers, or call them otherwise."""
+    return step.op.family in _MOVES
+
+
+def _listed(families: tuple[Op, ...]) -> str:
+    return " + ".join(family.name for family in families) or "no"
