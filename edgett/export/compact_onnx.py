@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-_PAIR = frozenset({"QuantizeLinear", "DequantizeLinear"})
+from edgett.graph.op import named
 
 
 def compact(model: Any) -> None:
@@ -18,7 +18,7 @@ def compact(model: Any) -> None:
     model.producer_name, model.producer_version = "edgett", ""
     names = _shared(graph)
     fixed = {value.name for value in (*graph.input, *graph.output)}
-    for index, node in enumerate(node for node in graph.node if node.op_type in _PAIR):
+    for index, node in enumerate(node for node in graph.node if named(node.op_type).converts):
         node.name = ""
         if node.output[0] not in fixed:
             names[node.output[0]] = f"q{index}"
@@ -39,7 +39,7 @@ def compact(model: Any) -> None:
 
 def _shared(graph: Any) -> dict[str, str]:
     """New names for the scales and zero points: one for all that are equal."""
-    scales = {name for node in graph.node if node.op_type in _PAIR for name in node.input[1:]}
+    scales = {name for node in graph.node if named(node.op_type).converts for name in node.input[1:]}
     known: dict[bytes, str] = {}
     names = {}
     for tensor in graph.initializer:

@@ -16,6 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgett.graph.op import GEMM, MATMUL, QGEMM, QLINEAR_AVERAGE_POOL, QLINEAR_CONV, QLINEAR_SOFTMAX, named
+from edgett.graph.traits import Op
+
 C_TYPES = {"int8": "int8_t", "int32": "int32_t", "float32": "float"}
 
 
@@ -43,7 +46,7 @@ def kernels(model: Any, tables: Mapping[str, NDArray[np.int8]]) -> dict[str, Ker
             continue
         if node.name in tables:
             made[node.name] = Kernel("lookup", (tables[node.name],), (str(math.prod(shape)),))
-        elif found := _KINDS[node.op_type](node, given, shape) if node.op_type in _KINDS else None:
+        elif (kind := _KINDS.get(named(node.op_type))) and (found := kind(node, given, shape)):
             made[node.name] = found
     return made
 
@@ -89,11 +92,11 @@ def _int8_softmax(node: Any, given: Sequence[Any], shape: tuple[int, ...]) -> Ke
     return Kernel("softmax", (), (str(math.prod(shape[:-1])), str(shape[-1]), *scales, str(int(out_zero.item()))))
 
 
-_KINDS: Mapping[str, Callable[[Any, Sequence[Any], tuple[int, ...]], Kernel | None]] = {
-    "QGemm": _int8_product,
-    "MatMul": _float_product,
-    "Gemm": _float_product,
-    "QLinearSoftmax": _int8_softmax,
+_KINDS: Mapping[Op, Callable[[Any, Sequence[Any], tuple[int, ...]], Kernel | None]] = {
+    QGEMM: _int8_product,
+    MATMUL: _float_product,
+    GEMM: _float_product,
+    QLINEAR_SOFTMAX: _int8_softmax,
 }
 
 
@@ -111,12 +114,13 @@ def literal(value: float) -> str:
 
 def nearer(operator: str, body: str) -> str:
     """The body of a function of emx-onnx-cgen that rounds as QuantizeLinear does, to even, and in float alone."""
-    return body.replace(*_ROUNDING[operator]) if operator in _ROUNDING else body
+    rounding = _ROUNDING.get(named(operator))
+    return body.replace(*rounding) if rounding else body
 
 
 _ROUNDING = {
-    "QLinearConv": ("ref_scalar_f64_nearbyint(scaled)", "nearbyintf(scaled)"),
-    "QLinearAveragePool": ("roundf(mean * scale)", "nearbyintf(mean * scale)"),
+    QLINEAR_CONV: ("ref_scalar_f64_nearbyint(scaled)", "nearbyintf(scaled)"),
+    QLINEAR_AVERAGE_POOL: ("roundf(mean * scale)", "nearbyintf(mean * scale)"),
 }
 _HELPERS = {
     "rounded": """static int8_t {name}_rounded(float value, int32_t zero) {

@@ -12,13 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgett.graph.op import named
+
 PREFIX = "lookup/"
 """Begins the names of the Identity nodes that stand for a table."""
 
-_ELEMENTWISE = frozenset(
-    "QuantizeLinear DequantizeLinear QLinearAdd QLinearMul Abs Neg Relu LeakyRelu Elu Selu Celu HardSwish HardSigmoid "
-    "Tanh Sigmoid Softplus Softsign Clip Erf Exp Log Sqrt Reciprocal Add Sub Mul Div Pow Max Min".split()
-)
 _EVERY = np.arange(-128, 128).astype(np.int8)
 
 
@@ -63,7 +61,7 @@ def _roots(graph: Any, stored: Mapping[str, Any]) -> dict[str, str]:
         sources = {roots.get(name) for name in node.input if name and name not in stored}
         plain = all(_count(stored[name]) == 1 for name in node.input if name in stored)
         (*_, result) = node.output
-        if node.op_type in _ELEMENTWISE and plain and len(sources) == 1 and None not in sources:
+        if named(node.op_type).elementwise and plain and len(sources) == 1 and None not in sources:
             roots[result] = next(source for source in sources if source)
         elif result in narrow:
             roots[result] = result

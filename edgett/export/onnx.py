@@ -21,12 +21,12 @@ from edgett.export.owners import ACTIVATION, UNKNOWN, Owners
 from edgett.export.qdq import quantised, seen_through
 from edgett.export.refusal import refused
 from edgett.graph.graph import Constant, Graph, Step, around
-from edgett.graph.op import Rule, named
+from edgett.graph.op import CAST, RESHAPE, TRANSPOSE, named
+from edgett.graph.traits import Rule
 from edgett.quiet import quiet
 
 OPSET = 17
 
-_MOVES = frozenset({"Reshape", "Transpose", "Squeeze", "Unsqueeze", "Cast"})
 # What tf2onnx ends the names of nodes of its own making with.
 _COUNTER = re.compile(r"__\d+")
 _FLOATS = frozenset({1, 10, 11})  # TensorProto's numbers for float32, float16 and float64
@@ -244,7 +244,7 @@ def _settled(graph: Any, scopes: list[str], owners: Owners) -> list[str]:
         shared = own in readers and len(readers) > 1
         left = begins and owners.paths[own] in owners.counted and own not in readers
         known = [scope for scope in readers if scope in calls]
-        if node.op_type in _MOVES and known and (shared or left):
+        if named(node.op_type).family in (RESHAPE, TRANSPOSE, CAST) and known and (shared or left):
             settled[index] = min(known, key=calls.__getitem__)
             node.name = f"{settled[index]}/{node.op_type}"
     return settled

@@ -15,7 +15,8 @@ from functools import cached_property
 from itertools import groupby
 
 from edgett.graph.graph import Graph, Step
-from edgett.graph.op import ADD, PRODUCT, RESHAPE, TRANSPOSE, Op, Rule
+from edgett.graph.op import ADD, CAST, IDENTITY, PRODUCT, RESHAPE, TRANSPOSE
+from edgett.graph.traits import Op, Rule
 
 _MOVES = (RESHAPE, TRANSPOSE)
 
@@ -77,7 +78,8 @@ class Ways:
 
     def _passes(self, step: Step) -> bool:
         """Whether a step lies on a way: it moves numbers, changes their type, or may be a part of a product."""
-        return bool(step.reads) and (_moves(step) or step.op.converts or step.op.rides or self._is_bias(step))
+        handed_on = step.op.converts or step.op.rides or step.op in (CAST, IDENTITY)
+        return bool(step.reads) and (_moves(step) or handed_on or self._is_bias(step))
 
     def _is_bias(self, step: Step) -> bool:
         """Whether it adds a constant to what a product of its layer has made; right behind it, if that is a factor."""
@@ -128,12 +130,11 @@ class _Sides:
         wanted, there = ([way for way in side.all if self._is_inner(way)] for side in (self.predicted, self.found))
         kinds, others = (Counter(way.kinds for way in ways) for ways in (wanted, there))
         for family in _MOVES:
-            one, other = (sum(way.count(family) for way in ways) for ways in (wanted, there))
-            few = sum(way.kinds.count(family) for way in wanted)
-            if not few <= other <= one:
-                yield f"{family.name} operators between factors", (one, other)
-        for one in kinds | others:
-            yield f"{_listed(one)} operators between factors", (kinds[one], others[one])
+            most, count = (sum(way.count(family) for way in ways) for ways in (wanted, there))
+            if not sum(way.kinds.count(family) for way in wanted) <= count <= most:
+                yield f"{family.name} operators between factors", (most, count)
+        for place in kinds | others:
+            yield f"{_listed(place)} operators between factors", (kinds[place], others[place])
 
     def round(self, here: Callable[[Way, str], bool]) -> Iterator[tuple[str, Pair]]:
         """What moves numbers to a layer that multiplies and from it, as far as that is no way between factors."""

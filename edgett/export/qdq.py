@@ -12,8 +12,7 @@ import numpy as np
 
 from edgett.export.calibration import Calibration
 from edgett.folders import scratch
-
-_PAIR = frozenset({"QuantizeLinear", "DequantizeLinear"})
+from edgett.graph.op import named
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ def quantised(model: Any, calibration: Calibration, spared: Sequence[str] = ()) 
 
 def seen_through(graph: Any) -> Seen:
     """A graph that never was quantised comes back as it is."""
-    pairs = [node for node in graph.node if node.op_type in _PAIR]
+    pairs = [node for node in graph.node if named(node.op_type).converts]
     before = {node.output[0]: node.input[0] for node in pairs}
 
     def origin(name: str) -> str:
@@ -61,7 +60,7 @@ def seen_through(graph: Any) -> Seen:
 
     nodes = []
     for node in graph.node:
-        if node.op_type not in _PAIR:
+        if not named(node.op_type).converts:
             plain = copy.deepcopy(node)
             plain.input[:] = map(origin, node.input)
             nodes.append(plain)

@@ -13,14 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgett.export.qrules import CONTRIBUTED, RULES, Codes, attribute_of, coded
+from edgett.export.qrules import RULES, Codes, attribute_of, coded
+from edgett.graph.op import named
 
 _PLAIN, _CONTRIB = "", "com.microsoft"
-# They move numbers and compute none: int8 goes through with the scale that it came with.
-_MOVERS = frozenset(
-    "Reshape Squeeze Unsqueeze Flatten Identity Transpose Tile Slice Expand MaxPool DepthToSpace SpaceToDepth "
-    "Pad".split()
-)
 
 
 @dataclass(frozen=True)
@@ -95,7 +91,11 @@ class Rewriter:
             self.quantise(node)
         elif self.movable(node):
             self.move(node)
-        elif node.op_type in RULES and (kept := self.wanted(node.output[0])) and RULES[node.op_type](self, node, kept):
+        elif (
+            (rule := RULES.get(named(node.op_type)))
+            and (kept := self.wanted(node.output[0]))
+            and rule(self, node, kept)
+        ):
             self.codes[node.output[0]] = Codes(coded(node.output[0]), *kept)
         else:
             self.compute(node)
@@ -195,7 +195,7 @@ class Rewriter:
     ) -> None:
         from onnx import helper
 
-        domain = _CONTRIB if kind in CONTRIBUTED else _PLAIN
+        domain = _CONTRIB if named(kind).onnx.contributed else _PLAIN
         node = helper.make_node(kind, inputs, [output], name=output, domain=domain)
         node.attribute.extend(attributes)
         self.nodes.append(node)
@@ -235,4 +235,4 @@ def _moves(node: Any) -> bool:
     """Whether a node only moves numbers, zeros that it adds apart."""
     if node.op_type == "Pad":
         return len(node.input) < 3 and attribute_of(node, "mode", b"constant") == b"constant"
-    return node.op_type in _MOVERS and len(node.output) == 1
+    return named(node.op_type).moves and len(node.output) == 1

@@ -9,6 +9,22 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
+from edgett.graph.op import (
+    ADD,
+    AVERAGE_POOL,
+    CONCAT,
+    CONV,
+    GEMM,
+    GLOBAL_AVERAGE_POOL,
+    MATMUL,
+    MUL,
+    REDUCE_MEAN,
+    SOFTMAX,
+    SUB,
+    named,
+)
+from edgett.graph.traits import Op
+
 if TYPE_CHECKING:
     from edgett.export.qoperator import Rewriter
 
@@ -46,7 +62,7 @@ def _matmul(to: Rewriter, node: Any, kept: tuple[str, str]) -> bool:
     rows = math.prod(shape) // columns
     flat = left if len(shape) == 2 else _reshaped(to, left, f"{result}/rows", (rows, inner))
     made = coded(result) if len(shape) == 2 else f"{result}/columns"
-    to.add("QGemm", (*terms(flat), *terms(right), "", *kept), made, np.int8, (rows, columns))
+    to.add(MATMUL.onnx.integer, (*terms(flat), *terms(right), "", *kept), made, np.int8, (rows, columns))
     if len(shape) != 2:
         _reshaped(to, Codes(made, *kept), coded(result), shape)
     return True
@@ -64,7 +80,7 @@ def _gemm(to: Rewriter, node: Any, kept: tuple[str, str]) -> bool:
     bias = known[2].name if len(known) > 2 else ""
     inputs = (*terms(known[0]), *terms(known[1]), bias, *kept)
     turn = [attribute for attribute in node.attribute if attribute.name == "transB"]
-    to.add("QGemm", inputs, coded(node.output[0]), np.int8, to.shapes[node.output[0]], turn)
+    to.add(GEMM.onnx.integer, inputs, coded(node.output[0]), np.int8, to.shapes[node.output[0]], turn)
     return True
 
 
@@ -73,7 +89,7 @@ def _convolution(to: Rewriter, node: Any, kept: tuple[str, str]) -> bool:
     if not _known(known) or not _biased(to, known) or known[1].axis not in (None, 0):
         return False
     inputs = [*terms(known[0]), *terms(known[1]), *kept, *(bias.name for bias in known[2:])]
-    to.add("QLinearConv", inputs, coded(node.output[0]), np.int8, to.shapes[node.output[0]], node.attribute)
+    to.add(CONV.onnx.integer, inputs, coded(node.output[0]), np.int8, to.shapes[node.output[0]], node.attribute)
     return True
 
 
@@ -98,11 +114,10 @@ def _elementwise(to: Rewriter, node: Any, kept: tuple[str, str]) -> bool:
     left, right = (to.codes.get(name) for name in node.input)
     if left is None or right is None or not left.axis is right.axis is None:
         return False
-    if node.op_type == "Sub":
-        right = _negated(to, right, node.output[0])
-    kind = "QLinearMul" if node.op_type == "Mul" else "QLinearAdd"
-    result = node.output[0]
-    to.add(kind, (*terms(left), *terms(right), *kept), coded(result), np.int8, to.shapes[result])
+    operator, result = named(node.op_type), node.output[0]
+    if operator is SUB:
+        right = _negated(to, right, result)
+    to.add(operator.onnx.integer, (*terms(left), *terms(right), *kept), coded(result), np.int8, to.shapes[result])
     return True
 
 
@@ -126,8 +141,9 @@ def _one(to: Rewriter, node: Any, kept: tuple[str, str]) -> bool:
     known, result = to.codes.get(node.input[0]), node.output[0]
     if known is None:
         return False
-    attributes = [*node.attribute, *_extra(node.op_type)]
-    to.add(f"QLinear{node.op_type}", (*terms(known), *kept), coded(result), np.int8, to.shapes[result], attributes)
+    operator = named(node.op_type)
+    attributes = [*node.attribute, *_extra(operator)]
+    to.add(operator.onnx.integer, (*terms(known), *kept), coded(result), np.int8, to.shapes[result], attributes)
     return True
 
 
@@ -146,16 +162,16 @@ def _mean(to: Rewriter, node: Any, kept: tuple[str, str]) -> bool:
     column = _reshaped(to, known, f"{result}/column", (before, 1, high, behind))
     attributes = [helper.make_attribute("kernel_shape", [high, 1])]
     made = Codes(f"{result}/mean", *kept)
-    to.add("QLinearAveragePool", (*terms(column), *kept), made.name, np.int8, (before, 1, 1, behind), attributes)
+    to.add(REDUCE_MEAN.onnx.integer, (*terms(column), *kept), made.name, np.int8, (before, 1, 1, behind), attributes)
     _reshaped(to, made, coded(result), to.shapes[result])
     return True
 
 
-def _extra(kind: str) -> list[Any]:
+def _extra(operator: Op) -> list[Any]:
     from onnx import helper
 
-    more = {"Softmax": {"opset": 13}, "GlobalAveragePool": {"channels_last": 0}}
-    return [helper.make_attribute(name, value) for name, value in more.get(kind, {}).items()]
+    more: dict[Op, dict[str, int]] = {SOFTMAX: {"opset": 13}, GLOBAL_AVERAGE_POOL: {"channels_last": 0}}
+    return [helper.make_attribute(name, value) for name, value in more.get(operator, {}).items()]
 
 
 def _concat(to: Rewriter, node: Any, kept: tuple[str, str]) -> bool:
@@ -164,26 +180,23 @@ def _concat(to: Rewriter, node: Any, kept: tuple[str, str]) -> bool:
         return False
     inputs = [*kept, *(name for one in known for name in terms(one))]
     result = node.output[0]
-    to.add("QLinearConcat", inputs, coded(result), np.int8, to.shapes[result], node.attribute)
+    to.add(CONCAT.onnx.integer, inputs, coded(result), np.int8, to.shapes[result], node.attribute)
     return True
 
 
-RULES: Mapping[str, _Rule] = {
-    "MatMul": _matmul,
-    "Gemm": _gemm,
-    "Conv": _convolution,
-    "Add": _elementwise,
-    "Sub": _elementwise,
-    "Mul": _elementwise,
-    "Softmax": _one,
-    "AveragePool": _one,
-    "GlobalAveragePool": _one,
-    "Concat": _concat,
-    "ReduceMean": _mean,
+RULES: Mapping[Op, _Rule] = {
+    MATMUL: _matmul,
+    GEMM: _gemm,
+    CONV: _convolution,
+    ADD: _elementwise,
+    SUB: _elementwise,
+    MUL: _elementwise,
+    SOFTMAX: _one,
+    AVERAGE_POOL: _one,
+    GLOBAL_AVERAGE_POOL: _one,
+    CONCAT: _concat,
+    REDUCE_MEAN: _mean,
 }
-CONTRIBUTED = frozenset(
-    "QGemm QLinearAdd QLinearMul QLinearSoftmax QLinearAveragePool QLinearGlobalAveragePool QLinearConcat".split()
-)
 
 
 def _reshaped(to: Rewriter, known: Codes, name: str, shape: tuple[int, ...]) -> Codes:

@@ -20,7 +20,6 @@ from edgett.graph.graph import Graph, Step
 from edgett.quiet import quiet
 from edgett.wire import litert_port
 
-_CONVERSIONS = frozenset({"QUANTIZE", "DEQUANTIZE"})
 Values = Mapping[str, NDArray[Any]]
 
 
@@ -115,7 +114,7 @@ def _plain(graph: Graph) -> Graph:
     origin: dict[str, str] = {}
     steps: list[Step] = []
     for step in graph.steps:
-        if step.operator in _CONVERSIONS:
+        if step.op.converts:
             origin[step.writes[0]] = origin.get(step.reads[0], step.reads[0])
         else:
             steps.append(replace(step, reads=tuple(origin.get(name, name) for name in step.reads)))

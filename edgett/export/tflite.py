@@ -21,7 +21,8 @@ from edgett.export.owners import Owners
 from edgett.export.refusal import refused
 from edgett.folders import scratch
 from edgett.graph.graph import Constant, Graph, Step, around
-from edgett.graph.op import Rule, named
+from edgett.graph.op import named
+from edgett.graph.traits import Rule
 from edgett.quiet import quiet
 
 # TensorFlow's names for what becomes a product.

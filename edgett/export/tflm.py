@@ -15,31 +15,13 @@ from typing import Any
 from edgett.errors import ModelError, ToolError
 from edgett.escape import c_comment
 from edgett.export import tflite
+from edgett.graph.op import named
 from edgett.wire import WirePort, identifiers
 
 MARGIN = 10
 """Per cent by which the arena is larger than measured: kernels made for a chip may take scratch buffers besides."""
 ALIGNMENT = 16
 """Bytes: the interpreter places tensors at multiples of it, and reads the file's numbers where they are."""
-OPERATORS = frozenset(
-    "ABS ADD ADD_N ARG_MAX ARG_MIN ASSIGN_VARIABLE AVERAGE_POOL_2D BATCH_MATMUL BATCH_TO_SPACE_ND BROADCAST_ARGS "
-    "BROADCAST_TO CALL_ONCE CAST CEIL CONCATENATION CONV_2D COS CUMSUM DEPTHWISE_CONV_2D DEPTH_TO_SPACE DEQUANTIZE DIV "
-    "DYNAMIC_UPDATE_SLICE ELU EMBEDDING_LOOKUP EQUAL EXP EXPAND_DIMS FILL FLOOR FLOOR_DIV FLOOR_MOD FULLY_CONNECTED "
-    "GATHER GATHER_ND GREATER GREATER_EQUAL HARD_SWISH IF L2_NORMALIZATION L2_POOL_2D LEAKY_RELU LESS LESS_EQUAL LOG "
-    "LOGICAL_AND LOGICAL_NOT LOGICAL_OR LOGISTIC LOG_SOFTMAX MAXIMUM MAX_POOL_2D MEAN MINIMUM MIRROR_PAD MUL NEG "
-    "NOT_EQUAL PACK PAD PADV2 PRELU QUANTIZE READ_VARIABLE REDUCE_ALL REDUCE_MAX REDUCE_MIN RELU RELU6 RESHAPE "
-    "RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR REVERSE_V2 ROUND RSQRT SELECT_V2 SHAPE SIN SLICE SOFTMAX "
-    "SPACE_TO_BATCH_ND SPACE_TO_DEPTH SPLIT SPLIT_V SQRT SQUARE SQUARED_DIFFERENCE SQUEEZE STRIDED_SLICE SUB SUM SVDF "
-    "TANH TRANSPOSE TRANSPOSE_CONV UNIDIRECTIONAL_SEQUENCE_LSTM UNPACK VAR_HANDLE WHILE ZEROS_LIKE".split()
-)
-"""What the runtime has. A test asks the interpreter itself."""
-_SPELLED = {
-    "BATCH_MATMUL": "AddBatchMatMul",
-    "CUMSUM": "AddCumSum",
-    "PADV2": "AddPadV2",
-    "UNIDIRECTIONAL_SEQUENCE_LSTM": "AddUnidirectionalSequenceLSTM",
-}
-"""The methods whose names follow no rule."""
 
 
 @dataclass(frozen=True)
@@ -83,13 +65,13 @@ def arena_bytes(measured: int) -> int:
 def method(operator: str) -> str:
     """What registers an operator at a `tflite::MicroMutableOpResolver`: AddConv2D for CONV_2D."""
     words = [word if word[0].isdigit() else word.capitalize() for word in operator.split("_")]
-    return _SPELLED.get(operator, "".join(["Add", *words]))
+    return named(operator).tflite.method or "".join(["Add", *words])
 
 
 def _operators(model: Any, file: str) -> tuple[str, ...]:
     """The kinds of operators of a file, sorted; ModelError names those that the runtime lacks."""
     needed = {tflite.operator_name(model, operator) for graph in model.subgraphs for operator in graph.operators}
-    if lacking := sorted(needed - OPERATORS):
+    if lacking := sorted(operator for operator in needed if not named(operator).tflite.micro):
         raise ModelError(
             f"LiteRT for Microcontrollers has no {', '.join(lacking)}, which {file} needs.",
             "Replace the layer that needs it, or take --format c.",

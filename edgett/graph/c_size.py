@@ -9,7 +9,7 @@ from __future__ import annotations
 from edgett.graph.c_view import quantised
 from edgett.graph.graph import Graph, Step
 from edgett.graph.onnx_size import columns
-from edgett.graph.op import Scales
+from edgett.graph.traits import Scales
 
 _SCALED = 5
 """A scale in float32, a zero point in int8."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from edgett.graph.graph import Graph, Step
 from edgett.graph.memory import in_place, static_bytes
-from edgett.graph.op import TRANSPOSE, Real
+from edgett.graph.op import TRANSPOSE
+from edgett.graph.traits import Real
 from edgett.values import DType
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from edgett.graph.op import Op, named
+from edgett.graph.op import named
+from edgett.graph.traits import Op
 
 
 @dataclass(frozen=True)

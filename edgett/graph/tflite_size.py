@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgett.graph.graph import Constant, Graph, Step
-from edgett.graph.op import CONVOLUTION, FLATTEN, RESHAPE, TRANSPOSE, Rule
+from edgett.graph.op import CONVOLUTION, FLATTEN, RESHAPE, TRANSPOSE
+from edgett.graph.traits import Rule
 
 _WORD = 4
 """An offset, a count, a 32-bit number; the head of a table."""

@@ -18,8 +18,10 @@ import numpy as np
 from edgett.forms.operators import Moves
 from edgett.graph.graph import Constant, Graph, Step
 from edgett.graph.int8 import mixed, narrow
+from edgett.graph.op import ADD, CONVOLUTION, MULTIPLY, SUBTRACT, TRANSPOSED_CONVOLUTION, named
 from edgett.graph.reshapes import reshaped_once
 from edgett.graph.riding import with_riding_biases
+from edgett.graph.traits import Op
 from edgett.nn.activations import CUSTOM, inside, name_of
 from edgett.nn.affine import Affine, Cast
 from edgett.nn.factored import Factored
@@ -28,25 +30,18 @@ from edgett.space.replaced import steps_of
 from edgett.values import DType
 
 _L = keras.layers
-_UNCOUNTED = (
-    _L.Flatten, _L.Reshape, _L.Permute, _L.Concatenate, _L.ZeroPadding1D, _L.ZeroPadding2D, _L.Cropping1D,
-    _L.Cropping2D, _L.UpSampling1D, _L.UpSampling2D, _L.RepeatVector, _L.MaxPooling1D, _L.MaxPooling2D,
-    _L.AveragePooling1D, _L.AveragePooling2D, _L.GlobalMaxPooling1D, _L.GlobalMaxPooling2D,
-    _L.GlobalAveragePooling1D, _L.GlobalAveragePooling2D, _L.Softmax, _L.Maximum, _L.Minimum,
-)  # fmt: skip
-# The same as bare Keras operations, by the names of their classes.
-_UNCOUNTED_OPERATIONS = frozenset(
-    "Cast Concatenate ExpandDims GetItem Mean Relu Relu6 Reshape Sigmoid Softmax Squeeze Tanh Transpose".split()
-)
-_CONVOLUTIONS = (_L.Conv1D, _L.Conv2D, _L.DepthwiseConv2D, _L.SeparableConv2D, _L.Conv2DTranspose)
+
+
+def _layers(which: Callable[[Op], bool]) -> tuple[type, ...]:
+    """The classes of Keras's layers that are such an operator, by their names."""
+    return tuple(kind for name, kind in vars(_L).items() if isinstance(kind, type) and which(named(name)))
+
+
+_UNCOUNTED = _layers(lambda op: op.foretold and not op.rides)
+_CONVOLUTIONS = _layers(lambda op: op.family in (CONVOLUTION, TRANSPOSED_CONVOLUTION))
 # What walks over the pixels of an image: ONNX wants the channels first, and a 1-D one is an image of one row.
-_SPATIAL = (
-    *_CONVOLUTIONS, _L.MaxPooling1D, _L.MaxPooling2D, _L.AveragePooling1D, _L.AveragePooling2D, _L.UpSampling1D,
-    _L.UpSampling2D, _L.GlobalAveragePooling2D, _L.GlobalMaxPooling2D,
-)  # fmt: skip
-_ELEMENTWISE = frozenset({"Add", "Subtract", "Multiply"})
-# Activations that a TFLite operator carries itself.
-_FUSED = frozenset({"linear", "relu", "relu6"})
+_SPATIAL = _layers(lambda op: op.spatial)
+_ARITHMETIC = (ADD, SUBTRACT, MULTIPLY)
 
 
 @dataclass
@@ -132,13 +127,13 @@ def _rule(call: Call) -> Callable[[Call, _Writer], tuple[str, ...]]:
         return _affine
     if isinstance(layer, Cast):
         return _cast
-    if type(layer).__name__ in _ELEMENTWISE:
+    if named(type(layer).__name__) in _ARITHMETIC:
         return _elementwise
     if isinstance(layer, _L.Activation):
         return _bent
     if isinstance(layer, (_L.UpSampling1D, _L.UpSampling2D)):
         return _upsampled
-    if isinstance(layer, _UNCOUNTED) or type(layer).__name__ in _UNCOUNTED_OPERATIONS:
+    if isinstance(layer, _UNCOUNTED) or named(type(layer).__name__).foretold:
         return _uncounted
     return _unknown
 
@@ -240,7 +235,7 @@ def _inside(call: Call, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _activated(call: Call, writer: _Writer, source: tuple[str, ...]) -> tuple[str, ...]:
     name = name_of(call.layer.activation)
-    if name == "linear" or (writer.fused and name in _FUSED):
+    if name == "linear" or (writer.fused and named(name).rides):
         return source
     return _bent(call, writer, source)
 
@@ -249,7 +244,7 @@ def _bent(call: Call, writer: _Writer, source: tuple[str, ...] = ()) -> tuple[st
     """An activation, with what it keeps alive inside; of one that Keras does not have nobody knows."""
     function, made = call.layer.activation, _elements(call)
     name = name_of(function)
-    if not source and writer.fused and name in _FUSED and _rides(call, writer.form):
+    if not source and writer.fused and named(name).rides and _rides(call, writer.form):
         return writer.reads(call)
     result = writer.add(call, name, source or writer.reads(call), made)
     if name == CUSTOM:
@@ -291,7 +286,8 @@ def _rides(call: Call, form: Trace) -> bool:
     """Whether TFLite makes the activation a part of the operator before it, which nothing else may read."""
     source = call.reads[0]
     maker = next((other.layer for other in form.calls if any(made is source for made in other.writes)), None)
-    carries = isinstance(maker, (_L.Dense, Factored, Affine, *_CONVOLUTIONS)) or type(maker).__name__ in _ELEMENTWISE
+    adds = named(type(maker).__name__) in _ARITHMETIC
+    carries = isinstance(maker, (_L.Dense, Factored, Affine, *_CONVOLUTIONS)) or adds
     return carries and len(form.readers(source)) == 1 and not any(source is made for made in form.outputs.values())
 
 

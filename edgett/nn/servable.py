@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from edgett.errors import ModelError
 from edgett.forms.operators import Moves
+from edgett.graph.op import named
 from edgett.nn import keras_compat
 from edgett.nn.activations import name_of, spelled
 from edgett.nn.factored import Factored
@@ -22,8 +23,6 @@ _ACTIVATION = "_activation"
 # What TensorFlow takes for the name of a scope: of an outermost one, as variables have, and of one inside another.
 _ROOT = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
 _NESTED = re.compile(r"[A-Za-z0-9_.\\/>-]+")
-# What ends a name here has no operator of its own.
-_RIDING = frozenset({"linear", "relu", "relu6"})
 
 
 class Servable(tf.Module):
@@ -112,8 +111,8 @@ def _makers(calls: Mapping[str, Call], tensor: Any) -> Iterator[str]:
     while made := next(((scope, call) for scope, call in calls.items() if _makes(call, tensor)), None):
         scope, call = made
         name = name_of(getattr(call.layer, "activation", keras.activations.linear))
-        yield scope if name in _RIDING else f"{scope}/{_ACTIVATION}/"
-        if name not in _RIDING or len(call.reads) != 1 or getattr(call.layer, "weights", []):
+        yield scope if named(name).rides else f"{scope}/{_ACTIVATION}/"
+        if not named(name).rides or len(call.reads) != 1 or getattr(call.layer, "weights", []):
             return
         tensor = call.reads[0]
 

@@ -14,7 +14,8 @@ from edgett.export.check import compare, compare_outputs
 from edgett.export.owners import UNKNOWN
 from edgett.graph.graph import Graph
 from edgett.graph.memory import arena_bytes, live_bytes
-from edgett.graph.op import TRANSPOSE, Rule
+from edgett.graph.op import TRANSPOSE
+from edgett.graph.traits import Rule
 from edgett.nn import ports
 from edgett.nn.trace import trace
 from tests.export import exported as zoo

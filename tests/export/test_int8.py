@@ -23,7 +23,8 @@ from edgett.export.tensors import Role, TensorError, own_noise
 from edgett.files import WATCHED, Style, tensors, write
 from edgett.graph.graph import Constant, Graph
 from edgett.graph.memory import arena_bytes
-from edgett.graph.op import Rule, named
+from edgett.graph.op import named
+from edgett.graph.traits import Rule
 from edgett.nn import ports
 from edgett.nn.factored import Factored
 from edgett.nn.inference import inference_form
