@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgett.decisions import Decision
-from edgett.export.operators import Pair, compared, differences
+from edgett.export.operators import Pair, Ways, differences
 from edgett.export.owners import UNKNOWN
 from edgett.graph.graph import Graph
 from edgett.graph.memory import arena_bytes, live_bytes
@@ -122,7 +122,7 @@ def compare(predicted: Graph, found: Graph, where: str, size: int = 4) -> GraphC
     """
     open_layers = {step.layer for graph in (predicted, found) for step in graph.steps if step.flops is None}
     layers = [name for name in dict.fromkeys((*predicted.layers, *found.layers)) if name not in open_layers]
-    ways = compared(predicted, found)
+    ways = Ways(predicted), Ways(found)
     rows = tuple(replace(_layer(predicted, found, name), operators=differences(*ways, name)) for name in layers)
     partial = _partial(predicted, found)
     foretold = None if partial else arena_bytes(predicted, size)

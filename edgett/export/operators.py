@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -31,6 +31,7 @@ class Liberty(enum.Enum):
     SIGN = "a constant is subtracted instead of its opposite added: that counts the same"
     VIEW = "views that follow each other are one, and none where a product takes rows as they lie: they cost nothing"
     WHOLE = "round a weight that is not in factors moves are left out where layouts agree: fewer cost less"
+    PUSHED = "a transpose right before what works number by number comes behind that: it moves as many"
     LAYOUT = "images and sequences are brought into another layout where that is cheapest, an axis of one by a view"
 
 
@@ -63,9 +64,8 @@ class Way:
 class Ways:
     """A graph as operators that compute, and the ways between them."""
 
-    def __init__(self, graph: Graph, factorised: Collection[str]) -> None:
-        """`factorised`: the layers whose weight is held in factors."""
-        self.factorised = factorised
+    def __init__(self, graph: Graph) -> None:
+        self.factorised = {step.layer for step in graph.steps if step.op is PRODUCT}
         self.makers = {name: step for step in graph.steps for name in step.writes}
         self.spatial = any(step.op.spatial for step in graph.steps)
         self.steps = tuple(step for step in graph.steps if not self._passes(step))
@@ -82,11 +82,11 @@ class Ways:
         return bool(step.reads) and (_moves(step) or handed_on or self._is_bias(step))
 
     def _is_bias(self, step: Step) -> bool:
-        """Whether it adds a constant to what a product of its layer has made; right behind it, if that is a factor."""
+        """Whether it adds a constant to what a product of its layer has made, moved or not."""
         if not (step.op.family is ADD and step.flops and step.constants):
             return False
         maker = self.makers.get(step.reads[0])
-        while maker is not None and _moves(maker) and maker.layer == step.layer not in self.factorised:
+        while maker is not None and _moves(maker) and maker.layer == step.layer:
             maker = self.makers.get(maker.reads[0])
         return maker is not None and maker.op.rule is Rule.PRODUCT and maker.layer == step.layer
 
@@ -158,7 +158,8 @@ class _Sides:
         for family in _MOVES:
             free = layout and (image or family is TRANSPOSE)
             most = wanted.count(family) + wanted.count(TRANSPOSE) * (layout and family is RESHAPE)
-            least = wanted.count(family, self.layer) * (family is TRANSPOSE and not whole)
+            pushed = wanted.comes_from(self.layer) and wanted.kinds[-1:] == (TRANSPOSE,)
+            least = (wanted.count(family, self.layer) - pushed) * (family is TRANSPOSE and not whole)
             if there.count(family) < least or (there.count(family, self.layer) > most and not free):
                 odd.append((f"{family.name} operators at its ends", (wanted.count(family), there.count(family))))
         return odd
@@ -167,12 +168,6 @@ class _Sides:
         """Whether a way leads from a factor to what counts in the same layer."""
         both = way.comes_from(self.layer) and way.leads_to(self.layer) and Liberty.WHOLE not in self.liberties
         return both and way.start is not None and way.start.op.rule is Rule.PRODUCT
-
-
-def compared(predicted: Graph, found: Graph) -> tuple[Ways, Ways]:
-    """Both graphs, made ready for `differences`."""
-    factorised = frozenset(step.layer for step in predicted.steps if step.op is PRODUCT)
-    return Ways(predicted, factorised), Ways(found, factorised)
 
 
 def _moves(step: Step) -> bool:
