@@ -31,7 +31,7 @@ class Liberty(enum.Enum):
     SIGN = "a constant is subtracted instead of its opposite added: that counts the same"
     VIEW = "views that follow each other are one, and none where a product takes rows as they lie: they cost nothing"
     WHOLE = "round a weight that is not in factors moves are left out where layouts agree: fewer cost less"
-    PUSHED = "a transpose right before what works number by number comes behind that: it moves as many"
+    PUSHED = "a transpose comes behind what works number by number, and of two that undo each other neither is left"
     LAYOUT = "images and sequences are brought into another layout where that is cheapest, an axis of one by a view"
 
 
@@ -75,6 +75,13 @@ class Ways:
     def counted(self, layer: str) -> Counter[Op]:
         """What counts in a layer."""
         return Counter(step.op.family for step in self.steps if step.layer == layer and step.flops)
+
+    def may_meet(self, step: Step | None) -> bool:
+        """Whether a transpose may come behind this step: one stands before it, and it works number by number."""
+        if step is None or not step.op.elementwise:
+            return False
+        ways = (way for way in self.all if way.end is step)
+        return any(way.kinds[-1:] == (TRANSPOSE,) or (not way.kinds and self.may_meet(way.start)) for way in ways)
 
     def _passes(self, step: Step) -> bool:
         """Whether a step lies on a way: it moves numbers, changes their type, or may be a part of a product."""
@@ -158,11 +165,17 @@ class _Sides:
         for family in _MOVES:
             free = layout and (image or family is TRANSPOSE)
             most = wanted.count(family) + wanted.count(TRANSPOSE) * (layout and family is RESHAPE)
-            pushed = wanted.comes_from(self.layer) and wanted.kinds[-1:] == (TRANSPOSE,)
-            least = (wanted.count(family, self.layer) - pushed) * (family is TRANSPOSE and not whole)
+            least = self._least(wanted) * (family is TRANSPOSE and not whole)
             if there.count(family) < least or (there.count(family, self.layer) > most and not free):
                 odd.append((f"{family.name} operators at its ends", (wanted.count(family), there.count(family))))
         return odd
+
+    def _least(self, wanted: Way) -> int:
+        """How many transposes of a layer in factors must be on a way that leads to it or from it."""
+        own = wanted.count(TRANSPOSE, self.layer)
+        others = wanted.count(TRANSPOSE) - own + self.predicted.may_meet(wanted.start)
+        pushed = wanted.comes_from(self.layer) and wanted.kinds[-1:] == (TRANSPOSE,)
+        return max(own - others - pushed, 0)
 
     def _is_inner(self, way: Way) -> bool:
         """Whether a way leads from a factor to what counts in the same layer."""

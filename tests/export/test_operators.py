@@ -202,6 +202,22 @@ HONEST = {
             ("tt", "Transpose", 0),
         ),
     ),
+    "a transpose that undoes another layer's": (
+        Liberty.PUSHED,
+        chain(("a", "Product", 48, 24), ("a", "Transpose", 0), ("b", "Transpose", 0), ("b", "Product", 48, 24)),
+        chain(("a", "FULLY_CONNECTED", 48, 24), ("b", "FULLY_CONNECTED", 48, 24)),
+    ),
+    "a transpose behind an activation that undoes another layer's": (
+        Liberty.PUSHED,
+        chain(
+            ("a", "Product", 48, 24),
+            ("a", "Transpose", 0),
+            ("a", "tanh", 0),
+            ("b", "Transpose", 0),
+            ("b", "Product", 48, 24),
+        ),
+        chain(("a", "MatMul", 48, 24), ("a", "Tanh", 0), ("b", "MatMul", 48, 24)),
+    ),
     "a layout that another layer brings about": (
         Liberty.LAYOUT,
         chain(("a", "Convolution", 48, 24), ("b", "Dense", 288, 144)),

@@ -41,6 +41,16 @@ CASES: dict[str, Callable[[], keras.Model]] = {
     "dense after dense": lambda: chain(dense(), dense("next")),
     "dense after dense, in rows": lambda: chain(dense(), dense("next"), shape=(4, 12)),
     "dense after dense, in TT form": lambda: chain(train(), dense("next")),
+    "TT layers behind each other": lambda: chain(
+        TTDense((3, 4), (2, 4), (1, 2, 1), use_bias=False, name="tt"),
+        TTDense((2, 4), (3, 4), (1, 4, 1), "first_last", use_bias=False, name="second"),
+        L.Reshape((3, 4), name="r"),
+        L.Flatten(),
+    ),
+    "factors of one": lambda: chain(
+        TTDense((12, 1), (1, 8), (1, 3, 1), activation="tanh", name="tt"),
+        TTDense((1, 8), (6, 1), (1, 2, 1), "first_last", name="second"),
+    ),
     "RMS normalisation": lambda: chain(dense(activation="relu"), L.RMSNormalization(name="n"), dense("next")),
     "RMS normalisation of a sum": lambda: chain(dense(), L.RMSNormalization(name="n"), dense("b", activation="relu")),
     "a product by Einstein": lambda: chain(
@@ -92,6 +102,17 @@ def test_in_float32(name: str, suffix: str, tmp_path: Path) -> None:
     (found,) = check(model, samples, [Path(path.name)], tmp_path, Style()).values()
     assert found.ok and found.graph.mismatches == ()
     assert bool(found.graph.partial) == (name in PARTIAL)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
+@pytest.mark.parametrize("name", [name for name in CASES if "TT" in name or "factors" in name])
+def test_in_batches(name: str, suffix: str, tmp_path: Path) -> None:
+    model, samples = made(name)
+    style = Style(4)
+    (path,) = write(model, style, tmp_path / "m", (suffix,))
+    (found,) = check(model, samples, [Path(path.name)], tmp_path, style).values()
+    assert found.ok and found.graph.mismatches == found.graph.partial == ()
 
 
 @pytest.mark.slow
