@@ -31,7 +31,7 @@ class Liberty(enum.Enum):
     SIGN = "a constant is subtracted instead of its opposite added: that counts the same"
     VIEW = "views that follow each other are one, and none where a product takes rows as they lie: they cost nothing"
     WHOLE = "round a weight that is not in factors moves are left out where layouts agree: fewer cost less"
-    PUSHED = "a transpose comes behind what works number by number, and of two that undo each other neither is left"
+    PUSHED = "a transpose comes behind activations and sums, and of two that undo each other neither is left"
     LAYOUT = "images and sequences are brought into another layout where that is cheapest, an axis of one by a view"
 
 
@@ -57,8 +57,10 @@ class Way:
 
     @property
     def kinds(self) -> tuple[Op, ...]:
-        """The families of its moves, one for several that follow each other."""
-        return tuple(family for family, _ in groupby(step.op.family for step in self.moves))
+        """The families of its moves, one for several that follow each other, no view right before a product."""
+        kinds = tuple(family for family, _ in groupby(step.op.family for step in self.moves))
+        multiplies = self.end is not None and self.end.op.rule is Rule.PRODUCT
+        return kinds[:-1] if multiplies and kinds[-1:] == (RESHAPE,) else kinds
 
 
 class Ways:
@@ -77,8 +79,8 @@ class Ways:
         return Counter(step.op.family for step in self.steps if step.layer == layer and step.flops)
 
     def may_meet(self, step: Step | None) -> bool:
-        """Whether a transpose may come behind this step: one stands before it, and it works number by number."""
-        if step is None or not step.op.elementwise:
+        """Whether a transpose may come behind this step: one stands before it, and it is no product."""
+        if step is None or step.op.rule is Rule.PRODUCT:
             return False
         ways = (way for way in self.all if way.end is step)
         return any(way.kinds[-1:] == (TRANSPOSE,) or (not way.kinds and self.may_meet(way.start)) for way in ways)

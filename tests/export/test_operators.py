@@ -218,6 +218,11 @@ HONEST = {
         ),
         chain(("a", "MatMul", 48, 24), ("a", "Tanh", 0), ("b", "MatMul", 48, 24)),
     ),
+    "rows as they lie, between factors": (
+        Liberty.VIEW,
+        chain(("a", "Product", 48, 24), ("a", "Transpose", 0), ("a", "Reshape", 0), ("a", "Product", 48, 24)),
+        chain(("a", "FULLY_CONNECTED", 48, 24), ("a", "TRANSPOSE", 0), ("a", "FULLY_CONNECTED", 48, 24)),
+    ),
     "a layout that another layer brings about": (
         Liberty.LAYOUT,
         chain(("a", "Convolution", 48, 24), ("b", "Dense", 288, 144)),
