@@ -78,12 +78,16 @@ class Ways:
         """What counts in a layer."""
         return Counter(step.op.family for step in self.steps if step.layer == layer and step.flops)
 
+    def transposes(self, layer: str) -> int:
+        """How many a layer has, wherever they stand."""
+        return sum(step.op.family is TRANSPOSE for step in self.makers.values() if step.layer == layer)
+
     def may_meet(self, step: Step | None) -> bool:
         """Whether a transpose may come behind this step: one stands before it, and it is no product."""
         if step is None or step.op.rule is Rule.PRODUCT:
             return False
         ways = (way for way in self.all if way.end is step)
-        return any(way.kinds[-1:] == (TRANSPOSE,) or (not way.kinds and self.may_meet(way.start)) for way in ways)
+        return any(TRANSPOSE in way.kinds or self.may_meet(way.start) for way in ways)
 
     def _passes(self, step: Step) -> bool:
         """Whether a step lies on a way: it moves numbers, changes their type, or may be a part of a product."""
@@ -177,7 +181,9 @@ class _Sides:
         own = wanted.count(TRANSPOSE, self.layer)
         others = wanted.count(TRANSPOSE) - own + self.predicted.may_meet(wanted.start)
         pushed = wanted.comes_from(self.layer) and wanted.kinds[-1:] == (TRANSPOSE,)
-        return max(own - others - pushed, 0)
+        sunk = wanted.end is not None and wanted.end.layer == self.layer and not wanted.leads_to(self.layer)
+        elsewhere = sunk and self.predicted.transposes(self.layer) <= self.found.transposes(self.layer)
+        return 0 if elsewhere else max(own - others - pushed, 0)
 
     def _is_inner(self, way: Way) -> bool:
         """Whether a way leads from a factor to what counts in the same layer."""

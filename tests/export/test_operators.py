@@ -218,6 +218,11 @@ HONEST = {
         ),
         chain(("a", "MatMul", 48, 24), ("a", "Tanh", 0), ("b", "MatMul", 48, 24)),
     ),
+    "an activation that comes before the moves behind its product": (
+        Liberty.PUSHED,
+        chain(("a", "Product", 48, 24), ("a", "Transpose", 0), ("a", "Reshape", 0), ("a", "tanh", 0)),
+        chain(("a", "FULLY_CONNECTED", 48, 24), ("a", "TANH", 0), ("a", "TRANSPOSE", 0), ("a", "RESHAPE", 0)),
+    ),
     "rows as they lie, between factors": (
         Liberty.VIEW,
         chain(("a", "Product", 48, 24), ("a", "Transpose", 0), ("a", "Reshape", 0), ("a", "Product", 48, 24)),
