@@ -67,6 +67,7 @@ class Ways:
     """A graph as operators that compute, and the ways between them."""
 
     def __init__(self, graph: Graph) -> None:
+        self.graph = graph
         self.factorised = {step.layer for step in graph.steps if step.op is PRODUCT}
         self.makers = {name: step for step in graph.steps for name in step.writes}
         self.spatial = any(step.op.spatial for step in graph.steps)
@@ -80,14 +81,23 @@ class Ways:
 
     def transposes(self, layer: str) -> int:
         """How many a layer has, wherever they stand."""
-        return sum(step.op.family is TRANSPOSE for step in self.makers.values() if step.layer == layer)
+        return sum(step.op.family is TRANSPOSE for step in self.graph.steps if step.layer == layer)
 
     def may_meet(self, step: Step | None) -> bool:
         """Whether a transpose may come behind this step: one stands before it, and it is no product."""
-        if step is None or step.op.rule is Rule.PRODUCT:
-            return False
-        ways = (way for way in self.all if way.end is step)
-        return any(TRANSPOSE in way.kinds or self.may_meet(way.start) for way in ways)
+        return step is not None and id(step) in self._behind
+
+    @cached_property
+    def _behind(self) -> set[int]:
+        """The steps behind which a transpose may come, by their identities, in the order that they run."""
+        ways: dict[int, list[Way]] = {}
+        for way in self.all:
+            ways.setdefault(id(way.end), []).append(way)
+        behind = set[int]()
+        for step in (step for step in self.steps if step.op.rule is not Rule.PRODUCT):
+            if any(TRANSPOSE in way.kinds or id(way.start) in behind for way in ways.get(id(step), ())):
+                behind.add(id(step))
+        return behind
 
     def _passes(self, step: Step) -> bool:
         """Whether a step lies on a way: it moves numbers, changes their type, or may be a part of a product."""
