@@ -29,7 +29,7 @@ class Liberty(enum.Enum):
 
     RIDES = "a bias and a ReLU are a part of their product or stand behind it: they count the same"
     SIGN = "a constant is subtracted instead of its opposite added: that counts the same"
-    VIEW = "views that follow each other are one, and none where a product takes rows as they lie: they cost nothing"
+    VIEW = "views that follow each other are one, and none beside a product that takes rows as they lie: they are free"
     WHOLE = "round a weight that is not in factors moves are left out where layouts agree: fewer cost less"
     PUSHED = "a transpose comes behind activations and sums, and of two that undo each other neither is left"
     LAYOUT = "images and sequences are brought into another layout where that is cheapest, an axis of one by a view"
@@ -57,10 +57,11 @@ class Way:
 
     @property
     def kinds(self) -> tuple[Op, ...]:
-        """The families of its moves, one for several that follow each other, no view right before a product."""
+        """The families of its moves, one for several that follow each other, no view right beside a product."""
         kinds = tuple(family for family, _ in groupby(step.op.family for step in self.moves))
-        multiplies = self.end is not None and self.end.op.rule is Rule.PRODUCT
-        return kinds[:-1] if multiplies and kinds[-1:] == (RESHAPE,) else kinds
+        first, last = (step is not None and step.op.rule is Rule.PRODUCT for step in (self.start, self.end))
+        kinds = kinds[1:] if first and kinds[:1] == (RESHAPE,) else kinds
+        return kinds[:-1] if last and kinds[-1:] == (RESHAPE,) else kinds
 
 
 class Ways:

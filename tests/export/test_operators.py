@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from edgett.export.check import compare
 from edgett.export.operators import Liberty
+from edgett.forms.operators import Moves
+from edgett.forms.tt.order import Order
+from edgett.forms.tt.shape import TTShape
 from edgett.graph.graph import Constant, Graph, Step
 from edgett.graph.op import PRODUCT, RESHAPE, TRANSPOSE
-from edgett.space.contraction import Moves
-from edgett.space.replaced import tt_steps
-from edgett.values import Order, TTShape
-from tests.space.test_contraction import shapes
+from edgett.space.replaced import steps_of
+from tests.forms.test_tt_contraction import shapes
 
 SHAPE = TTShape((4, 2, 3), (2, 3, 4), (1, 3, 2, 1), Order.FIRST_LAST)
 
@@ -26,7 +27,7 @@ def train(shape: TTShape = SHAPE, moves: Moves = Moves.NUMBERS, bias: bool = Tru
     sizes = {"x": 3, "h": x, "y": y}
     dense = Step("fc", "Dense", ("x",), ("h",), (Constant("kernel", 3 * x),), 6 * x, 3 * x)
     stored = (Constant("bias", y),) if bias else ()
-    steps = tt_steps(Step("tt", "TTDense", ("h",), ("y",), stored), shape, 1, sizes, moves)
+    steps = steps_of(Step("tt", "Factored", ("h",), ("y",), stored), shape, 1, sizes, moves)
     return Graph((dense, *steps), sizes, ("x",), ("y",))
 
 
@@ -225,7 +226,13 @@ HONEST = {
     ),
     "rows as they lie, between factors": (
         Liberty.VIEW,
-        chain(("a", "Product", 48, 24), ("a", "Transpose", 0), ("a", "Reshape", 0), ("a", "Product", 48, 24)),
+        chain(
+            ("a", "Product", 48, 24),
+            ("a", "Reshape", 0),
+            ("a", "Transpose", 0),
+            ("a", "Reshape", 0),
+            ("a", "Product", 48, 24),
+        ),
         chain(("a", "FULLY_CONNECTED", 48, 24), ("a", "TRANSPOSE", 0), ("a", "FULLY_CONNECTED", 48, 24)),
     ),
     "a layout that another layer brings about": (
@@ -254,7 +261,7 @@ def test_each_liberty_is_tested_and_has_a_reason() -> None:
 
 def test_moves_that_layers_share_belong_to_the_first() -> None:
     sizes = {"x": 24, "a": 20, "b": 20}
-    steps = [tt_steps(Step(name, "TTDense", ("x",), (name,)), SHAPE, 1, sizes) for name in "ab"]
+    steps = [steps_of(Step(name, "Factored", ("x",), (name,)), SHAPE, 1, sizes) for name in "ab"]
     shared = {
         step.writes[0]: twin.writes[0] for twin, step in zip(*steps, strict=True) if step.op in (RESHAPE, TRANSPOSE)
     }
