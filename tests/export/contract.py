@@ -11,6 +11,7 @@ from edgett.decisions import Decision
 from edgett.device import local
 from edgett.errors import ToolError
 from edgett.export.check import compare, compare_outputs
+from edgett.export.operators import Ways
 from edgett.export.owners import UNKNOWN
 from edgett.graph.graph import Graph
 from edgett.graph.memory import arena_bytes, live_bytes
@@ -144,10 +145,15 @@ class ExporterContract:
         made = self.made(name)
         found = self.read(made)
         trains = [step for step in found.steps if step.layer in CASES[name].cores]
-        for step in (step for step in trains if step.op.family is TRANSPOSE):
+        products = [step for step in trains if step.op.rule is Rule.PRODUCT]
+        between = [way for way in Ways(found).all if way.start in products and way.end in products]
+        own = [way for way in between if way.start and way.end and way.start.layer == way.end.layer]
+        inner = [step for way in own for step in way.moves if step.op.family is TRANSPOSE]
+        assert inner
+        for step in inner:
             where = {item.where for item in compare(made.predicted, without(found, step), "f").mismatches}
             assert any(f"{step.layer}, transpose operators" in one for one in where)
-        for step in (step for step in trains if step.op.rule is Rule.PRODUCT):
+        for step in products:
             where = {item.where for item in compare(made.predicted, after(found, step, "Transpose"), "f").mismatches}
             assert any(f"{step.layer}, transpose operators" in one for one in where)
 
