@@ -207,8 +207,8 @@ def _biased(call: Call, writer: _Writer, source: tuple[str, ...], kernel: Consta
 
 def _into(call: Call, writer: _Writer, source: tuple[str, ...], elements: int) -> tuple[str, ...]:
     """The copies that bring a tensor into the layout of an operator; the converters drop those they can."""
-    if len(call.reads[0].shape) == 3:
-        batch, _, channels = call.reads[0].shape
+    if _is_framed(call):
+        batch, *_, channels = call.reads[0].shape
         source = writer.add(call, "Reshape", source, elements)
         writer.shapes[source[0]] = _inside(call, (batch, elements // (batch * channels), channels))
     if isinstance(call.layer, _SPATIAL) and not writer.fused:
@@ -218,7 +218,7 @@ def _into(call: Call, writer: _Writer, source: tuple[str, ...], elements: int) -
 
 def _out_of(call: Call, writer: _Writer, result: tuple[str, ...]) -> tuple[str, ...]:
     """The copies that bring its result back into the layout of Keras."""
-    if len(call.reads[0].shape) == 3:
+    if _is_framed(call):
         writer.shapes[result[0]] = _inside(call, call.writes[0].shape)
         result = writer.add(call, "Reshape", result, _elements(call))
         writer.shapes[result[0]] = call.writes[0].shape
@@ -229,8 +229,14 @@ def _out_of(call: Call, writer: _Writer, result: tuple[str, ...]) -> tuple[str, 
 
 def _inside(call: Call, shape: tuple[int, ...]) -> tuple[int, ...]:
     """How an operator has a sequence: as an image of one row, or, for a plain product, as so many rows."""
-    batch, length, channels = shape
-    return (batch, 1, length, channels) if isinstance(call.layer, _SPATIAL) else (batch * length, channels)
+    *rows, channels = shape
+    return (rows[0], 1, *rows[1:], channels) if isinstance(call.layer, _SPATIAL) else (math.prod(rows), channels)
+
+
+def _is_framed(call: Call) -> bool:
+    """Whether an operator has its input under another shape: a sequence, and of a product whatever is not in rows."""
+    axes = len(call.reads[0].shape)
+    return axes == 3 or (axes > 3 and isinstance(call.layer, _L.Dense))
 
 
 def _activated(call: Call, writer: _Writer, source: tuple[str, ...]) -> tuple[str, ...]:

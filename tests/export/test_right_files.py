@@ -47,6 +47,9 @@ CASES: dict[str, Callable[[], keras.Model]] = {
         L.Reshape((3, 4), name="r"),
         L.Flatten(),
     ),
+    "products of pixels": lambda: chain(
+        L.Conv2D(4, 3, activation="relu"), dense(activation="relu"), dense("next"), L.Flatten(), shape=(6, 6, 3)
+    ),
     "factors of one": lambda: chain(
         TTDense((12, 1), (1, 8), (1, 3, 1), activation="tanh", name="tt"),
         TTDense((1, 8), (6, 1), (1, 2, 1), "first_last", name="second"),
