@@ -128,13 +128,13 @@ def check(model: Any, samples: Arrays, artifacts: Sequence[Path], root: Path, st
     """
     from edgett.nn.agreement import decisions
     from edgett.nn.assess import outputs
-    from edgett.nn.layers import factored_layers
+    from edgett.nn.layers import factored_layers, factored_positions
     from edgett.nn.reference import deviations
 
     batch, form = style.batch, _Form(model, style.batch)
-    reference, decided = outputs(model, samples), decisions(model)
+    reference, decided, met = outputs(model, samples), decisions(model), factored_positions(model)
     paper = {
-        path: (layer.spec.paper_flops() + layer.spec.matrix[1] * layer.use_bias) * batch
+        path: (layer.spec.paper_flops() + layer.spec.matrix[1] * layer.use_bias) * batch * met[path]
         for path, layer in factored_layers(model).items()
     }
     held = deviations(model)

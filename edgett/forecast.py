@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -68,15 +68,16 @@ def seconds(left: Sequence[Leg], rounds: Sequence[Sequence[TrainingPace]], worke
 
 
 def tried(
-    solutions: Sequence[Solution], crew: Crew, rows: int, left: Sequence[Leg]
+    solutions: Sequence[Solution], crew: Crew, rows: Mapping[str, int], left: Sequence[Leg]
 ) -> tuple[tuple[TrainingPace, ...], ...]:
     """The paces of solutions, spread over what a training step costs, in rounds of one a worker.
 
+    `rows`: how many a batch brings to each layer.
     There is more than one round where all of them take no more than a TENTH of what is left; none where a worker died.
     """
     from edgett.nn.workers import WorkerDied
 
-    ordered = sorted(solutions, key=lambda one: sum(spec.training_work(rows) for spec in one.edits.values()))
+    ordered = sorted(solutions, key=lambda one: sum(spec.training_work(rows[name]) for name, spec in one.edits.items()))
     began, rounds = time.monotonic(), []
     try:
         rounds.append(_round(ordered, crew, MIDDLE))

@@ -124,6 +124,8 @@ def fine_tuned(chosen: Sequence[Solution], bench: Bench, run: Run, meter: Meter)
 
 def _announce(chosen: Sequence[Solution], bench: Bench, desk: _Desk) -> None:
     """Say what is about to be trained, and how long that takes: measured, by each worker on a few batches."""
+    from edgett.nn.layers import positions
+
     job, course, crew, meter, known = bench.job, desk.course, desk.crew, desk.meter, desk.run.trials()
     reached = {number: math.inf if trial.complete else trial.epochs for number, trial in known.items()}
     behind = [reached.get(solution.number, 0.0) for solution in chosen]
@@ -134,7 +136,9 @@ def _announce(chosen: Sequence[Solution], bench: Bench, desk: _Desk) -> None:
         crew.ready()
     legs = forecast.legs(course.rungs, course.batches, behind)
     with meter.stage("trying a few batches"):
-        paces = forecast.tried(fresh or left, crew, job.batch_size, legs)
+        names = {name for solution in chosen for name in solution.edits}
+        rows = {name: job.batch_size * many for name, many in positions(bench.inputs.model, names).items()}
+        paces = forecast.tried(fresh or left, crew, rows, legs)
     what = f"{len(chosen)} of {bench.able:,} joint solutions"
     if known:
         what += f", {len(left)} of them left"

@@ -78,6 +78,7 @@ def test_the_first_time_is_not_typical() -> None:
     assert forecast.seconds(legs, rounds * 2, 1) == pytest.approx(5 * (100 * 0.2 + (1.5 * 2 + 9.0 + 1.5 * 2) / 5))
 
 
+ROWS = {"fc": 1}
 SHORT, LONG = (Leg(6, 0, True),), (Leg(6, 10**6, True),)
 
 
@@ -87,7 +88,7 @@ def test_each_worker_tries_another_from_the_middle_of_its_part() -> None:
 
     one, two, many = Crew(1), Crew(2), Crew(99)
     for crew in (one, two, many):
-        (paces,) = forecast.tried(solutions, crew, 1, ())  # type: ignore[arg-type]
+        (paces,) = forecast.tried(solutions, crew, ROWS, ())  # type: ignore[arg-type]
         assert [pace.batch for pace in paces] == [task.solution.number for task in crew.asked]
         assert all(task.until == 0 and task.state is None for task in crew.asked)
 
@@ -103,7 +104,7 @@ def test_more_are_tried_where_that_is_little_of_the_whole(monkeypatch: pytest.Mo
         """When the first round has taken so long."""
         now = iter((100.0, 100.0 + took))
         monkeypatch.setattr(forecast, "time", SimpleNamespace(monotonic=lambda: next(now)))
-        found = forecast.tried(solutions, Crew(1), 1, left)  # type: ignore[arg-type]
+        found = forecast.tried(solutions, Crew(1), ROWS, left)  # type: ignore[arg-type]
         return [[pace.batch for pace in one] for one in found]
 
     assert rounds(LONG, 60) == [[5.0], [2.0], [7.0]]
@@ -112,12 +113,12 @@ def test_more_are_tried_where_that_is_little_of_the_whole(monkeypatch: pytest.Mo
     assert rounds(SHORT, 0.99 * whole / 10 / (1 + 4 / 3)) == [[5.0], [2.0], [7.0]]
     assert rounds(SHORT, 1.01 * whole / 10 / (1 + 4 / 3)) == [[5.0]]
     monkeypatch.undo()
-    assert forecast.tried(solutions[:2], Crew(1), 1, LONG) == ((TrainingPace(1.0, 9.0, 2.0),),)  # type: ignore[arg-type]
+    assert forecast.tried(solutions[:2], Crew(1), ROWS, LONG) == ((TrainingPace(1.0, 9.0, 2.0),),)  # type: ignore[arg-type]
 
 
 def test_no_pace_where_a_worker_died() -> None:
-    assert forecast.tried([solution(3)], Crew(1, dead=3), 1, LONG) == ()  # type: ignore[arg-type]
-    assert forecast.tried([solution(one) for one in (1, 2, 3)], Crew(1, dead=1), 1, LONG) == ()  # type: ignore[arg-type]
+    assert forecast.tried([solution(3)], Crew(1, dead=3), ROWS, LONG) == ()  # type: ignore[arg-type]
+    assert forecast.tried([solution(one) for one in (1, 2, 3)], Crew(1, dead=1), ROWS, LONG) == ()  # type: ignore[arg-type]
 
 
 def test_work_of_a_training_step() -> None:

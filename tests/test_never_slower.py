@@ -86,7 +86,7 @@ class Wanted:
         self.graph = graphs(given.model, self.costing)
         trials = []
         for number, one in enumerate(shapes):
-            whole = dense_solution(with_edits(self.graph(frozenset(one)), one, 1), self.costing)
+            whole = dense_solution(with_edits(self.graph(frozenset(one)), one), self.costing)
             solution = replace(whole, number=number, edits=one)
             trials.append(Trial(solution, given.quality, 1.0 + solution.number, 1, 0, 0.0))
             self.run.record(trials[-1], pack_weights(compressed(given.model, solution, given.judge)))

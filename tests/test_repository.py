@@ -17,7 +17,7 @@ from tests.readme import ROOT
 
 GUIDE = (ROOT / "CONTRIBUTING.md").read_text()
 HOOKS = (ROOT / ".pre-commit-config.yaml").read_text()
-WORDS = {"FORM", "FORMAT", "METHOD", "NAME"}
+WORDS = {"FORM", "FORMAT", "KIND", "METHOD", "NAME"}
 """What stands for a name of the reader's own."""
 
 

@@ -151,7 +151,7 @@ def graph(probe: Probe) -> Graph:
             return Graph((step,), {"x": rows * inner, "y": rows * columns}, ("x",), ("y",))
         case Train(spec):
             sizes = dict(zip("xy", spec.matrix, strict=True))
-            steps = steps_of(Step("t", "Factored", ("x",), ("y",)), spec, 1, sizes)
+            steps = steps_of(Step("t", "Factored", ("x",), ("y",)), spec, sizes)
             return Graph(tuple(steps), sizes, ("x",), ("y",))
         case Chain(length):
             names = [f"t{index}" for index in range(length + 1)]

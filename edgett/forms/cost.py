@@ -11,10 +11,13 @@ from edgett.forms.spec import Spec
 
 
 def dense(layer: Layer) -> Cost:
-    """The dense layer itself: XY + Y parameters, 2XY + Y FLOPs."""
-    product, bias = layer.inputs * layer.outputs, layer.outputs * layer.bias
+    """The dense layer itself: XY + Y parameters, 2XY + Y FLOPs a position."""
+    product, bias, rows = layer.inputs * layer.outputs, layer.outputs * layer.bias, layer.positions
     return Cost(
-        params=product + bias, flops=2 * product + bias, peak_elements=layer.inputs + layer.outputs, macs=product
+        params=product + bias,
+        flops=rows * (2 * product + bias),
+        peak_elements=rows * (layer.inputs + layer.outputs),
+        macs=rows * product,
     )
 
 
@@ -22,12 +25,13 @@ def held(layer: Layer, spec: Spec) -> Cost:
     """The layer in a form: what its plan adds up to. Raises ValueError when the spec is of another size."""
     if spec.matrix != (layer.inputs, layer.outputs):
         raise ValueError(f"{spec} is {spec.matrix[0]}x{spec.matrix[1]}, layer {layer.name!r} is not")
-    plan, bias = spec.plan(), layer.outputs * layer.bias
-    added = 0 if isinstance(plan[-1], Product) else 2 * bias  # a bias rides on a product that comes last
+    rows, bias = layer.positions, layer.outputs * layer.bias
+    plan = spec.plan(rows)
+    added = 0 if isinstance(plan[-1], Product) else 2 * rows * bias  # a bias rides on a product that comes last
     return Cost(
         params=spec.params + bias,
-        flops=sum(operator.flops for operator in plan) + bias,
-        peak_elements=max(peak(plan, layer.inputs), added),
+        flops=sum(operator.flops for operator in plan) + rows * bias,
+        peak_elements=max(peak(plan, rows * layer.inputs), added),
         moved_elements=moved(plan),
         macs=sum(operator.macs for operator in plan),
     )

@@ -54,16 +54,22 @@ class Cost:
 
 @dataclass(frozen=True)
 class Layer:
-    """A fully connected layer: `inputs` X, `outputs` Y, weight X x Y, and a bias of Y numbers if `bias`."""
+    """A fully connected layer: `inputs` X, `outputs` Y, weight X x Y, and a bias of Y numbers if `bias`.
+
+    `positions`: how often a sample meets the weight each time that the layer runs, a row of X numbers at a time.
+    """
 
     name: str
     inputs: int
     outputs: int
     bias: bool = True
+    positions: int = 1
 
     def __post_init__(self) -> None:
         if self.inputs < 1 or self.outputs < 1:
             raise ValueError(f"layer {self.name!r} is {self.inputs}x{self.outputs}: both sizes must be at least 1")
+        if self.positions < 1:
+            raise ValueError(f"layer {self.name!r} has {self.positions} positions: at least 1 is needed")
 
 
 def too_large(layer: Layer) -> str | None:

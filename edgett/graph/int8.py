@@ -57,4 +57,4 @@ def mixed(graph: Graph, floats: Collection[str]) -> Graph:
                 if name in read:
                     widths[copied(name, step.layer, "Dequantize")] = wide
     outputs = tuple(copied(name, "", "Quantize") if name in made else name for name in graph.outputs)
-    return Graph(tuple(steps), sizes, graph.inputs, outputs, widths)
+    return replace(graph, steps=tuple(steps), sizes=sizes, outputs=outputs, widths=widths)

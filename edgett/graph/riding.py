@@ -12,20 +12,28 @@ from edgett.graph.op import ADD, PRODUCT
 def with_riding_biases(graph: Graph) -> Graph:
     """The graph with each bias of a layer riding on the product whose result it is added to, where nothing else reads.
 
-    In int8 it takes four bytes a number then, and is stored once for each product, as its scale is that of the input.
+    A reshape of the layer between the two goes. In int8 a bias takes four bytes a number then, and is stored once for
+    each product, as its scale is that of the input.
     """
     readers = Counter(name for step in graph.steps for name in step.reads) + Counter(graph.outputs)
     makers: dict[str, int] = {}
-    steps: list[Step] = []
+    views: dict[str, int] = {}
+    steps: list[Step | None] = []
     for step in graph.steps:
-        place = makers.get(step.reads[0]) if step.op is ADD else None
-        if place is not None and readers[step.reads[0]] == 1 and _fits(step, steps[place]):
-            steps[place] = _together(steps[place], step, place)
+        source = step.reads[0] if step.reads else ""
+        place = makers.get(source) if readers[source] == 1 else None
+        product = None if place is None else steps[place]
+        if place is not None and product is not None and step.op is ADD and _fits(step, product):
+            steps[place] = _together(product, step, place)
+            if source in views:
+                steps[views[source]] = None
             continue
         if step.op is PRODUCT:
             makers[step.writes[0]] = len(steps)
+        elif place is not None and product is not None and step.op.view and step.layer == product.layer:
+            makers[step.writes[0]], views[step.writes[0]] = place, len(steps)
         steps.append(step)
-    return replace(graph, steps=tuple(steps))
+    return replace(graph, steps=tuple(step for step in steps if step is not None))
 
 
 def _fits(addition: Step, product: Step) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from edgett.nn import keras_compat
+from edgett.nn import keras_compat, kinds
 from edgett.nn.trace import trace
 
 
@@ -24,7 +24,7 @@ class Apart:
 
 
 def apart(model: keras.Model) -> tuple[Apart, ...]:
-    """Every layer with weights that is no `Dense`, in the order of the calls, nested ones included."""
+    """Every layer with weights that is of no kind, in the order of the calls, nested ones included."""
     return tuple(_found(model))
 
 
@@ -35,11 +35,11 @@ def _found(model: keras.Model) -> Iterator[Apart]:
         if id(layer) in seen or not isinstance(layer, keras.layers.Layer):
             continue
         seen.add(id(layer))
-        if isinstance(layer, keras.layers.Dense):
+        if kinds.is_any(layer):
             after += 1
             continue
-        # A Dense that it holds is told of by itself.
-        inside = [one for one in keras_compat.nested(layer, itself=False) if isinstance(one, keras.layers.Dense)]
+        # One of a kind that it holds is told of by itself.
+        inside = [one for one in keras_compat.nested(layer, itself=False) if kinds.is_any(one)]
         if params := layer.count_params() - sum(one.count_params() for one in inside):
             yield Apart(call.path, type(layer).__name__, params, _reason(layer), after)
 
@@ -66,7 +66,7 @@ _REASONS = (
     ((keras.layers.RNN, keras.layers.Bidirectional), f"a recurrent layer: {_FULL}"),
     (keras.layers.Embedding, "a table, of which rows are read: nothing is multiplied"),
     ((keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention), f"attention: {_FULL}"),
-    (keras.layers.EinsumDense, "its input has more than two axes: only (batch, features) is factorised"),
+    (keras.layers.EinsumDense, f"a product by an equation of one's own: {_FULL}"),
     (
         (
             keras.layers.BatchNormalization,

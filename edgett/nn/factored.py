@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import keras
@@ -16,7 +17,7 @@ from edgett.forms.spec import Factors, Spec
 
 @keras.saving.register_keras_serializable(package="edgett")
 class Factored(keras.layers.Layer):
-    """Maps (batch, X) to (batch, Y) as `Dense` does, with the factors of a form in place of the weight X x Y.
+    """Maps (batch, ..., X) to (batch, ..., Y) as `Dense` does, with the factors of a form in place of the weight X x Y.
 
     `spec` says which, and how they are met; each is a trainable weight. The other arguments are those of
     `keras.layers.Dense`; a kernel regulariser sees the dense weight that the factors stand for.
@@ -53,7 +54,7 @@ class Factored(keras.layers.Layer):
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.bias_regularizer = keras.regularizers.get(bias_regularizer)
         self.bias_constraint = keras.constraints.get(bias_constraint)
-        self.input_spec = keras.layers.InputSpec(ndim=2, axes={-1: self.spec.matrix[0]})
+        self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: self.spec.matrix[0]})
         self.factors: list[Any] = []
         self.bias: Any = None
 
@@ -96,7 +97,9 @@ class Factored(keras.layers.Layer):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         # As in `Dense`, which multiplies integers by floats.
-        outputs = self._product(tf.cast(inputs, self.compute_dtype), training)
+        inputs = tf.cast(inputs, self.compute_dtype)
+        many = math.prod(size or 1 for size in inputs.shape[1:-1])
+        outputs = in_rows(inputs, lambda rows: self._product(rows, training, many))
         if self.bias is not None:
             outputs = tf.nn.bias_add(outputs, tf.cast(self.bias, outputs.dtype))
         return self.activation(outputs)
@@ -128,9 +131,10 @@ class Factored(keras.layers.Layer):
             case Add():
                 return tf.add(tensor, *others)
 
-    def _product(self, inputs: Any, training: bool | None) -> Any:
-        rows = self.training_rows if training else self.inference_rows
-        if rows is not None and (inputs.shape[0] or rows) >= self.spec.rebuild_from():
+    def _product(self, inputs: Any, training: bool | None, many: int) -> Any:
+        """`many`: the rows of a sample."""
+        samples = self.training_rows if training else self.inference_rows
+        if samples is not None and (inputs.shape[0] or samples * many) >= self.spec.rebuild_from():
             return tf.matmul(inputs, self.kernel())
         return self.contract(inputs)
 
@@ -148,6 +152,17 @@ class Factored(keras.layers.Layer):
             "activity_regularizer": keras.regularizers.serialize(self.activity_regularizer),
             "bias_constraint": keras.constraints.serialize(self.bias_constraint),
         }
+
+
+def in_rows(inputs: Any, product: Callable[[Any], Any]) -> Any:
+    """What a product of rows makes of a tensor (batch, ..., X), each position of a sample a row: (batch, ..., Y)."""
+    if len(inputs.shape) == 2:
+        return product(inputs)
+    *before, features = inputs.shape
+    unknown = before.count(None)
+    made = product(tf.reshape(inputs, (-1 if unknown else math.prod(before), features)))
+    sizes = [-1 if size is None else size for size in before] if unknown < 2 else tf.unstack(tf.shape(inputs))[:-1]
+    return tf.reshape(made, (*sizes, made.shape[-1]))
 
 
 _SHARED_WITH_DENSE = frozenset(

@@ -151,9 +151,9 @@ def _into_next(affine: Call, after: Call, tt: frozenset[str]) -> tuple[Call, ...
     uniform = scale is None or scale.size == 1
     if isinstance(layer, Factored) and shift is None and uniform:
         return (_between(affine, after, twin_of(after, layer.spec.scaled(layer.get_weights(), scale))),)
-    if isinstance(layer, _L.Dense) and len(affine.reads[0].shape) == 2:
-        inputs = affine.reads[0].shape[-1]
-        factor, offset = per_channel(scale, inputs, 2, 1.0), per_channel(shift, inputs, 2, 0.0)
+    if isinstance(layer, _L.Dense):
+        inputs, axes = affine.reads[0].shape[-1], len(affine.reads[0].shape)
+        factor, offset = per_channel(scale, inputs, axes, 1.0), per_channel(shift, inputs, axes, 0.0)
         if factor is None or offset is None or (after.path in tt and not (uniform and shift is None)):
             return None
         kernel, *bias = layer.get_weights()

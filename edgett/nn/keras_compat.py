@@ -39,6 +39,11 @@ def is_masked(tensor: Any) -> bool:
     return getattr(tensor, "_keras_mask", None) is not None
 
 
+def read(layer: Any) -> list[Any]:
+    """The symbolic tensors that a layer was ever called with. A layer tells its own calls by `_inbound_nodes` alone."""
+    return [tensor for node in layer._inbound_nodes for tensor in node.input_tensors]
+
+
 def nodes(graph: Any) -> list[Any]:
     """The calls of a functional model in an order they can run in; nested models stay whole."""
     depths = sorted(graph._nodes_by_depth, reverse=True)

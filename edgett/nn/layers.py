@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,8 +15,9 @@ from numpy.typing import NDArray
 
 from edgett.errors import ModelError, UsageError
 from edgett.forms.spec import Factors, Spec
-from edgett.nn import keras_compat
+from edgett.nn import keras_compat, kinds
 from edgett.nn.factored import Factored
+from edgett.nn.kinds.kind import Kind
 from edgett.nn.trace import Call, Trace, trace
 from edgett.values import Found, Layer
 
@@ -30,23 +32,20 @@ class Wish:
 
 
 def fc_layers(model: keras.Model, wish: Wish = Wish()) -> tuple[Found, ...]:
-    """Every `Dense` of the model in the order of the calls, nested ones included, each with the reason if it stays.
+    """Every layer of a kind, in the order of the calls, nested ones included, each with the reason if it stays.
 
     Raises UsageError when `wish` names a layer that the model does not have.
     """
     flow = trace(model)
     total = model.count_params()
-    dense: dict[int, Call] = {}
-    for call in flow.calls:
-        if isinstance(call.layer, keras.layers.Dense):
-            dense.setdefault(id(call.layer), call)
-    judged = [Found(_value(call.layer, call.path), _barred(call, flow, wish)) for call in dense.values()]
+    dense = {id(call.layer): call for call in _first_calls(flow)}
+    judged = [Found(_value(call), _barred(call, flow, wish)) for call in dense.values()]
     held = Counter(_size(item.layer) for item in judged if item.excluded is None)
     found = [item if item.excluded or wish.only else _weighed(item, held, wish, total) for item in judged]
     found += [
-        Found(_value(layer, layer.name), "it sits inside a layer that edgett cannot open")
+        Found(_value(Call(layer.name, layer, (), {}, ())), "it sits inside a layer that edgett cannot open")
         for layer in keras_compat.nested(model, itself=False)
-        if isinstance(layer, keras.layers.Dense) and layer.built and id(layer) not in dense
+        if kinds.is_any(layer) and layer.built and id(layer) not in dense
     ]
     _refuse_unknown((*wish.only, *wish.skip), [item.layer.name for item in found])
     return tuple(found)
@@ -59,11 +58,14 @@ def replace(model: keras.Model, edits: Mapping[str, Spec], factors: Mapping[str,
     already. Raises ModelError when the model cannot be copied, ValueError when a spec is of another size than its
     layer.
     """
-    dense = {path: layer for path, layer in _by_path(model).items() if path in edits}
-    if len(dense) != len(edits):
-        raise ValueError(f"no layers named {sorted(set(edits) - set(dense))}")
+    places = _places(model, edits)
+    if len(places) != len(edits):
+        raise ValueError(f"no layers named {sorted(set(edits) - set(places))}")
     known = factors or {}
-    twins = {id(layer): Factored.from_dense(layer, edits[path], known.get(path)) for path, layer in dense.items()}
+    twins = {
+        id(place.layer): place.kind.twin(place.layer, {place.site: edits[path]}, known.get(path))
+        for path, place in places.items()
+    }
     return substituted(model, twins)
 
 
@@ -161,13 +163,30 @@ def compilation(model: keras.Model) -> dict[str, Any]:
 
 
 def kernels(model: keras.Model, paths: Collection[str]) -> dict[str, NDArray[np.float32]]:
-    """The weights (X, Y) of the fully connected layers of these paths."""
-    return {path: np.asarray(layer.kernel) for path, layer in _by_path(model).items() if path in paths}
+    """The weights (X, Y) of the layers of these paths."""
+    return {path: place.kind.weight(place.layer, place.site) for path, place in _places(model, paths).items()}
+
+
+def positions(model: keras.Model, paths: Collection[str]) -> dict[str, int]:
+    """How often a sample meets the weights of the layers of these paths each time that they run."""
+    return {path: place.site.positions for path, place in _places(model, paths).items()}
+
+
+def give(model: keras.Model, path: str, weight: NDArray[Any], bias: NDArray[Any] | None) -> None:
+    """Let the layer of this path have this weight (X, Y), and a bias where it has one."""
+    place = _places(model, [path])[path]
+    place.kind.give(place.layer, place.site, weight, bias)
 
 
 def factored_layers(model: keras.Model) -> dict[str, Factored]:
     """The layers of a model that are held in a form, by path."""
     return {call.path: call.layer for call in trace(model).calls if isinstance(call.layer, Factored)}
+
+
+def factored_positions(model: keras.Model) -> dict[str, int]:
+    """How often a sample meets the weight of each of them each time that it runs."""
+    calls = trace(model).calls
+    return {call.path: math.prod(call.reads[0].shape[1:-1]) for call in calls if isinstance(call.layer, Factored)}
 
 
 def _barred(call: Call, flow: Trace, wish: Wish) -> str | None:
@@ -202,25 +221,25 @@ def _size(layer: Layer) -> tuple[int, int, bool]:
 
 def _unfit(call: Call, flow: Trace) -> str | None:
     """Why a layer cannot be swapped at all, whatever the user wishes."""
-    layer = call.layer
-    if type(layer) is not keras.layers.Dense:
-        return f"it is a {type(layer).__name__}, a kind of Dense of its own"
-    if layer.quantization_mode is not None:
-        return f"it is quantised ({layer.quantization_mode}); factorise the float model, then quantise"
-    if layer.lora_enabled:
-        return "it carries a LoRA adapter; merge that first"
-    if layer.kernel_constraint is not None:
-        return f"its kernel is constrained ({type(layer.kernel_constraint).__name__}), which cores cannot keep"
+    layer, found = call.layer, kinds.sites(call)
+    if isinstance(found, str):
+        return found
     paths = list(dict.fromkeys(other.path for other in flow.calls_of(layer)))
     if len(paths) > 1:
         return f"{' and '.join(paths)} are one layer, which different models share"
     for other in flow.calls:
         if other.layer is not layer and layer in _inside(other.layer):
             return f"it is also part of {other.path!r}, which edgett cannot open"
-    ranks = sorted({len(other.reads[0].shape) for other in flow.calls_of(layer)})
-    if ranks != [2]:
-        return f"its input has {ranks[-1]} axes; only (batch, features) is factorised"
+    axes = list(dict.fromkeys(other.reads[0].shape[1:-1] for other in flow.calls_of(layer)))
+    if len(axes) > 1:
+        return f"it is called with {' and '.join(map(_axes, axes))}; only layers of one sort of input are factorised"
+    if axes[0] and any(map(keras_compat.is_masked, keras_compat.read(layer))):
+        return "its input has a mask, which the plain layers of the saved model would not hand on"
     return None
+
+
+def _axes(between: tuple[int, ...]) -> str:
+    return f"{'x'.join(map(str, between))} positions" if between else "single rows"
 
 
 def _inside(layer: Any) -> list[Any]:
@@ -228,14 +247,45 @@ def _inside(layer: Any) -> list[Any]:
     return keras_compat.nested(layer, itself=False) if isinstance(layer, keras.layers.Layer) else []
 
 
-def _value(layer: Any, path: str) -> Layer:
+def _value(call: Call) -> Layer:
+    """What a layer holds, whether it can be replaced or not."""
+    layer = call.layer
     if not layer.built:
-        raise ModelError(f"layer {path!r} has no weights yet.", "Call the model once before it is saved.")
-    return Layer(path, int(layer.kernel.shape[0]), int(layer.units), bool(layer.use_bias))
+        raise ModelError(f"layer {call.path!r} has no weights yet.", "Call the model once before it is saved.")
+    found = kinds.sites(call)
+    if not isinstance(found, str):
+        return found[0]
+    *inputs, outputs = layer.kernel.shape
+    return Layer(call.path, math.prod(inputs), outputs, getattr(layer, "bias", None) is not None)
 
 
-def _by_path(model: keras.Model) -> dict[str, Any]:
-    return {call.path: call.layer for call in trace(model).calls if isinstance(call.layer, keras.layers.Dense)}
+@dataclass(frozen=True)
+class _Place:
+    """A layer of a model whose weight may be replaced, where that is, and how."""
+
+    layer: Any
+    kind: Kind
+    site: Layer
+
+
+def _places(model: keras.Model, paths: Collection[str]) -> dict[str, _Place]:
+    """Those of these paths that there are."""
+    places = {}
+    for call in _first_calls(trace(model)):
+        found = kinds.sites(call) if call.path in paths else ""
+        kind = kinds.kind_of(call)
+        if kind is not None and not isinstance(found, str):
+            places[call.path] = _Place(call.layer, kind, found[0])
+    return places
+
+
+def _first_calls(flow: Trace) -> list[Call]:
+    """Of each layer of a kind the first call."""
+    calls: dict[int, Call] = {}
+    for call in flow.calls:
+        if kinds.is_any(call.layer):
+            calls.setdefault(id(call.layer), call)
+    return list(calls.values())
 
 
 def _cloned(model: keras.Model, copy: Any, floats: str | None = None) -> keras.Model:

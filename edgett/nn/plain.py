@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from edgett.nn.kinds import kind_of
 from edgett.nn.trace import Call
 
 _L = keras.layers
@@ -16,7 +17,9 @@ _L = keras.layers
 
 def as_dense(call: Call) -> Any:
     """The plain layer that a call amounts to; None for any other call."""
-    layer = call.layer
+    layer, kind = call.layer, kind_of(call)
+    if kind is not None:
+        return None if (plain := kind.plain(call)) is layer else plain
     if type(layer) is _L.SpectralNormalization:
         return layer.layer  # its norm is divided out while it is trained
     if type(layer) is _L.EinsumDense and _is_product(layer):

@@ -8,7 +8,8 @@ the output, and the activation ends it. The name of its input says which form it
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from string import ascii_letters
 from typing import Any
 
 import keras
@@ -23,6 +24,9 @@ from edgett.nn.layers import substituted
 from edgett.nn.trace import trace
 
 _L = keras.layers
+_LETTERS = [letter for letter in ascii_letters if letter not in "brxy"]
+Positions = tuple[int | None, ...]
+"""The axes of an input between that of the batch and that of the features."""
 _FREE = frozenset({"name", "trainable", "kernel_initializer", "bias_initializer"})
 """The settings of a plain layer that what it computes does not depend on."""
 
@@ -33,7 +37,8 @@ def portable(model: keras.Model) -> keras.Model:
     Names, weights, losses and metrics stay, and what becomes of a batch, to float32 rounding. A kernel regulariser
     goes: no plain layer sees the weight that the factors stand for. Raises ModelError when the model cannot be copied.
     """
-    held = {id(layer): _plain(layer) for layer in _parts(model) if isinstance(layer, Factored)}
+    read = {id(call.layer): call.reads[0].shape[1:-1] for call in trace(model).calls}
+    held = {id(layer): _plain(layer, read[id(layer)]) for layer in _parts(model) if isinstance(layer, Factored)}
     return substituted(model, held) if held else model
 
 
@@ -57,9 +62,9 @@ def _parts(model: keras.Model) -> Iterator[Any]:
             yield from _parts(layer)
 
 
-def _plain(layer: Factored) -> keras.Model:
+def _plain(layer: Factored, positions: Positions) -> keras.Model:
     """The plain layers that a built layer comes to, its weights in them."""
-    parts = _Parts(layer)
+    parts = _Parts(layer, positions)
     made = parts.model()
     for operator, part in parts.products:
         part.kernel.assign(np.reshape(_turned(np.asarray(layer.factors[operator.factor]), operator), part.kernel.shape))
@@ -70,9 +75,11 @@ def _plain(layer: Factored) -> keras.Model:
 
 
 class _Parts:
-    """The plan of a layer for one sample, which the layers of Keras run for each of a batch."""
+    """The plan of a layer for one row, which the layers of Keras run for each position of each sample of a batch."""
 
-    def __init__(self, layer: Factored) -> None:
+    def __init__(self, layer: Factored, positions: Positions = ()) -> None:
+        self.positions, self.sizes = positions, tuple(-1 if size is None else size for size in positions)
+        self.front = "b" + "".join(_LETTERS[: len(positions)])
         self.layer, self.dtype, self.plan = layer, layer.dtype_policy, layer.spec.plan(1)
         self.reads = list(sources(self.plan))
         self.last, self.way = self._last()
@@ -82,7 +89,8 @@ class _Parts:
         """All of them."""
         layer = self.layer
         name = json.dumps(catalogue.document(layer.spec))
-        entry = keras.Input((layer.spec.matrix[0],), dtype=layer.compute_dtype, name=name)  # integers are cast there
+        shape = (*self.positions, layer.spec.matrix[0])
+        entry = keras.Input(shape, dtype=layer.compute_dtype, name=name)  # integers are cast there
         tensors = [entry]
         for index, operator in enumerate(self.plan):
             tensors.append(self._made(index, operator, *(tensors[read] for read in self.reads[index])))
@@ -106,13 +114,13 @@ class _Parts:
     def _made(self, index: int, operator: Operator, *tensors: Any) -> Any:
         match operator:
             case Product(_, rows, inner, columns):
-                return self._product(index, operator, "brx,xy->bry")(self._shaped(tensors[0], (rows, inner), index))
+                return self._product(index, operator, "rx,xy->", "ry")(self._shaped(tensors[0], (rows, inner), index))
             case Mul(_, rows, columns):
-                return self._product(index, operator, "brx,x->brx")(self._shaped(tensors[0], (rows, columns), index))
+                return self._product(index, operator, "rx,x->", "rx")(self._shaped(tensors[0], (rows, columns), index))
             case Reshape(dims):
                 return self._shaped(tensors[0], dims, index)
             case Transpose():
-                turn = _L.Permute([axis + 1 for axis in operator.axes], name=f"transpose_{index}", dtype=self.dtype)
+                turn = _L.Permute(self._behind(operator.axes), name=f"transpose_{index}", dtype=self.dtype)
                 return turn(self._shaped(tensors[0], operator.dims, index))
             case Add(rows, columns):
                 terms = [self._shaped(tensor, (rows, columns), index, f"_{at}") for at, tensor in enumerate(tensors)]
@@ -120,16 +128,21 @@ class _Parts:
 
     def _shaped(self, tensor: Any, dims: tuple[int, ...], index: int, suffix: str = "") -> Any:
         """A sample of these sizes; nothing where it has them already."""
-        if tuple(tensor.shape[1:]) == tuple(dims):
+        if tuple(tensor.shape[1:]) == (*self.positions, *dims):
             return tensor
-        return _L.Reshape(dims, name=f"reshape_{index}{suffix}", dtype=self.dtype)(tensor)
+        return _L.Reshape((*self.sizes, *dims), name=f"reshape_{index}{suffix}", dtype=self.dtype)(tensor)
 
-    def _product(self, index: int, operator: Product | Mul, equation: str) -> Any:
+    def _behind(self, axes: Sequence[int]) -> list[int]:
+        """Axes of a row as a permutation of those behind the batch's: the positions stay in front."""
+        first = 1 + len(self.positions)
+        return [*range(1, first), *(first + axis for axis in axes)]
+
+    def _product(self, index: int, operator: Product | Mul, equation: str, made: str) -> Any:
         layer, biased = self.layer, self.layer.use_bias and index == self.last
         part = _L.EinsumDense(
-            equation,
-            (operator.rows, operator.columns),
-            bias_axes=equation[-2:] if biased else None,
+            f"{self.front}{equation}{self.front}{made}",
+            (*self.positions, operator.rows, operator.columns),
+            bias_axes=made if biased else None,
             kernel_initializer=keras.initializers.RandomNormal(stddev=layer.spec.deviation()),
             bias_initializer=_bias_initializer(layer),
             bias_regularizer=layer.bias_regularizer if biased else None,
@@ -143,7 +156,8 @@ class _Parts:
     def _activated(self, tensor: Any) -> Any:
         layer, last = self.layer, {"activity_regularizer": self.layer.activity_regularizer}
         linear = layer.activation is keras.activations.linear
-        join = _L.Reshape((layer.spec.matrix[1],), name="join", dtype=self.dtype, **(last if linear else {}))
+        shape = (*self.sizes, layer.spec.matrix[1])
+        join = _L.Reshape(shape, name="join", dtype=self.dtype, **(last if linear else {}))
         tensor = join(tensor)
         if linear:
             return tensor
@@ -202,7 +216,7 @@ def _held(made: keras.Model) -> Factored | None:
     if len({part.trainable for part in products}) != 1:
         return None
     layer = _twin(made, products, spec)
-    parts = _Parts(layer)
+    parts = _Parts(layer, made.input_shape[1:-1])
     plain = parts.model()
     if not _alike(plain, made):
         return None

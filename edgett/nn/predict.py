@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from edgett.forms.operators import Moves
+from edgett.forms.operators import Moves, Product, Reshape
 from edgett.graph.graph import Constant, Graph, Step
 from edgett.graph.int8 import mixed, narrow
 from edgett.graph.op import ADD, CONVOLUTION, MULTIPLY, SUBTRACT, TRANSPOSED_CONVOLUTION, named
@@ -25,8 +25,9 @@ from edgett.graph.traits import Op
 from edgett.nn.activations import CUSTOM, inside, name_of
 from edgett.nn.affine import Affine, Cast
 from edgett.nn.factored import Factored
+from edgett.nn.kinds.dense import DenseKind
 from edgett.nn.trace import Call, Trace
-from edgett.space.replaced import steps_of
+from edgett.space.replaced import joined, steps_of
 from edgett.values import DType
 
 _L = keras.layers
@@ -139,22 +140,42 @@ def _rule(call: Call) -> Callable[[Call, _Writer], tuple[str, ...]]:
 
 
 def _factored(call: Call, writer: _Writer) -> tuple[str, ...]:
-    layer = call.layer
+    """Its plan for the rows of all samples; where they have more axes than one, between two reshapes."""
+    layer, (source,), framed = call.layer, writer.reads(call), len(call.reads[0].shape) != 2
+    begun = len(writer.steps)
+    if framed:
+        (source,) = writer.add(call, "Reshape", (source,), writer.sizes[source])
     target = f"t{len(writer.sizes)}"
     writer.sizes[target] = _elements(call)
     bias = (Constant("bias", layer.spec.matrix[1]),) if layer.use_bias else ()
-    step = Step(call.path, "Factored", writer.reads(call), (target,), bias)
-    writer.steps += steps_of(
-        step, layer.spec, writer.batch, writer.sizes, Moves.RUNS if writer.fused else Moves.NUMBERS
-    )
+    step = Step(call.path, "Factored", (source,), (target,), bias)
+    writer.steps += steps_of(step, layer.spec, writer.sizes, Moves.RUNS if writer.fused else Moves.NUMBERS)
+    if framed:
+        (target,) = writer.add(call, "Reshape", (target,), writer.sizes[target])
+        writer.steps[begun:] = joined(writer.steps[begun:], {call.path})
     return _activated(call, writer, (target,))
 
 
 def _dense(call: Call, writer: _Writer) -> tuple[str, ...]:
-    inputs, outputs = call.layer.kernel.shape
-    elements = math.prod(call.reads[0].shape)
-    source = _into(call, writer, writer.reads(call), elements)
-    return _biased(call, writer, source, Constant("kernel", inputs * outputs), 2 * elements * outputs)
+    """As its kind plans it; a bias that does not ride on the product is added at the end."""
+    layer, made, result = call.layer, _elements(call), writer.reads(call)
+    plan = DenseKind().plan(call)
+    rides = layer.use_bias and (writer.fused or len(plan) == 1)
+    bias = Constant("bias", math.prod(layer.bias.shape)) if layer.use_bias else None
+    if bias and rides and writer.quantised:
+        bias = replace(bias, key=f"bias/{len(writer.steps)}")
+    for operator in plan:
+        if isinstance(operator, Product):
+            stored = Constant("kernel", operator.inner * operator.columns), *((bias,) if bias and rides else ())
+            flops = operator.flops + made * rides
+            result = writer.add(call, "Dense", result, made, constants=stored, flops=flops, macs=operator.flops // 2)
+            writer.shapes[result[0]] = (operator.rows, operator.columns)
+        elif isinstance(operator, Reshape):
+            result = writer.add(call, "Reshape", result, operator.writes)
+            writer.shapes[result[0]] = operator.dims
+    if bias and not rides:
+        result = writer.add(call, "Add", result, made, constants=(bias,), flops=made)
+    return _activated(call, writer, result)
 
 
 def _convolution(call: Call, writer: _Writer) -> tuple[str, ...]:
@@ -183,19 +204,16 @@ def _convolution(call: Call, writer: _Writer) -> tuple[str, ...]:
 
 
 def _biased(call: Call, writer: _Writer, source: tuple[str, ...], kernel: Constant, flops: int) -> tuple[str, ...]:
-    """A product, then its bias and its activation: in one step when `fused`."""
-    made, flat = _elements(call), len(call.reads[0].shape) == 2
-    name = "Dense" if isinstance(call.layer, _L.Dense) else "Convolution"
-    if isinstance(call.layer, _L.Conv2DTranspose):
-        name = "ConvTranspose"
+    """A convolution, then its bias and its activation: in one step when `fused`."""
+    made = _elements(call)
+    name = "ConvTranspose" if isinstance(call.layer, _L.Conv2DTranspose) else "Convolution"
     stored: tuple[Constant, ...] = (kernel,)
     bias = (
         (Constant("bias", math.prod(call.layer.bias.shape), channels=kernel.channels),) if call.layer.use_bias else ()
     )
-    rides = writer.fused or (name == "Dense" and flat)
-    if bias and writer.quantised and (rides or (name != "Dense" and len(call.reads[0].shape) == 4)):
+    if bias and writer.quantised and (writer.fused or len(call.reads[0].shape) == 4):
         bias = (replace(bias[0], key=f"bias/{len(writer.steps)}"),)
-    if bias and rides:
+    if bias and writer.fused:
         result = writer.add(call, name, source, made, constants=stored + bias, flops=flops + made, macs=flops // 2)
         return _activated(call, writer, _out_of(call, writer, result))
     result = writer.add(call, name, source, made, constants=stored, flops=flops, macs=flops // 2)
@@ -206,37 +224,29 @@ def _biased(call: Call, writer: _Writer, source: tuple[str, ...], kernel: Consta
 
 
 def _into(call: Call, writer: _Writer, source: tuple[str, ...], elements: int) -> tuple[str, ...]:
-    """The copies that bring a tensor into the layout of an operator; the converters drop those they can."""
-    if _is_framed(call):
-        batch, *_, channels = call.reads[0].shape
+    """The copies that bring a tensor into the layout of what walks over pixels; the converters drop those they can.
+
+    A sequence is an image of one row.
+    """
+    if len(call.reads[0].shape) == 3:
+        batch, _, channels = call.reads[0].shape
         source = writer.add(call, "Reshape", source, elements)
-        writer.shapes[source[0]] = _inside(call, (batch, elements // (batch * channels), channels))
-    if isinstance(call.layer, _SPATIAL) and not writer.fused:
+        writer.shapes[source[0]] = (batch, 1, elements // (batch * channels), channels)
+    if not writer.fused:
         source = writer.add(call, "Transpose", source, elements)
     return source
 
 
 def _out_of(call: Call, writer: _Writer, result: tuple[str, ...]) -> tuple[str, ...]:
     """The copies that bring its result back into the layout of Keras."""
-    if _is_framed(call):
-        writer.shapes[result[0]] = _inside(call, call.writes[0].shape)
+    if len(call.reads[0].shape) == 3:
+        batch, *others = call.writes[0].shape
+        writer.shapes[result[0]] = (batch, 1, *others)
         result = writer.add(call, "Reshape", result, _elements(call))
         writer.shapes[result[0]] = call.writes[0].shape
-    if isinstance(call.layer, _SPATIAL) and not writer.fused:
+    if not writer.fused:
         result = writer.add(call, "Transpose", result, _elements(call))
     return result
-
-
-def _inside(call: Call, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """How an operator has a sequence: as an image of one row, or, for a plain product, as so many rows."""
-    *rows, channels = shape
-    return (rows[0], 1, *rows[1:], channels) if isinstance(call.layer, _SPATIAL) else (math.prod(rows), channels)
-
-
-def _is_framed(call: Call) -> bool:
-    """Whether an operator has its input under another shape: a sequence, and of a product whatever is not in rows."""
-    axes = len(call.reads[0].shape)
-    return axes == 3 or (axes > 3 and isinstance(call.layer, _L.Dense))
 
 
 def _activated(call: Call, writer: _Writer, source: tuple[str, ...]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgett.forms.spec import Spec
 from edgett.nn.factored import Factored
-from edgett.nn.layers import compilation, replace
+from edgett.nn.layers import compilation, give, replace
 from edgett.nn.trace import trace
 
 
@@ -28,8 +28,8 @@ def dense_again(model: keras.Model, original: keras.Model, edits: Mapping[str, S
     for path, layer in _by_path(twin).items():
         source = layers[path]
         if isinstance(source, Factored) and not isinstance(layer, Factored):
-            bias = [np.asarray(source.bias)] if source.use_bias else []
-            layer.set_weights([source.spec.dense(source.factors).astype(np.float32), *bias])
+            bias = np.asarray(source.bias) if source.use_bias else None
+            give(twin, path, source.spec.dense(source.factors).astype(np.float32), bias)
         else:
             layer.set_weights(source.get_weights())
             layer.trainable = source.trainable

@@ -19,6 +19,9 @@ from edgett.space.solution import Solution
 SAMPLES = 1024
 """Training samples that the layers are judged on."""
 
+POSITIONS = 16
+"""Of the positions of a sample at most so many: neighbours are much alike."""
+
 BATCH = 256
 
 WORST = 1 - 1e-6
@@ -68,12 +71,18 @@ def some_inputs(model: keras.Model, x: Mapping[str, Any], paths: Collection[str]
 
 
 def inputs_of(model: keras.Model, x: Mapping[str, Any], paths: Collection[str]) -> dict[str, NDArray[np.float32]]:
-    """What the layers of these paths are given, over all their calls: (n, X)."""
+    """What the layers of these paths are given, over all their calls: (n, X).
+
+    A row is a position of a sample: of more than `POSITIONS` so many, drawn by chance.
+    """
     seen: dict[str, list[NDArray[np.float32]]] = {path: [] for path in paths}
+    random = np.random.default_rng(0)
 
     def call(path: str, layer: Any, args: Any, kwargs: Any) -> Any:
         if path in seen:
-            seen[path].append(np.asarray(args[0], np.float32))
+            rows = np.asarray(args[0], np.float32).reshape(-1, args[0].shape[-1])
+            most = POSITIONS * len(args[0])
+            seen[path].append(rows if len(rows) <= most else rows[random.choice(len(rows), most, replace=False)])
         return layer(*args, **kwargs)
 
     count = len(next(iter(x.values())))

@@ -78,6 +78,7 @@ def _layer(found: Found) -> dict[str, Any]:
         "name": found.layer.name,
         "inputs": found.layer.inputs,
         "outputs": found.layer.outputs,
+        "positions": found.layer.positions,
         "params": dense.params,
         "flops": dense.flops,
         "excluded": found.excluded,

@@ -16,7 +16,7 @@ from edgett.forms.front import ONE, Front
 from edgett.forms.spec import Spec
 from edgett.report.picture import Axis, Hue, Mark, Panel, Picture, Points, Rules, Scale
 from edgett.report.space_plots import FLOPS, MARKS, PARAMS, Chosen
-from edgett.report.words import PICKS, count, nearly
+from edgett.report.words import PICKS, at, count, nearly
 from edgett.space.whole import Whole
 from edgett.values import Cost, CostModel, Estimate, Layer
 
@@ -178,7 +178,7 @@ def _label(spec: Spec, costs: Cost, error: Bracket) -> str:
 
 def _named(layer: Layer) -> str:
     size = f"{layer.inputs}x{layer.outputs}"
-    return size if layer.name == size else f"{one_line(layer.name, 28)} ({size})"
+    return size if layer.name == size else f"{one_line(layer.name, 28)} ({size}{at(layer.positions)})"
 
 
 def _remarks(whole: Whole) -> Iterator[str]:

@@ -26,6 +26,7 @@ from edgett.report.words import (
     partial,
     place,
     scores,
+    sized,
 )
 from edgett.values import Objective
 
@@ -224,7 +225,7 @@ def design_space(outcome: Mapping[str, Any], space: Picture | None) -> Section:
     rows = []
     for layer in outcome["layers"]:
         numbers = [Cell(layer[name], count(layer[name])) for name in ("params", "flops", *last)]
-        shape = f"{layer['inputs']}x{layer['outputs']}"
+        shape = sized(layer)
         why = Cell(layer["excluded"], layer["excluded"] or "")
         rows.append((Cell(layer["name"], layer["name"]), Cell(shape, shape), *numbers, why))
     if grid:

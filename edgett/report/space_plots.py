@@ -54,11 +54,15 @@ Chosen = Mapping[str, Mapping[str, Spec]]
 
 @dataclass(frozen=True)
 class _Kind:
-    """Layers of one size, which have one space, and what was chosen for them."""
+    """Layers of one size, which have one space, and what was chosen for them.
+
+    All costs are those of one position; `several`: whether a sample has more for some of the layers.
+    """
 
     names: tuple[str, ...]
     space: LayerSpace
     dense: Cost
+    several: bool = False
     chosen: Chosen = field(default_factory=dict)
 
     @property
@@ -68,7 +72,8 @@ class _Kind:
     @property
     def title(self) -> str:
         names = [one_line(name, 28) for name in self.names if name != self.size]
-        return f"{listed(names)} ({self.size})" if names else self.size
+        size = f"{self.size}, each position" if self.several else self.size
+        return f"{listed(names)} ({size})" if names else size
 
 
 def space_picture(
@@ -110,8 +115,8 @@ def _kinds(exploration: Exploration) -> list[_Kind]:
         if space is not None and space.solutions:
             layer = found.layer
             key = layer.inputs, layer.outputs, layer.bias
-            names = kinds[key].names if key in kinds else ()
-            kinds[key] = _Kind((*names, layer.name), space, cost.dense(layer))
+            names, several = (kinds[key].names, kinds[key].several) if key in kinds else ((), False)
+            kinds[key] = _Kind((*names, layer.name), space, cost.dense(space.layer), several or layer.positions > 1)
     return list(kinds.values())
 
 

@@ -22,6 +22,7 @@ from edgett.report.words import (
     nearly,
     over_budget,
     scores,
+    sized,
 )
 
 _SPACE = {
@@ -63,6 +64,10 @@ def explored(document: Mapping[str, Any]) -> RenderableType:
     return Group(*_layers(document), Text(), remark(words))
 
 
+def _macs(layer: Mapping[str, Any]) -> int:
+    return int(layer["inputs"] * layer["outputs"] * layer.get("positions", 1))
+
+
 def _layers(document: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield title("Fully connected layers to factorise")
     last = _SPACE[document["search"]]
@@ -71,14 +76,14 @@ def _layers(document: Mapping[str, Any]) -> Iterator[RenderableType]:
         if layer["excluded"] is None:
             table.add(
                 layer["name"],
-                f"{layer['inputs']}x{layer['outputs']}",
-                *(f"{value:,}" for value in (layer["params"], layer["flops"], layer["inputs"] * layer["outputs"])),
+                sized(layer),
+                *(f"{value:,}" for value in (layer["params"], layer["flops"], _macs(layer))),
                 *(count(layer[name]) for name in last.values()),
             )
     yield table if table.rows else Text("none")
     for layer in document["layers"]:
         if layer["excluded"] is not None and "kind" not in layer:
-            size = f"{layer['inputs']}x{layer['outputs']}"
+            size = sized(layer)
             name = size if layer["name"] == size else f"{layer['name']} ({size})"
             yield remark(f"left alone: {name}: {layer['excluded']}")
     others: dict[str, list[str]] = {}

@@ -125,6 +125,16 @@ def duration(microseconds: float) -> str:
     return f"{digits(microseconds)} us"
 
 
+def sized(layer: Mapping[str, Any]) -> str:
+    """A layer's size, and how many positions of a sample meet it where these are several."""
+    return f"{layer['inputs']}x{layer['outputs']}{at(layer.get('positions', 1))}"
+
+
+def at(positions: int) -> str:
+    """How many positions of a sample meet a layer, where these are several."""
+    return f" at {positions:,} positions" if positions > 1 else ""
+
+
 def place(path: str) -> str:
     """A path as a command takes it: none is an option."""
     return f"./{path}" if path.startswith("-") else path

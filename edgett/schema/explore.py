@@ -30,6 +30,7 @@ class Layer(Part):
     inputs: Size = Field(description="numbers that it takes")
     outputs: Size = Field(description="numbers that it gives")
     params: Count = Field(description="numbers stored, biases included")
+    positions: Size = Field(default=1, description="how often a sample meets its weight, each time that it runs")
     flops: Count = Field(description="of one sample: a multiplication is one, and an addition is one")
     excluded: Text | None = Field(description="why it is left alone; null: it is not")
     solutions: Many = Field(description="its solutions")

@@ -108,7 +108,9 @@ def explore(found: Sequence[Found], grid: Grid, advance: Callable[[int], None] =
             continue
         key = item.layer.inputs, item.layer.outputs, item.layer.bias
         if key not in known:
-            known[key] = layer_space(item.layer, grid.max_ranks, grid.model, grid.size, advance)
+            # How many positions meet the weight changes what its solutions cost, and not which are the better ones.
+            one = replace(item.layer, positions=1)
+            known[key] = layer_space(one, grid.max_ranks, grid.model, grid.size, advance)
         space = known[key]
         reason = space.reason and space.reason.removeprefix(f"{item.layer.inputs}x{item.layer.outputs}: ")
         layers.append((Found(item.layer, reason), space))
@@ -132,7 +134,7 @@ def solutions(
     """
     made = []
     for number, (candidate, edits) in enumerate(zip(candidates, _exported(candidates), strict=True)):
-        whole = with_edits(graph(frozenset(edits)), edits, costing.batch)
+        whole = with_edits(graph(frozenset(edits)), edits)
         made.append(_solution(number, Candidate(edits, candidate.loss), whole, costing))
     return tuple(made)
 
@@ -163,7 +165,7 @@ def not_slower(
     kept: dict[tuple[tuple[str, Spec], ...], Candidate] = {}
     slower: Counter[str] = Counter()
     for candidate, edits in zip(candidates, _exported(candidates), strict=True):
-        whole = with_edits(graph(frozenset(edits)), edits, costing.batch)
+        whole = with_edits(graph(frozenset(edits)), edits)
         times = layers_us(whole, speeds, costing.width)
         slow = [name for name in edits if times[name] > dense[name]]
         slower.update(slow)
@@ -184,7 +186,7 @@ def smaller(
 
     @cache
     def pays(name: str, spec: Spec) -> bool:
-        whole = with_edits(graph(frozenset([name])), {name: spec}, costing.batch)
+        whole = with_edits(graph(frozenset([name])), {name: spec})
         return costing.file_bytes(whole) < dense
 
     kept: dict[frozenset[tuple[str, Spec]], Candidate] = {}

@@ -2,38 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from edgett.forms.operators import Moves, Mul, Product, sources
+from edgett.forms.operators import Moves, Mul, Product, Reshape, sources
 from edgett.forms.spec import Spec
 from edgett.graph.graph import Constant, Graph, Step
 from edgett.graph.riding import with_riding_biases
 
 
-def with_edits(graph: Graph, edits: Mapping[str, Spec], batch: int = 1) -> Graph:
+def with_edits(graph: Graph, edits: Mapping[str, Spec]) -> Graph:
     """The graph with every dense step of the layers named by `edits` replaced by the steps of its form."""
     steps: list[Step] = []
     sizes = dict(graph.sizes)
     for step in graph.steps:
         if step.operator == "Dense" and step.layer in edits:
-            steps += steps_of(step, edits[step.layer], batch, sizes)
+            steps += steps_of(step, edits[step.layer], sizes)
         else:
             steps.append(step)
-    swapped = replace(graph, steps=tuple(steps), sizes=sizes)
+    swapped = replace(graph, steps=joined(steps, edits), sizes=sizes)
     return with_riding_biases(swapped) if graph.fused else swapped
 
 
-def steps_of(step: Step, spec: Spec, batch: int, sizes: dict[str, int], moves: Moves = Moves.NUMBERS) -> list[Step]:
-    """What a form executes between the tensors that `step` reads and writes; new tensors join `sizes`.
+def joined(steps: Sequence[Step], layers: Collection[str]) -> tuple[Step, ...]:
+    """The steps with one reshape where, in one of these layers, one reads what another one makes."""
+    readers = Counter(name for step in steps for name in step.reads)
+    kept: list[Step] = []
+    for step in steps:
+        before = kept[-1] if kept else step
+        both = all(one.operator == Reshape.__name__ and one.layer in layers for one in (before, step))
+        alone = before.layer == step.layer and before.writes == step.reads and readers[before.writes[0]] == 1
+        if both and alone:
+            step = replace(kept.pop(), writes=step.writes)
+        kept.append(step)
+    return tuple(kept)
 
-    `moves`: how the file's runtime is fastest at transposes, which changes views alone. A constant "bias" of `step`
-    becomes one ADD behind the last operator. Factors are as wide as what they stand for.
+
+def steps_of(step: Step, spec: Spec, sizes: dict[str, int], moves: Moves = Moves.NUMBERS) -> list[Step]:
+    """What a form executes between the tensors that `step` reads and writes, rows of X and of Y numbers.
+
+    New tensors join `sizes`. `moves`: how the file's runtime is fastest at transposes, which changes views alone. A
+    constant "bias" of `step` becomes one ADD behind the last operator. Factors are as wide as what they stand for.
     """
     (source,), (target,) = step.reads, step.writes
     bias = [constant for constant in step.constants if constant.key == "bias"]
     width = next((constant.width for constant in step.constants if constant.key == "kernel"), Constant.width)
-    plan = spec.plan(batch, moves)
+    plan = spec.plan(sizes[source] // spec.matrix[0], moves)
     tensors, steps = [source], []
     for index, (operator, reads) in enumerate(zip(plan, sources(plan), strict=True)):
         result = f"{target}/{index}" if bias or index < len(plan) - 1 else target

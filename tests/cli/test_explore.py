@@ -22,7 +22,8 @@ def test_document(edgett: Call) -> None:
     assert [layer["name"] for layer in document["layers"]] == ["64x48", "48x36"]
     first = document["layers"][0]
     assert set(first) == {
-        "name", "inputs", "outputs", "params", "flops", "excluded", "solutions", "efficient", "occupied_tiles",
+        "name", "inputs", "outputs", "positions", "params", "flops", "excluded",
+        "solutions", "efficient", "occupied_tiles",
     }  # fmt: skip
     assert (first["inputs"], first["outputs"], first["excluded"]) == (64, 48, None)
     assert (first["params"], first["flops"]) == (64 * 48 + 48, 2 * 64 * 48 + 48)

@@ -61,7 +61,8 @@ def test_document(document: dict[str, Any]) -> None:
     assert [layer["name"] for layer in document["layers"]][0::2] == ["wide", "digit"]
     for layer in document["layers"]:
         assert set(layer) == {
-            "name", "inputs", "outputs", "params", "flops", "excluded", "solutions", "undominated", "epsilon", "front",
+            "name", "inputs", "outputs", "positions", "params", "flops", "excluded",
+            "solutions", "undominated", "epsilon", "front",
         }  # fmt: skip
         assert layer["undominated"] == len(layer["front"])
         assert layer["epsilon"] == 0

@@ -122,6 +122,28 @@ def twins() -> keras.Model:
     return keras.Model(inputs, [L.Dense(3, name="a")(minute), L.Dense(2, name="b")(hour)])
 
 
+def positions() -> keras.Model:
+    """Products at every step of a sequence, of one length throughout: a feed-forward network with a way around it."""
+    inputs = keras.Input((8, 16), name="steps")
+    x = L.Dense(16, activation="relu", name="first")(inputs)
+    wide = TTDense((4, 4), (8, 4), (1, 3, 1), activation="relu", name="wide")(x)
+    narrow = TTDense((4, 2, 4), (2, 2, 4), (1, 2, 3, 1), FIRST, name="narrow")(wide)
+    x = L.ReLU()(L.Add(name="around")([x, narrow]))
+    x = L.BatchNormalization()(TTDense((4, 4), (2, 4), (1, 3, 1), use_bias=False, name="bare")(x))
+    x = L.Dense(6, name="last")(TTDense((2, 4), (3, 4), (1, 2, 1), activation="tanh", name="late")(x))
+    return keras.Model(inputs, L.Dense(3, activation="softmax", name="out")(L.Flatten()(x)))
+
+
+def pixels() -> keras.Model:
+    """Products at every pixel of an image."""
+    inputs = keras.Input((6, 5, 3), name="image")
+    x = L.Conv2D(12, 3, padding="same", activation="relu", name="conv")(inputs)
+    x = TTDense((3, 4), (4, 5), (1, 3, 1), activation="relu", name="wide")(x)
+    x = L.MaxPooling2D(2)(L.Dense(8, activation="tanh", name="narrow")(x))
+    x = TTDense((2, 2, 2), (3, 1, 2), (1, 2, 2, 1), name="tt3")(x)
+    return keras.Model(inputs, [L.Dense(2, name="each")(x), L.Dense(3, name="all")(L.Flatten()(x))])
+
+
 def unruled() -> keras.Model:
     words = keras.Input((5,), dtype="int32", name="words")
     x = L.Embedding(9, 4, name="embedding")(words)
@@ -136,6 +158,8 @@ CASES = {
     "shared": Case(shared, {"0train": 4}),
     "named": Case(named, {}),
     "nested": Case(nested, {"encoder/t": 4}),
+    "positions": Case(positions, {"wide": 2, "narrow": 3, "bare": 2, "late": 2}),
+    "pixels": Case(pixels, {"wide": 2, "tt3": 3}),
     "unruled": Case(unruled, {}, frozenset({"embedding", "norm", "lstm"})),
 }
 

@@ -24,7 +24,7 @@ def tt_graph(shape: TTShape = SHAPE, bias: int = 12) -> Graph:
     """A TT layer, then a dense one."""
     sizes = {"x": 12, "y": 12, "z": 5}
     stored = (Constant("bias", bias),) if bias else ()
-    steps = steps_of(Step("tt", "Factored", ("x",), ("y",), stored), shape, 1, sizes)
+    steps = steps_of(Step("tt", "Factored", ("x",), ("y",), stored), shape, sizes)
     dense = Step("fc", "Dense", ("y",), ("z",), (Constant("kernel", 60), Constant("bias", 5)), 125, 60)
     return Graph((*steps, dense), sizes, ("x",), ("z",))
 

@@ -27,7 +27,7 @@ def train(shape: TTShape = SHAPE, moves: Moves = Moves.NUMBERS, bias: bool = Tru
     sizes = {"x": 3, "h": x, "y": y}
     dense = Step("fc", "Dense", ("x",), ("h",), (Constant("kernel", 3 * x),), 6 * x, 3 * x)
     stored = (Constant("bias", y),) if bias else ()
-    steps = steps_of(Step("tt", "Factored", ("h",), ("y",), stored), shape, 1, sizes, moves)
+    steps = steps_of(Step("tt", "Factored", ("h",), ("y",), stored), shape, sizes, moves)
     return Graph((dense, *steps), sizes, ("x",), ("y",))
 
 
@@ -261,7 +261,7 @@ def test_each_liberty_is_tested_and_has_a_reason() -> None:
 
 def test_moves_that_layers_share_belong_to_the_first() -> None:
     sizes = {"x": 24, "a": 20, "b": 20}
-    steps = [steps_of(Step(name, "Factored", ("x",), (name,)), SHAPE, 1, sizes) for name in "ab"]
+    steps = [steps_of(Step(name, "Factored", ("x",), (name,)), SHAPE, sizes) for name in "ab"]
     shared = {
         step.writes[0]: twin.writes[0] for twin, step in zip(*steps, strict=True) if step.op in (RESHAPE, TRANSPOSE)
     }

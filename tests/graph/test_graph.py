@@ -108,7 +108,7 @@ def test_a_tt_layer_takes_the_place_of_its_dense_one(shape: TTShape, bias: bool,
         ("x",),
         ("y",),
     )
-    swapped = with_edits(graph, {"fc": shape}, batch)
+    swapped = with_edits(graph, {"fc": shape})
     minus, plus = cost.dense(layer), cost.held(layer, shape)
     assert swapped.params() - graph.params() == plus.params - minus.params
     assert swapped.flops() - graph.flops() == batch * (plus.flops - minus.flops)

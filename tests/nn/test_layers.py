@@ -165,14 +165,34 @@ class TestFcLayers:
         with pytest.raises(UsageError):
             fc_layers(nested(), Wish(only=("core",)))
 
-    def test_three_axes(self) -> None:
-        model = keras.Sequential([keras.Input((5, 12)), L.Dense(8, name="fc")])
-        assert judged(model) == {"fc": "its input has 3 axes; only (batch, features) is factorised"}
+    @pytest.mark.parametrize(("between", "positions"), [((), 1), ((5,), 5), ((2, 5), 10), ((2, 1, 5), 10)])
+    def test_any_number_of_axes(self, between: tuple[int, ...], positions: int) -> None:
+        model = keras.Sequential([keras.Input((*between, 12)), L.Dense(8, name="fc")])
+        assert fc_layers(model) == (Found(Layer("fc", 12, 8, positions=positions)),)
+
+    def test_an_unknown_number_of_positions(self) -> None:
+        model = keras.Sequential([keras.Input((None, 12)), L.Dense(8, name="fc")])
+        (found,) = fc_layers(model)
+        assert found.excluded == "how many positions of a sample it reads is not known: give the model's input a shape"
+
+    @pytest.mark.parametrize("saved", [False, True])
+    def test_a_mask_is_not_lost(self, saved: bool, tmp_path: Path) -> None:
+        layers = [L.Embedding(9, 12, mask_zero=True), L.Dense(8, name="fc"), L.LSTM(4), L.Dense(3, name="out")]
+        model = keras.Sequential([keras.Input((5,), dtype="int32"), *layers])
+        if saved:
+            model.save(tmp_path / "masked.keras")
+            model = keras.models.load_model(tmp_path / "masked.keras")
+        assert judged(model, share=0) == {
+            "fc": "its input has a mask, which the plain layers of the saved model would not hand on",
+            "out": None,
+        }
 
     def test_two_axes_here_and_three_there(self) -> None:
         flat, deep, fc = keras.Input((12,)), keras.Input((5, 12)), L.Dense(8, name="fc")
         (reason,) = judged(keras.Model([flat, deep], [fc(flat), fc(deep)])).values()
-        assert reason is not None and "3 axes" in reason
+        assert reason == (
+            "it is called with 5 positions and single rows; only layers of one sort of input are factorised"
+        )
 
     def test_a_subclass(self) -> None:
         (reason,) = judged(keras.Sequential([keras.Input((12,)), Odd(8)])).values()

@@ -110,6 +110,39 @@ class TestProduct:
         with pytest.raises(AssertionError):
             np.testing.assert_allclose(layer(x), x @ dense_weight(layer), atol=1e-5)
 
+    @ORDERS
+    @pytest.mark.parametrize("training", [False, True])
+    @pytest.mark.parametrize("axes", [(), (1,), (4,), (2, 3), (2, 1, 3)], ids=str)
+    def test_every_position_is_a_row(self, order: Order, training: bool, axes: tuple[int, ...]) -> None:
+        layer = of(SMALL, order, activation="relu")
+        x = RANDOM.normal(size=(5, *axes, SMALL.matrix[0])).astype(np.float32)
+        wanted = layer(x.reshape(-1, SMALL.matrix[0]), training=training)
+        np.testing.assert_allclose(layer(x, training=training), np.reshape(wanted, (5, *axes, -1)), atol=1e-5)
+        assert layer.compute_output_shape((None, *axes, SMALL.matrix[0])) == (None, *axes, SMALL.matrix[1])
+
+    @pytest.mark.parametrize("known", [(None, 3, 4), (5, None, 4), (5, 3, None), (None, None, 4), (None, None, None)])
+    def test_axes_that_are_known_only_when_it_runs(self, known: tuple[int | None, ...]) -> None:
+        layer = of(SMALL, Order.LAST_FIRST)
+        x = RANDOM.normal(size=(5, 3, 4, SMALL.matrix[0])).astype(np.float32)
+        run = tf.function(layer, input_signature=[tf.TensorSpec((*known, SMALL.matrix[0]))])
+        assert run(x).shape == (5, 3, 4, SMALL.matrix[1])
+        np.testing.assert_allclose(run(x), layer(x), atol=1e-6)
+
+    @pytest.mark.parametrize("batch", [None, 2])
+    def test_each_position_counts_for_which_way_a_batch_goes(self, batch: int | None) -> None:
+        layer = Watched(SWITCHING.inputs, SWITCHING.outputs, SWITCHING.ranks)
+        layer.build((None, 64))
+        layer.training_rows = 2
+        enough = math.ceil(rebuild_from(SWITCHING) / 2)
+        assert enough > 2
+        ways = []
+        for positions in (enough - 1, enough):
+            tf.function(lambda x: layer(x, training=True)).get_concrete_function(tf.TensorSpec((batch, positions, 64)))(
+                tf.zeros((2, positions, 64))
+            )
+            ways.append(layer.branches())
+        assert ways == [(True, False), (False, True)]
+
     def test_bias_and_activation_as_in_dense(self) -> None:
         layer = of(SMALL, Order.LAST_FIRST, activation="relu")
         x = samples(3, layer)
@@ -217,7 +250,7 @@ class TestConfig:
         with pytest.raises(ValueError, match=message):
             TTDense(inputs, outputs, ranks)
 
-    @pytest.mark.parametrize("shape", [(1, 23), (24,), (1, 2, 24)])
+    @pytest.mark.parametrize("shape", [(1, 23), (24,), (1, 2, 23)])
     def test_an_input_of_another_size_is_refused(self, shape: tuple[int, ...]) -> None:
         with pytest.raises(ValueError, match="incompatible with the layer"):
             TTDense(SMALL.inputs, SMALL.outputs, SMALL.ranks)(np.zeros(shape, np.float32))

@@ -29,13 +29,13 @@ def tt(layer: Layer, shape: TTShape, model: CostModel = CostModel.EXACT) -> Cost
     """The layer in the given shape, for one sample. Raises ValueError when the shape is of another size."""
     if shape.matrix != (layer.inputs, layer.outputs):
         raise ValueError(f"{shape} is {shape.matrix[0]}x{shape.matrix[1]}, layer {layer.name!r} is not")
-    bias = layer.outputs * layer.bias
+    bias, rows = layer.outputs * layer.bias, layer.positions
     return Cost(
         params=shape.params + bias,
-        flops=(exact_flops(shape) if model is CostModel.EXACT else paper_flops(shape)) + bias,
-        peak_elements=max(peak(shape), 2 * bias),
-        moved_elements=moved(shape),
-        macs=exact_flops(shape) // 2,
+        flops=rows * ((exact_flops(shape) if model is CostModel.EXACT else paper_flops(shape)) + bias),
+        peak_elements=max(peak(shape, rows), 2 * rows * bias),
+        moved_elements=moved(shape, rows),
+        macs=rows * exact_flops(shape) // 2,
     )
 
 
@@ -72,14 +72,14 @@ def _one_bond_less(shape: TTShape) -> Iterator[TTShape]:
         yield replace(shape, inputs=together(shape.inputs, k), outputs=together(shape.outputs, k), ranks=ranks)
 
 
-def peak(shape: TTShape) -> int:
-    """The most elements that an operator of the contraction reads and writes, for one sample."""
-    return operators.peak(plan(shape), shape.matrix[0])
+def peak(shape: TTShape, rows: int = 1) -> int:
+    """The most elements that an operator of the contraction of so many rows reads and writes."""
+    return operators.peak(plan(shape, rows), rows * shape.matrix[0])
 
 
-def moved(shape: TTShape) -> int:
-    """Elements that the transposes of the contraction copy, for one sample."""
-    return operators.moved(plan(shape))
+def moved(shape: TTShape, rows: int = 1) -> int:
+    """Elements that the transposes of the contraction of so many rows copy."""
+    return operators.moved(plan(shape, rows))
 
 
 def exact_flops(shape: TTShape) -> int:

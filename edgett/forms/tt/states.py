@@ -34,7 +34,7 @@ class States:
         self.rank = np.concatenate(ranks)
         self.begin = np.cumsum([0, *map(len, ranks)])
         self.inputs, self.outputs = np.repeat(self.pairs, np.diff(self.begin), axis=0).T
-        self.held = self.inputs * self.rank * (layer.outputs // self.outputs)
+        self.held = layer.positions * self.inputs * self.rank * (layer.outputs // self.outputs)
         """Elements between two cores: what a transpose there copies."""
         self.most_params, self.most_flops = size, 2 * size
 
@@ -102,4 +102,4 @@ class States:
             return ranks
         # The layer's peak is a tensor and its reshaped or transposed copy, the input and the output among them.
         held = np.maximum(p * ranks * (layer.outputs // q), max(layer.inputs, layer.outputs))
-        return ranks[2 * held <= self.search.most_peak]
+        return ranks[2 * layer.positions * held <= self.search.most_peak]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from edgett.forms.moments import Moments, target
 from edgett.forms.spec import Factors, Spec
 from edgett.nn.assess import outputs
-from edgett.nn.layers import kernels
+from edgett.nn.layers import kernels, positions
 from edgett.nn.methods.method import Method
 from edgett.nn.metrics import Labels, Loss
 from edgett.nn.quality import Gauge, Judge
@@ -64,15 +64,15 @@ class Distill(Method):
         return Teacher(outputs(self.model, self.x), soft_loss(self.judge), SHARE)
 
     def _paying(self, edits: Mapping[str, Spec]) -> dict[str, Spec]:
-        count = len(next(iter(self.x.values())))
-        return {path: spec for path, spec in edits.items() if _pays(spec, count)}
+        count, many = len(next(iter(self.x.values()))), positions(self.model, edits)
+        return {path: spec for path, spec in edits.items() if _pays(spec, count * many[path])}
 
     def _fitted(self, wanted: Moments, spec: Spec) -> Factors:
         return spec.fitted(spec.best(wanted.weight), wanted)
 
 
 def _pays(spec: Spec, count: int) -> bool:
-    """Whether a fit takes less work than an epoch of training the layer on so many samples."""
+    """Whether a fit takes less work than an epoch of training the layer on so many rows."""
     inputs, outputs = spec.matrix
     return spec.fit_work() <= 6 * count * inputs * outputs
 
