@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
 
@@ -68,7 +68,7 @@ class Ways:
     """A graph as operators that compute, and the ways between them."""
 
     def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+        self.graph = graph = replace(graph, steps=tuple(one for step in graph.steps for one in _apart(step)))
         self.factorised = {step.layer for step in graph.steps if step.op is PRODUCT}
         self.makers = {name: step for step in graph.steps for name in step.writes}
         self.spatial = any(step.op.spatial for step in graph.steps)
@@ -200,6 +200,17 @@ class _Sides:
         """Whether a way leads from a factor to what counts in the same layer."""
         both = way.comes_from(self.layer) and way.leads_to(self.layer) and Liberty.WHOLE not in self.liberties
         return both and way.start is not None and way.start.op.rule is Rule.PRODUCT
+
+
+def _apart(step: Step) -> tuple[Step, ...]:
+    """A product to which another tensor is added at once, as tf2onnx makes it, as the two operators that it is."""
+    if step.op.rule is not Rule.PRODUCT or len(step.reads) != 2 or (step.flops or 0) <= 2 * step.macs:
+        return (step,)
+    product = f"{step.writes[0]}/product"
+    first = replace(step, reads=step.reads[:1], writes=(product,), flops=2 * step.macs)
+    return first, Step(
+        step.layer, "Add", (product, step.reads[1]), step.writes, flops=(step.flops or 0) - 2 * step.macs
+    )
 
 
 def _moves(step: Step) -> bool:

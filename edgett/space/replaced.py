@@ -16,9 +16,10 @@ def with_edits(graph: Graph, edits: Mapping[str, Spec]) -> Graph:
     """The graph with every dense step of the layers named by `edits` replaced by the steps of its form."""
     steps: list[Step] = []
     sizes = dict(graph.sizes)
+    moves = Moves.RUNS if graph.fused else Moves.NUMBERS
     for step in graph.steps:
         if step.operator == "Dense" and step.layer in edits:
-            steps += steps_of(step, edits[step.layer], sizes)
+            steps += steps_of(step, edits[step.layer], sizes, moves)
         else:
             steps.append(step)
     swapped = replace(graph, steps=joined(steps, edits), sizes=sizes)
