@@ -91,7 +91,7 @@ def explore(
 def explore_whole(model: keras.Model, search: Search | None = None, *, share: float = 0.10) -> Whole:
     """The Pareto set of the whole space of a trained model's fully connected layers; nothing is trained.
 
-    `Whole.taken` has a front for each layer: shapes, costs, and brackets of their errors.
+    `Whole.taken` has a front for each layer: specs, costs, and brackets of their errors.
     """
     from edgett.nn.layers import Wish, fc_layers
 

@@ -304,7 +304,7 @@ class TestCommand:
         assert document["timed_here"]["value"] == pytest.approx(0.5)
         said = " ".join(answer.out.split())
         assert "dense went back to dense, since with it the model took 10.00 times as long here" in said
-        assert any("dense is dense again: with its TT form" in words for words in verdict(document).words)
+        assert any("dense is dense again: with its low-rank form" in words for words in verdict(document).words)
         check = document["check"]["artifacts"][pick["artifacts"]["tflite"]["path"]]
         assert check["ok"] and check["params"]["found"] == pick["params"]
 

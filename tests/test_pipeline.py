@@ -211,7 +211,7 @@ def test_a_model_too_small_to_become_smaller_is_recommended_as_it_is(tmp_path: P
 
     assert outcome.picks is not None and outcome.exploration is not None and outcome.exploration.taken
     assert outcome.picks.recommended.solution.number == -1 and outcome.trials == ()
-    assert "no TT form of any layer takes fewer bytes of a .tflite in int8" in str(outcome.why)
+    assert "no low-rank form of any layer takes fewer bytes of a .tflite in int8" in str(outcome.why)
     file = tmp_path / "run" / "artifacts" / "baseline.tflite"
     # "100 %" is of the file itself.
     assert outcome.limits.model_bytes == outcome.dense.solution.file_bytes == file.stat().st_size

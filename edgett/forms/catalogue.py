@@ -66,9 +66,10 @@ def document(spec: Spec) -> dict[str, Any]:
 def read(given: Mapping[str, Any]) -> Spec:
     """The spec that a document tells of. Raises ValueError for a form that there is not, and for what is none of it."""
     kinds = {form.spec.form: form.spec for form in FORMS}
-    if not isinstance(given.get("form"), str) or given["form"] not in kinds:
-        raise ValueError(f"there is no form {given.get('form')!r}, but {', '.join(kinds)}")
-    kind = kinds[given["form"]]
+    name = given.get("form") if isinstance(given, Mapping) else given
+    if not isinstance(name, str) or name not in kinds or not isinstance(given, Mapping):
+        raise ValueError(f"there is no form {str(name)[:40]!r}, but {', '.join(kinds)}")
+    kind = kinds[name]
     hints, names = get_type_hints(kind), [each.name for each in fields(kind)]
     if {*given} != {"form", *names}:
         raise ValueError(f"form {kind.form} has {', '.join(names)}, and not {', '.join(sorted(given))}")

@@ -38,7 +38,7 @@ class SVDShape(Spec):
             raise ValueError(f"{self}: the rank must be from 1 to {min(self.inputs, self.outputs)}")
 
     def __str__(self) -> str:
-        return f"{self.inputs} -> {self.rank} -> {self.outputs}"
+        return f"SVD {self.inputs} -> {self.rank} -> {self.outputs}"
 
     @property
     def matrix(self) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from edgett.forms import catalogue
+from tests import schemas
 from tests.conftest import Answer, blobs
 from tests.forms.toy import Toy
 
@@ -28,6 +30,14 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     model.save(tmp_path / "model.keras")
     np.savez(tmp_path / "data.npz", **arrays)
     return tmp_path / "model.keras", tmp_path / "data.npz"
+
+
+@pytest.fixture(autouse=True)
+def schemas_anew() -> Iterator[None]:
+    """The printed schemas list the forms there are."""
+    schemas.validator.cache_clear()
+    yield
+    schemas.validator.cache_clear()
 
 
 @pytest.mark.slow
