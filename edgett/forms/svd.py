@@ -108,27 +108,15 @@ class SingularValues(Form):
     def front(self, layer: Layer, weight: Matrix, search: Search, advance: Callable[[int], None]) -> Front:
         """Every rank at which both matrices are smaller than the weight: none beats another."""
         inputs, outputs = layer.inputs, layer.outputs
-        ranks = search.ranks(min(inputs, outputs)).tolist()
-        specs = [SVDShape(inputs, outputs, rank) for rank in ranks]
-        dense = cost.dense(layer)
-        able = [spec for spec in specs if cost.held(layer, spec).params < dense.params and _inside(layer, spec, search)]
+        specs = [SVDShape(inputs, outputs, rank) for rank in search.ranks(min(inputs, outputs)).tolist()]
+        dense, most = cost.dense(layer), math.inf if search.most_peak is None else search.most_peak
+        costs = {spec: cost.held(layer, spec) for spec in specs}
+        able = {spec: each for spec, each in costs.items() if each.params < dense.params and each.peak_elements <= most}
         if not able:
             return nothing(layer, len(specs), search)
-        found = dict(_brackets(weight, [spec.rank for spec in able]))
-        errors = tuple(found[spec.rank] for spec in able)
-        return Front(
-            layer,
-            len(specs),
-            tuple(able),
-            tuple(cost.held(layer, spec) for spec in able),
-            tuple(loss_of(error.estimate**2) for error in errors),
-            errors,
-        )
-
-
-def _inside(layer: Layer, spec: SVDShape, search: Search) -> bool:
-    held = cost.held(layer, spec)
-    return search.most_peak is None or held.peak_elements <= search.most_peak
+        errors = tuple(error for _, error in _brackets(weight, [spec.rank for spec in able]))
+        losses = tuple(loss_of(error.estimate**2) for error in errors)
+        return Front(layer, len(specs), tuple(able), tuple(able.values()), losses, errors)
 
 
 def _brackets(weight: Matrix, ranks: list[int]) -> Iterator[tuple[int, Bracket]]:

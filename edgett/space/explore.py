@@ -141,10 +141,11 @@ def solutions(
 
 def _exported(candidates: Sequence[Candidate]) -> list[dict[str, Spec]]:
     """The specs that each candidate is exported in, no two alike: they stay less plain where others are so already."""
-    made = [{name: spec.alternatives()[-1] for name, spec in candidate.edits.items()} for candidate in candidates]
+    ways = [{name: spec.alternatives() for name, spec in candidate.edits.items()} for candidate in candidates]
+    made = [{name: each[-1] for name, each in one.items()} for one in ways]
     taken = {frozenset(edits.items()) for edits in made}
-    for index, edits in enumerate(made):
-        plainest = {name: spec.alternatives()[0] for name, spec in edits.items()}
+    for index, one in enumerate(ways):
+        plainest = {name: each[0] for name, each in one.items()}
         if frozenset(plainest.items()) not in taken:
             taken.add(frozenset(plainest.items()))
             made[index] = plainest
