@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edgett.cli import streams
-from edgett.cli.interrupts import CtrlC, interrupted
+from edgett.cli.interrupts import CtrlC, interrupted, unraisable
 
 if TYPE_CHECKING:
     from edgett.errors import EdgettError
@@ -21,6 +21,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as after nohup
             signal.signal(number, handler)
+    sys.unraisablehook = unraisable
     try:
         code = run(sys.argv[1:])
     except KeyboardInterrupt:  # outside of any command

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from edgett.cli.interrupts import recall
 from edgett.cli.streams import twin
 from edgett.errors import EdgettError, described
 from edgett.schema import SCHEMA
@@ -38,18 +39,30 @@ class Screen:
 
     @contextmanager
     def stage(self, text: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-        """A piece of work of `total` units; inside, call the function with the units just done."""
-        if self._silent:
+        """A piece of work of `total` units; inside, call the function with the units just done.
+
+        A Ctrl-C that was lost in a library is raised when it begins, goes on and ends.
+        """
+        recall()
+        with self._drawn(text, total) as draw:
+
+            def advance(units: int) -> None:
+                recall()
+                draw(units)
+
+            yield advance
+        recall()
+
+    @contextmanager
+    def _drawn(self, text: str, total: int | None) -> Iterator[Callable[[int], None]]:
+        if self._silent or not self._moves:
+            self.say(text)
             yield lambda units: None
             return
         from rich.markup import escape
 
         from edgett.escape import terminal
 
-        if not self._moves:
-            self.say(text)
-            yield lambda units: None
-            return
         with self._progress(counted=bool(total)) as progress:
             task = progress.add_task(escape(terminal(text)), total=total)
             # Units of nothing would count as samples of the speed, and crowd out the real ones.
@@ -77,6 +90,7 @@ class Screen:
 
     def show(self, document: Mapping[str, Any], drawn: Callable[[Mapping[str, Any]], RenderableType]) -> None:
         """The result: the document itself with --json, else drawn."""
+        recall()
         if self._json:
             print(json.dumps(document, indent=2, allow_nan=False))
         else:

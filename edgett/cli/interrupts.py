@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 
 IMPATIENCE = 5.0
@@ -31,3 +32,19 @@ def interrupted(error: BaseException) -> bool:
     """Whether an exception comes of Ctrl-C: C++ code that calls Python makes other exceptions of it."""
     handler = signal.getsignal(signal.SIGINT)
     return isinstance(error, KeyboardInterrupt) or (isinstance(handler, CtrlC) and handler.heard)
+
+
+def recall() -> None:
+    """Raise the Ctrl-C that was lost on its way, and nothing where none was pressed.
+
+    Python cannot raise through a destructor, nor through C code that asks it something and clears what went wrong.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if isinstance(handler, CtrlC) and handler.heard:
+        raise KeyboardInterrupt
+
+
+def unraisable(lost: sys.UnraisableHookArgs) -> None:
+    """Tell what Python could not raise, but for Ctrl-C, which is recalled."""
+    if lost.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(lost)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgett.cli.console import Screen
-from edgett.cli.interrupts import interrupted
+from edgett.cli.interrupts import interrupted, recall
 from edgett.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ class _Making:
                 outcome = self._work.carry_out(job, loaded, run, meter)
                 document = reporting.finish(run, outcome, meter)
                 problem = session.verdict(document)
+                recall()
                 meter.note(f"error: {problem.message}" if problem else f"recommended: {_recommended(outcome)}")
         except BaseException as error:
             if not interrupted(error):

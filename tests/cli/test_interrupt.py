@@ -188,3 +188,27 @@ def test_a_library_that_makes_another_exception_of_ctrl_c_does_not_hide_it() -> 
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "error: interrupted.\n")
+
+
+@pytest.mark.parametrize("lost_in", ["edgett.survey.over_grid", "edgett.report.document.explored"])
+def test_ctrl_c_that_a_destructor_swallows_is_recalled(lost_in: str) -> None:
+    """Python cannot raise through `__del__`: it came to nothing, and the command went on to exit 0."""
+    module, _, name = lost_in.rpartition(".")
+    code = f"""if True:
+        import importlib, signal, sys
+        from edgett import cli
+        module = importlib.import_module({module!r})
+        work = getattr(module, {name!r})
+        class Library:
+            def __del__(self):
+                signal.raise_signal(2)
+        def swallowing(*given, **named):
+            Library()
+            return work(*given, **named)
+        setattr(module, {name!r}, swallowing)
+        cli.main()
+    """
+    command = [sys.executable, "-c", code, "explore", "--layer", "64x48"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr.splitlines()[-1] == "error: interrupted." and "Exception ignored" not in done.stderr
