@@ -7,12 +7,12 @@ _HOMES = {
     "compress": "edgett.api",
     "explore": "edgett.api",
     "explore_whole": "edgett.api",
-    "load_target": "edgett.targets",
-    "TTDense": "edgett.nn.tt_dense",
+    "load_target": "edgett.target.profile",
+    "TTDense": "edgett.model.tt_dense",
     "TTShape": "edgett.forms.tt.shape",
-    "Layer": "edgett.values",
+    "Layer": "edgett.forms.site",
     "Search": "edgett.forms.front",
-    "Outcome": "edgett.pipeline",
+    "Outcome": "edgett.workflow.outcome",
     "EdgettError": "edgett.errors",
 }
 

@@ -6,23 +6,29 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgett import inputs as sources
-from edgett import pipeline, reporting, session, survey
 from edgett.errors import UsageError
 from edgett.forms.front import Search
+from edgett.forms.site import CostModel, Found, Layer
 from edgett.forms.tt.shapes import parse_layer, parse_ranks
-from edgett.log import logged
-from edgett.project import Job, Project, from_python, resolve
-from edgett.run import Run, new_path, refuse_occupied
-from edgett.space.explore import Exploration, Grid
-from edgett.space.whole import Whole
-from edgett.values import CostModel, EmptyTiles, Found, Layer, Meter, Silent
+from edgett.job.job import Job, Project, from_python, resolve
+from edgett.meter import Meter, Silent
+from edgett.report import reports
+from edgett.run import session
+from edgett.run.directory import Run, new_path, refuse_occupied
+from edgett.run.log import logged
+from edgett.search.choices import EmptyTiles
+from edgett.search.explore import Exploration, Grid
+from edgett.search.whole import Whole
+from edgett.workflow import compress as pipeline
+from edgett.workflow import inputs as sources
+from edgett.workflow import survey
+from edgett.workflow.outcome import Outcome, unchecked
 
 if TYPE_CHECKING:
     import keras  # noqa: TID251 - for the type checker alone
     import numpy as np
 
-    from edgett.nn.data import Data
+    from edgett.train.data import Data
 
 
 def compress(
@@ -35,7 +41,7 @@ def compress(
     resume: bool = False,
     fresh: bool = False,
     **options: Any,
-) -> pipeline.Outcome:
+) -> Outcome:
     """Compress a trained model for a target: explore, fine-tune, select, export, cross-check.
 
     `model` is a Keras model or what the command line takes; `data` likewise, or a mapping of `x_train`, `y_train`,
@@ -83,7 +89,7 @@ def explore(
     if isinstance(layers, Iterable):
         values = [parse_layer(layer) if isinstance(layer, str) else layer for layer in layers]
         return survey.over_grid([Found(value) for value in values], space, Silent())
-    from edgett.nn.layers import Wish, fc_layers
+    from edgett.model.layers import Wish, fc_layers
 
     return survey.over_grid(fc_layers(layers, Wish(share)), space, Silent())
 
@@ -93,7 +99,7 @@ def explore_whole(model: keras.Model, search: Search | None = None, *, share: fl
 
     `Whole.taken` has a front for each layer: specs, costs, and brackets of their errors.
     """
-    from edgett.nn.layers import Wish, fc_layers
+    from edgett.model.layers import Wish, fc_layers
 
     return survey.whole_of(model, fc_layers(model, Wish(share)), search or Search(), Silent())
 
@@ -105,13 +111,13 @@ def _cost_model(given: CostModel | str) -> CostModel:
         raise UsageError(f"cost is {given!r}: it must be 'exact' or 'paper'.", "Leave it out for 'exact'.") from error
 
 
-def _carried_out(job: Job, loaded: sources.Inputs, run: Run, meter: Meter) -> pipeline.Outcome:
+def _carried_out(job: Job, loaded: sources.Inputs, run: Run, meter: Meter) -> Outcome:
     with logged(run.path, meter) as meter:
-        session.identify(run, loaded)
+        session.identify(run, loaded.digests)
         outcome = pipeline.compress(job, loaded, run, meter)
-        reporting.finish(run, outcome, meter)
+        reports.finish(run, outcome, meter)
     if not outcome.release.ok:
-        raise pipeline.unchecked(outcome.release)
+        raise unchecked(outcome.release)
     return outcome
 
 
@@ -121,7 +127,7 @@ def _loaded(model: Any, data: Any, job: Job, meter: Meter) -> sources.Inputs:
         sources.announced(job, meter)
     if named and (data is None or isinstance(data, str)):
         return sources.load(job, meter)
-    from edgett.nn.data import data_from_arrays, load_data
+    from edgett.train.data import data_from_arrays, load_data
 
     network = sources.model_only(job, meter) if named else sources.prepared(model, job, meter)
     if isinstance(data, str):

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from edgett import record
 from edgett.cli import run
+from edgett.run import record
 from tests import schemas
 
 # Before any test module imports it.
@@ -100,7 +100,7 @@ def blobs(seed: int = 0) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    from edgett.nn import ports  # first, so that TensorFlow loads in silence
+    from edgett.model import ports  # first, so that TensorFlow loads in silence
 
     keras = ports.keras
     folder, arrays = tmp_path_factory.mktemp("tiny"), blobs()

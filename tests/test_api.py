@@ -10,10 +10,14 @@ import pytest
 
 import edgett
 from edgett.errors import DataError, ProfileError, UsageError
-from edgett.nn.factored import Factored
-from edgett.project import Project, from_python, resolve
-from edgett.report import document
-from edgett.values import CostModel, DType, EmptyTiles, Layer, Objective, Recover, Schedule, Strategy
+from edgett.forms.site import CostModel, Layer
+from edgett.graph.dtype import DType
+from edgett.job.choices import Recover, Schedule
+from edgett.job.job import Project, from_python, resolve
+from edgett.model.factored import Factored
+from edgett.search.choices import EmptyTiles, Strategy
+from edgett.search.constraints import Objective
+from edgett.workflow import document
 from tests.conftest import Finished, Tiny
 
 
@@ -125,7 +129,7 @@ def test_targets_are_loaded_by_name() -> None:
 
 
 def test_the_whole_space_of_a_model(tiny: Tiny) -> None:
-    from edgett.nn.models import load_model
+    from edgett.model.models import load_model
 
     found = edgett.explore_whole(load_model(tiny.model), edgett.Search(rank_multiple=2, max_rank=8), share=0.2)
     (front,) = [front for front in found.taken if front.layer.name == "wide"]

@@ -22,15 +22,16 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from edgett import packing, reporting, session, timing
 from edgett.device import local
 from edgett.errors import EdgettError
 from edgett.export import c, onnx, tflite, tflm
 from edgett.export.owners import Owners
 from edgett.firmware import elf
-from edgett.project import load_project, resolve
-from edgett.report import checks, facts, markdown, page, terminal
-from edgett.targets import load_profile, load_target
+from edgett.job.job import load_project, resolve
+from edgett.report import checks, facts, markdown, page, reports, terminal
+from edgett.run import session
+from edgett.target.profile import load_profile, load_target
+from edgett.workflow import pack, timing
 from tests.conftest import Finished
 from tests.export.compiled import templates_are_compiled_once  # noqa: F401
 from tools.regolden import FOLDER
@@ -155,8 +156,8 @@ def read_run(place: Path, draw: random.Random) -> None:
     shown(terminal.compressed(outcome))
     shown(checks.check(outcome["check"]))
     for trial in outcome["trials"]:
-        packing._origin(asked, outcome, trial["solution"], picked=True)
-    told = reporting.report(place.parent)
+        pack._origin(asked, outcome, trial["solution"], picked=True)
+    told = reports.report(place.parent)
     markdown.document(told)
     json.dumps(facts.document(told), allow_nan=False)
     if draw.random() < 0.2:
@@ -221,7 +222,7 @@ def kinds(finished: Finished, folder: Path) -> Iterator[tuple[str, Kind]]:
         "project",
         Kind(PROJECT, garbled, lambda place, _: resolve({"target": "host"}, load_project(place)), "edgett.toml"),
     )
-    yield "manifest", Kind(MANIFEST, changed, lambda place, _: packing.checked(place.parent, None), "manifest.json")
+    yield "manifest", Kind(MANIFEST, changed, lambda place, _: pack.checked(place.parent, None), "manifest.json")
 
 
 TIMES = {

@@ -91,7 +91,7 @@ def device(folder: Path) -> Iterator[None]:
 
 def trained(folder: Path) -> None:
     """A model 256-128-10 that tells ten seeded patterns apart, and its data."""
-    from edgett.nn import ports
+    from edgett.model import ports
 
     keras = ports.keras
     random = np.random.default_rng(0)

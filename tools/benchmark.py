@@ -20,10 +20,10 @@ from benchmark_finetune import finetune
 from benchmark_latency import latency
 from numpy.typing import NDArray
 
+from edgett.forms.site import CostModel, Layer
 from edgett.forms.tt.shape import TTShape
 from edgett.forms.tt.shapes import count_solutions
-from edgett.space.tiles import layer_space
-from edgett.values import CostModel, Layer
+from edgett.search.tiles import layer_space
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # for the alternative, which lives in the tests
 
@@ -102,7 +102,7 @@ _SHAPES = (
 
 
 def _training_steps(shape: TTShape, batch: int) -> dict[str, Callable[[], object]]:
-    from edgett.nn.tt_dense import TTDense  # isort: skip  # silences TensorFlow before it is imported
+    from edgett.model.tt_dense import TTDense  # isort: skip  # silences TensorFlow before it is imported
     import tensorflow as tf
 
     inputs, outputs = shape.matrix
@@ -160,8 +160,8 @@ def pareto() -> None:
     from edgett.forms.front import Search
     from edgett.forms.tt import pareto as ours
     from edgett.forms.tt.error import Spectra, spectra
-    from edgett.space.together import together
-    from tests.space import test_pareto
+    from edgett.search.together import together
+    from tests.forms import test_tt_pareto
 
     print(f"{'layer':12} {'spectra':>9} {'search':>9} {'CPU':>7} {'solutions':>12} {'undominated':>12}")
     fronts = []
@@ -186,10 +186,10 @@ def pareto() -> None:
     joint = together(fronts, [1, 1])
     print(f"{'both':12} {time.perf_counter() - start:18.2f}s {len(joint):33,}")
     small, search = Layer("64x64", 64, 64), Search(4, 16)
-    known = test_pareto.spectra(small, 16)
+    known = test_tt_pareto.spectra(small, 16)
     print(f"{small.name:12} {'':9}", end=" ")
     seconds, start = timed(small, search, known), time.perf_counter()
-    test_pareto.plain(small, known, search)
+    test_tt_pareto.plain(small, known, search)
     plain = time.perf_counter() - start
     print(f"{'listed':12} {plain:18.2f}s   {plain / seconds:.0f} times as long")
 
@@ -315,7 +315,7 @@ def _lenet300_weight() -> dict[str, Floats]:
     if not folder or not (Path(folder) / "mnist.npz").exists():
         print("LeNet300's weight is left out: EDGETT_TEST_DATA names no folder with mnist.npz")
         return {}
-    from edgett.nn import zoo  # isort: skip  # silences TensorFlow before it is imported
+    from edgett.examples import zoo  # isort: skip  # silences TensorFlow before it is imported
     import keras
 
     keras.utils.set_random_seed(0)
@@ -387,7 +387,7 @@ def _ours(layers: tuple[Layer, ...], model: CostModel) -> float:
 
 
 def _plain(layers: tuple[Layer, ...], model: CostModel) -> float:
-    from tests.space.enumeration import plain_space
+    from tests.search.enumeration import plain_space
 
     for layer in layers:
         plain_space(layer, RANKS, model, GRID)

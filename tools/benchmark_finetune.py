@@ -15,16 +15,18 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from edgett import inputs
-from edgett.project import Job
-from edgett.run import Run
-from edgett.space import choose
-from edgett.space import explore as space
-from edgett.space.solution import Solution, Trial
-from edgett.survey import graphs, over_grid
-from edgett.targets import Baseline, constraints, load_target, override
-from edgett.tuning import Bench, fine_tuned
-from edgett.values import Recover, Schedule, Silent, Strategy
+from edgett.job.choices import Recover, Schedule
+from edgett.job.job import Job
+from edgett.meter import Silent
+from edgett.run.directory import Run
+from edgett.search import choose
+from edgett.search import explore as space
+from edgett.search.choices import Strategy
+from edgett.search.solution import Solution, Trial
+from edgett.target.profile import Baseline, constraints, load_target, override
+from edgett.workflow import inputs
+from edgett.workflow.survey import graphs, over_grid
+from edgett.workflow.tuning import Bench, fine_tuned
 
 ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 
@@ -83,10 +85,10 @@ def finetune(
 
 
 def _bench(job: Job) -> tuple[Bench, tuple[Solution, ...]]:
-    from edgett.nn import finetune
-    from edgett.nn.layers import Wish, fc_layers
-    from edgett.space.explore import Grid
-    from edgett.values import CostModel
+    from edgett.forms.site import CostModel
+    from edgett.model.layers import Wish, fc_layers
+    from edgett.search.explore import Grid
+    from edgett.train import finetune
 
     finetune.make_deterministic()
     loaded = inputs.load(job, Silent())
@@ -104,9 +106,9 @@ def _plain(bench: Bench, chosen: Sequence[Solution]) -> None:
     """What everybody writes, with the same seeds, order of samples and learning rates."""
     import keras
 
-    from edgett.nn.finetune import Recipe, batches, compressed, starting_rate
-    from edgett.nn.layers import compilation
-    from edgett.nn.ports import feed, wanted
+    from edgett.model.layers import compilation
+    from edgett.model.ports import feed, wanted
+    from edgett.train.finetune import Recipe, batches, compressed, starting_rate
 
     data, job = bench.inputs.data, bench.job
     every = batches(len(data.train), job.batch_size)

@@ -9,16 +9,16 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from edgett import calibrating
 from edgett.device import calibrate as probing
 from edgett.device.calibrate import PROBES, Probe, ProductProbe, Train, graph
 from edgett.device.local import Local
-from edgett.estimating import estimate
 from edgett.forms.tt.cost import exact_flops, lighter, merged
 from edgett.forms.tt.shape import TTShape
 from edgett.graph.latency import Speeds, latency_us
-from edgett.targets import load_target
-from edgett.values import Silent
+from edgett.meter import Silent
+from edgett.target.estimate import estimate
+from edgett.target.profile import load_target
+from edgett.workflow import calibrate as calibrating
 
 SIZES = (64, 128, 256, 300, 400, 512, 784, 1000, 1024, 2048, 3072, 4096)
 DENSE = ((64, 64), (256, 256), (784, 300), (300, 100), (512, 64), (64, 4096), (1024, 1024), (4096, 1000), (2048, 2048),

@@ -17,12 +17,12 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from edgett import files
 from edgett.forms.operators import Product
 from edgett.forms.tt.contraction import plan
 from edgett.forms.tt.cost import exact_flops, merged
 from edgett.forms.tt.shape import TTShape, tt_shape
-from edgett.quiet import quiet
+from edgett.system.quiet import quiet
+from edgett.workflow import files
 
 Call = Callable[[], object]
 Matrices = list[NDArray[np.float32]]
@@ -116,7 +116,7 @@ def _mean(times: Mapping[Case, Mapping[str, float]], over: str, under: str) -> f
 def _ways(case: Case, folder: Path) -> dict[str, Call]:
     """The ways of a layer, each as a call that infers one sample."""
     from edgett.forms.tt.decompose import rebuild, tt_svd
-    from edgett.nn.tt_dense import TTDense  # isort: skip  # silences TensorFlow before it is imported
+    from edgett.model.tt_dense import TTDense  # isort: skip  # silences TensorFlow before it is imported
     import keras
 
     random = np.random.default_rng(0)

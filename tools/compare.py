@@ -17,19 +17,21 @@ import typer
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from edgett import inputs
+from edgett.forms.site import Estimate
 from edgett.forms.tt.error import Spectra, spectra
 from edgett.forms.tt.shape import TTShape
-from edgett.project import Job
+from edgett.job.job import Job
+from edgett.meter import Silent
 from edgett.report import draw
 from edgett.report.picture import Axis, Hue, Mark, Panel, Picture, Points, Rules, Scale
-from edgett.space import choose
-from edgett.space import explore as space
-from edgett.space.solution import Solution
-from edgett.survey import Room, graphs, survey
-from edgett.targets import Baseline, constraints, load_target
-from edgett.tuning import promising
-from edgett.values import Estimate, Silent, Strategy
+from edgett.search import choose
+from edgett.search import explore as space
+from edgett.search.choices import Strategy
+from edgett.search.solution import Solution
+from edgett.target.profile import Baseline, constraints, load_target
+from edgett.workflow import inputs
+from edgett.workflow.survey import Room, graphs, survey
+from edgett.workflow.tuning import promising
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 
@@ -81,8 +83,8 @@ def run(
 
 
 def _trials(job: Job, about: dict[str, Any], known: set[Any]) -> Iterator[dict[str, Any]]:
-    from edgett.nn import finetune
-    from edgett.nn.layers import Wish, fc_layers, kernels
+    from edgett.model.layers import Wish, fc_layers, kernels
+    from edgett.train import finetune
 
     finetune.make_deterministic()
     loaded = inputs.load(job, Silent())
@@ -115,7 +117,7 @@ def _trials(job: Job, about: dict[str, Any], known: set[Any]) -> Iterator[dict[s
 
 def _moments(loaded: inputs.Inputs, layers: Sequence[str]) -> dict[str, NDArray[np.float64]]:
     """E[x x^T] of the inputs of each layer, over some of the training data."""
-    from edgett.nn.weigh import inputs_of
+    from edgett.model.weigh import inputs_of
 
     seen = inputs_of(loaded.model, {name: array[:4096] for name, array in loaded.data.train.x.items()}, layers)
     return {name: into.T.astype(np.float64) @ into / len(into) for name, into in seen.items()}

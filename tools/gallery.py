@@ -22,7 +22,7 @@ import typer
 from keras import layers
 from numpy.typing import NDArray
 
-from edgett.flatbuffer import parsed
+from edgett.export.flatbuffer import parsed
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -188,7 +188,7 @@ TARGET = "cortex-m4"
 
 def drawn(model: Path, folder: Path) -> Path:
     """Random squares of colour, or decibels, for a model that comes without data, to take int8's ranges from."""
-    from edgett.nn.models import load_model
+    from edgett.model.models import load_model
 
     random = np.random.default_rng(0)
     (tensor,) = load_model(model).inputs

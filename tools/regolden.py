@@ -9,15 +9,14 @@ import json
 import os
 from pathlib import Path
 
-from edgett import reporting
-from edgett.report import facts, markdown
+from edgett.report import facts, markdown, reports
 
 FOLDER = Path(__file__).parent.parent / "tests" / "report" / "golden"
 
 
 def rendered(run: Path) -> dict[str, str]:
     """The golden files of a run by their names."""
-    report = reporting.report(run)
+    report = reports.report(run)
     return {
         "report.md": markdown.document(report),
         "report.json": json.dumps(facts.document(report), indent=1) + "\n",

@@ -16,9 +16,10 @@ from functools import cache
 from pathlib import Path
 
 from edgett.forms.cost import dense
+from edgett.forms.site import CostModel, Found
 from edgett.forms.tt.shapes import count_solutions, parse_layer
-from edgett.space.tiles import LayerSpace, joint, layer_space
-from edgett.values import CostModel, EmptyTiles, Found
+from edgett.search.choices import EmptyTiles
+from edgett.search.tiles import LayerSpace, joint, layer_space
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -104,7 +105,8 @@ def size(item: Found) -> str:
 @cache
 def network(example: str) -> Network:
     """The example, built and counted."""
-    from edgett.nn import layers, zoo  # here: TensorFlow takes seconds to load
+    from edgett.examples import zoo
+    from edgett.model import layers  # here: TensorFlow takes seconds to load
 
     model = zoo.example(example).build()
     return Network(model.count_params(), layers.fc_layers(model))

@@ -8,12 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgett import api, inputs
+from edgett import api
 from edgett.forms.cost import dense
+from edgett.forms.site import Cost, Layer
 from edgett.forms.tt.cost import exact_flops, paper_flops
-from edgett.run import Run
-from edgett.space.solution import Trial
-from edgett.values import Cost, Layer, Objective, Schedule, Silent, Strategy, Trunk
+from edgett.job.choices import Schedule, Trunk
+from edgett.meter import Silent
+from edgett.run.directory import Run
+from edgett.search.choices import Strategy
+from edgett.search.constraints import Objective
+from edgett.search.solution import Trial
+from edgett.workflow import inputs
 
 
 @dataclass(frozen=True)
@@ -126,7 +131,7 @@ def table2(models: Sequence[str], files: dict[str, str], work: Path, say: Callab
 
 
 def _measured(row: Row, files: dict[str, str], work: Path, say: Callable[[str], None]) -> int:
-    from edgett.nn.zoo import example
+    from edgett.examples.zoo import example
 
     dataset = example(row.example).dataset
     data = files.get(dataset)
@@ -210,9 +215,9 @@ def _line(say: Callable[[str], None], name: str, reached: Reached, paper: float 
 
 def _tested(loaded: inputs.Inputs, out: Path, trial: Trial | None) -> float:
     """The mean accuracy over the outputs on the test data: of the dense model, or of a trial."""
-    from edgett.nn.assess import assess
-    from edgett.nn.finetune import compressed
-    from edgett.nn.models import unpack_weights
+    from edgett.model.models import unpack_weights
+    from edgett.train.assess import assess
+    from edgett.train.finetune import compressed
 
     model = loaded.model
     if trial is not None:
@@ -228,9 +233,9 @@ def _baseline(name: str, data: str, short: Shortened, work: Path) -> Path:
     """The network trained from scratch, with the examples' cosine; goes on from its last epoch when interrupted."""
     import keras
 
-    from edgett.nn import zoo
-    from edgett.nn.data import load_data
-    from edgett.nn.ports import feed, wanted
+    from edgett.examples import zoo
+    from edgett.model.ports import feed, wanted
+    from edgett.train.data import load_data
 
     path = work / f"{name}-baseline.keras"
     if path.exists():

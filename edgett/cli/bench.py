@@ -79,14 +79,18 @@ def bench(
 
     edgett bench dense.tflite small.tflite small.onnx --threads 2 --json
     """
-    from edgett import benching, emulating
     from edgett.device.bench import Plan
-    from edgett.report import bench
+    from edgett.report import bench, reports
+    from edgett.workflow import bench as benching
+    from edgett.workflow import emulate
 
     options.refuse_idle(context, device, _IDLE)
     screen = Screen(json=json, silent=quiet)
     if device == "emulator":
-        return screen.conclude(emulating.emulate(artefacts, target, limit, screen), bench.counted, None)
+        document = emulate.emulate(artefacts, target, limit, screen)
+        reports.keep(artefacts, document, screen)
+        return screen.conclude(document, bench.counted, None)
     place = benching.device(device, benching.Reach(python, ssh_config))
     document = benching.bench(artefacts, place, Plan(threads, runs, seconds, limit=limit), screen)
+    reports.keep(artefacts, document, screen)
     return screen.conclude(document, bench.drawn, None)

@@ -49,8 +49,9 @@ def calibrate(
 
     edgett compress model.keras --data data.npz --target pi4.toml --latency-ms 0.5 --objective latency
     """  # fmt: skip
-    from edgett import benching, calibrating
     from edgett.report import bench
+    from edgett.workflow import bench as benching
+    from edgett.workflow import calibrate as calibrating
 
     options.refuse_idle(context, device, _IDLE)
     screen = Screen(json=json, silent=quiet)

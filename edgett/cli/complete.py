@@ -28,7 +28,7 @@ _BREAKS = ":="
 
 def targets(incomplete: str) -> list[str]:
     """Names of profiles, then files."""
-    from edgett.places import profile_files, search_folders
+    from edgett.target.places import profile_files, search_folders
 
     names = sorted({path.stem for path in profile_files(search_folders())})
     return _beginning(incomplete, names, _files(incomplete, ".toml"))

@@ -9,7 +9,9 @@ import typer
 from edgett.cli import making, options
 from edgett.cli.console import Screen
 from edgett.errors import UsageError
-from edgett.values import EmptyTiles, Objective, Recover, Schedule, Trunk
+from edgett.job.choices import Recover, Schedule, Trunk
+from edgett.search.choices import EmptyTiles
+from edgett.search.constraints import Objective
 
 
 def compress(
@@ -135,8 +137,9 @@ def compress(
 
 
 def _work() -> making.Work:
-    from edgett import inputs, pipeline
-    from edgett.project import Command
+    from edgett.job.job import Command
+    from edgett.workflow import compress as pipeline
+    from edgett.workflow import inputs
 
     return making.Work(Command.COMPRESS, inputs.load, pipeline.compress)
 

@@ -52,7 +52,7 @@ def deploy(
 
 
 def _work() -> making.Work:
-    from edgett import deploying
-    from edgett.project import Command
+    from edgett.job.job import Command
+    from edgett.workflow import deploy as deploying
 
     return making.Work(Command.DEPLOY, deploying.load, deploying.deploy)

@@ -26,8 +26,8 @@ def doctor(json: options.Json = False, debug: options.Debug = False) -> int:
         raise ToolError(f"{error.name} is missing.", "pip install --force-reinstall edgett") from error
     from importlib.metadata import PackageNotFoundError, version
 
-    from edgett.folders import cache
     from edgett.report import health
+    from edgett.system.folders import cache
 
     try:
         own, wanted = version("edgett"), doctor.wanted()

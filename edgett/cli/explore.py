@@ -11,15 +11,16 @@ import typer
 from edgett.cli import options
 from edgett.cli.console import Screen
 from edgett.errors import UsageError
-from edgett.values import CostModel, EmptyTiles, Found, Strategy
+from edgett.forms.site import CostModel, Found
+from edgett.search.choices import EmptyTiles, Strategy
 
 if TYPE_CHECKING:
     from edgett.forms.front import Search
-    from edgett.nn.apart import Apart
-    from edgett.project import Job
-    from edgett.space.explore import Exploration
-    from edgett.space.whole import Whole
-    from edgett.survey import Explored
+    from edgett.job.job import Job
+    from edgett.model.apart import Apart
+    from edgett.search.explore import Exploration
+    from edgett.search.whole import Whole
+    from edgett.workflow.survey import Explored
 
 
 def explore(
@@ -81,8 +82,9 @@ def explore(
 
     edgett explore model.keras --search pareto --max-rank 32 --plot front.png
     """
-    from edgett.project import load_project, resolve
-    from edgett.report import document, terminal
+    from edgett.job.job import load_project, resolve
+    from edgett.report import terminal
+    from edgett.workflow import document
 
     screen = Screen(json=json, silent=quiet)
     if plot:
@@ -115,7 +117,7 @@ def explore(
 
 
 def _announce(job: Job, origin: str, screen: Screen) -> None:
-    from edgett.inputs import announced
+    from edgett.workflow.inputs import announced
 
     if origin == "default":
         screen.say(f"No model is named: this is the built-in {job.model}.")
@@ -131,19 +133,19 @@ def _refuse(values: dict[str, object], strategy: Strategy) -> None:
 
 
 def _grid(job: Job, layers: list[str] | None, cost: CostModel, screen: Screen) -> tuple[Exploration, tuple[Apart, ...]]:
-    from edgett import survey
-    from edgett.space.explore import Grid
+    from edgett.search.explore import Grid
+    from edgett.workflow import survey
 
     found, others = (_sized(layers), ()) if layers else _of_model(job, screen)
     return survey.over_grid(found, Grid(job.max_ranks, job.grid, job.empty_tiles, cost), screen), others
 
 
 def _whole(job: Job, search: Search, screen: Screen) -> tuple[Whole, tuple[Apart, ...]]:
-    from edgett import inputs, survey
+    from edgett.workflow import inputs, survey
 
     with screen.stage("loading TensorFlow"):
-        from edgett.nn.apart import apart
-        from edgett.nn.layers import Wish, fc_layers
+        from edgett.model.apart import apart
+        from edgett.model.layers import Wish, fc_layers
     model = inputs.trained(job, screen)
     found = fc_layers(model, Wish(job.share, job.only_layer, job.skip_layer))
     return survey.whole_of(model, found, search, screen), apart(model)
@@ -156,11 +158,11 @@ def _sized(layers: list[str]) -> tuple[Found, ...]:
 
 
 def _of_model(job: Job, screen: Screen) -> tuple[tuple[Found, ...], tuple[Apart, ...]]:
-    from edgett.inputs import model_only
+    from edgett.workflow.inputs import model_only
 
     with screen.stage("loading the model"):
-        from edgett.nn.apart import apart
-        from edgett.nn.layers import Wish, fc_layers
+        from edgett.model.apart import apart
+        from edgett.model.layers import Wish, fc_layers
 
         model = model_only(job, screen)
         return fc_layers(model, Wish(job.share, job.only_layer, job.skip_layer)), apart(model)
@@ -168,7 +170,7 @@ def _of_model(job: Job, screen: Screen) -> tuple[tuple[Found, ...], tuple[Apart,
 
 def _draw(explored: Explored, path: Path, screen: Screen) -> None:
     from edgett.report import draw, front_plots, space_plots
-    from edgett.space.explore import Exploration
+    from edgett.search.explore import Exploration
 
     if isinstance(explored, Exploration):
         with screen.stage("counting solutions for the plot", space_plots.units(explored)) as advance:

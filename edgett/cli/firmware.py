@@ -53,8 +53,8 @@ def pack(
 
     edgett firmware pack runs/clock-cortex-m4-1 --out firmware/clock --format tflm --name dial
     """
-    from edgett import packing
     from edgett.report import packages
+    from edgett.workflow import pack as packing
 
     screen = Screen(json=json, silent=quiet)
     with screen.stage("packing"):
@@ -85,8 +85,8 @@ def check(
 
     edgett firmware check firmware/clock --run runs/clock-cortex-m4-1
     """
-    from edgett import packing
     from edgett.report import packages
+    from edgett.workflow import pack as packing
 
     document = packing.checked(folder, run)
     wrong = [f"{key}: {', '.join(document[key])}" for key in ("changed", "missing", "stale") if document[key]]
@@ -122,9 +122,9 @@ def size(
     edgett firmware size build/app.elf --target cortex-m4 --name clock
     """
     from edgett.firmware import elf as files
-    from edgett.packing import refuse_name
     from edgett.report import firmware
-    from edgett.targets import load_target
+    from edgett.target.profile import load_target
+    from edgett.workflow.pack import refuse_name
 
     if name is not None:
         refuse_name(name)
@@ -152,7 +152,7 @@ def _over(document: Mapping[str, Any]) -> Infeasible | None:
 @app.command(hidden=True)
 def name(text: Annotated[str, typer.Argument(metavar="NAME")], debug: options.Debug = False) -> None:
     """Whether a model can be called that in C; edgett.cmake asks."""
-    from edgett.packing import refuse_name
+    from edgett.workflow.pack import refuse_name
 
     refuse_name(text)
 

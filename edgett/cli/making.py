@@ -14,11 +14,11 @@ from edgett.cli.interrupts import interrupted, recall
 from edgett.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
-    from edgett.inputs import Inputs
-    from edgett.pipeline import Outcome
-    from edgett.project import Command, Job
-    from edgett.run import Run
-    from edgett.values import Meter
+    from edgett.job.job import Command, Job
+    from edgett.meter import Meter
+    from edgett.run.directory import Run
+    from edgett.workflow.inputs import Inputs
+    from edgett.workflow.outcome import Outcome
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,9 @@ class _Making:
 
     def started(self, *, fresh: bool) -> int:
         """A new run; a `fresh` one in the place of the run that is there."""
-        from edgett import session
-        from edgett.project import load_project, resolve
-        from edgett.run import new_path, refuse_occupied
-        from edgett.terms import target_of
+        from edgett.job.job import load_project, resolve, target_of
+        from edgett.run import session
+        from edgett.run.directory import new_path, refuse_occupied
 
         job, origins = resolve(self._given, load_project())
         if origins["model"] == "default":
@@ -71,8 +70,8 @@ class _Making:
 
     def either(self) -> int:
         """Go on with the run if all that it stands on is as it was, else start anew there."""
-        from edgett import session
-        from edgett.project import load_project, resolve
+        from edgett.job.job import load_project, resolve
+        from edgett.run import session
 
         if self._out is None or not (self._out / "run.json").exists():
             return self.started(fresh=False)
@@ -82,7 +81,7 @@ class _Making:
                 session.refuse_other_job(run, asked, job)
                 session.refuse_other_ground(run, job)
                 loaded = self._loaded(job, self._screen)
-                session.identify(run, loaded)
+                session.identify(run, loaded.digests)
         except UsageError as changed:
             self._screen.say(f"starting anew: {changed.message}")
             return self.started(fresh=True)
@@ -90,8 +89,8 @@ class _Making:
 
     def resumed(self, loaded: Inputs | None = None) -> int:
         """Go on with the run; of a finished one, tell what came of it, with the exit code that it had."""
-        from edgett import reporting, session
-        from edgett.report import terminal
+        from edgett.report import reports, terminal
+        from edgett.run import session
 
         if self._out is None:
             raise UsageError("--resume needs to know the run.", "Add --out DIR.")
@@ -100,19 +99,20 @@ class _Making:
                 session.refuse_other_ground(run, job)
                 return self._carried_out(job, run, loaded)
             self._screen.say(f"run: {self._out}")
-            reporting.complete(run, self._screen)
+            reports.complete(run, self._screen)
         return self._screen.conclude(outcome, terminal.compressed, session.verdict(outcome))
 
     def _loaded(self, job: Job, meter: Meter) -> Inputs:
         with meter.stage("loading TensorFlow"):
-            import_module("edgett.nn")
+            import_module("edgett.model")
         return self._work.load(job, meter)
 
     def _carried_out(self, job: Job, run: Run, loaded: Inputs | None = None) -> int:
-        from edgett import inputs, reporting, session
-        from edgett.log import logged
-        from edgett.report import evidence, terminal
-        from edgett.terms import target_of
+        from edgett.job.job import target_of
+        from edgett.report import evidence, reports, terminal
+        from edgett.run import session
+        from edgett.run.log import logged
+        from edgett.workflow import inputs
 
         target = target_of(job)
         try:
@@ -121,9 +121,9 @@ class _Making:
                 meter.say(f"run: {run.path}\ntarget: {target.name}, {target.title}")
                 meter.note(evidence.command(run.asked))
                 loaded = loaded or self._loaded(job, meter)
-                session.identify(run, loaded)
+                session.identify(run, loaded.digests)
                 outcome = self._work.carry_out(job, loaded, run, meter)
-                document = reporting.finish(run, outcome, meter)
+                document = reports.finish(run, outcome, meter)
                 problem = session.verdict(document)
                 recall()
                 meter.note(f"error: {problem.message}" if problem else f"recommended: {_recommended(outcome)}")

@@ -11,7 +11,9 @@ import typer
 
 from edgett.cli import complete
 from edgett.errors import UsageError
-from edgett.values import DType, Estimate, Strategy
+from edgett.forms.site import Estimate
+from edgett.graph.dtype import DType
+from edgett.search.choices import Strategy
 
 BASELINE, DENSE = "baseline", -1
 """What the dense model is called on the command line, and its number, which takes NumPy to import."""

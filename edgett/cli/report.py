@@ -44,8 +44,8 @@ def report(
 
     edgett report runs/clock-cortex-a53-1 --format md --out report.md
     """
-    from edgett import record, reporting
-    from edgett.report import facts, markdown
+    from edgett.report import facts, markdown, reports
+    from edgett.run import record
 
     if out is not None:
         _refuse_own(run, out)
@@ -54,14 +54,14 @@ def report(
         if format is ReportFormat.HTML:
             from edgett.report import page
 
-            text = reporting.told(run, page.document)
-            out = out or record.inside(run, reporting.PAGE)
+            text = reports.told(run, page.document)
+            out = out or record.inside(run, reports.PAGE)
         elif format is ReportFormat.MARKDOWN:
-            text = reporting.told(run, markdown.document)
+            text = reports.told(run, markdown.document)
         else:
-            text = reporting.told(run, lambda report: json.dumps(facts.document(report), indent=2, allow_nan=False))
+            text = reports.told(run, lambda report: json.dumps(facts.document(report), indent=2, allow_nan=False))
         if out is not None:
-            reporting.write(text, out)
+            reports.write(text, out)
     if out is None:
         print(text)
     else:

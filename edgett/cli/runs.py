@@ -42,17 +42,17 @@ def export(
 
     edgett export runs/clock-cortex-m4-1 --format c --out firmware
     """
-    from edgett import packing
     from edgett.firmware.kind import SourceKind
     from edgett.report import checks
+    from edgett.workflow import pack
 
     screen = Screen(json=json, silent=quiet)
     with screen.stage("exporting"):
         asked = [item.value for item in dict.fromkeys(format or _FILES)]
         suffixes = tuple(f".{value}" for value in asked if options.ExportFormat(value) in _FILES)
-        formats = packing.Formats(suffixes, tuple(kind for kind in SourceKind if kind.value in asked), batch)
+        formats = pack.Formats(suffixes, tuple(kind for kind in SourceKind if kind.value in asked), batch)
         folder = out or run / "exports"
-        document = packing.export(run, solution, formats, folder)
+        document = pack.export(run, solution, formats, folder)
     screen.say(f"written: {', '.join(str(folder / path) for path in document['written'])}")
     return screen.conclude(document, checks.check, _problem(document))
 
@@ -69,12 +69,12 @@ def check(
 
     edgett check runs/clock-cortex-a53-1
     """
-    from edgett import again
     from edgett.report import checks
+    from edgett.workflow import reexport
 
     screen = Screen(json=json, silent=quiet)
     with screen.stage("checking the artefacts"):
-        document = again.check(run)
+        document = reexport.check(run)
     return screen.conclude(document, checks.check, _problem(document))
 
 

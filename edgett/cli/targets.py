@@ -28,7 +28,7 @@ def list_(json: options.Json = False, quiet: options.Quiet = False, debug: optio
     edgett targets list
     """
     from edgett.report import profiles
-    from edgett.targets import list_targets
+    from edgett.target.profile import list_targets
 
     good, bad = list_targets()
     screen = Screen(json=json, silent=quiet)
@@ -50,7 +50,7 @@ def show(
     edgett targets show cortex-m4
     """
     from edgett.report import profiles
-    from edgett.targets import load_target
+    from edgett.target.profile import load_target
 
     Screen(json=json).show(profiles.shown(load_target(name)), profiles.draw)
 
@@ -68,6 +68,6 @@ def check(
     edgett targets check my-board.toml
     """
     from edgett.report import profiles
-    from edgett.targets import load_profile
+    from edgett.target.profile import load_profile
 
     Screen(json=json).show(profiles.shown(load_profile(file)), profiles.draw)

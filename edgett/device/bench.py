@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edgett.device import runner
 from edgett.errors import EdgettError, ToolError, UsageError
-from edgett.values import Meter
+from edgett.meter import Meter
 
 Arrays = Mapping[str, NDArray[Any]]
 RUNNER = Path(runner.__file__)

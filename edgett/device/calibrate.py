@@ -17,7 +17,7 @@ from edgett.errors import ToolError
 from edgett.forms.tt.shape import TTShape
 from edgett.graph.graph import Constant, Graph, Step
 from edgett.graph.latency import Speeds, latency_us
-from edgett.space.replaced import steps_of
+from edgett.search.replaced import steps_of
 
 Floats = NDArray[np.float64]
 

@@ -23,7 +23,7 @@ from edgett.device.emulated import MARK, WARMUP, load, save, sysroot
 from edgett.device.emulated.programs import HERE, OLDEST, call, last_words, other_api, plugin, start
 from edgett.device.program import Program, refuse_none
 from edgett.errors import ToolError
-from edgett.folders import scratch
+from edgett.system.folders import scratch
 
 Arrays = Mapping[str, NDArray[Any]]
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from typing import Any
 from edgett.device.bench import Plan
 from edgett.device.link import COMMAND, SHELL, Link, LinkDown
 from edgett.errors import ToolError
-from edgett.values import Meter
+from edgett.meter import Meter
 
 TRANSFER = 1800
 """Seconds that files may take to get there, or back."""

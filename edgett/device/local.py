@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from edgett.device import bench, runner
 from edgett.errors import ModelError, ToolError, UsageError
-from edgett.folders import scratch
-from edgett.quiet import quiet
-from edgett.values import Meter
-from edgett.wire import WirePort, litert_port
+from edgett.graph.wire import WirePort, litert_port
+from edgett.meter import Meter
+from edgett.system.folders import scratch
+from edgett.system.quiet import quiet
 
 MOMENT = 0.2
 """Seconds between two looks at how far a measurement has come."""
@@ -128,7 +128,7 @@ def _closed(path: Path, port: WirePort) -> str:
 def _litert_inputs(path: Path) -> tuple[WirePort, ...]:
     from ai_edge_litert.interpreter import Interpreter
 
-    from edgett.flatbuffer import parsed
+    from edgett.export.flatbuffer import parsed
 
     parsed(path.read_bytes())  # the interpreter does not come back from some broken files
     details = Interpreter(model_path=str(path)).get_signature_runner().get_input_details()

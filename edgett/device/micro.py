@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgett.errors import ModelError, ToolError
-from edgett.folders import scratch
+from edgett.system.folders import scratch
 
 PACKAGE = "tflite_micro"
 LIMIT = 600.0

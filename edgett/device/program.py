@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgett.errors import DataError
-from edgett.wire import WirePort
+from edgett.graph.wire import WirePort
 
 Arrays = Mapping[str, NDArray[Any]]
 

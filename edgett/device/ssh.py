@@ -13,8 +13,8 @@ from edgett.device.bench import ROOM, RUNNER, BenchReport, Plan, Subject, pack, 
 from edgett.device.errand import ABANDONED, RESULTS, TRANSFER, Errand
 from edgett.device.link import Link, NoProgram
 from edgett.errors import ToolError
-from edgett.folders import scratch
-from edgett.values import Meter
+from edgett.meter import Meter
+from edgett.system.folders import scratch
 
 PYTHON = "python3"
 """What it is called nearly everywhere."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgett.graph.graph import Step, around
-from edgett.quiet import quiet
+from edgett.system.quiet import quiet
 
 Dims = tuple[int | None, ...]
 """The sizes of a tensor's axes; None where the file does not tell."""

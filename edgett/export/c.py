@@ -20,8 +20,8 @@ from edgett.export import ctext, cwrite, kernels, lookup, qoperator
 from edgett.export.anonymous import anonymous
 from edgett.graph.graph import Graph, Step
 from edgett.graph.memory import in_place, places, plan_bytes
-from edgett.quiet import quiet
-from edgett.wire import WirePort, identifiers, is_identifier, refuse_unknown
+from edgett.graph.wire import WirePort, identifiers, is_identifier, refuse_unknown
+from edgett.system.quiet import quiet
 
 TESTED = "1.4.0"
 """The emx-onnx-cgen whose C is known."""

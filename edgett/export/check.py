@@ -10,12 +10,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgett.decisions import Decision
+from edgett.export.decisions import Decision
 from edgett.export.operators import Pair, Ways, differences
 from edgett.export.owners import UNKNOWN
 from edgett.graph.graph import Graph
 from edgett.graph.memory import arena_bytes, live_bytes
-from edgett.values import Mismatch
 
 TOLERANCE = 1e-4
 """Largest L2 relative error of a float32 artefact's outputs: rounding, summed over the layers."""
@@ -26,6 +25,18 @@ INT8_TOLERANCE = 1.0
 BLIND = 0.9
 """The error of an int8 output, over the spread of the model's, from which on it says next to nothing: a constant's is
 1."""
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """A place where an artefact is not what was predicted."""
+
+    where: str
+    predicted: float
+    found: float
+
+    def __str__(self) -> str:
+        return f"{self.where}: predicted {self.predicted:,}, found {self.found:,}"
 
 
 class Verdict(enum.Enum):

@@ -15,7 +15,7 @@ from edgett.export import kernels
 from edgett.export.ctext import SIZES, Array, CArray, CText, Function, Unexpected, mentioned
 from edgett.export.kernels import Kernel
 from edgett.graph.memory import InPlace
-from edgett.wire import WirePort, identifiers
+from edgett.graph.wire import WirePort, identifiers
 
 _HEADERS = frozenset({"stdint.h", "stddef.h", "stdbool.h", "math.h", "float.h", "limits.h", "string.h"})
 _IDLE = frozenset({"stdio.h", "stdlib.h"})

@@ -23,7 +23,7 @@ from edgett.export.refusal import refused
 from edgett.graph.graph import Constant, Graph, Step, around
 from edgett.graph.op import CAST, RESHAPE, TRANSPOSE, named
 from edgett.graph.traits import Rule
-from edgett.quiet import quiet
+from edgett.system.quiet import quiet
 
 OPSET = 17
 

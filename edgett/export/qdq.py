@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from edgett.export.calibration import Calibration
-from edgett.folders import scratch
 from edgett.graph.op import named
+from edgett.system.folders import scratch
 
 
 @dataclass(frozen=True)

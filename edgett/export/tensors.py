@@ -17,8 +17,8 @@ from edgett.export import onnx, qdq, tflite
 from edgett.export.calibration import Calibration
 from edgett.export.owners import Owners
 from edgett.graph.graph import Graph, Step
-from edgett.quiet import quiet
-from edgett.wire import litert_port
+from edgett.graph.wire import litert_port
+from edgett.system.quiet import quiet
 
 Values = Mapping[str, NDArray[Any]]
 

@@ -19,11 +19,11 @@ from edgett.export.calibration import Calibration
 from edgett.export.compact_tflite import compacted
 from edgett.export.owners import Owners
 from edgett.export.refusal import refused
-from edgett.folders import scratch
 from edgett.graph.graph import Constant, Graph, Step, around
 from edgett.graph.op import named
 from edgett.graph.traits import Rule
-from edgett.quiet import quiet
+from edgett.system.folders import scratch
+from edgett.system.quiet import quiet
 
 # TensorFlow's names for what becomes a product.
 _PRODUCT = re.compile(r"/(MatMul|Tensordot|einsum|convolution|depthwise|separable_conv2d|conv2d_transpose)")
@@ -40,7 +40,7 @@ def write(
     """
     import tensorflow as tf
 
-    from edgett.flatbuffer import parsed
+    from edgett.export.flatbuffer import parsed
 
     try:
         with scratch() as folder, quiet(), _full_told():
@@ -76,7 +76,7 @@ def _mixed(converter: Any, calibration: Calibration | None, floats: Callable[[li
     """An int8 model in which some operators stay in float32, by their names in the one in which none does."""
     import tensorflow as tf
 
-    from edgett.flatbuffer import parsed
+    from edgett.export.flatbuffer import parsed
 
     options = tf.lite.experimental.QuantizationDebugOptions(fully_quantize=True)
     debugger = tf.lite.experimental.QuantizationDebugger(
@@ -287,7 +287,7 @@ def operator_name(model: Any, operator: Any) -> str:
 
 
 def _parsed(path: Path) -> Any:
-    from edgett.flatbuffer import parsed
+    from edgett.export.flatbuffer import parsed
 
     try:
         return parsed(path.read_bytes())

@@ -16,7 +16,7 @@ from edgett.errors import ModelError, ToolError
 from edgett.escape import c_comment
 from edgett.export import tflite
 from edgett.graph.op import named
-from edgett.wire import WirePort, identifiers
+from edgett.graph.wire import WirePort, identifiers
 
 MARGIN = 10
 """Per cent by which the arena is larger than measured: kernels made for a chip may take scratch buffers besides."""

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from edgett.errors import InputError, ToolError
-from edgett.targets import Target
-from edgett.values import Holding, Isa, judged
+from edgett.search.constraints import Holding, judged
+from edgett.target.isa import Isa
+from edgett.target.profile import Target
 
 MACHINES = {
     Isa.ARM: ("EM_ARM", 32),

@@ -13,7 +13,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from edgett.wire import WirePort, identifiers
+from edgett.graph.wire import WirePort, identifiers
 
 TEMPLATES = Path(__file__).parent / "templates"
 CMAKE = TEMPLATES / "edgett.cmake"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgett.errors import ToolError
-from edgett.folders import scratch
+from edgett.system.folders import scratch
 
 PACKAGE = "ethosu"
 ACCELERATORS = {"cortex-m55": "ethos-u55-128", "ethos-u55": "ethos-u55-128"}

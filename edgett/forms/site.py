@@ -77,3 +77,11 @@ def too_large(layer: Layer) -> str | None:
     if (weights := layer.inputs * layer.outputs) <= MOST_WEIGHTS:
         return None
     return f"{layer.inputs}x{layer.outputs}: {weights} weights, more than the {MOST_WEIGHTS} that can be explored"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A fully connected layer of a model, and why it is left alone (None: it is not)."""
+
+    layer: Layer
+    excluded: str | None = None

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from edgett.graph.dtype import DType
 from edgett.graph.graph import Graph, Step
 from edgett.graph.memory import in_place, static_bytes
 from edgett.graph.op import TRANSPOSE
 from edgett.graph.traits import Real
-from edgett.values import DType
 
 
 def compiled_bytes(graph: Graph, size: int = 4) -> int:

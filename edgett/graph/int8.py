@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
+from edgett.graph.dtype import DType
 from edgett.graph.graph import Constant, Graph, Step
-from edgett.values import DType
 
 
 def narrow(graph: Graph, fused: bool) -> Graph:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgett.graph.dtype import DType
 from edgett.graph.graph import Graph, Step
 from edgett.graph.op import TRANSPOSE
-from edgett.values import DType
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 
 from edgett.errors import ToolError, UsageError
-from edgett.folders import scratch
 from edgett.report.picture import Picture
+from edgett.system.folders import scratch
 
 
 class PictureFormat(enum.Enum):

@@ -13,7 +13,7 @@ from typing import Any
 
 from edgett.report.picture import Picture
 from edgett.schema import SCHEMA
-from edgett.values import Objective
+from edgett.search.constraints import Objective
 
 
 class Mood(enum.Enum):

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from edgett.report.style import DOUBT, Sheet, number, title, verdict, words
 from edgett.schema import SCHEMA
-from edgett.targets import Target
-from edgett.values import Holding
+from edgett.search.constraints import Holding
+from edgett.target.profile import Target
 
 if TYPE_CHECKING:
     from edgett.firmware.elf import ElfFacts, LinkedSection

@@ -13,12 +13,12 @@ from edgett.forms import cost
 from edgett.forms.dominance import thinned_to
 from edgett.forms.error import Bracket
 from edgett.forms.front import ONE, Front
+from edgett.forms.site import Cost, CostModel, Estimate, Layer
 from edgett.forms.spec import Spec
 from edgett.report.picture import Axis, Hue, Mark, Panel, Picture, Points, Rules, Scale
 from edgett.report.space_plots import FLOPS, MARKS, PARAMS, Chosen
 from edgett.report.words import PICKS, at, count, nearly
-from edgett.space.whole import Whole
-from edgett.values import Cost, CostModel, Estimate, Layer
+from edgett.search.whole import Whole
 
 Ints = NDArray[np.int64]
 Numbers = NDArray[np.float64]

@@ -13,7 +13,7 @@ from edgett.escape import html, one_line
 from edgett.report import draw_page
 from edgett.report.facts import Cell, Limit, Mood, Option, Report, Section, Table
 from edgett.report.picture import Panel, Picture, Points
-from edgett.values import Objective
+from edgett.search.constraints import Objective
 
 TEMPLATES = Path(__file__).parent / "templates"
 LONG = 12

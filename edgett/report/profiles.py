@@ -8,11 +8,11 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from edgett.estimating import basis
-from edgett.explained import describe
 from edgett.report.style import Sheet, title, words
 from edgett.schema import SCHEMA
-from edgett.targets import Target
+from edgett.target.estimate import basis
+from edgett.target.fields import describe
+from edgett.target.profile import Target
 
 
 def listed(targets: Iterable[Target]) -> dict[str, Any]:

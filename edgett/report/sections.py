@@ -28,7 +28,7 @@ from edgett.report.words import (
     scores,
     sized,
 )
-from edgett.values import Objective
+from edgett.search.constraints import Objective
 
 LIMITS = {
     "model_bytes": "file, bytes",

@@ -9,15 +9,15 @@ import numpy as np
 
 from edgett.escape import one_line
 from edgett.forms import cost
+from edgett.forms.site import Cost, CostModel
 from edgett.forms.spec import Spec
 from edgett.report.picture import Axis, Heat, Hue, Mark, Note, Panel, Picture, Points, Rules, Scale, listed
 from edgett.report.words import PICKS
-from edgett.space import corners
-from edgett.space.density import Density, all_solutions, efficient_solutions
-from edgett.space.explore import Exploration, Grid
-from edgett.space.paths import Ints
-from edgett.space.tiles import LayerSpace
-from edgett.values import Cost, CostModel
+from edgett.search import corners
+from edgett.search.density import Density, all_solutions, efficient_solutions
+from edgett.search.explore import Exploration, Grid
+from edgett.search.paths import Ints
+from edgett.search.tiles import LayerSpace
 
 PARAMS = "parameters"
 FLOPS = {CostModel.EXACT: "FLOPs", CostModel.PAPER: "FLOPs (equation 4 of the paper)"}

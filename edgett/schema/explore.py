@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from edgett.forms.site import CostModel, Estimate
 from edgett.schema.parts import (
     ABSENT,
     Cost,
@@ -20,7 +21,7 @@ from edgett.schema.parts import (
     Text,
     one_of,
 )
-from edgett.values import CostModel, EmptyTiles, Estimate
+from edgett.search.choices import EmptyTiles
 
 
 class Layer(Part):

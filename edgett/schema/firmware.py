@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from edgett.graph.dtype import DType
 from edgett.schema.parts import (
     ABSENT,
     Count,
@@ -24,7 +25,6 @@ from edgett.schema.parts import (
     Text,
     one_of,
 )
-from edgett.values import DType
 
 Memory = Annotated[list[Literal["flash", "ram"]], Field(description="where its bytes are")]
 

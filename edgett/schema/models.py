@@ -26,7 +26,7 @@ from edgett.schema.parts import (
     one_of,
     told,
 )
-from edgett.space.solution import Refuge
+from edgett.search.solution import Refuge
 
 
 class Step(Part):

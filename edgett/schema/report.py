@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from edgett.schema.parts import Count, Document, LimitName, Number, Part, Positive, Real, Text, one_of
-from edgett.values import Objective
+from edgett.search.constraints import Objective
 
 
 class TableRow(Part):

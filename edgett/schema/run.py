@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from edgett.graph.dtype import DType
 from edgett.graph.filesize import Format
-from edgett.project import Command
+from edgett.job.job import Command
 from edgett.schema.check import Check
 from edgett.schema.explore import GridLayer, GridSearch, Layer, ParetoLayer, ParetoSearch
 from edgett.schema.models import ConstraintRow, Dense, Miss, Picks, TrialRow
@@ -25,7 +26,7 @@ from edgett.schema.parts import (
     one_of,
     told,
 )
-from edgett.values import DType, Objective
+from edgett.search.constraints import Objective
 
 
 class TargetRow(Part):

@@ -186,7 +186,7 @@ def test_no_target(edgett: Call) -> None:
 
 
 def test_profile_with_an_unknown_key(edgett: Call) -> None:
-    from edgett.places import shipped_folder
+    from edgett.target.places import shipped_folder
 
     text = (shipped_folder() / "host.toml").read_text().replace('name = "host"', 'name = "mine"\ncolour = "red"')
     Path("mine.toml").write_text(text)
@@ -283,6 +283,6 @@ def test_the_unforeseen_is_told_in_one_line(
     def fails(*_: object) -> None:
         raise raised
 
-    monkeypatch.setattr("edgett.survey.over_grid", fails)
+    monkeypatch.setattr("edgett.workflow.survey.over_grid", fails)
 
     refused(edgett("explore", "--layer", "64x48", "--json"), code, told)

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgett import benching
 from edgett.device import runner
 from edgett.errors import ToolError
-from edgett.run import Run
-from edgett.wire import WirePort
+from edgett.graph.wire import WirePort
+from edgett.run.directory import Run
+from edgett.workflow import bench
 from tests.conftest import Answer, Finished
 from tests.firmware.tools import needs
 
@@ -216,15 +216,15 @@ class TestRunsThatCannotBeUsed:
 
 class TestInputs:
     def test_they_are_what_the_port_takes(self) -> None:
-        quantised = benching._drawn(WirePort("x", "x", (1, 500), "int8", 0.5, 3))
-        assert quantised.shape == (benching.SAMPLES, 500)
+        quantised = bench._drawn(WirePort("x", "x", (1, 500), "int8", 0.5, 3))
+        assert quantised.shape == (bench.SAMPLES, 500)
         assert (quantised.min(), quantised.max()) == (0.5 * (-128 - 3), 0.5 * (127 - 3))
-        assert benching._drawn(WirePort("x", "x", (1, 9), "uint8")).max() > 200
-        assert not benching._drawn(WirePort("x", "x", (1, 9), "int32")).any()
-        plain = benching._drawn(WirePort("x", "x", (2, 400), "float32"))
+        assert bench._drawn(WirePort("x", "x", (1, 9), "uint8")).max() > 200
+        assert not bench._drawn(WirePort("x", "x", (1, 9), "int32")).any()
+        plain = bench._drawn(WirePort("x", "x", (2, 400), "float32"))
         assert plain.dtype == np.float32
         assert abs(plain.std() - 1) < 0.05
-        np.testing.assert_array_equal(plain, benching._drawn(WirePort("x", "x", (2, 400), "float32")))
+        np.testing.assert_array_equal(plain, bench._drawn(WirePort("x", "x", (2, 400), "float32")))
 
 
 def test_the_lock_is_the_machines() -> None:

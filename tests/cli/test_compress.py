@@ -208,7 +208,7 @@ def unfinished(finished: Finished, place: Path, number: int | None = None) -> Pa
 def test_resume_trains_only_what_is_missing_and_comes_to_the_same(
     edgett: Call, finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edgett.nn import finetune
+    from edgett.train import finetune
 
     lost = finished.document["trials"][1]["solution"]
     place = unfinished(finished, tmp_path / "cut", lost)
@@ -285,7 +285,7 @@ def test_planted_fault_in_the_prediction_fails_the_cross_check(
     edgett: Call, finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from edgett.graph.graph import Graph
-    from edgett.nn import predict as module
+    from edgett.model import predict as module
 
     place = unfinished(finished, tmp_path / "cut")
     predict = module.predict

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from edgett import cures
-from edgett.project import Job
-from edgett.values import Holding, Objective
+from edgett.job.job import Job
+from edgett.search.constraints import Holding, Objective
+from edgett.workflow import cures
 from tests.conftest import Answer, Tiny
 
 Call = Callable[..., Answer]
@@ -99,7 +99,7 @@ def test_a_model_without_fully_connected_layers(edgett: Call, tmp_path: Path) ->
     """No option is named that belongs to layers it does not have."""
     import numpy as np
 
-    from edgett.nn import ports
+    from edgett.model import ports
 
     keras = ports.keras
     layers = [keras.Input((8, 8, 1)), keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D()]

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgett import files
 from edgett.cli import run
 from edgett.device import local
+from edgett.workflow import files
 from tests.conftest import Answer, Tiny
 from tests.firmware.tools import needs
 
@@ -36,7 +36,7 @@ class Network:
 
 def saved(folder: Path, *layers: Any, outputs: int = 4) -> Network:
     """A Sequential classifier, not trained, and samples for it."""
-    from edgett.nn.ports import keras
+    from edgett.model.ports import keras
 
     keras.utils.set_random_seed(0)
     model = keras.Sequential(layers, name=folder.name)
@@ -51,7 +51,7 @@ def saved(folder: Path, *layers: Any, outputs: int = 4) -> Network:
 @pytest.fixture(scope="module")
 def conv(tmp_path_factory: pytest.TempPathFactory) -> Network:
     """Without any dense layer."""
-    from edgett.nn.ports import keras
+    from edgett.model.ports import keras
 
     kinds = keras.layers
     layers = [keras.Input((8, 8, 1)), kinds.Conv2D(4, 3, activation="relu"), kinds.Conv2D(4, 3)]
@@ -61,7 +61,7 @@ def conv(tmp_path_factory: pytest.TempPathFactory) -> Network:
 @pytest.fixture(scope="module")
 def memory(tmp_path_factory: pytest.TempPathFactory) -> Network:
     """Recurrent, without any dense layer."""
-    from edgett.nn.ports import keras
+    from edgett.model.ports import keras
 
     layers = [keras.Input((6, 5)), keras.layers.LSTM(4, name="memory"), keras.layers.Softmax()]
     return saved(tmp_path_factory.mktemp("memory"), *layers)

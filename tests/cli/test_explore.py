@@ -172,7 +172,7 @@ def test_project_file_is_read(edgett: Call) -> None:
 
 
 def test_every_layer_with_weights_is_listed_with_why_it_stays(edgett: Call, tmp_path: Path) -> None:
-    from edgett.nn import ports
+    from edgett.model import ports
 
     keras = ports.keras
     kit = keras.layers

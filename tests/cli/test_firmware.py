@@ -18,7 +18,7 @@ import pytest
 from edgett.cli import run
 from edgett.device import local
 from edgett.firmware.package import CMAKE
-from edgett.run import Run
+from edgett.run.directory import Run
 from tests.conftest import QUICK, Answer, Finished, Tiny
 from tests.firmware.tools import needs
 
@@ -31,10 +31,10 @@ def files(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def packed(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from edgett import packing
+    from edgett.workflow import pack
 
     folder = tmp_path_factory.mktemp("packages") / "tiny"
-    packing.pack(finished.path, folder, packing.PackRequest())
+    pack.pack(finished.path, folder, pack.PackRequest())
     return folder
 
 
@@ -197,7 +197,7 @@ class TestPack:
 
 def board(folder: Path, peak: str) -> str:
     """A profile of a target that runs C."""
-    from edgett.places import shipped_folder
+    from edgett.target.places import shipped_folder
 
     text = (shipped_folder() / "cortex-m4.toml").read_text()
     text = text.replace('name = "cortex-m4"', 'name = "board"').replace('format = "tflite"', 'format = "c"')

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from edgett import packing
+from edgett.workflow import pack
 from tests.firmware import chips
 from tests.firmware.tools import needs
 
@@ -38,7 +38,7 @@ def gallery() -> ModuleType:
 
 def proved(run: Path, folder: Path) -> None:
     """Its C says on an emulated Cortex-M4 what the artefact says."""
-    packing.pack(run, folder / "net", packing.PackRequest(name="net"))
+    pack.pack(run, folder / "net", pack.PackRequest(name="net"))
     elf = chips.build([folder / "net"], chips.M4, folder / "build", 4 * 1024 * 1024, 1024 * 1024)
     assert chips.run(elf, chips.M4).passed
 

@@ -66,7 +66,7 @@ def test_what_the_dense_model_loses_in_int8_counts(
     edgett: Call, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its file says something else than Keras: what is told beside its bytes is what the file says."""
-    from edgett import exports, release
+    from edgett.workflow import exports, release
 
     whole = exports.local.run
 
@@ -142,8 +142,8 @@ BALANCED = ("--max-drop", "25", "--model-bytes", "200 %", "--epochs", "3", "--dt
 @pytest.fixture
 def planted(monkeypatch: pytest.MonkeyPatch) -> None:
     """In every solution, the last bond of the layer "wide" gets a loud channel and as faint a one: all int8's fault."""
-    from edgett.nn import models
-    from edgett.nn.layers import factored_layers
+    from edgett.model import models
+    from edgett.model.layers import factored_layers
 
     plain = models.unpack_weights
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from edgett.run import Run
+from edgett.run.directory import Run
 from tests.cli.living import PATIENCE, living, written
 from tests.conftest import EASY, Answer, Finished, Tiny
 
@@ -139,7 +139,7 @@ def test_interrupt_in_json_is_a_document(edgett: Call, monkeypatch: pytest.Monke
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("edgett.survey.over_grid", interrupted)
+    monkeypatch.setattr("edgett.workflow.survey.over_grid", interrupted)
 
     answer = edgett("explore", "--layer", "64x48", "--json")
 
@@ -152,11 +152,11 @@ def test_disk_that_is_full_leaves_no_half_written_artefact(tiny: Tiny, finished:
     """From the export on, no file may grow to the size of the largest artefacts: the dense model's is there, whole."""
     code = """if True:
         import resource, sys
-        from edgett import cli, pipeline
-        def full(*arguments, release=pipeline.release):
+        from edgett import cli; from edgett.workflow import compress
+        def full(*arguments, release=compress.release):
             resource.setrlimit(resource.RLIMIT_FSIZE, (15_000, 15_000))
             return release(*arguments)
-        pipeline.release = full
+        compress.release = full
         sys.exit(cli.run(sys.argv[1:]))
     """
     command = [sys.executable, "-c", code, "compress", "--out", "run", "--resume"]
@@ -190,7 +190,7 @@ def test_a_library_that_makes_another_exception_of_ctrl_c_does_not_hide_it() -> 
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "error: interrupted.\n")
 
 
-@pytest.mark.parametrize("lost_in", ["edgett.survey.over_grid", "edgett.report.document.explored"])
+@pytest.mark.parametrize("lost_in", ["edgett.workflow.survey.over_grid", "edgett.workflow.document.explored"])
 def test_ctrl_c_that_a_destructor_swallows_is_recalled(lost_in: str) -> None:
     """Python cannot raise through `__del__`: it came to nothing, and the command went on to exit 0."""
     module, _, name = lost_in.rpartition(".")

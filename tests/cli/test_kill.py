@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgett.run import Run
+from edgett.run.directory import Run
 from tests.cli.living import Living, Row, Written, assert_grown, living, written
 from tests.conftest import EASY, Tiny
 
@@ -144,7 +144,7 @@ class Scaled(keras.layers.Layer):
 @pytest.fixture
 def shared(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tiny:
     """The tiny model with two layers of one's own that share something."""
-    from edgett.nn import ports
+    from edgett.model import ports
 
     (tmp_path / "sharing.py").write_text(SHARING)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from tests.conftest import EASY, QUICK, Answer, Tiny
-from tests.nn.old_files import entry, functional, layer, numbers, write
-from tests.nn.test_cluster import needs_ray
+from tests.model.old_files import entry, functional, layer, numbers, write
+from tests.train.test_cluster import needs_ray
 
 Call = Callable[..., Answer]
 L = keras.layers

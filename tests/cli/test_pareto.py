@@ -15,9 +15,9 @@ import pytest
 
 from edgett.cli import run
 from edgett.forms import catalogue, cost
+from edgett.forms.site import Layer
 from edgett.forms.tt.order import Order
 from edgett.forms.tt.shape import TTShape
-from edgett.values import Layer
 from tests.conftest import EASY, Answer, Finished, Tiny
 
 Call = Callable[..., Answer]
@@ -32,7 +32,7 @@ def explore(edgett: Call, tiny: Tiny, *options: object) -> dict[str, Any]:
 
 
 def kernel(tiny: Tiny, index: int) -> np.ndarray:
-    from edgett.nn.models import load_model
+    from edgett.model.models import load_model
 
     return np.asarray(load_model(tiny.model).layers[index].get_weights()[0])
 
@@ -228,7 +228,7 @@ def test_layers_by_size_have_no_weights(edgett: Call) -> None:
 
 
 def test_weights_that_are_not_finite(edgett: Call, tiny: Tiny) -> None:
-    from edgett.nn.models import load_model
+    from edgett.model.models import load_model
 
     model = load_model(tiny.model)
     weights = model.get_layer("wide").get_weights()

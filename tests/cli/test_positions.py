@@ -46,7 +46,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def saved(data: Path, normed: bool) -> Encoder:
-    from edgett.nn import ports  # first, so that TensorFlow loads in silence
+    from edgett.model import ports  # first, so that TensorFlow loads in silence
 
     keras = ports.keras
     kit = keras.layers

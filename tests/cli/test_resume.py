@@ -16,11 +16,11 @@ import pytest
 
 import edgett
 from edgett.errors import DataError, UsageError
-from edgett.journal import SCHEMA
-from edgett.run import Run
+from edgett.run.directory import Run
+from edgett.run.journal import SCHEMA
 from tests.cli.test_compress import unfinished
 from tests.conftest import EASY, Answer, Finished, Tiny
-from tests.test_run_faults import mounted
+from tests.run.test_faults import mounted
 
 Call = Callable[..., Answer]
 CURE = "'edgett compress' starts anew there with --fresh, or elsewhere with another --out."

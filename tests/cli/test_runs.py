@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from edgett.run import Run
+from edgett.run.directory import Run
 from tests.conftest import Answer, Finished
 
 Call = Callable[..., Answer]

@@ -14,15 +14,14 @@ from typing import Any, cast
 import pytest
 import typer
 
-from edgett import calibrating
 from edgett.cli.app import app
 from edgett.device.calibrate import Fit
 from edgett.device.local import Local
 from edgett.firmware.vela import VelaSummary
-from edgett.report import document
 from edgett.schema.documents import DOCUMENTS
 from edgett.schema.run import Npu
-from edgett.space.solution import Refuge, Reverted, Trial
+from edgett.search.solution import Refuge, Reverted, Trial
+from edgett.workflow import calibrate, document
 from tests import schemas
 from tests.conftest import Answer, Finished, Tiny
 from tests.device.test_calibrate import PLANTED
@@ -261,7 +260,7 @@ def few(folder: Path) -> set[str]:
     """Of what few runs come to, or takes minutes: a layer that goes back, Vela, a calibration."""
     back = SimpleNamespace(reverted=[Reverted("wide", Refuge.FLOAT32, 2.0, 1.0, 20.0)])
     found = keys(document._reverted(cast(Trial, back)))
-    made = json.loads(json.dumps(calibrating._document(folder / "mine.toml", Local(), "here", Fit(PLANTED, 0.1, 0.2))))
+    made = json.loads(json.dumps(calibrate._document(folder / "mine.toml", Local(), "here", Fit(PLANTED, 0.1, 0.2))))
     schemas.hold("calibrate", made)
     return found | keys(made) | {field.name for field in fields(VelaSummary)}
 

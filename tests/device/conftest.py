@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgett.device.bench import Subject
-from edgett.folders import lasting
+from edgett.system.folders import lasting
 from tests.device import sshd
 from tests.device.measuring import TOOLS
 from tests.export import exported as zoo

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from edgett import benching
 from edgett.device.bench import Plan
 from edgett.device.link import Link
 from edgett.device.ssh import Ssh
 from edgett.device.static import Static
-from edgett.values import Silent
+from edgett.meter import Silent
+from edgett.workflow import bench
 from tests.device import sshd
 from tests.firmware.tools import needs
 
@@ -31,7 +31,7 @@ def remote(server: sshd.Server) -> Ssh:
 
 
 def without_python(server: sshd.Server) -> Static:
-    found = benching.able(Ssh(Link.to("ssh://device", server.config)))
+    found = bench.able(Ssh(Link.to("ssh://device", server.config)))
     assert isinstance(found, Static)
     return found
 

@@ -19,7 +19,7 @@ from edgett.device import arrive, bench, local, runner
 from edgett.device.bench import Device, Subject
 from edgett.device.static import Static
 from edgett.errors import ToolError, UsageError
-from edgett.values import Silent
+from edgett.meter import Silent
 from tests.device.measuring import LONG, QUICK, SERVER, Impatient, remote, without_python
 from tests.export import exported as zoo
 

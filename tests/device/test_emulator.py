@@ -16,8 +16,8 @@ from edgett.device.emulator import Counted
 from edgett.device.program import Program
 from edgett.errors import DataError, ToolError
 from edgett.export import c
-from edgett.nn.tt_dense import TTDense
-from edgett.wire import WirePort
+from edgett.graph.wire import WirePort
+from edgett.model.tt_dense import TTDense
 from tests.export import test_int8
 from tests.export.compiled import templates_are_compiled_once  # noqa: F401
 from tests.export.exported import ONNX, TFLITE, export, exported, lively

@@ -12,8 +12,8 @@ from edgett.device import local
 from edgett.errors import ToolError
 from edgett.export import onnx, tflite
 from edgett.export.owners import Owners
-from edgett.nn.inference import inference_form
-from edgett.nn.servable import Servable
+from edgett.model.inference import inference_form
+from edgett.model.servable import Servable
 
 WEIGHT = np.arange(12, dtype=np.float32).reshape(4, 3)
 

@@ -12,8 +12,8 @@ import pytest
 from edgett.device import local, micro
 from edgett.errors import ModelError, ToolError
 from edgett.export import tflite
-from edgett.nn.inference import inference_form
-from edgett.nn.servable import Servable
+from edgett.model.inference import inference_form
+from edgett.model.servable import Servable
 from tests.device.operators import needing
 
 NUMBERS = np.random.default_rng(7)

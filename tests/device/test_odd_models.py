@@ -15,11 +15,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from edgett import benching
 from edgett.device import local
 from edgett.device.bench import Plan, Subject
 from edgett.errors import ModelError, ToolError
-from edgett.values import Silent
+from edgett.meter import Silent
+from edgett.workflow import bench
 from tests.conftest import Answer
 
 QUICK = Plan(runs=2, seconds=0.0, rounds=1, lives=1, limit=60)
@@ -46,7 +46,7 @@ def save(path: Path, operator: str, inputs: dict[str, Any], outputs: dict[str, A
 
 
 def measured(path: Path) -> tuple[Subject, dict[str, Any]]:
-    (subject,) = benching.subjects([benching.Contestant(path.name, path, {})])
+    (subject,) = bench.subjects([bench.Contestant(path.name, path, {})])
     (found,) = local.Local().measure([subject], QUICK, Silent()).artefacts
     return subject, dict(found.outputs)
 
@@ -63,8 +63,8 @@ def test_any_kind_of_number(kind: int, operator: str, tmp_path: Path) -> None:
     expected = {"Neg": np.negative, "Not": np.logical_not, "Abs": np.abs, "Identity": np.copy}[operator](given)
     np.testing.assert_array_equal(outputs["y"], expected)
     assert outputs["y"].dtype == given.dtype
-    assert benching.agreement(path, subject.inputs, outputs) == {
-        "samples": benching.SAMPLES, "max_abs": 0.0, "top1": None,
+    assert bench.agreement(path, subject.inputs, outputs) == {
+        "samples": bench.SAMPLES, "max_abs": 0.0, "top1": None,
     }  # fmt: skip
 
 
@@ -72,7 +72,7 @@ def test_truths_are_both(tmp_path: Path) -> None:
     path = save(tmp_path / "x.onnx", "Not", {"a": (TensorProto.BOOL, [1, 1])}, {"y": (TensorProto.BOOL, [1, 1])})
     subject, outputs = measured(path)
     assert 0 < outputs["y"].mean() < 1
-    assert benching.agreement(path, subject.inputs, outputs)["max_abs"] == 0.0
+    assert bench.agreement(path, subject.inputs, outputs)["max_abs"] == 0.0
 
 
 @pytest.mark.parametrize(("sizes", "batch"), [(["N", 3], 1), ([None, 3], 1)])
@@ -96,17 +96,17 @@ def test_one_number_for_a_batch_is_a_row(tmp_path: Path) -> None:
     number = TensorProto.FLOAT
     path = save(tmp_path / "x.onnx", "Size", {"a": (number, [1, 3])}, {"y": (TensorProto.INT64, [])})
     subject, outputs = measured(path)
-    np.testing.assert_array_equal(outputs["y"], np.full(benching.SAMPLES, 3))
-    assert benching.agreement(path, subject.inputs, outputs)["max_abs"] == 0
+    np.testing.assert_array_equal(outputs["y"], np.full(bench.SAMPLES, 3))
+    assert bench.agreement(path, subject.inputs, outputs)["max_abs"] == 0
 
 
 @pytest.mark.parametrize("given", [{}, {"z": np.zeros((64, 3))}, {"y": np.zeros((64, 4))}])
 def test_other_outputs_than_the_file_has(given: dict[str, Any], tmp_path: Path) -> None:
     number = TensorProto.FLOAT
     path = save(tmp_path / "x.onnx", "Neg", {"a": (number, [1, 3])}, {"y": (number, [1, 3])})
-    (subject,) = benching.subjects([benching.Contestant(path.name, path, {})])
+    (subject,) = bench.subjects([bench.Contestant(path.name, path, {})])
     with pytest.raises(ToolError, match=r"the device gave back is not what .*x\.onnx gives: output"):
-        benching.agreement(path, subject.inputs, given)
+        bench.agreement(path, subject.inputs, given)
 
 
 FLOATS = (TensorProto.FLOAT, [1, 8])
@@ -162,7 +162,7 @@ def test_open_sizes_of_tflite(tmp_path: Path) -> None:
     """Whose interpreter says 1 of them."""
     import tensorflow as tf
 
-    from edgett.quiet import quiet
+    from edgett.system.quiet import quiet
 
     paths = {}
     for sizes in ((None, 4), (None, None, 4)):

@@ -21,7 +21,7 @@ from edgett.device.bench import Subject
 from edgett.device.errand import ABANDONED
 from edgett.device.link import Link
 from edgett.errors import ToolError, UsageError
-from edgett.values import Silent
+from edgett.meter import Silent
 from tests.device import sshd
 from tests.device.disks import may_mount
 from tests.device.measuring import LONG, PYTHON, QUICK, SERVER, at, link_cut, remote, without_python
@@ -112,7 +112,7 @@ class TestSsh:
         """The benchmark there ends, and its folder goes with the next one that comes late enough."""
         script = (
             "import sys; from pathlib import Path; from edgett.device import bench, link, ssh\n"
-            "from edgett.values import Silent\n"
+            "from edgett.meter import Silent\n"
             "place = ssh.Ssh(link.Link.to('ssh://device', Path(sys.argv[2])), sys.argv[1])\n"
             "import numpy; plan = bench.Plan(runs=10**9, seconds=0.0, rounds=20, lives=1, limit=2)\n"
             "subject = bench.Subject(Path(sys.argv[3]), dict(numpy.load(sys.argv[4])))\n"

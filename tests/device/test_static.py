@@ -19,7 +19,6 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from edgett import benching
 from edgett.device import emulator, local
 from edgett.device.bench import Subject, unpack
 from edgett.device.debian import PACKAGES
@@ -27,8 +26,9 @@ from edgett.device.program import Program
 from edgett.device.ssh import Ssh
 from edgett.device.static import COMPILERS, Static, built
 from edgett.errors import ModelError, ToolError, UsageError
-from edgett.values import Silent
-from edgett.wire import WirePort
+from edgett.graph.wire import WirePort
+from edgett.meter import Silent
+from edgett.workflow import bench
 from tests.conftest import Answer, Finished
 from tests.device import sshd
 from tests.device.disks import may_mount
@@ -77,7 +77,7 @@ class TestStatic:
     @LINUX
     def test_other_processors(self, machine: str, emulator: str, subjects: list[Subject], tmp_path: Path) -> None:
         """The binary itself, as QEMU executes it."""
-        programs = [benching.program(subjects[1].path, "artefact0")]
+        programs = [bench.program(subjects[1].path, "artefact0")]
         (tmp_path / "build").mkdir()
         binary = built(COMPILERS[machine], programs, subjects[1:], QUICK, tmp_path / "build")
         (tmp_path / "work").mkdir()
@@ -145,7 +145,7 @@ class TestStatic:
         graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", sides[:1], sides[1:])
         onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), tmp_path / "open.onnx")
         with pytest.raises(ModelError, match=r"is \(\?, 6\), and C takes fixed sizes") as raised:
-            benching.program(tmp_path / "open.onnx", "x")
+            bench.program(tmp_path / "open.onnx", "x")
         assert "make_dynamic_shape_fixed" in raised.value.cure
 
     def test_too_many_at_once(self, place: Static, fit_one: Subject) -> None:
@@ -156,7 +156,7 @@ class TestStatic:
     @pytest.mark.skipif(not may_mount(), reason="no file system can be mounted here")
     def test_a_full_disk_there(self, fit_one: Subject, tmp_path: Path) -> None:
         """The binary has room, and a report has not."""
-        binary = built("gcc", [benching.program(fit_one.path, "artefact0")], [fit_one], QUICK, tmp_path)
+        binary = built("gcc", [bench.program(fit_one.path, "artefact0")], [fit_one], QUICK, tmp_path)
         (tmp_path / "there").mkdir()
         size = len(binary) + 65_536
         runner = 'cp "$2" "$1" && chmod 700 "$1/runner" && "$1/runner" "$1" --detach'
@@ -167,7 +167,7 @@ class TestStatic:
 
     def test_a_python_that_was_named_has_to_be_there(self, poor: sshd.Server, subjects: list[Subject]) -> None:
         named = at("ssh://device", poor.config)
-        assert benching.able(named) == named
+        assert bench.able(named) == named
         with pytest.raises(ToolError, match="has no python3"):
             Ssh(named.link).measure(subjects, QUICK, Silent())
 

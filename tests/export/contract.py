@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgett.decisions import Decision
 from edgett.device import local
 from edgett.errors import ToolError
 from edgett.export.check import compare, compare_outputs
+from edgett.export.decisions import Decision
 from edgett.export.operators import Ways
 from edgett.export.owners import UNKNOWN
 from edgett.graph.graph import Graph
 from edgett.graph.memory import arena_bytes, live_bytes
 from edgett.graph.op import TRANSPOSE
 from edgett.graph.traits import Rule
-from edgett.nn import ports
-from edgett.nn.trace import trace
+from edgett.model import ports
+from edgett.model.trace import trace
 from tests.export import exported as zoo
 from tests.export.exported import CASES, COMPARED, Exported, Format
 from tests.export.test_operators import after, without

@@ -18,11 +18,11 @@ from edgett.export.owners import Owners
 from edgett.forms.operators import Moves
 from edgett.forms.tt.order import Order
 from edgett.graph.graph import Graph
-from edgett.nn import ports
-from edgett.nn.inference import inference_form
-from edgett.nn.predict import predict
-from edgett.nn.servable import Servable
-from edgett.nn.tt_dense import TTDense
+from edgett.model import ports
+from edgett.model.inference import inference_form
+from edgett.model.predict import predict
+from edgett.model.servable import Servable
+from edgett.model.tt_dense import TTDense
 
 L = keras.layers
 FIRST, LAST = Order.FIRST_LAST, Order.LAST_FIRST

@@ -15,13 +15,13 @@ from keras.src import activations as listed
 
 from edgett.device import local
 from edgett.export.check import compare, compare_outputs
-from edgett.files import Style, _Form, batches
 from edgett.graph.graph import Graph
 from edgett.graph.memory import arena_bytes, live_bytes
-from edgett.nn import ports
-from edgett.nn.activations import CUSTOM, ROWS, inside, name_of, of_layer
-from edgett.nn.assess import outputs
-from edgett.nn.tt_dense import TTDense
+from edgett.model import ports
+from edgett.model.activations import CUSTOM, ROWS, inside, name_of, of_layer
+from edgett.model.tt_dense import TTDense
+from edgett.train.assess import outputs
+from edgett.workflow.files import Style, _Form, batches
 
 L = keras.layers
 # GLU halves its axis, which only a model's last layer survives in Keras; Threshold needs numbers, which no file holds.

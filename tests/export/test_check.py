@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgett.decisions import Decision
-from edgett.export.check import INT8_TOLERANCE, TOLERANCE, compare, compare_outputs
+from edgett.export.check import INT8_TOLERANCE, TOLERANCE, Mismatch, compare, compare_outputs
+from edgett.export.decisions import Decision
 from edgett.export.owners import UNKNOWN, Owners
 from edgett.forms.tt.order import Order
 from edgett.forms.tt.shape import TTShape
 from edgett.graph.graph import Constant, Graph, Step
 from edgett.graph.memory import arena_bytes
-from edgett.space.replaced import steps_of
+from edgett.search.replaced import steps_of
 
 WORDS = ("parameters", "bytes of parameters", "FLOPs", "MACs")
 SHAPE = TTShape((2, 6), (4, 3), (1, 2, 1))
@@ -189,3 +189,7 @@ def test_an_operator_belongs_to_the_layer_that_computes() -> None:
     assert owners.activates(["conv.2/x/_activation/mul", "StatefulPartitionedCall:0"])
     assert not owners.activates(["conv.2/x/_activation/Relu;conv.2/x/BiasAdd"])
     assert not owners.activates(["StatefulPartitionedCall:0"])
+
+
+def test_mismatch_tells_both_numbers() -> None:
+    assert str(Mismatch("layer fc, parameters", 1200, 1300)) == "layer fc, parameters: predicted 1,200, found 1,300"

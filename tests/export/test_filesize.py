@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from edgett.export import c, tflite
-from edgett.files import Style, batches, predicted, taken, write
 from edgett.forms.tt.shape import TTShape
 from edgett.graph.filesize import Format, file_bytes
 from edgett.graph.graph import Graph
-from edgett.nn import ports
-from edgett.space.replaced import with_edits
+from edgett.model import ports
+from edgett.search.replaced import with_edits
+from edgett.workflow.files import Style, batches, predicted, taken, write
 from tests.export import exported as zoo
 from tests.export import test_int8 as narrow
 from tests.export.exported import CASES, L
@@ -108,7 +108,7 @@ def test_names_of_layers_take_bytes(tmp_path: Path) -> None:
 
 def test_a_small_layer_in_tt_form_takes_more_than_dense_as_foretold(tmp_path: Path) -> None:
     """42-20-10-9 in int8: fewer parameters, and a larger file."""
-    from edgett.nn.layers import replace
+    from edgett.model.layers import replace
 
     shape = TTShape((6, 7), (4, 5), (1, 2, 1))
     dense = int8(perceptron(42, 20, 10, 9), tmp_path / "dense.tflite")

@@ -20,7 +20,7 @@ from edgett.export import c, tflm
 from edgett.export.anonymous import anonymous
 from edgett.export.c import CSource
 from edgett.firmware import package
-from edgett.wire import identifiers
+from edgett.graph.wire import identifiers
 from tests.export.compiled import STRICT, build, templates_are_compiled_once, written  # noqa: F401
 from tests.export.exported import folder
 from tests.firmware.tools import needs
@@ -141,9 +141,9 @@ def test_numbers_of_another_file_are_not_read(tmp_path: Path, monkeypatch: pytes
 @functools.cache
 def artefacts(hostile: bool) -> tuple[Path, ...]:
     """A Keras model of two outputs, which are called as given, as int8 and float32 files."""
-    from edgett import files
-    from edgett.nn import ports
-    from edgett.nn.models import load_model
+    from edgett.model import ports
+    from edgett.model.models import load_model
+    from edgett.workflow import files
 
     keras = ports.keras
     keras.utils.set_random_seed(3)
@@ -222,9 +222,9 @@ def test_a_package_builds_alike(kind: int, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "\ud800"])
 def test_what_no_file_can_hold_is_no_name_of_an_output(name: str) -> None:
-    from edgett.nn import ports
-    from edgett.nn.servable import refuse_unspeakable
-    from edgett.nn.trace import trace
+    from edgett.model import ports
+    from edgett.model.servable import refuse_unspeakable
+    from edgett.model.trace import trace
 
     keras = ports.keras
     entry = keras.Input((2,), name="x")
@@ -233,9 +233,9 @@ def test_what_no_file_can_hold_is_no_name_of_an_output(name: str) -> None:
 
 
 def test_a_layer_without_weights_has_a_name_that_can_be_written_down() -> None:
-    from edgett.nn import ports
-    from edgett.nn.servable import refuse_unspeakable
-    from edgett.nn.trace import trace
+    from edgett.model import ports
+    from edgett.model.servable import refuse_unspeakable
+    from edgett.model.trace import trace
 
     keras = ports.keras
     entry = keras.Input((2,), name="x")

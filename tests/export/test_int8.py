@@ -14,25 +14,25 @@ import keras
 import numpy as np
 import pytest
 
-from edgett.decisions import Decision
 from edgett.device import local
 from edgett.export import onnx, tflite
 from edgett.export.check import INT8_TOLERANCE, GraphCheck, compare, compare_outputs
+from edgett.export.decisions import Decision
 from edgett.export.owners import Owners
 from edgett.export.tensors import Role, TensorError, own_noise
-from edgett.files import WATCHED, Style, tensors, write
 from edgett.graph.graph import Constant, Graph
 from edgett.graph.memory import arena_bytes
 from edgett.graph.op import named
 from edgett.graph.traits import Rule
-from edgett.nn import ports
-from edgett.nn.factored import Factored
-from edgett.nn.inference import inference_form
-from edgett.nn.layers import factored_layers
-from edgett.nn.predict import predict
-from edgett.nn.servable import Servable
-from edgett.nn.tt_dense import TTDense
-from edgett.reverting import without, worst
+from edgett.model import ports
+from edgett.model.factored import Factored
+from edgett.model.inference import inference_form
+from edgett.model.layers import factored_layers
+from edgett.model.predict import predict
+from edgett.model.servable import Servable
+from edgett.model.tt_dense import TTDense
+from edgett.workflow.files import WATCHED, Style, tensors, write
+from edgett.workflow.reverting import without, worst
 from tests.export import exported as zoo
 from tests.export.exported import CASES
 from tests.export.test_tflite import MICRO

@@ -14,7 +14,7 @@ import pytest
 from onnx import numpy_helper
 
 from edgett.errors import ModelError
-from edgett.nn.tt_dense import TTDense
+from edgett.model.tt_dense import TTDense
 from tests.export import exported as zoo
 from tests.export.contract import WHOLE, ExporterContract
 from tests.export.exported import CASES, ONNX, L

@@ -8,9 +8,9 @@ from pathlib import Path
 import keras
 import pytest
 
-from edgett import files
-from edgett.files import Style
 from edgett.graph.memory import arena_bytes, live_bytes
+from edgett.workflow import files
+from edgett.workflow.files import Style
 
 L = keras.layers
 Build = Callable[[], keras.Model]

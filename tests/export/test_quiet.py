@@ -11,7 +11,7 @@ import warnings
 
 import pytest
 
-from edgett.quiet import quiet
+from edgett.system.quiet import quiet
 
 C = ctypes.CDLL(None)
 
@@ -71,7 +71,7 @@ def test_errors_pass_and_the_streams_come_back(capfd: pytest.CaptureFixture[str]
 
 def test_a_process_of_its_own_prints_only_what_is_loud() -> None:
     code = (
-        "import ctypes, logging, os, sys, warnings; from edgett.quiet import quiet\n"
+        "import ctypes, logging, os, sys, warnings; from edgett.system.quiet import quiet\n"
         "old = sys.stdout\n"
         "with quiet():\n"
         "    print('a'); os.write(1, b'b'); os.write(2, b'c'); ctypes.CDLL(None).printf(b'd'); old.write('e')\n"

@@ -10,9 +10,9 @@ import keras
 import numpy as np
 import pytest
 
-from edgett.files import Style, batches, check, write
-from edgett.nn import ports
-from edgett.nn.tt_dense import TTDense
+from edgett.model import ports
+from edgett.model.tt_dense import TTDense
+from edgett.workflow.files import Style, batches, check, write
 
 L = keras.layers
 

@@ -21,7 +21,7 @@ from edgett.export.check import compare, compare_outputs
 from edgett.forms.operators import Moves
 from edgett.forms.tt.order import Order
 from edgett.graph.memory import arena_bytes, live_bytes
-from edgett.nn.tt_dense import TTDense
+from edgett.model.tt_dense import TTDense
 from tests.export import exported as zoo
 from tests.export.contract import WHOLE, ExporterContract
 from tests.export.exported import TFLITE, L

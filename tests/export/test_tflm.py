@@ -16,9 +16,9 @@ from edgett.device import micro
 from edgett.errors import ModelError, ToolError
 from edgett.export import tflite, tflm
 from edgett.graph.op import named
-from edgett.nn.inference import inference_form
-from edgett.nn.servable import Servable
-from edgett.nn.tt_dense import TTDense
+from edgett.model.inference import inference_form
+from edgett.model.servable import Servable
+from edgett.model.tt_dense import TTDense
 from tests.device.operators import CODES, needing
 from tests.firmware.tools import needs
 

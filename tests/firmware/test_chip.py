@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from edgett import packing
 from edgett.firmware.elf import gate, read_elf
+from edgett.workflow import pack
 from tests.conftest import Finished
 from tests.firmware import chips
 from tests.firmware.chips import Chip
@@ -23,7 +23,7 @@ STACK = 512
 
 
 def packed(run: Path, folder: Path, name: str) -> Path:
-    packing.pack(run, folder / name, packing.PackRequest(name=name))
+    pack.pack(run, folder / name, pack.PackRequest(name=name))
     return folder / name
 
 
@@ -75,7 +75,7 @@ def clocks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     ],
 )
 def test_a_clock_fits_and_says_what_it_should(clocks: dict[str, Path], tmp_path: Path, target: str, on: Chip) -> None:
-    from edgett.targets import load_target
+    from edgett.target.profile import load_target
 
     package = packed(clocks[target], tmp_path, "clock")
     memory = load_target(target).memory

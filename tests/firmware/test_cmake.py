@@ -58,7 +58,7 @@ def configure(folder: Path, *settings: str) -> None:
 
 def profile(name: str) -> str:
     """A profile that comes with edgett, called board, and of another machine: what is timed here decides nothing."""
-    from edgett.places import shipped_folder
+    from edgett.target.places import shipped_folder
 
     text = (shipped_folder() / f"{name}.toml").read_text().replace("local = true", "local = false")
     return text.replace(f'name = "{name}"', 'name = "board"')
@@ -100,7 +100,7 @@ def test_nothing_is_done_twice_and_what_changes_is_built_again(tiny: Tiny, tmp_p
 
 FAULTY = f"""#!{sys.executable}
 import sys
-from edgett import cli, files
+from edgett import cli; from edgett.workflow import files
 from edgett.device import local
 
 class Off:

@@ -17,7 +17,7 @@ from rich.console import Console
 from edgett.errors import InputError, ToolError
 from edgett.firmware.elf import ElfFacts, LinkedSection, gate, read_elf
 from edgett.report.firmware import LARGEST, draw_size, size_document
-from edgett.targets import Target, load_target
+from edgett.target.profile import Target, load_target
 from tests.firmware.tools import needs
 
 GCC = ("arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb", "-O1", "-ffreestanding", "-std=c99", "-Wall", "-Werror")

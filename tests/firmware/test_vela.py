@@ -13,10 +13,10 @@ import pytest
 from edgett.errors import ToolError
 from edgett.export import tflite
 from edgett.firmware import vela
-from edgett.nn.inference import inference_form
-from edgett.nn.servable import Servable
-from edgett.nn.tt_dense import TTDense
-from edgett.targets import list_targets
+from edgett.model.inference import inference_form
+from edgett.model.servable import Servable
+from edgett.model.tt_dense import TTDense
+from edgett.target.profile import list_targets
 
 INSTALLED = pytest.mark.skipif(
     importlib.util.find_spec(vela.PACKAGE) is None and os.environ.get("CI") != "true",

@@ -12,7 +12,6 @@ import pytest
 import tensorflow as tf
 
 from edgett.export.check import Verdict
-from edgett.files import Style, check, write
 from edgett.forms import catalogue, cost
 from edgett.forms.front import Search
 from edgett.forms.operators import Add, Moves, Mul, Product, Reshape, Transpose, sources
@@ -21,10 +20,11 @@ from edgett.forms.spec import Spec
 from edgett.forms.svd import SVDShape
 from edgett.forms.tt.order import Order
 from edgett.forms.tt.shape import TTShape
-from edgett.nn.factored import Factored
-from edgett.nn.layers import factored_layers
-from edgett.nn.models import load_model, save_model
-from edgett.nn.portable import portable
+from edgett.model.factored import Factored
+from edgett.model.layers import factored_layers
+from edgett.model.models import load_model, save_model
+from edgett.model.portable import portable
+from edgett.workflow.files import Style, check, write
 from tests.forms.toy import DiagonalPlus, Toy
 
 SPECS = (

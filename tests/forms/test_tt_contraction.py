@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edgett.forms.operators import Moves, Operator, Product, Reshape, Transpose
+from edgett.forms.site import Layer
 from edgett.forms.tt import contraction
 from edgett.forms.tt.cost import exact_flops, tt
 from edgett.forms.tt.order import Order
 from edgett.forms.tt.shape import TTShape
-from edgett.values import Layer
 
 Floats = NDArray[np.float64]
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from edgett.forms import cost as costs
 from edgett.forms.operators import Transpose
+from edgett.forms.site import Cost, CostModel, Layer
 from edgett.forms.tt import cost
 from edgett.forms.tt.contraction import plan
 from edgett.forms.tt.order import Order
 from edgett.forms.tt.shape import TTShape
-from edgett.values import Cost, CostModel, Layer
 from tests.forms.test_tt_contraction import dense as dense_weight
 from tests.forms.test_tt_contraction import random_cores, shapes
 

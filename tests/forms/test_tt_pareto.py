@@ -16,12 +16,12 @@ from edgett.errors import UsageError
 from edgett.forms import cost
 from edgett.forms.factors import divisors
 from edgett.forms.front import ONE, Front, Search
+from edgett.forms.site import Estimate, Layer
 from edgett.forms.tt import pareto
 from edgett.forms.tt.error import Spectra
 from edgett.forms.tt.pareto import front, units
 from edgett.forms.tt.shape import TTShape
-from edgett.values import Estimate, Layer
-from tests.space.enumeration import pairs
+from tests.search.enumeration import pairs
 
 Point = tuple[int, int, int]
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from edgett.errors import UsageError
 from edgett.forms.factors import divisors
+from edgett.forms.site import Layer
 from edgett.forms.tt.shape import tt_shape
 from edgett.forms.tt.shapes import (
     count_factorisations,
@@ -19,8 +20,7 @@ from edgett.forms.tt.shapes import (
     places,
     unfactorable,
 )
-from edgett.values import Layer
-from tests.space.enumeration import factorisations, pairs, shape
+from tests.search.enumeration import factorisations, pairs, shape
 
 NUMBERS = st.integers(1, 200)
 

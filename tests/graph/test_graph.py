@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgett.forms import cost
+from edgett.forms.site import Layer
 from edgett.forms.tt.shape import TTShape
 from edgett.graph.graph import Constant, Graph, Step
 from edgett.graph.memory import ALIGNMENT, arena_bytes, live_bytes
-from edgett.space.replaced import with_edits
-from edgett.values import Layer
+from edgett.search.replaced import with_edits
 from tests.forms.test_tt_contraction import shapes
 
 

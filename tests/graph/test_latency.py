@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgett.forms.site import Layer
 from edgett.forms.tt.shape import TTShape
 from edgett.graph.graph import Constant, Graph, Step
 from edgett.graph.latency import Speeds, latency_us, layers_us, steps_us
-from edgett.space.explore import Costing, not_slower, solutions
-from edgett.space.replaced import with_edits
-from edgett.space.solution import Candidate
-from edgett.values import Layer
+from edgett.search.explore import Costing, not_slower, solutions
+from edgett.search.replaced import with_edits
+from edgett.search.solution import Candidate
 from tests.graph.test_graph import dense_step
 
 SPEEDS = Speeds(

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgett.forms.site import Layer
 from edgett.forms.tt.shape import TTShape
 from edgett.graph.graph import Graph, Step
 from edgett.graph.memory import (
@@ -19,8 +20,7 @@ from edgett.graph.memory import (
     plan_bytes,
     static_bytes,
 )
-from edgett.space.replaced import with_edits
-from edgett.values import Layer
+from edgett.search.replaced import with_edits
 from tests.graph.test_graph import dense_step
 from tests.graph.test_graph import graphs as any_graphs
 

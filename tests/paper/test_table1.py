@@ -13,9 +13,10 @@ from types import ModuleType
 
 import pytest
 
+from edgett.forms.site import CostModel
 from edgett.forms.tt.shapes import count_solutions, parse_layer
-from edgett.space.tiles import LayerSpace, joint, layer_space
-from edgett.values import CostModel, EmptyTiles
+from edgett.search.choices import EmptyTiles
+from edgett.search.tiles import LayerSpace, joint, layer_space
 from tests.conftest import Answer
 
 RANKS = range(2, 13)

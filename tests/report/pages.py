@@ -8,11 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from edgett.escape import one_line
+from edgett.forms.site import Cost
 from edgett.report.facts import Cell, Column, Limit, Mood, Option, Report, Section, Table
 from edgett.report.picture import Axis, Hue, Mark, Note, Panel, Picture, Points
 from edgett.report.sections import LIMITS
-from edgett.space.solution import Refuge, Reverted, Solution, Trial
-from edgett.values import Constraints, Cost, Objective, Quality
+from edgett.search.constraints import Constraints, Objective
+from edgett.search.quality import Quality
+from edgett.search.solution import Refuge, Reverted, Solution, Trial
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\"'`{{ 7 * 7 }}&lt;\u202egnp.exe\u2028<b>" + "long" * 2500
 """A layer's name as nobody should give it, 10,000 characters long."""

@@ -17,7 +17,7 @@ import pytest
 from edgett.escape import one_line
 from edgett.report import page
 from edgett.report.facts import Report
-from edgett.space.choose import choose, feasible
+from edgett.search.choose import choose, feasible
 from tests.conftest import Finished
 from tests.report.browser import CHROMIUM, DRIVER, Browser
 from tests.report.pages import HOSTILE, constraints, hostile, planted, trials

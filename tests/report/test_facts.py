@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgett import reporting
 from edgett.errors import ToolError, UsageError
-from edgett.report import facts, markdown, sections
+from edgett.report import facts, markdown, reports, sections
 from edgett.report.evidence import command
 from edgett.report.facts import Cell, Column, Report, Section, Table
 from edgett.report.stored import restored, stored
 from edgett.report.words import PICKS
-from edgett.values import Objective
+from edgett.search.constraints import Objective
 from tests.conftest import Answer, Finished
 from tools.regolden import FOLDER, rendered
 
@@ -66,7 +65,7 @@ def test_the_golden_runs_have_the_keys_of_a_real_one(finished: Finished) -> None
 
 
 def test_a_real_run_has_its_page_and_its_picture(finished: Finished) -> None:
-    report = reporting.report(finished.path)
+    report = reports.report(finished.path)
 
     picture = part(report, "space").picture
     assert picture is not None and len(picture.panels) == 4
@@ -75,7 +74,7 @@ def test_a_real_run_has_its_page_and_its_picture(finished: Finished) -> None:
 
 
 def test_what_is_told_is_what_the_run_came_to(finished: Finished) -> None:
-    report, document = reporting.report(finished.path), finished.document
+    report, document = reports.report(finished.path), finished.document
 
     pick = document["picks"]["recommended"]
     (recommended,) = [option for option in report.options if "recommended" in option.roles]
@@ -95,7 +94,7 @@ def test_what_is_told_is_what_the_run_came_to(finished: Finished) -> None:
 
 
 def test_json_holds_every_table_of_the_markdown(finished: Finished) -> None:
-    report = reporting.report(finished.path)
+    report = reports.report(finished.path)
 
     told, document = markdown.document(report), facts.document(report)
     json.dumps(document, allow_nan=False)
@@ -203,7 +202,7 @@ def test_a_table_of_another_width_is_refused() -> None:
 
 
 def test_a_picture_is_the_same_from_its_file(finished: Finished) -> None:
-    picture = part(reporting.report(finished.path), "space").picture
+    picture = part(reports.report(finished.path), "space").picture
     assert picture is not None
 
     again = restored(json.loads(json.dumps(stored(picture))))
@@ -229,7 +228,7 @@ def test_reports_go_where_they_are_sent(edgett: Call, finished: Finished, tmp_pa
 def test_an_old_run_without_its_picture_is_told_all_the_same(finished: Finished, tmp_path: Path) -> None:
     shutil.copy(finished.path / "run.json", tmp_path)
 
-    assert part(reporting.report(tmp_path), "space").picture is None
+    assert part(reports.report(tmp_path), "space").picture is None
 
 
 @pytest.mark.parametrize(
@@ -256,26 +255,26 @@ def test_damaged_runs_are_refused(file: str, content: str, words: str, finished:
     (tmp_path / file).write_text(content)
 
     with pytest.raises(UsageError, match=words) as caught:
-        reporting.report(tmp_path)
+        reports.report(tmp_path)
     assert caught.value.cure
 
 
 def test_a_report_goes_through_links_and_into_pipes(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("old")
     (tmp_path / "link").symlink_to("file")
-    reporting.write("new", tmp_path / "link")
+    reports.write("new", tmp_path / "link")
     assert (tmp_path / "link").is_symlink() and (tmp_path / "file").read_text() == "new"
 
     os.mkfifo(tmp_path / "pipe")
     reader = subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE)
-    reporting.write("through", tmp_path / "pipe")
+    reports.write("through", tmp_path / "pipe")
     assert reader.communicate(timeout=20)[0] == b"through"
     assert (tmp_path / "pipe").is_fifo()
 
 
 def test_bytes_that_are_no_text_are_told(finished: Finished, tmp_path: Path) -> None:
     run = shutil.copytree(finished.path, tmp_path / "q\udcff")
-    reporting.write(reporting.told(run, lambda report: report.options[0].command), tmp_path / "command")
+    reports.write(reports.told(run, lambda report: report.options[0].command), tmp_path / "command")
     assert "q\\udcff" in (tmp_path / "command").read_text()
 
 
@@ -312,7 +311,7 @@ def test_no_run_and_no_place(edgett: Call, finished: Finished, tmp_path: Path) -
     lost = edgett("report", finished.path, "--out", "no/such/place.html")
     assert lost.code == 6 and "cannot be written" in lost.err
     with pytest.raises(ToolError, match=r"[Ii]s a directory"):
-        reporting.write("text", tmp_path)
+        reports.write("text", tmp_path)
 
 
 def test_a_finished_run_gets_its_page_when_it_is_resumed(edgett: Call, finished: Finished, tmp_path: Path) -> None:

@@ -11,14 +11,14 @@ import pytest
 
 from edgett.forms import cost
 from edgett.forms.front import ONE, Front, Search
+from edgett.forms.site import Estimate, Found, Layer
 from edgett.report import draw, front_plots
 from edgett.report.draw import PictureFormat
 from edgett.report.front_plots import CANDIDATES, DENSE, OF_TWO, UNDOMINATED, front_picture
 from edgett.report.picture import Panel, Picture, Points, Rules, Scale
-from edgett.space import whole
-from edgett.space.together import Share
-from edgett.space.whole import Weighed, Whole
-from edgett.values import Estimate, Found, Layer
+from edgett.search import whole
+from edgett.search.together import Share
+from edgett.search.whole import Weighed, Whole
 from tests.report.test_picture import NASTY, plotted, shown
 
 SEARCH = Search(2, 8)

@@ -16,9 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgett import reporting
 from edgett.escape import one_line
-from edgett.report import draw_page, markdown, page
+from edgett.report import draw_page, markdown, page, reports
 from edgett.report.facts import Cell, Column, Report, Section, Table
 from edgett.report.picture import Axis, Heat, Hue, Mark, Panel, Picture, Points
 from tests.conftest import Finished
@@ -65,7 +64,7 @@ class Read(HTMLParser):
 @pytest.fixture(scope="module", params=[*RUNS, "planted", "hostile"])
 def read(request: pytest.FixtureRequest) -> Read:
     reports = {"planted": planted, "hostile": hostile}
-    make = reports.get(request.param, lambda: reporting.report(FOLDER / request.param))
+    make = reports.get(request.param, lambda: reports.report(FOLDER / request.param))
     return Read(page.document(make()))
 
 
@@ -110,7 +109,7 @@ def test_every_picture_has_words_and_every_field_a_label(read: Read) -> None:
 
 @pytest.mark.parametrize("name", RUNS)
 def test_it_has_what_the_other_renderings_have(name: str) -> None:
-    report = reporting.report(FOLDER / name)
+    report = reports.report(FOLDER / name)
     words = " ".join("".join(Read(page.document(report)).words).split())
 
     for section in report.sections:
@@ -122,14 +121,14 @@ def test_it_has_what_the_other_renderings_have(name: str) -> None:
 
 
 def test_without_a_pick_the_verdict_says_so() -> None:
-    words = Read(page.document(reporting.report(FOLDER / "miss"))).words
+    words = Read(page.document(reports.report(FOLDER / "miss"))).words
 
     assert "No solution meets the constraints" in words
     assert "broken" in words
 
 
 def test_budgets_are_summed_up_in_words() -> None:
-    assert "Every budget holds" in Read(page.document(reporting.report(FOLDER / "run"))).words
+    assert "Every budget holds" in Read(page.document(reports.report(FOLDER / "run"))).words
 
 
 def test_hostile_text_stays_text() -> None:
@@ -146,7 +145,7 @@ def test_hostile_text_stays_text() -> None:
 
 
 def test_a_real_run_has_its_pictures(finished: Finished) -> None:
-    report = reporting.report(finished.path)
+    report = reports.report(finished.path)
     text = page.document(report)
 
     assert text == (finished.path / "report.html").read_text()

@@ -8,13 +8,14 @@ import json
 import pytest
 
 from edgett.forms import cost
+from edgett.forms.site import CostModel, Found, Layer
 from edgett.report import draw
 from edgett.report.draw import PictureFormat
 from edgett.report.picture import Heat, Note, Panel, Picture, Points, Rules, Scale
 from edgett.report.space_plots import CORNERS, space_picture, units
-from edgett.space.corners import DIRECTIONS
-from edgett.space.explore import Exploration, Grid, explore
-from edgett.values import CostModel, EmptyTiles, Found, Layer
+from edgett.search.choices import EmptyTiles
+from edgett.search.corners import DIRECTIONS
+from edgett.search.explore import Exploration, Grid, explore
 from tests.report.test_picture import plotted, shown
 
 MODELS = pytest.mark.parametrize("model", CostModel)

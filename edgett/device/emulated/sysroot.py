@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgett.device.emulated.programs import call
 from edgett.errors import ToolError
-from edgett.folders import cache, scratch
+from edgett.system.folders import cache, scratch
 
 PYTHON = "3.11"
 """Debian 12's, the newest for which there is a LiteRT that QEMU 7.2 can run."""

@@ -17,8 +17,8 @@ from edgett.device.errand import ABANDONED, RESULTS, TRANSFER, Errand
 from edgett.device.link import SHELL, Link, NoProgram
 from edgett.device.program import Program
 from edgett.errors import ToolError, UsageError
-from edgett.folders import scratch
-from edgett.values import Meter
+from edgett.meter import Meter
+from edgett.system.folders import scratch
 
 COMPILERS = {
     "x86_64": "gcc" if platform.machine() == "x86_64" else "x86_64-linux-gnu-gcc",

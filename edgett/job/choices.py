@@ -1,0 +1,27 @@
+"""How a job has its candidates trained."""
+
+from __future__ import annotations
+
+import enum
+
+
+class Schedule(enum.Enum):
+    """`full` trains every candidate for all epochs, as the paper does; `halving` only those that may be picked."""
+
+    FULL = "full"
+    HALVING = "halving"
+
+
+class Trunk(enum.Enum):
+    """What becomes of the part of a network before the first replaced layer: `frozen`, it runs only once."""
+
+    AUTO = "auto"
+    FROZEN = "frozen"
+    TRAINED = "trained"
+
+
+class Recover(enum.Enum):
+    """How accuracy comes back: `plain` learns from labels; `distill` fits each layer, then learns from the baseline."""
+
+    PLAIN = "plain"
+    DISTILL = "distill"

@@ -1,0 +1,370 @@
+"""Step 1: which fully connected layers of a model are worth factorising; and swapping them for factored ones."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from edgett.errors import ModelError, UsageError
+from edgett.forms.site import Found, Layer
+from edgett.forms.spec import Factors, Spec
+from edgett.model import keras_compat, kinds
+from edgett.model.factored import Factored
+from edgett.model.kinds.kind import Kind
+from edgett.model.trace import Call, Trace, trace
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user asks of step 1: the share of the parameters below which a layer is left alone, and names."""
+
+    share: float = 0.10
+    only: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
+
+
+def fc_layers(model: keras.Model, wish: Wish = Wish()) -> tuple[Found, ...]:
+    """Every layer of a kind, in the order of the calls, nested ones included, each with the reason if it stays.
+
+    Raises UsageError when `wish` names a layer that the model does not have.
+    """
+    flow = trace(model)
+    total = model.count_params()
+    dense = {id(call.layer): call for call in _first_calls(flow)}
+    judged = [Found(_value(call), _barred(call, flow, wish)) for call in dense.values()]
+    held = Counter(_size(item.layer) for item in judged if item.excluded is None)
+    found = [item if item.excluded or wish.only else _weighed(item, held, wish, total) for item in judged]
+    found += [
+        Found(_value(Call(layer.name, layer, (), {}, ())), "it sits inside a layer that edgett cannot open")
+        for layer in keras_compat.nested(model, itself=False)
+        if kinds.is_any(layer) and layer.built and id(layer) not in dense
+    ]
+    _refuse_unknown((*wish.only, *wish.skip), [item.layer.name for item in found])
+    return tuple(found)
+
+
+def replace(model: keras.Model, edits: Mapping[str, Spec], factors: Mapping[str, Factors] | None = None) -> keras.Model:
+    """A copy of the model in which the layers named by `edits` are in these forms, started from the trained weights.
+
+    Names, other weights, optimiser, losses and metrics stay; `factors` gives those of layers where they are known
+    already. Raises ModelError when the model cannot be copied, ValueError when a spec is of another size than its
+    layer.
+    """
+    places = _places(model, edits)
+    if len(places) != len(edits):
+        raise ValueError(f"no layers named {sorted(set(edits) - set(places))}")
+    known = factors or {}
+    twins = {
+        id(place.layer): place.kind.twin(place.layer, {place.site: edits[path]}, known.get(path))
+        for path, place in places.items()
+    }
+    return substituted(model, twins)
+
+
+def substituted(model: keras.Model, twins: Mapping[int, Any]) -> keras.Model:
+    """A copy of the model with other layers in place of some, which are told by their identity. Raises ModelError."""
+    return _copied(model, twins, _cloned)
+
+
+def resized(model: keras.Model, shapes: Sequence[tuple[int | None, ...]]) -> keras.Model:
+    """A copy of the model whose inputs take samples of these shapes, in their order. Raises ModelError."""
+    sizes = iter(shapes)
+
+    def cloned(model: keras.Model, copy: Any) -> keras.Model:
+        if isinstance(model, keras.Sequential):
+            entry = _input(model.inputs[0], next(sizes))
+            return keras.Sequential([entry, *map(copy, model.layers)], name=model.name, trainable=model.trainable)
+        inputs = keras.tree.map_structure(lambda tensor: _input(tensor, next(sizes)), model.input)
+        return keras.models.clone_model(model, input_tensors=inputs, clone_function=copy)
+
+    return _copied(model, {}, cloned)
+
+
+def in_float32(model: keras.Model) -> keras.Model:
+    """The model with float32 in place of every other floating type; the very same one where there is no other.
+
+    Devices calculate in it, or in int8, whatever a model was trained in. Raises ModelError.
+    """
+    wide = [layer for layer in keras_compat.nested(model) if _is_foreign(layer)]
+    if not wide:
+        return model
+    try:
+        return _copied(model, {}, lambda inner, copy: _cloned(inner, copy, FLOAT32), FLOAT32)
+    except ModelError as error:
+        raise ModelError(
+            f"model {model.name!r} calculates in {wide[0].dtype_policy.name} and cannot be had in float32:"
+            f" {error.message}",
+            "Build it with keras.config.set_dtype_policy('float32'), and load its weights.",
+        ) from error
+
+
+def _copied(model: keras.Model, twins: Mapping[int, Any], cloned: Any, floats: str | None = None) -> keras.Model:
+    """A copy with the same weights, `twins` in the place of layers by their identity, compiled alike.
+
+    `floats`: the type of all that calculates in a floating one. Raises ModelError.
+    """
+    copies: list[tuple[Any, Any]] = []
+
+    def copy(layer: Any) -> Any:
+        if id(layer) in twins or not isinstance(layer, keras.layers.Layer):
+            return twins.get(id(layer), layer)
+        if isinstance(layer, (keras.Sequential, keras.Function)):
+            return _cloned(layer, once, floats)
+        twin = like(layer, dtype=floats) if floats and _is_foreign(layer) else like(layer)
+        copies.append((layer, twin))
+        return twin
+
+    once = _once(copy)
+    try:
+        with uncompiled(model):
+            clone = cloned(model, once)
+        for layer, twin in copies:
+            _copy_state(layer, twin)
+        if model.compiled:
+            given = compilation(model)
+            if floats:  # what kept the gradients of float16 from vanishing goes
+                given["optimizer"] = getattr(given["optimizer"], "inner_optimizer", given["optimizer"])
+            clone.compile(**given)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise ModelError(
+            f"model {model.name!r} cannot be copied: {error}", "Give every layer of yours a complete get_config()."
+        ) from error
+    return clone
+
+
+FLOAT32 = "float32"
+
+
+def _is_foreign(layer: Any) -> bool:
+    """Whether a layer calculates, or stores numbers, in a floating type that is not float32."""
+    types = (layer.compute_dtype, layer.variable_dtype)
+    return any("float" in (kind or "") and kind != FLOAT32 for kind in types) and layer.quantization_mode is None
+
+
+def compilation(model: keras.Model) -> dict[str, Any]:
+    """What to compile another model with, to train as this one: its losses, and a fresh optimiser and metrics."""
+
+    def fresh(item: Any) -> Any:
+        stateful = isinstance(item, (keras.Metric, keras.Optimizer))
+        return item.__class__.from_config(item.get_config()) if stateful else item
+
+    arguments = {
+        name: keras.tree.map_structure(fresh, value) for name, value in keras_compat.compile_arguments(model).items()
+    }
+    return arguments | {"optimizer": fresh(model.optimizer)}
+
+
+def kernels(model: keras.Model, paths: Collection[str]) -> dict[str, NDArray[np.float32]]:
+    """The weights (X, Y) of the layers of these paths."""
+    return {path: place.kind.weight(place.layer, place.site) for path, place in _places(model, paths).items()}
+
+
+def positions(model: keras.Model, paths: Collection[str]) -> dict[str, int]:
+    """How often a sample meets the weights of the layers of these paths each time that they run."""
+    return {path: place.site.positions for path, place in _places(model, paths).items()}
+
+
+def give(model: keras.Model, path: str, weight: NDArray[Any], bias: NDArray[Any] | None) -> None:
+    """Let the layer of this path have this weight (X, Y), and a bias where it has one."""
+    place = _places(model, [path])[path]
+    place.kind.give(place.layer, place.site, weight, bias)
+
+
+def factored_layers(model: keras.Model) -> dict[str, Factored]:
+    """The layers of a model that are held in a form, by path."""
+    return {call.path: call.layer for call in trace(model).calls if isinstance(call.layer, Factored)}
+
+
+def factored_positions(model: keras.Model) -> dict[str, int]:
+    """How often a sample meets the weight of each of them each time that it runs."""
+    calls = trace(model).calls
+    return {call.path: math.prod(call.reads[0].shape[1:-1]) for call in calls if isinstance(call.layer, Factored)}
+
+
+def _barred(call: Call, flow: Trace, wish: Wish) -> str | None:
+    """Why a layer is left alone, however large it is."""
+    reason = _unfit(call, flow)
+    if reason is None and wish.only and not _named(call.path, wish.only):
+        reason = "--only-layer names others"
+    if reason is None and _named(call.path, wish.skip):
+        reason = "--skip-layer names it"
+    return reason
+
+
+def _weighed(found: Found, held: Mapping[tuple[int, int, bool], int], wish: Wish, total: int) -> Found:
+    """The layer, left alone where it and all of its size that may be factorised hold too few of the parameters.
+
+    What is small alone may be much together, and layers of one size take the same shapes.
+    """
+    inputs, outputs, bias = _size(found.layer)
+    alike = held[inputs, outputs, bias]
+    share = alike * (inputs * outputs + outputs * bias) / total
+    if share >= wish.share:
+        return found
+    what = "it holds" if alike == 1 else f"it and the {alike - 1} others of its size hold"
+    return Found(
+        found.layer, f"{what} {share:.1%} of the parameters, under the {wish.share:.0%} that make a layer worth it"
+    )
+
+
+def _size(layer: Layer) -> tuple[int, int, bool]:
+    return layer.inputs, layer.outputs, layer.bias
+
+
+def _unfit(call: Call, flow: Trace) -> str | None:
+    """Why a layer cannot be swapped at all, whatever the user wishes."""
+    layer, found = call.layer, kinds.sites(call)
+    if isinstance(found, str):
+        return found
+    paths = list(dict.fromkeys(other.path for other in flow.calls_of(layer)))
+    if len(paths) > 1:
+        return f"{' and '.join(paths)} are one layer, which different models share"
+    for other in flow.calls:
+        if other.layer is not layer and layer in _inside(other.layer):
+            return f"it is also part of {other.path!r}, which edgett cannot open"
+    axes = list(dict.fromkeys(other.reads[0].shape[1:-1] for other in flow.calls_of(layer)))
+    if len(axes) > 1:
+        return f"it is called with {' and '.join(map(_axes, axes))}; only layers of one sort of input are factorised"
+    if axes[0] and any(map(keras_compat.is_masked, keras_compat.read(layer))):
+        return "its input has a mask, which the plain layers of the saved model would not hand on"
+    return None
+
+
+def _axes(between: tuple[int, ...]) -> str:
+    return f"{'x'.join(map(str, between))} positions" if between else "single rows"
+
+
+def _inside(layer: Any) -> list[Any]:
+    """The layers that a layer holds; none for a bare operation."""
+    return keras_compat.nested(layer, itself=False) if isinstance(layer, keras.layers.Layer) else []
+
+
+def _value(call: Call) -> Layer:
+    """What a layer holds, whether it can be replaced or not."""
+    layer = call.layer
+    if not layer.built:
+        raise ModelError(f"layer {call.path!r} has no weights yet.", "Call the model once before it is saved.")
+    found = kinds.sites(call)
+    if not isinstance(found, str):
+        return found[0]
+    *inputs, outputs = layer.kernel.shape
+    return Layer(call.path, math.prod(inputs), outputs, getattr(layer, "bias", None) is not None)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A layer of a model whose weight may be replaced, where that is, and how."""
+
+    layer: Any
+    kind: Kind
+    site: Layer
+
+
+def _places(model: keras.Model, paths: Collection[str]) -> dict[str, _Place]:
+    """Those of these paths that there are."""
+    places = {}
+    for call in _first_calls(trace(model)):
+        found = kinds.sites(call) if call.path in paths else ""
+        kind = kinds.kind_of(call)
+        if kind is not None and not isinstance(found, str):
+            places[call.path] = _Place(call.layer, kind, found[0])
+    return places
+
+
+def _first_calls(flow: Trace) -> list[Call]:
+    """Of each layer of a kind the first call."""
+    calls: dict[int, Call] = {}
+    for call in flow.calls:
+        if kinds.is_any(call.layer):
+            calls.setdefault(id(call.layer), call)
+    return list(calls.values())
+
+
+def _cloned(model: keras.Model, copy: Any, floats: str | None = None) -> keras.Model:
+    """A model of copied layers; with `floats` for the type of its floating inputs, if it is given.
+
+    Left to itself, Keras names unnamed inputs anew, by a counter of the process.
+    """
+    if isinstance(model, keras.Sequential) and (floats is None or floats in model.inputs[0].dtype):
+        return keras.models.clone_model(model, clone_function=copy)
+    if isinstance(model, keras.Sequential):
+        entry = _input(model.inputs[0], model.inputs[0].shape[1:], floats)
+        return keras.models.clone_model(model, input_tensors=entry, clone_function=copy)
+    inputs = keras.tree.map_structure(lambda tensor: _input(tensor, tensor.shape[1:], floats), model.input)
+    return keras.models.clone_model(model, input_tensors=inputs, clone_function=copy, call_function=_called)
+
+
+def _called(layer: Any, *args: Any, **kwargs: Any) -> Any:
+    """A call of a copy; where it stands for a model, which notes a mask in its calls, without that."""
+    if isinstance(layer, Factored):
+        kwargs.pop("mask", None)
+    return layer(*args, **kwargs)
+
+
+def _input(tensor: Any, shape: tuple[int | None, ...], floats: str | None = None) -> Any:
+    """An input of the same name, and of the same type but where `floats` is given for a floating one."""
+    kind = floats if floats and "float" in tensor.dtype else tensor.dtype
+    return keras.Input(batch_shape=(tensor.shape[0], *shape), dtype=kind, name=keras_compat.maker(tensor)[0].name)
+
+
+def like(layer: Any, **changes: Any) -> Any:
+    """A layer of the same settings, `changes` apart, with weights of its own."""
+    settings = layer.get_config()
+    if isinstance(layer, Factored) or type(layer).__module__.startswith("keras."):
+        # A configuration only names functions, and one of the user's own is not found by its name.
+        held = {name: item for name, item in vars(layer).items() if name in settings and callable(item)}
+        settings |= {name: item for name, item in held.items() if not isinstance(item, keras.layers.Layer)}
+    return layer.__class__.from_config(settings | changes)
+
+
+def _copy_state(layer: Any, twin: Any) -> None:
+    """The weights, and what random layers draw from."""
+    for mine, theirs in zip(layer.variables, twin.variables, strict=True):
+        theirs.assign(mine)
+    if isinstance(layer, keras.layers.Normalization):
+        twin.finalize_state()
+
+
+@contextmanager
+def uncompiled(model: keras.Model) -> Iterator[None]:
+    """While it lasts Keras takes the model, and models inside it, for uncompiled, and so leaves compiling to us."""
+    compiled = [item for item in keras_compat.nested(model) if isinstance(item, keras.Model) and item.compiled]
+    for item in compiled:
+        item.compiled = False
+    try:
+        yield
+    finally:
+        for item in compiled:
+            item.compiled = True
+
+
+def _once(copy: Any) -> Any:
+    """A layer that the model calls several times, or holds at several places, is copied once."""
+    copies: dict[int, Any] = {}
+
+    def once(layer: Any) -> Any:
+        if id(layer) not in copies:
+            copies[id(layer)] = copy(layer)
+        return copies[id(layer)]
+
+    return once
+
+
+def _named(path: str, names: Collection[str]) -> bool:
+    return path in names or path.rsplit("/", 1)[-1] in names
+
+
+def _refuse_unknown(wished: Collection[str], paths: Collection[str]) -> None:
+    for name in wished:
+        if not any(_named(path, [name]) for path in paths):
+            raise UsageError(
+                f"the model has no fully connected layer named {name!r}.", f"It has: {', '.join(paths) or 'none'}."
+            )

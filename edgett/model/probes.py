@@ -1,0 +1,48 @@
+"""The probes of a calibration as Keras models."""
+
+from __future__ import annotations
+
+import math
+
+import keras
+import numpy as np
+
+from edgett.forms.spec import Spec
+from edgett.model.factored import Factored
+
+_L = keras.layers
+
+
+def product(inner: int, columns: int) -> keras.Model:
+    """A product of as many rows as samples."""
+    return _lively([keras.Input((inner,), name="x")], [_L.Dense(columns, use_bias=False, name="p")])
+
+
+def factored(spec: Spec) -> keras.Model:
+    """A layer in a form, without a bias."""
+    layer = Factored(spec, use_bias=False, name="t")
+    return _lively([keras.Input((spec.matrix[0],), name="x")], [layer])
+
+
+def chain(length: int) -> keras.Model:
+    """Products of 8 by 8 numbers, one after the other."""
+    layers = [_L.Dense(8, use_bias=False, name=f"c{index}") for index in range(length)]
+    return _lively([keras.Input((8,), name="x")], layers)
+
+
+def sum_of_two(count: int) -> keras.Model:
+    """Two inputs added up."""
+    inputs = [keras.Input((count,), name=name) for name in ("x", "z")]
+    return keras.Model(inputs, _L.Add(name="s")(inputs))
+
+
+def _lively(inputs: list[keras.KerasTensor], layers: list[keras.layers.Layer]) -> keras.Model:
+    """With numbers that a product of them does not make large or tiny: some processors are slow at those."""
+    (tensor,) = inputs
+    for layer in layers:
+        tensor = layer(tensor)
+    model = keras.Model(inputs, tensor)
+    random = np.random.default_rng(0)
+    for weight in model.weights:
+        weight.assign(random.normal(size=weight.shape) / math.sqrt(weight.shape[0] * weight.shape[1]))
+    return model

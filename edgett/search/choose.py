@@ -1,0 +1,216 @@
+"""Step 7: which trials hold under the constraints, and which of those are picked; and, before, whom to fine-tune."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgett.forms.dominance import undominated
+from edgett.search.constraints import Constraints, Holding, Objective, judged
+from edgett.search.solution import Picks, Solution, Trial
+
+DENSE = -1
+"""The number of the solution that replaces nothing: the dense model."""
+
+
+def spread(places: NDArray[np.float64], limit: int | None) -> list[int]:
+    """The first `limit` rows of `places` (n, k) in farthest-point order, from the one of the smallest sum on.
+
+    Ties go to the lower row, so that the order is always the same.
+    """
+    count = len(places) if limit is None else min(limit, len(places))
+    if count == 0:
+        return []
+    chosen = [int(np.lexsort((np.arange(len(places)), places.sum(axis=1)))[0])]
+    distance = np.linalg.norm(places - places[chosen[0]], axis=1)
+    while len(chosen) < count:
+        distance[chosen[-1]] = -1.0
+        chosen.append(int(distance.argmax()))
+        nearer = np.linalg.norm(places - places[chosen[-1]], axis=1)
+        distance = np.where(distance < 0, -1.0, np.minimum(distance, nearer))
+    return chosen
+
+
+def ranked(costs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each column by rank, from 0 to 1."""
+    ranks = np.stack([np.unique(column, return_inverse=True)[1] for column in costs.T], axis=1).astype(np.float64)
+    return _scaled(ranks)
+
+
+def logarithmic(costs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each column, of positive numbers, by its logarithm, from 0 to 1."""
+    return _scaled(np.log(costs))
+
+
+def _scaled(columns: NDArray[np.float64]) -> NDArray[np.float64]:
+    low, high = columns.min(axis=0, initial=np.inf), columns.max(axis=0, initial=-np.inf)
+    return (columns - low) / np.where(high > low, high - low, 1.0)
+
+
+def tradeoffs(costs: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The rows of (params, FLOPs, loss) that none beats in both parameters and loss, or in both FLOPs and loss."""
+    ranks = [np.unique(column, return_inverse=True)[1] for column in costs.T]
+    return np.union1d(undominated([ranks[0], ranks[2]]), undominated([ranks[1], ranks[2]]))
+
+
+def holdings(solution: Solution, drop: float | None, limits: Constraints) -> tuple[Holding, ...]:
+    """Every constraint that the target sets and what a model of that cost and drop makes of it.
+
+    A drop that is not known yet (None), the latency on a target that nobody has measured, and what some operator
+    without a rule adds to are not checked.
+    """
+    latency = None if solution.latency_us is None else solution.latency_us / 1000
+    rows = [
+        ("model_bytes", limits.model_bytes, solution.file_bytes),
+        ("peak_activation_bytes", limits.peak_activation_bytes, solution.peak_bytes),
+        ("flops", limits.flops, solution.cost.flops),
+        ("latency_ms", limits.latency_ms, latency),
+        ("accuracy_drop_pp", limits.accuracy_drop_pp, drop),
+    ]
+    return tuple(
+        _held(name, limit, value, solution, limits)
+        for name, limit, value in rows
+        if limit is not None or name in limits.untold
+    )
+
+
+def _held(name: str, limit: float | None, value: float | None, solution: Solution, limits: Constraints) -> Holding:
+    """A share of what is not known is at most what there is room for."""
+    untold = name in limits.untold
+    holding = judged(name, limit, value, at_least=untold or name in solution.at_least)
+    known = None if untold and holding.holds is None else holding.limit
+    return replace(holding, limit=known, at_least=name in solution.at_least)
+
+
+def feasible(trial: Trial, limits: Constraints) -> bool:
+    """Whether no constraint is broken, and any layer is still replaced."""
+    if trial.too_slow or not math.isfinite(trial.drop):
+        return False
+    return all(holding.holds is not False for holding in holdings(trial.solution, trial.drop, limits))
+
+
+def choose(trials: Sequence[Trial], limits: Constraints, dense: Trial | None = None) -> Picks | None:
+    """The picks among the trials within the constraints; None when there is none.
+
+    The `dense` model is a solution like the others where it holds the constraints, and of those that are equal in the
+    objective it is the recommended one: nothing was done to it. Where the objective is accuracy that is often so, for
+    drops are measured by it, and then no budget asks for less. Lowest memory and lowest FLOPs are never above it
+    either. Highest accuracy is that of the others, as long as one holds: how near they come to the dense model is what
+    it tells. What takes no fewer bytes than a dense model that holds is no pick, nor what became that model again.
+    """
+    able = [trial for trial in trials if feasible(trial, limits)]
+    every = able
+    if dense is not None and feasible(dense, limits):
+        size = dense.solution.file_bytes
+        able = [trial for trial in able if trial.solution.file_bytes < size and not trial.emptied]
+        every = [*able, dense]
+    if not every:
+        return None
+
+    def best(objective: Objective, among: Sequence[Trial]) -> Trial:
+        return min(among, key=lambda trial: _rank(trial, objective))
+
+    return Picks(
+        best(limits.objective, every),
+        best(Objective.ACCURACY, able or every),
+        best(Objective.MEMORY, every),
+        best(Objective.FLOPS, every),
+    )
+
+
+def worth(trial: Trial, objective: Objective) -> float:
+    """What is to be small in the objective."""
+    solution = trial.solution
+    return {
+        Objective.ACCURACY: trial.drop, Objective.MEMORY: solution.file_bytes, Objective.FLOPS: solution.cost.flops,
+        Objective.LATENCY: solution.work,
+    }[objective]  # fmt: skip
+
+
+def _rank(trial: Trial, objective: Objective) -> tuple[float, bool, float, int]:
+    """The order among trials: by the objective, the dense model before what is no better, then by what else counts."""
+    other = trial.solution.file_bytes if objective is Objective.ACCURACY else trial.drop
+    return worth(trial, objective), trial.solution.number != DENSE, other, trial.solution.number
+
+
+GOING_ON = 1 / 4
+"""The share of the candidates that halving trains on after the first rung, for a start."""
+
+LEFT = 0.3
+"""The share of a drop that may be left in the end, as long as none near the limit is known."""
+
+
+def promoted(trials: Sequence[Trial], limits: Constraints) -> list[Solution]:
+    """Who goes on after the first rung: in turn the next most accurate, the next smallest and the next cheapest.
+
+    Small and cheap only count where the drop may yet come within its limit.
+    """
+    going = [trial for trial in trials if math.isfinite(trial.drop) and not trial.complete]
+    hopeful = [trial for trial in going if _expected(trial, LEFT).drop <= _most(limits)]
+    orders = [
+        sorted(going, key=lambda trial: (trial.drop, trial.solution.number)),
+        sorted(hopeful, key=lambda trial: (trial.solution.file_bytes, trial.solution.number)),
+        sorted(hopeful, key=lambda trial: (trial.solution.work, trial.solution.number)),
+    ]
+    turns = itertools.chain.from_iterable(itertools.zip_longest(*orders))
+    chosen = {trial.solution.number: trial.solution for trial in turns if trial is not None}
+    return list(chosen.values())[: max(len(orders), math.ceil(GOING_ON * len(trials)))]
+
+
+def contenders(paths: Sequence[Sequence[Trial]], limits: Constraints) -> list[Solution]:
+    """Who would be picked if their drops fell as those of finished trials have: the solutions to train on next.
+
+    `paths` has, for every solution, its trials after each rung that it has reached. What counts are finished trials
+    that were above the limit at the same rung: of what is left of their drops, the lower quartile. Where nobody would
+    be picked the most accurate go on, so that only full training may come to nothing.
+    """
+    finished = [path for path in paths if path[-1].complete and math.isfinite(path[-1].drop)]
+    least = max(0.0, min(_most(limits), 100.0))
+
+    def expected(path: Sequence[Trial]) -> Trial:
+        rung = len(path) - 1
+        shares = [other[-1].drop / other[rung].drop for other in finished if other[rung].drop > least]
+        return _expected(path[-1], float(np.clip(np.quantile(shares, 0.25), 0, 1)) if shares else LEFT)
+
+    hoped = [path[-1] if path[-1].complete else expected(path) for path in paths]
+    if (picks := choose(hoped, limits)) is None:
+        going = [trial for trial in hoped if not trial.complete]
+        return [trial.solution for trial in sorted(going, key=lambda trial: (trial.drop, trial.solution.number))[:3]]
+    picked = {trial.solution.number: trial for trial in picks.named().values()}
+    return [trial.solution for trial in picked.values() if not trial.complete]
+
+
+def _most(limits: Constraints) -> float:
+    return math.inf if limits.accuracy_drop_pp is None else limits.accuracy_drop_pp
+
+
+def _expected(trial: Trial, left: float) -> Trial:
+    """The trial as it may end, when that share of its drop is left."""
+    return replace(trial, drop=min(trial.drop, left * trial.drop))
+
+
+def nearest_miss(
+    tried: Sequence[tuple[Solution, float | None]], limits: Constraints
+) -> tuple[Solution, float | None, Holding]:
+    """Of solutions (with their drops) that all break a constraint: whose worst break is least, and that constraint."""
+    misses = [(solution, drop, max(broken(solution, drop, limits), key=_excess)) for solution, drop in tried]
+    return min(misses, key=lambda miss: (_excess(miss[2]), miss[0].number))
+
+
+def broken(solution: Solution, drop: float | None, limits: Constraints) -> list[Holding]:
+    """The constraints that are broken. A model that diverged breaks whatever limit its drop might have."""
+    found = [item for item in holdings(solution, drop, limits) if item.holds is False]
+    if drop == math.inf and limits.accuracy_drop_pp is None:
+        found.append(Holding("accuracy_drop_pp", 100.0, drop, False))
+    return found
+
+
+def _excess(holding: Holding) -> float:
+    """By what share of the limit it is broken."""
+    value, limit = (0.0 if number is None else number for number in (holding.value, holding.limit))
+    return (value - limit) / max(limit, 1e-9)

@@ -1,0 +1,43 @@
+"""How good a model is, and how much worse than another."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Score:
+    """A figure of an output. `relative`: its drop is a share of the baseline. Not all that are shown decide."""
+
+    output: str
+    metric: str
+    value: float
+    higher_is_better: bool = True
+    relative: bool = False
+    decides: bool = True
+
+
+@dataclass(frozen=True)
+class Quality:
+    """A model's scores, output by output, and its loss without regularisers (None: it has no loss)."""
+
+    scores: tuple[Score, ...]
+    loss: float | None = None
+
+    def drop_from(self, baseline: Quality) -> float:
+        """How much worse this is, at its worst score that decides: points of an accuracy, else % of the baseline.
+
+        Infinite if one is not finite: a diverged model is never chosen. Of a baseline of 0 the difference is the share.
+        """
+        pairs = list(zip(baseline.scores, self.scores, strict=True))
+        if any((a.output, a.metric) != (b.output, b.metric) for a, b in pairs):
+            raise ValueError(f"scores of different outputs or metrics: {baseline.scores}, {self.scores}")
+        return max(_loss_of_score(a, b) for a, b in pairs if a.decides)
+
+
+def _loss_of_score(baseline: Score, other: Score) -> float:
+    worse = baseline.value - other.value if baseline.higher_is_better else other.value - baseline.value
+    if not math.isfinite(worse):
+        return math.inf
+    return 100 * worse / ((abs(baseline.value) or 1.0) if baseline.relative else 1.0)

@@ -1,0 +1,129 @@
+"""What the search finds, and what becomes of it: solutions of a whole model, fine-tuned, picked."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from edgett.forms.catalogue import Held
+from edgett.forms.site import Cost
+from edgett.forms.spec import Spec
+from edgett.search.quality import Quality
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What steps 2 to 5 propose: in which forms to hold which layers, by name, and the loss expected of them."""
+
+    edits: Mapping[str, Spec]
+    loss: float | None = None
+
+
+@dataclass(frozen=True)
+class Solution:
+    """In which forms the layers are held that are factorised, jointly, and what the whole model then costs.
+
+    `number` counts the joint candidates of a run from 0; `file_bytes` is the predicted size of the exported file, whose
+    numbers take `width` bytes each. `loss` is what the search expects to lose (see `Estimate`), summed over the layers;
+    None where it did not look. `latency_us` is the predicted time of an inference, None on a target not measured, of
+    which `estimate_us` is a guess by its profile's facts, to show and not to go by.
+
+    `partial` are the operators that no rule counts: FLOPs, bytes and peak are at least those of the others, and times
+    are not known. Where the file has been `read_back`, its bytes and its peak are known all the same.
+    """
+
+    number: int
+    edits: Mapping[str, Held]
+    cost: Cost
+    file_bytes: int
+    loss: float | None = None
+    width: int = 4
+    latency_us: float | None = None
+    estimate_us: float | None = None
+    partial: tuple[str, ...] = ()
+    read_back: bool = False
+
+    @property
+    def at_least(self) -> frozenset[str]:
+        """The constraints, by their names, whose value is known only of what rules count."""
+        if not self.partial:
+            return frozenset()
+        return frozenset({"flops"} if self.read_back else {"flops", "model_bytes", "peak_activation_bytes"})
+
+    @property
+    def work(self) -> float:
+        """What an inference costs: its time where that can be predicted, else its FLOPs."""
+        return self.cost.flops if self.latency_us is None else self.latency_us
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most that tensors take at once."""
+        return self.cost.peak_elements * self.width
+
+
+class Refuge(enum.Enum):
+    """What a replaced layer goes back to: float32 in an int8 file, or dense in the type of the file's numbers."""
+
+    FLOAT32 = "float32"
+    DENSE = "dense"
+    DENSE_INT8 = "dense_int8"
+
+
+@dataclass(frozen=True)
+class Reverted:
+    """A replaced layer that went back, and the drop of the file before and after.
+
+    For int8's sake: `snr_db` is that of its output against float32, when it was the layer that added the most noise.
+    For time's sake: with it the model took `slowdown` times as long as with a dense layer in its place.
+    """
+
+    layer: str
+    to: Refuge
+    drop_before: float
+    drop_after: float
+    snr_db: float | None = None
+    slowdown: float | None = None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A solution after fine-tuning: `quality` and `drop` of the validation data (inf never holds), losses by epoch.
+
+    `complete`: no epoch was thought not worth it; `failure`: why there is no quality; `reverted`: what went back.
+    """
+
+    solution: Solution
+    quality: Quality
+    drop: float
+    epochs: int | float
+    seed: int
+    seconds: float
+    losses: tuple[float, ...] = ()
+    complete: bool = True
+    failure: str | None = None
+    reverted: tuple[Reverted, ...] = ()
+
+    @property
+    def emptied(self) -> bool:
+        """Whether nothing is left of it: every replaced layer is dense again."""
+        return not self.solution.edits and bool(self.reverted)
+
+    @property
+    def too_slow(self) -> bool:
+        """Whether nothing is left of it, some of it for time's sake."""
+        return self.emptied and any(step.slowdown is not None for step in self.reverted)
+
+
+@dataclass(frozen=True)
+class Picks:
+    """The trials that are exported, all of them within the constraints."""
+
+    recommended: Trial
+    highest_accuracy: Trial
+    lowest_memory: Trial
+    lowest_flops: Trial
+
+    def named(self) -> dict[str, Trial]:
+        """The picks by their names, the recommended one first."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}

@@ -1,0 +1,97 @@
+"""Steps 2 to 5 without the grid: the Pareto set of every layer's whole space, and of the layers together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgett.forms import catalogue
+from edgett.forms.front import ONE, Front, Search
+from edgett.forms.site import Found
+from edgett.search.solution import Candidate
+from edgett.search.together import Share, Together, together
+
+MOST_CANDIDATES = 4096
+"""Joint solutions whose whole models are costed; a longer front is thinned to so many."""
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """A layer that may be factorised: its trained weight (X, Y), and how often it runs for one sample."""
+
+    found: Found
+    weight: NDArray[np.floating] | None = None
+    uses: int = 1
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A model's layers, the Pareto set of each one that is factorised (None: left alone), and of them together.
+
+    `candidates` stand for the joint set, by `epsilon` (see `Together`).
+    """
+
+    search: Search
+    layers: tuple[tuple[Found, Front | None], ...]
+    joint: Together
+    candidates: tuple[Candidate, ...]
+    epsilon: float
+
+    @property
+    def taken(self) -> tuple[Front, ...]:
+        """The fronts of the layers that are factorised."""
+        return tuple(front for found, front in self.layers if front is not None and found.excluded is None)
+
+    @property
+    def solutions(self) -> int:
+        """Joint solutions in the space, efficient or not; 0 when no layer is factorised."""
+        return math.prod(front.solutions for front in self.taken) if self.taken else 0
+
+    def thinned(self, size: int) -> Whole:
+        """With at most `size` (8 or more) solutions in each layer's front."""
+        return replace(self, layers=tuple((found, front and front.thinned(size)) for found, front in self.layers))
+
+
+def explore(
+    layers: Sequence[Weighed], search: Search, share: Share, advance: Callable[[int], None] = lambda units: None
+) -> Whole:
+    """The Pareto sets. `advance` hears of `units(layers)` units of work. Raises ModelError for weights not finite."""
+    explored = tuple(_explored(layer, search, advance) for layer in layers)
+    # Of the layers that have a share, those with no solution to offer take it dense.
+    sharing = {found.layer.name: front for found, front in explored if front is not None}
+    uses = [layer.uses for layer in layers if layer.found.layer.name in sharing]
+    fronts = tuple(sharing.values())
+    # Where nothing fits, the nearest miss is to be told.
+    joint = together(fronts, uses, share) or together(fronts, uses)
+    few = joint.thinned(MOST_CANDIDATES)
+    candidates = tuple(
+        Candidate({name: spec for name, spec in zip(sharing, specs, strict=True) if spec is not None}, loss / ONE)
+        for specs, loss in zip(few.specs, few.loss.tolist(), strict=True)
+    )
+    return Whole(search, explored, joint, candidates, few.epsilon)
+
+
+def units(layers: Sequence[Weighed]) -> int:
+    """The units of work that `explore` reports."""
+    return sum(catalogue.units(layer.found.layer) for layer in layers if _searched(layer))
+
+
+def _searched(layer: Weighed) -> bool:
+    return layer.found.excluded is None and catalogue.unfit(layer.found.layer) is None
+
+
+def _explored(layer: Weighed, search: Search, advance: Callable[[int], None]) -> tuple[Found, Front | None]:
+    """The layer's front, and why the layer is left alone where it is."""
+    found, size = layer.found, f"{layer.found.layer.inputs}x{layer.found.layer.outputs}: "
+    if found.excluded is not None:
+        return found, None
+    if _searched(layer):
+        assert layer.weight is not None, "a layer that may be factorised comes with its weight"
+        front = catalogue.front(found.layer, layer.weight, search, advance)
+    else:
+        front = Front(found.layer, 0, reason=catalogue.unfit(found.layer))
+    return Found(found.layer, front.reason and front.reason.removeprefix(size)), front

@@ -1,0 +1,34 @@
+"""What a model makes of data, and how good that is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from edgett.model.ports import by_output, feed
+from edgett.search.quality import Quality
+from edgett.train.data import Split
+from edgett.train.quality import Judge
+
+PREDICTED = 256
+"""Samples that are predicted at once."""
+
+
+def assess(model: keras.Model, split: Split, judge: Judge) -> Quality:
+    """The model's quality on a split."""
+    return judge.quality(outputs(model, split.x), split.y)
+
+
+def outputs(model: keras.Model, x: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The model's outputs for (n, ...) inputs, by name."""
+    given = feed(model, x)
+    signature = keras.tree.map_structure(lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), given)
+    serve = tf.function(lambda part: model(part, training=False), [signature], autograph=False)
+    parts = []
+    for begin in range(0, len(keras.tree.flatten(given)[0]), PREDICTED):
+        part = keras.tree.map_structure(lambda array, begin=begin: array[begin : begin + PREDICTED], given)
+        parts.append(keras.tree.map_structure(np.asarray, serve(part)))
+    return by_output(model, keras.tree.map_structure(lambda *rows: np.concatenate(rows), *parts))

@@ -1,0 +1,338 @@
+"""Step 6: a solution's factors start from the decomposed trained weights and train on for a few epochs."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from edgett.forms.spec import Factors
+from edgett.job.choices import Recover
+from edgett.model.layers import compilation, factored_layers, replace
+from edgett.model.models import pack_weights
+from edgett.search.quality import Quality
+from edgett.search.solution import Solution
+from edgett.train.assess import PREDICTED, assess
+from edgett.train.data import Split
+from edgett.train.methods import METHODS
+from edgett.train.methods.method import Method
+from edgett.train.quality import Judge
+from edgett.train.training import BATCHES, Training
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How every solution is fine-tuned.
+
+    `patience`: stop after so many epochs without a lower validation loss. `learning_rate`: where the rate starts; None
+    takes it from the model's optimiser (see `starting_rate`).
+    """
+
+    epochs: int = 3
+    batch_size: int = 128
+    seed: int = 0
+    patience: int | None = None
+    learning_rate: float | None = None
+    recover: Recover = Recover.PLAIN
+
+
+@dataclass(frozen=True)
+class Task:
+    """Train a solution up to `until` epochs; `state` and `epochs` are what an earlier task left it with.
+
+    Parts of an epoch are whole batches. Up to 0 epochs nothing is trained, but it is told how long that would take.
+    """
+
+    solution: Solution
+    until: float
+    epochs: float = 0
+    state: bytes | None = None
+
+
+@dataclass(frozen=True)
+class TrainingPace:
+    """Seconds that a training takes: to begin, for each batch, and to judge what came of it."""
+
+    begin: float
+    batch: float
+    judge: float
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What came of a task. `losses`: what it adds to each epoch's mean training loss; `failure` says why it stopped.
+
+    `weights` are those of the layers that were trained, by path; `state` goes on from here, None when all is done.
+    `pace` is there after a task of no epochs, and nothing else.
+    """
+
+    quality: Quality
+    losses: tuple[float, ...]
+    seconds: float
+    weights: bytes = b""
+    state: bytes | None = None
+    failure: str | None = None
+    pace: TrainingPace | None = None
+
+
+def make_deterministic() -> None:
+    """The same seeds give the same weights from here on, in this process and in another like it."""
+    tf.config.experimental.enable_op_determinism()
+
+
+def compressed(
+    model: keras.Model, solution: Solution, judge: Judge, factors: Mapping[str, Factors] | None = None
+) -> keras.Model:
+    """The model with the solution's layers in their forms, compiled as the model is, or as its outputs suggest.
+
+    They start from `factors` where they are given, else from the best ones of their weights.
+    """
+    twin = replace(model, solution.edits, factors)
+    if not twin.compiled:
+        judge.compile(twin)
+    for layer in factored_layers(twin).values():
+        layer.trainable = True
+    return twin
+
+
+@contextmanager
+def _without_grappler() -> Iterator[None]:
+    """Going through the graph of a training step takes it a tenth of a short task; the steps are no faster for it."""
+    before = tf.config.optimizer.get_experimental_options()
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options(before)
+
+
+LIVE = 1 << 28
+"""Bytes that the trainings that wait for their next task may take."""
+
+
+ENOUGH = 0.25
+"""Seconds of batches that tell how long one takes."""
+
+FEW = 1 / 20
+"""The share of a solution's batches that is tried at most, twice."""
+
+FORWARD = 1 / 3
+"""The share of a training step that is the forward pass."""
+
+
+class _Stopwatch:
+    """Runs from the moment it is made."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._started
+
+
+@dataclass(frozen=True)
+class Tuner:
+    """Fine-tunes solutions of one model on the same data."""
+
+    model: keras.Model
+    train: Split
+    validation: Split
+    judge: Judge
+    recipe: Recipe
+
+    def run(self, task: Task, advance: Callable[[int], None]) -> Tuned:
+        """Do a task. `advance` hears of batches."""
+        with _without_grappler():
+            return self._run(task, advance) if task.until else self._paced(task)
+
+    def _run(self, task: Task, advance: Callable[[int], None]) -> Tuned:
+        started = time.monotonic()
+        training = self._live.pop((task.solution.number, task.epochs), (None, 0))[0] or self._training(task)
+        model, size = training.model, self.recipe.batch_size
+        patience = _Patience(self.recipe.patience)
+        losses: list[float] = []
+        for epoch, part in _parts(task, batches(len(self.train), size)):
+            losses.append(training.epoch(epoch, size, self._rates(model, epoch), advance, part))
+            if trouble := _trouble(model, losses[-1]):
+                return _lost(losses, started, f"{trouble} in epoch {epoch + 1}")
+            if self.recipe.patience is not None and patience.over(model, self._quality(model).loss):
+                break
+        state = training.state() if task.until < self.recipe.epochs else None
+        if state is not None:
+            self._keep(task, training, len(state))
+        else:
+            _finish(model)
+        quality = self._quality(model)
+        if quality.loss is not None and not np.isfinite(quality.loss):
+            return _lost(losses, started, f"its loss on the validation data became {quality.loss}")
+        return Tuned(quality, tuple(losses), time.monotonic() - started, pack_weights(model), state)
+
+    def ready(self) -> None:
+        """Do what is done once, for all solutions."""
+        _ = self._method.teacher
+
+    def _paced(self, task: Task) -> Tuned:
+        """Begin a training, try some batches, and put it back to where it began: whoever wants it finds it begun."""
+        self.ready()
+        self._method.prepare(task.solution.edits)
+        begun = _Stopwatch()
+        training = self._training(task)
+        size = sum(math.prod(one.shape) * tf.as_dtype(one.dtype).size for one in training.variables())
+        state = training.state() if size <= LIVE else None
+        every = batches(len(self.train), self.recipe.batch_size)
+        rates = self._rates(training.model, 0)
+
+        def take(count: int) -> float:
+            watch = _Stopwatch()
+            training.epoch(0, self.recipe.batch_size, rates, lambda _: None, range(count))
+            return watch.seconds
+
+        take(1)
+        begin = begun.seconds
+        batch = take(1)
+        few = max(round(FEW * every * self.recipe.epochs), 1)
+        if (count := min(every, few, BATCHES, round(ENOUGH / max(batch, 1e-4)))) > 1:
+            batch = min(take(count), take(count)) / count  # the first ones find caches cold
+        judging = _Stopwatch()
+        assess(training.model, self.validation.take(slice(PREDICTED)), self.judge)
+        left = max(len(self.validation) - PREDICTED, 0)
+        judge = judging.seconds + left / self.recipe.batch_size * batch * FORWARD
+        if state is not None:
+            training.resume(state)
+            self._keep(task, training, size)
+        return Tuned(Quality(()), (), begun.seconds, pace=TrainingPace(max(begin - batch, 0.0), batch, judge))
+
+    def _training(self, task: Task) -> Training:
+        """As the task finds it."""
+        keras.utils.set_random_seed(self.recipe.seed)
+        model = self._begun(task.solution, {} if task.state else self._method.factors(task.solution.edits))
+        training = Training(model, self.train, self.recipe.seed, self._method.teacher)
+        if task.state is not None:
+            training.resume(task.state)
+        return training
+
+    @cached_property
+    def _live(self) -> dict[tuple[int, float], tuple[Training, int]]:
+        """Trainings that may go on, by solution and epochs, with their bytes: tracing them again takes a while."""
+        return {}
+
+    def _keep(self, task: Task, training: Training, size: int) -> None:
+        self._live[task.solution.number, task.until] = training, size
+        while sum(size for _, size in self._live.values()) > LIVE:
+            del self._live[next(iter(self._live))]
+
+    @cached_property
+    def _method(self) -> Method:
+        return METHODS[self.recipe.recover](self.model, self.judge, self.train.x)
+
+    def _begun(self, solution: Solution, factors: Mapping[str, Factors]) -> keras.Model:
+        model = compressed(self.model, solution, self.judge, factors)
+        # Nobody reads the metrics of training, and XLA takes longer to compile than a few epochs win.
+        how = compilation(model) | {"metrics": None, "weighted_metrics": None, "jit_compile": False}
+        # Without labels the dense model's outputs stand for them, which other losses take.
+        model.compile(**how if self.judge.ask.labelled else how | {"loss": self.judge.losses(model)})
+        for layer in factored_layers(model).values():
+            layer.training_rows, layer.inference_rows = self.recipe.batch_size, PREDICTED
+        return model
+
+    def _rates(self, model: keras.Model, epoch: int) -> NDArray[np.float32] | None:
+        """The learning rate falls linearly to zero over all batches of all epochs.
+
+        A few epochs at the full rate end wherever the last batches push: falling, the same epochs end several points of
+        accuracy higher. An optimiser that has a schedule of its own keeps it.
+        """
+        rate = starting_rate(model.optimizer, self.recipe)
+        if rate is None:
+            return None
+        every = batches(len(self.train), self.recipe.batch_size)
+        done = np.arange(epoch * every, (epoch + 1) * every)
+        return np.float32(rate) * (1 - done / (every * self.recipe.epochs)).astype(np.float32)
+
+    def _quality(self, model: keras.Model) -> Quality:
+        return assess(model, self.validation, self.judge)
+
+
+def _trouble(model: keras.Model, loss: float) -> str | None:
+    """What has become of a training that diverged. Kernels that fuse ReLU may hide it from the loss."""
+    if not np.isfinite(loss):
+        return f"its loss became {loss}"
+    if not all(bool(tf.reduce_all(tf.math.is_finite(weight.value))) for weight in model.trainable_weights):
+        return "its weights became infinite or nan"
+    return None
+
+
+def _finish(model: keras.Model) -> None:
+    """What is left to do after training. The final quality is that of what is exported, to the last digit."""
+    if model.optimizer.use_ema:
+        model.optimizer.finalize_variable_values(model.trainable_variables)
+    for layer in factored_layers(model).values():
+        layer.inference_rows = None
+
+
+def _parts(task: Task, every: int) -> Iterator[tuple[int, range]]:
+    """The epochs of a task, and which of their `every` batches."""
+    begin, end = round(task.epochs * every), round(task.until * every)
+    for epoch in range(begin // every, -(-end // every)):
+        yield epoch, range(max(begin - epoch * every, 0), min(end - epoch * every, every))
+
+
+def _lost(losses: list[float], started: float, failure: str) -> Tuned:
+    return Tuned(Quality(()), tuple(losses), time.monotonic() - started, failure=failure)
+
+
+class _Patience:
+    """Ends a training that has not found a lower loss for so many epochs, and gives the best weights back."""
+
+    def __init__(self, epochs: int | None) -> None:
+        self._epochs, self._waited, self._best, self._weights = epochs, 0, np.inf, None
+
+    def over(self, model: keras.Model, loss: float | None) -> bool:
+        if loss is not None and loss < self._best:
+            self._best, self._weights, self._waited = loss, model.get_weights(), 0
+            return False
+        self._waited += 1
+        if self._epochs is None or self._waited < self._epochs:
+            return False
+        if self._weights is not None:
+            model.set_weights(self._weights)
+        return True
+
+
+def starting_rate(optimizer: keras.optimizers.Optimizer, recipe: Recipe) -> float | None:
+    """The rate that fine-tuning starts from and falls to zero from; None for an optimiser with a schedule of its own.
+
+    Cores bear, and need, larger steps than the dense weight that they stand for: an adaptive optimiser starts at four
+    times its compiled rate, though not above 4e-3 unless it was compiled so. On LeNet300 with 15,000 parameters that
+    leaves a third of the drop after 3 epochs (1.5 to 0.5 percentage points). Other optimisers may be at their limit
+    already and keep their rate.
+    """
+    if recipe.learning_rate is not None:
+        return recipe.learning_rate
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of one that scales the loss
+    rate = optimizer.get_config()["learning_rate"]
+    if not isinstance(rate, float):
+        return None
+    return max(rate, min(4 * rate, 4e-3)) if isinstance(optimizer, _ADAPTIVE) else rate
+
+
+_ADAPTIVE = (
+    keras.optimizers.Adam,
+    keras.optimizers.AdamW,
+    keras.optimizers.Adamax,
+    keras.optimizers.Nadam,
+    keras.optimizers.RMSprop,
+)
+
+
+def batches(samples: int, size: int) -> int:
+    """The batches of an epoch."""
+    return -(-samples // size)

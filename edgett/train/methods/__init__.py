@@ -1,0 +1,11 @@
+"""Training methods, by the names that `--recover` has for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from edgett.job.choices import Recover
+from edgett.train.methods.distill import Distill
+from edgett.train.methods.method import Method
+
+METHODS: Mapping[Recover, type[Method]] = {Recover.PLAIN: Method, Recover.DISTILL: Distill}

@@ -1,0 +1,84 @@
+"""From a trained model to checked artefacts: the seven steps of the paper, then export and cross-check."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from edgett.job.job import Job
+from edgett.meter import Meter
+from edgett.run.directory import Run
+from edgett.search import choose
+from edgett.search.constraints import Constraints, Holding
+from edgett.search.solution import Solution
+from edgett.workflow import cures
+from edgett.workflow.inputs import Inputs
+from edgett.workflow.outcome import Outcome
+from edgett.workflow.proposal import proposed
+from edgett.workflow.release import Chosen, release
+from edgett.workflow.survey import Room
+from edgett.workflow.terms import terms_of
+from edgett.workflow.tuning import Bench, fine_tuned, promising
+
+
+def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
+    """All seven steps, then export and cross-check. ModelError: the target's format cannot hold the model."""
+    from edgett.model import weigh
+    from edgett.train import finetune
+
+    finetune.make_deterministic()
+    model = inputs.model
+    terms, graph = terms_of(job, inputs, run, meter)
+    limits, costing = terms.limits, terms.costing
+
+    remarks = remarked(inputs, limits, meter)
+    # 1 to 5. Every solution of the layers that are worth it, costed; the inefficient discarded; the rest pruned.
+    found = proposed(job, model, Room(graph, limits, costing), meter)
+    # 6. Fine-tune the survivors, started from the trained weights.
+    trials = fine_tuned(
+        promising(found.able, job, inputs, meter),
+        Bench(job, inputs, graph(frozenset()), limits, len(found.able)),
+        run,
+        meter,
+    )
+    # 7. Select what the target allows; then export, check, and put an artefact that came out too large aside.
+    released, chosen = release(inputs, trials, terms, run, meter)
+
+    tried: list[tuple[Solution, float | None]] = [(trial.solution, trial.drop) for trial in chosen.trials]
+    tried = tried or [(item, None) for item in found.solutions]
+    outcome = Outcome(
+        run.path, job, terms.target, limits, str(inputs.judge), found.exploration, chosen.dense, inputs.quality,
+        len(found.able),
+        chosen.trials, chosen.picks, nearest_miss(tried, chosen, limits), released, found.slower,
+        weigh.brackets(model, [trial.solution for trial in chosen.picks.named().values()] if chosen.picks else []),
+        remarks,
+        found.larger,
+    )  # fmt: skip
+    return cures.advised(outcome, inputs, meter)
+
+
+def remarked(inputs: Inputs, limits: Constraints, meter: Meter) -> tuple[str, ...]:
+    """What to know of how models are judged: also, and said here, that a single sample breaks the budget."""
+    count, limit = len(inputs.data.validation), limits.accuracy_drop_pp
+    shares = any(score.decides and score.higher_is_better for score in inputs.quality.scores)
+    if not shares or not limit or 100 / count <= limit:
+        return inputs.remarks
+    coarse = (
+        f"the validation data are {count:,} samples, one of which is {100 / count:.2g} points: they cannot tell whether"
+        f" a drop is within the {limit:g} of the budget. Give {math.ceil(100 / limit):,} or more as x_val and y_val."
+    )
+    meter.say(f"Warning: {coarse}")
+    return (*inputs.remarks, coarse)
+
+
+def nearest_miss(
+    tried: Sequence[tuple[Solution, float | None]], chosen: Chosen, limits: Constraints
+) -> tuple[Solution, float | None, Holding] | None:
+    """Where nothing holds, the nearest of what was tried with what it breaks, or, where nothing was, the dense model.
+
+    None too where those that would hold are left without a replaced layer.
+    """
+    if chosen.picks or any(trial.too_slow for trial in chosen.trials):
+        return None
+    judged = chosen.dense.quality.scores  # without data nobody knows what is lost
+    return choose.nearest_miss(tried or [(chosen.dense.solution, chosen.dense.drop if judged else None)], limits)

@@ -1,0 +1,177 @@
+"""A job's model and data, loaded, trained where they are an example, and checked against each other."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgett.errors import DataError
+from edgett.job.job import Job
+from edgett.job.origin import origin
+from edgett.job.yardstick import Yardstick
+from edgett.meter import Meter
+from edgett.search.quality import Quality
+from edgett.system import folders
+
+if TYPE_CHECKING:
+    from edgett.train.data import Data
+    from edgett.train.quality import Judge
+
+EXAMPLE = "example:"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A trained model, its data, how it is judged, its quality on the validation data; `digests` tell them apart.
+
+    `remarks` say what the user should know of how it is judged. Without labels the data have the model's outputs.
+    `drawn`: the model came alone, its data are random, and nothing is judged.
+    """
+
+    model: Any
+    data: Data
+    judge: Judge
+    quality: Quality
+    digests: Mapping[str, str]
+    remarks: tuple[str, ...] = ()
+    drawn: bool = False
+
+
+def load(job: Job, meter: Meter) -> Inputs:
+    """The model and the data that a job names. Raises ModelError or DataError."""
+    if job.model.startswith(EXAMPLE):
+        model, data = _example(job, meter)
+    else:
+        model, data = _own(job, meter)
+    return inputs(model, data, meter, job.yardstick, job.seed)
+
+
+def inputs(model: Any, data: Data, meter: Meter, metric: Yardstick | None = None, seed: int = 0) -> Inputs:
+    """A model and data that are at hand, judged by its own metrics or by the one that is named.
+
+    Raises ModelError for a model that could not be exported in the end, UsageError for a metric that is not there.
+    """
+    from edgett.model import users
+    from edgett.model.servable import refuse_unspeakable
+    from edgett.model.trace import trace
+    from edgett.train import learnt
+    from edgett.train.assess import assess, outputs
+    from edgett.train.data import scaling_warning
+    from edgett.train.quality import Ask, judge
+
+    refuse_unspeakable(trace(model))
+    warning = scaling_warning(model, data)
+    if warning is not None:
+        meter.say(f"Warning: {warning}")
+    digests = {"model": _digest(model), "data": data.digest}
+    if not data.labelled:
+        data = data.labelled_by(lambda x: outputs(model, x))
+    judged = judge(model, data.train.y, Ask(metric, data.labelled))
+    if metric is not None and metric.module is not None:
+        digests["metric"] = users.digest(metric.module)
+    quality = assess(model, data.validation, judged)
+    remarks = list(judged.remarks)
+    if data.aside and data.labelled and (gap := learnt.gap(model, data, judged)) is not None:
+        data = learnt.unlearnt(data, judged, seed)
+        quality = assess(model, data.validation, judged)
+        remarks.append(
+            f"the model is {gap:.3g} {judged.unit} worse on the test data than on the training data, which it has"
+            " learnt: what is lost on a part of these would say little. So half of the test samples,"
+            f" {len(data.validation):,} drawn with the seed, validate, and only the other {len(data.test):,} test."
+            " x_val and y_val that it has not seen do better."
+        )
+    for remark in remarks:
+        meter.say(f"Note: {remark}")
+    return Inputs(model, data, judged, quality, digests, tuple(remarks))
+
+
+def alone(model: Any, seed: int) -> Inputs:
+    """A model without data, to be exported and not judged. Raises ModelError for one that could not be exported."""
+    from edgett.model.servable import refuse_unspeakable
+    from edgett.model.trace import trace
+    from edgett.train.drawn import UNJUDGED, drawn
+
+    refuse_unspeakable(trace(model))
+    return Inputs(model, drawn(model, seed), UNJUDGED, Quality(()), {"model": _digest(model)}, drawn=True)
+
+
+def announced(job: Job, meter: Meter) -> None:
+    """Say what wrote the job's model file. Raises ModelError for a file that is no Keras model."""
+    if not job.model.startswith(EXAMPLE):
+        meter.say(str(origin(_file(job))))
+
+
+def model_only(job: Job, meter: Meter) -> Any:
+    """The model for a look at its layers: an example is built, not trained."""
+    if job.model.startswith(EXAMPLE):
+        from edgett.examples.zoo import example
+
+        return prepared(example(job.model.removeprefix(EXAMPLE)).build(), job, meter)
+    from edgett.model.models import load_model
+
+    return prepared(load_model(_file(job), job.custom_objects, meter.say), job, meter)
+
+
+def prepared(model: Any, job: Job, meter: Meter) -> Any:
+    """A model with inputs of the sizes that the job names. Raises ModelError for one that cannot be worked with."""
+    from edgett.model.ready import ready
+
+    return ready(model, job.input_shapes, meter.say)
+
+
+def _file(job: Job) -> Path:
+    return Path(job.model).expanduser()
+
+
+def trained(job: Job, meter: Meter) -> Any:
+    """The model with its trained weights; an example needs its data for that, a model of one's own does not."""
+    return _example(job, meter)[0] if job.model.startswith(EXAMPLE) else model_only(job, meter)
+
+
+def _example(job: Job, meter: Meter) -> tuple[Any, Data]:
+    from edgett.examples.baseline import baseline
+    from edgett.examples.zoo import example
+    from edgett.train.data import load_data
+
+    chosen = example(job.model.removeprefix(EXAMPLE))
+    if job.data is not None:
+        data = load_data(job.data, chosen.build(), job.seed)
+    elif chosen.draw is not None:
+        with meter.stage("drawing the data"):
+            data = chosen.draw(job.seed)
+    else:
+        raise DataError(
+            f"{job.model} has no data of its own.", f"Add --data {chosen.dataset}.npz, or --data {chosen.dataset}."
+        )
+    if not data.labelled:
+        raise DataError(f"{job.data} has no labels, and {job.model} is trained here.", "Add y_train and y_test.")
+    # Whatever was set aside, the baseline that is trained here does not learn it.
+    network = prepared(baseline(chosen, data, job.seed, folders.cache(), meter), job, meter)
+    return network, replace(data, aside=False)
+
+
+def _own(job: Job, meter: Meter) -> tuple[Any, Data]:
+    from edgett.train.data import load_data
+
+    model = model_only(job, meter)
+    if job.data is None:
+        raise no_data(job.model)
+    return model, load_data(job.data, model, job.seed)
+
+
+def no_data(model: str) -> DataError:
+    """What to say when a model of one's own comes alone."""
+    return DataError(
+        f"{model} comes without data to fine-tune and judge with.",
+        "Add --data FILE.npz with x_train, y_train, x_test, y_test; without labels x_train is enough.",
+    )
+
+
+def _digest(model: Any) -> str:
+    digest = hashlib.sha256(model.to_json().encode())
+    for weight in model.get_weights():
+        digest.update(weight.tobytes())
+    return digest.hexdigest()

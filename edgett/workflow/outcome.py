@@ -1,0 +1,102 @@
+"""What a run came to, what is wrong with it if anything is, and both written into the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgett.errors import CheckFailed, EdgettError, described
+from edgett.forms.error import Bracket
+from edgett.forms.spec import Spec
+from edgett.job.job import Job
+from edgett.run.directory import Run
+from edgett.search import choose
+from edgett.search.constraints import Constraints, Holding
+from edgett.search.quality import Quality
+from edgett.search.solution import Picks, Solution, Trial
+from edgett.target.profile import Target
+from edgett.workflow import cures, document
+from edgett.workflow.reasons import why_dense
+from edgett.workflow.release import Release
+from edgett.workflow.survey import Explored
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to. `able` counts the candidates inside the budgets that can be told before training.
+
+    `exploration` is None where the model is deployed as it is. `dense` is the dense model as its file measures,
+    `baseline` the quality of Keras's own, which drops are measured by; without scores nothing was judged, and
+    `judged_by` is empty.
+
+    Without a feasible solution `picks` is None, and `miss` is the nearest solution with the constraint that it breaks.
+    That is None too where none is feasible because layers that are slower here went back to dense. `slower`: in how
+    many candidates a layer stays dense because its low-rank form is predicted to be slower. `errors`: how far the
+    picks' specs were from the trained weights before fine-tuning. `remarks`: what to know of how models were judged.
+    `larger`: whether no low-rank form of any layer takes fewer bytes of the file than dense. `advice`: what would
+    help where nothing is feasible.
+    """
+
+    path: Path
+    job: Job
+    target: Target
+    limits: Constraints
+    judged_by: str
+    exploration: Explored | None
+    dense: Trial
+    baseline: Quality
+    able: int
+    trials: tuple[Trial, ...]
+    picks: Picks | None
+    miss: tuple[Solution, float | None, Holding] | None
+    release: Release
+    slower: Mapping[str, int]
+    errors: Mapping[tuple[str, Spec], Bracket]
+    remarks: tuple[str, ...] = ()
+    larger: bool = False
+    advice: cures.Advice = cures.NEEDLESS
+
+    @property
+    def feasible(self) -> int:
+        """How many trials hold under the constraints."""
+        return sum(choose.feasible(trial, self.limits) for trial in self.trials)
+
+    def loses(self, trial: Trial) -> float | None:
+        """The drop of a pick or of the dense model; None where nothing is judged."""
+        return trial.drop if self.baseline.scores else None
+
+    @property
+    def why(self) -> str | None:
+        """Why the dense model is recommended, where it is and something else was looked for."""
+        return why_dense(self)
+
+
+def problem(outcome: Outcome) -> EdgettError | None:
+    """What an outcome is not, if it is not what was asked for."""
+    if not outcome.release.ok:
+        return unchecked(outcome.release)
+    return cures.infeasible(outcome) if outcome.picks is None else None
+
+
+def unchecked(release: Release) -> CheckFailed:
+    """What to say when artefacts are not what was predicted."""
+    lines: list[str] = []
+    for path, check in release.checks.items():
+        lines += check.mismatches
+        if check.numerics.fault is not None:
+            lines.append(f"{path}: {check.numerics.fault}")
+    return CheckFailed(
+        f"the cross-check failed: {'; '.join(dict.fromkeys(lines))}.",
+        "Do not deploy these files. Please report it with the model's summary and check.json.",
+    )
+
+
+def conclude(run: Run, outcome: Outcome) -> dict[str, Any]:
+    """Write the outcome, what is wrong with it and the cross-check into the run; the outcome's document."""
+    content, wrong = document.compressed(outcome), problem(outcome)
+    content |= {} if wrong is None else {"error": described(wrong)}
+    run.write_json("check.json", content["check"])
+    run.write_json("run.json", run.asked | {"outcome": content})
+    return content

@@ -1,0 +1,47 @@
+"""Steps 1 to 5: the solutions that a job asks for, by what is known of them before any is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edgett.job.job import Job
+from edgett.meter import Meter
+from edgett.search import choose
+from edgett.search import explore as space
+from edgett.search.constraints import Objective
+from edgett.search.solution import Solution
+from edgett.workflow.survey import Explored, Room, survey
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What is explored, the `solutions` of it, and those inside the budgets that can be told before training.
+
+    `slower`: in how many candidates a layer stays dense because its low-rank form is predicted to be slower. `larger`:
+    whether no low-rank form of any layer takes fewer bytes of the file than the dense one.
+    """
+
+    exploration: Explored
+    solutions: tuple[Solution, ...]
+    able: tuple[Solution, ...]
+    slower: Mapping[str, int]
+    larger: bool
+
+
+def proposed(job: Job, model: Any, room: Room, meter: Meter) -> Proposal:
+    """Every solution of the layers that are worth it, costed; the inefficient discarded; the rest pruned, joined."""
+    from edgett.model.layers import Wish, fc_layers
+
+    graph, limits, costing = room.graph, room.limits, room.costing
+    found = fc_layers(model, Wish(job.share, job.only_layer, job.skip_layer))
+    exploration = survey(model, found, job, room, meter)
+    candidates = space.smaller(exploration.candidates if exploration.taken else (), graph, costing)
+    larger = bool(exploration.taken) and not candidates
+    slower: Mapping[str, int] = {}
+    if limits.objective is not Objective.MEMORY:
+        candidates, slower = space.not_slower(candidates, graph, costing)
+    solutions = space.solutions(candidates, graph, costing)
+    able = tuple(item for item in solutions if not choose.broken(item, None, limits))
+    return Proposal(exploration, solutions, able, slower, larger)

@@ -1,0 +1,117 @@
+"""Steps 2 to 5 as a job asks for them: the paper's grid, or the Pareto set of the whole space."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+from edgett.forms import cost
+from edgett.forms.front import Search
+from edgett.forms.site import CostModel, Found
+from edgett.graph.dtype import DType
+from edgett.graph.filesize import Format
+from edgett.graph.graph import Graph
+from edgett.job.job import Job
+from edgett.meter import Meter
+from edgett.search import explore, whole
+from edgett.search.choices import Strategy
+from edgett.search.constraints import Constraints
+from edgett.search.explore import STANDARD, Costing, Exploration, Grid
+from edgett.search.together import NO_LIMIT, Share
+from edgett.search.whole import Weighed, Whole
+
+Explored = Exploration | Whole
+Graphs = Callable[[frozenset[str]], Graph]
+
+
+@dataclass(frozen=True)
+class Room:
+    """The whole model, by the layers into which nothing is folded, the limits it has to keep, and how it is costed."""
+
+    graph: Graphs
+    limits: Constraints
+    costing: Costing = STANDARD
+
+
+def graphs(model: Any, costing: Costing = STANDARD) -> Graphs:
+    """What the inference form of a model does, by the layers into which nothing is to be folded.
+
+    With such layers it is that of the model after it was trained, without that of the model as it is.
+    """
+    from edgett.model.inference import inference_form
+    from edgett.model.predict import predict
+
+    @cache
+    def graph(names: frozenset[str]) -> Graph:
+        form = inference_form(model, costing.batch, names, untrained=bool(names))
+        fused = costing.form is Format.TFLITE
+        return predict(form, costing.batch, fused=fused, quantised=costing.width == DType.INT8.size)
+
+    return graph
+
+
+def survey(model: Any, found: Sequence[Found], job: Job, room: Room, meter: Meter) -> Explored:
+    """Steps 2 to 5 by the job's strategy, the whole space inside the limits."""
+    if job.search is Strategy.GRID:
+        return over_grid(found, Grid(job.max_ranks, job.grid, job.empty_tiles, CostModel.EXACT), meter)
+    layers = weighed(model, found, room.graph(frozenset()))
+    inside, search, peak = share(layers, room), job.whole_space, room.limits.peak_activation_bytes
+    if peak is None:
+        return over_whole(layers, search, inside, meter)
+    most_peak = int(peak) // (room.costing.width * room.costing.batch)
+    explored = over_whole(layers, replace(search, most_peak=most_peak), inside, meter)
+    # Where no layer fits, the nearest miss is to be told.
+    if explored.taken or not whole.units(layers):
+        return explored
+    return over_whole(layers, search, inside, meter)
+
+
+def over_grid(found: Sequence[Found], grid: Grid, meter: Meter) -> Exploration:
+    """The paper's steps 2 to 5, for layers of which no more than the size matters."""
+    with meter.stage("exploring the design space", explore.units(found, grid)) as advance:
+        return explore.explore(found, grid, advance)
+
+
+def over_whole(layers: Sequence[Weighed], search: Search, inside: Share, meter: Meter) -> Whole:
+    """The Pareto sets of layers whose weights are known."""
+    with meter.stage("searching the whole design space", whole.units(layers)) as advance:
+        return whole.explore(layers, search, inside, advance)
+
+
+def whole_of(model: Any, found: Sequence[Found], search: Search, meter: Meter) -> Whole:
+    """The Pareto sets of a trained model's layers, with no budget to keep."""
+    return over_whole(weighed(model, found, graphs(model)(frozenset())), search, Share(), meter)
+
+
+def weighed(model: Any, found: Sequence[Found], dense: Graph) -> tuple[Weighed, ...]:
+    """The layers with their trained weights, and how often each runs for one sample."""
+    from edgett.model.layers import kernels
+
+    weights = kernels(model, [item.layer.name for item in found if item.excluded is None])
+    uses = Counter(step.layer for step in dense.steps if step.operator == "Dense")
+    return tuple(Weighed(item, weights.get(item.layer.name), uses[item.layer.name]) for item in found)
+
+
+def share(layers: Sequence[Weighed], room: Room) -> Share:
+    """What the budgets of the whole model leave to the layers that may be factorised, at the very most."""
+    graph, limits = room.graph, room.limits
+    taken = [layer for layer in layers if layer.found.excluded is None]
+    dense = graph(frozenset())
+    # What is folded into a dense layer may give it a bias that a form in its place spares.
+    alone = [graph(frozenset([layer.found.layer.name])) for layer in taken]
+    params, flops = NO_LIMIT, NO_LIMIT
+    if limits.model_bytes is not None:
+        names = {layer.found.layer.name for layer in taken}
+        others = replace(dense, steps=tuple(step for step in dense.steps if step.layer not in names))
+        overhead = room.costing.file_bytes(others) - others.params() * room.costing.width
+        rest = dense.params() + sum(min(0, one.params() - dense.params()) for one in alone)
+        rest -= sum(cost.dense(layer.found.layer).params for layer in taken)
+        params = (int(limits.model_bytes) - overhead) // room.costing.width - rest
+    if limits.flops is not None:
+        rest = (dense.flops() + sum(min(0, one.flops() - dense.flops()) for one in alone)) // room.costing.batch
+        rest -= sum(cost.dense(layer.found.layer).flops * layer.uses for layer in taken)
+        flops = int(limits.flops) - rest
+    return Share(params, flops)

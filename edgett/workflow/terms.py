@@ -1,0 +1,97 @@
+"""What a model is released under: target, limits, how it is costed, and what it costs as it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from edgett.graph.dtype import DType
+from edgett.graph.filesize import Format
+from edgett.job.job import Job, target_of
+from edgett.meter import Meter
+from edgett.run.directory import Run
+from edgett.search.constraints import Constraints, Objective
+from edgett.search.explore import Costing, dense_solution
+from edgett.search.solution import Refuge, Solution
+from edgett.target.estimate import estimate, unfit
+from edgett.target.profile import Baseline, Target, constraints
+from edgett.workflow.inputs import Inputs
+from edgett.workflow.original import Original, original
+from edgett.workflow.readback import as_written, least_peak
+from edgett.workflow.survey import Graphs, graphs
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is released under: the target, its budget in absolute numbers, how a model is costed, and the dense one.
+
+    `original` is the dense model's file.
+    """
+
+    target: Target
+    limits: Constraints
+    costing: Costing
+    dense: Solution
+    original: Original
+
+    @property
+    def batch(self) -> int:
+        """Samples that an exported file takes at once."""
+        return self.costing.batch
+
+    @property
+    def suffix(self) -> str:
+        """What the file for the target ends with."""
+        return self.target.runtime.format.suffix
+
+    @property
+    def int8(self) -> bool:
+        """Whether the files are in int8."""
+        return self.target.runtime.dtype is DType.INT8
+
+    @property
+    def refuge(self) -> Refuge:
+        """What a layer goes back to that int8 does not become."""
+        return self.slow_refuge if self.target.integers_only else Refuge.FLOAT32
+
+    @property
+    def slow_refuge(self) -> Refuge:
+        """What a layer goes back to that is faster dense."""
+        return Refuge.DENSE_INT8 if self.int8 else Refuge.DENSE
+
+    @property
+    def paced(self) -> bool:
+        """Whether layers that are slower here than dense ones stay dense: here is the target, and size is not all."""
+        return self.target.here and self.limits.objective is not Objective.MEMORY
+
+
+def terms_of(job: Job, inputs: Inputs, run: Run, meter: Meter) -> tuple[Terms, Graphs]:
+    """What a job asks of its model, and what the model does. Raises ModelError for what the target's type cannot be."""
+    from edgett.model.servable import refuse_unquantisable
+    from edgett.model.trace import trace
+
+    target = target_of(job)
+    runtime = target.runtime
+    if runtime.dtype is DType.INT8:
+        refuse_unquantisable(trace(inputs.model))
+    if target.latency is not None and target.speeds is None:
+        meter.say(unfit(target))
+    guess = estimate(target) if target.speeds is None else None
+    costing = Costing(job.batch, runtime.dtype.size, runtime.format, target.speeds, guess)
+    graph = graphs(inputs.model, costing)
+    # What of the dense model's file was not foreseen is in every other file as well.
+    foreseen, written = dense_solution(graph(frozenset()), costing), original(inputs, runtime, job.batch, run, meter)
+    dense = as_written(foreseen, inputs.model, written.path, written.style, costing)
+    costing = replace(costing, unforeseen=written.bytes - foreseen.file_bytes)
+    if dense.partial:
+        meter.say(f"no rule counts {', '.join(dense.partial)}: what they take is read back from the files")
+        if runtime.format is not Format.C:
+            costing = replace(costing, least_peak=least_peak(inputs.model, written.path, written.style))
+    return Terms(target, constraints(target, baseline(dense)), costing, dense, written), graph
+
+
+def baseline(dense: Solution) -> Baseline:
+    """What percentages are of, where it is known."""
+    costs = {
+        "model_bytes": dense.file_bytes, "peak_activation_bytes": dense.peak_bytes, "flops": dense.cost.flops,
+    }  # fmt: skip
+    return Baseline(**{name: None if name in dense.at_least else cost for name, cost in costs.items()})
