@@ -102,10 +102,11 @@ def test_ctrl_c_ends_all_processes_without_noise(
     with living(tmp_path, *arguments) as process:
         assert process.wait_for(lambda: process.said(word) and len(written(process.run)) >= rows)
         time.sleep(seconds)
+        assert process.process.poll() is None, "it was over before it could be interrupted"
         for _ in range(times):
             os.killpg(process.process.pid, signal.SIGINT)
             time.sleep(0.1)
-        assert process.process.wait(PATIENCE) == 130
+        assert process.process.wait(PATIENCE) == 130, process.log.read_text()
         kept = len(written(process.run))
         deadline = time.monotonic() + 10
         while others := process.others():

@@ -63,8 +63,8 @@ class Read(HTMLParser):
 
 @pytest.fixture(scope="module", params=[*RUNS, "planted", "hostile"])
 def read(request: pytest.FixtureRequest) -> Read:
-    reports = {"planted": planted, "hostile": hostile}
-    make = reports.get(request.param, lambda: reports.report(FOLDER / request.param))
+    planted_ones = {"planted": planted, "hostile": hostile}
+    make = planted_ones.get(request.param, lambda: reports.report(FOLDER / request.param))
     return Read(page.document(make()))
 
 
