@@ -19,7 +19,7 @@ from edgett.run.log import logged
 from edgett.search.choices import EmptyTiles
 from edgett.search.explore import Exploration, Grid
 from edgett.search.whole import Whole
-from edgett.workflow import compress as pipeline
+from edgett.workflow import compress as work
 from edgett.workflow import inputs as sources
 from edgett.workflow import survey
 from edgett.workflow.outcome import Outcome, unchecked
@@ -114,7 +114,7 @@ def _cost_model(given: CostModel | str) -> CostModel:
 def _carried_out(job: Job, loaded: sources.Inputs, run: Run, meter: Meter) -> Outcome:
     with logged(run.path, meter) as meter:
         session.identify(run, loaded.digests)
-        outcome = pipeline.compress(job, loaded, run, meter)
+        outcome = work.compress(job, loaded, run, meter)
         reports.finish(run, outcome, meter)
     if not outcome.release.ok:
         raise unchecked(outcome.release)

@@ -26,7 +26,7 @@ from edgett.search.solution import Solution, Trial
 from edgett.target.profile import Baseline, constraints, load_target, override
 from edgett.workflow import inputs
 from edgett.workflow.survey import graphs, over_grid
-from edgett.workflow.tuning import Bench, fine_tuned
+from edgett.workflow.tuning import FineTuning, fine_tuned
 
 ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 
@@ -47,16 +47,16 @@ def finetune(
         "host", "example:lenet300", data, search=Strategy.GRID, limit=limit, epochs=epochs, max_drop=1.5,
         recover=Recover.PLAIN,
     )  # fmt: skip
-    bench, chosen = _bench(job)
+    asked, chosen = _bench(job)
     if plain_threads:
-        _plain(bench, chosen[:check])
+        _plain(asked, chosen[:check])
         return
-    seconds = {"plain loop": _timed(lambda: _plain(bench, chosen))}
+    seconds = {"plain loop": _timed(lambda: _plain(asked, chosen))}
     trials: dict[Schedule, tuple[Trial, ...]] = {}
     for schedule in Schedule:
         with tempfile.TemporaryDirectory() as folder:
             run = Run.start(Path(folder) / "run", {})
-            begun = replace(bench, job=replace(job, schedule=schedule))
+            begun = replace(asked, job=replace(job, schedule=schedule))
             seconds[schedule.value] = _timed(
                 lambda begun=begun, run=run, schedule=schedule: trials.update(
                     {schedule: fine_tuned(chosen, begun, run, Silent())}
@@ -66,14 +66,14 @@ def finetune(
     print(f"{'':12}{'wall':>8}{'ratio':>7}")
     for name, wall in seconds.items():
         print(f"{name:12}{wall:7.1f}s{seconds['plain loop'] / wall:7.2f}")
-    picks = {schedule: choose.choose(trials[schedule], bench.limits) for schedule in Schedule}
+    picks = {schedule: choose.choose(trials[schedule], asked.limits) for schedule in Schedule}
     for name in ("highest_accuracy", "lowest_memory", "lowest_flops"):
         full, halving = (getattr(picks[schedule], name) for schedule in Schedule)
         print(
             f"{name}: solution {full.solution.number}, drop {full.drop:.2f}; by halving solution"
             f" {halving.solution.number}, drop {halving.drop:.2f}"
         )
-    count = len(bench.inputs.data.validation)
+    count = len(asked.inputs.data.validation)
     print(f"validation images that the plain loop on one thread gets right, and edgett does, of {count}:")
     answer = subprocess.run(
         [sys.executable, __file__, "--data", data, "--limit", str(limit), "--epochs", str(epochs),
@@ -84,7 +84,7 @@ def finetune(
         print(f"{line}  {round(trial.quality.scores[0].value * count)}")
 
 
-def _bench(job: Job) -> tuple[Bench, tuple[Solution, ...]]:
+def _bench(job: Job) -> tuple[FineTuning, tuple[Solution, ...]]:
     from edgett.forms.site import CostModel
     from edgett.model.layers import Wish, fc_layers
     from edgett.search.explore import Grid
@@ -99,10 +99,10 @@ def _bench(job: Job) -> tuple[Bench, tuple[Solution, ...]]:
     grid = Grid(job.max_ranks, job.grid, job.empty_tiles, CostModel.EXACT)
     explored = over_grid(fc_layers(loaded.model, Wish(job.share)), grid, Silent())
     candidates = space.solutions(explored.candidates, graph)
-    return Bench(job, loaded, graph(frozenset()), limits, len(candidates)), space.spread_out(candidates, job.limit)
+    return FineTuning(job, loaded, graph(frozenset()), limits, len(candidates)), space.spread_out(candidates, job.limit)
 
 
-def _plain(bench: Bench, chosen: Sequence[Solution]) -> None:
+def _plain(asked: FineTuning, chosen: Sequence[Solution]) -> None:
     """What everybody writes, with the same seeds, order of samples and learning rates."""
     import keras
 
@@ -110,11 +110,11 @@ def _plain(bench: Bench, chosen: Sequence[Solution]) -> None:
     from edgett.model.ports import feed, wanted
     from edgett.train.finetune import Recipe, batches, compressed, starting_rate
 
-    data, job = bench.inputs.data, bench.job
+    data, job = asked.inputs.data, asked.job
     every = batches(len(data.train), job.batch_size)
     for solution in chosen:
         keras.utils.set_random_seed(job.seed)
-        model = compressed(bench.inputs.model, solution, bench.inputs.judge)
+        model = compressed(asked.inputs.model, solution, asked.inputs.judge)
         rate = starting_rate(model.optimizer, Recipe())
         falling = _falling(float(rate or 0.0), every * job.epochs)
         model.compile(**compilation(model) | {"optimizer": keras.optimizers.Adam(falling), "jit_compile": False})

@@ -18,7 +18,7 @@ from edgett.graph.latency import Speeds, latency_us
 from edgett.meter import Silent
 from edgett.target.estimate import estimate
 from edgett.target.profile import load_target
-from edgett.workflow import calibrate as calibrating
+from edgett.workflow import calibrate as work
 
 SIZES = (64, 128, 256, 300, 400, 512, 784, 1000, 1024, 2048, 3072, 4096)
 DENSE = ((64, 64), (256, 256), (784, 300), (300, 100), (512, 64), (64, 4096), (1024, 1024), (4096, 1000), (2048, 2048),
@@ -35,7 +35,7 @@ def latency(
     runtime = load_target("host").runtime
     chosen: list[Probe] = [*_trains(layers, random.Random(seed)), *(ProductProbe(1, *size) for size in DENSE)]
     chosen = [probe for probe in chosen if probe not in PROBES]
-    times, _ = calibrating.measured((*PROBES, *chosen), Local(), runtime, Silent())
+    times, _ = work.measured((*PROBES, *chosen), Local(), runtime, Silent())
     fit = probing.fitted({probe: times[probe] for probe in PROBES})
     print(f"{len(PROBES)} probes, predicted with an error of {fit.median:.1%} (median), {fit.p90:.1%} (p90)")
     found = {probe: times[probe] for probe in chosen}

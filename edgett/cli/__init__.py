@@ -1,4 +1,4 @@
-"""The command line: argv -> options -> the pipeline -> text. The only place that prints, catches and exits."""
+"""The command line: argv -> options -> a job -> text. The only place that prints, catches and exits."""
 
 from __future__ import annotations
 

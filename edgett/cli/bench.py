@@ -81,7 +81,7 @@ def bench(
     """
     from edgett.device.bench import Plan
     from edgett.report import bench, reports
-    from edgett.workflow import bench as benching
+    from edgett.workflow import bench as work
     from edgett.workflow import emulate
 
     options.refuse_idle(context, device, _IDLE)
@@ -90,7 +90,7 @@ def bench(
         document = emulate.emulate(artefacts, target, limit, screen)
         reports.keep(artefacts, document, screen)
         return screen.conclude(document, bench.counted, None)
-    place = benching.device(device, benching.Reach(python, ssh_config))
-    document = benching.bench(artefacts, place, Plan(threads, runs, seconds, limit=limit), screen)
+    place = work.device(device, work.Reach(python, ssh_config))
+    document = work.bench(artefacts, place, Plan(threads, runs, seconds, limit=limit), screen)
     reports.keep(artefacts, document, screen)
     return screen.conclude(document, bench.drawn, None)

@@ -50,12 +50,12 @@ def calibrate(
     edgett compress model.keras --data data.npz --target pi4.toml --latency-ms 0.5 --objective latency
     """  # fmt: skip
     from edgett.report import bench
-    from edgett.workflow import bench as benching
-    from edgett.workflow import calibrate as calibrating
+    from edgett.workflow import bench as devices
+    from edgett.workflow import calibrate as work
 
     options.refuse_idle(context, device, _IDLE)
     screen = Screen(json=json, silent=quiet)
-    place = benching.device(device, benching.Reach(python, ssh_config))
-    document = calibrating.calibrate(place, target, out, limit, screen)
+    place = devices.device(device, devices.Reach(python, ssh_config))
+    document = work.calibrate(place, target, out, limit, screen)
     screen.say(f"written: {out}")
     return screen.conclude(document, bench.calibrated, None)

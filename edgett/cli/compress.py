@@ -138,10 +138,10 @@ def compress(
 
 def _work() -> making.Work:
     from edgett.job.job import Command
-    from edgett.workflow import compress as pipeline
+    from edgett.workflow import compress as work
     from edgett.workflow import inputs
 
-    return making.Work(Command.COMPRESS, inputs.load, pipeline.compress)
+    return making.Work(Command.COMPRESS, inputs.load, work.compress)
 
 
 def _limit(text: str | None) -> int | str | None:

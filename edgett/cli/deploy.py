@@ -53,6 +53,6 @@ def deploy(
 
 def _work() -> making.Work:
     from edgett.job.job import Command
-    from edgett.workflow import deploy as deploying
+    from edgett.workflow import deploy as work
 
-    return making.Work(Command.DEPLOY, deploying.load, deploying.deploy)
+    return making.Work(Command.DEPLOY, work.load, work.deploy)

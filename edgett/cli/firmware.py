@@ -54,11 +54,11 @@ def pack(
     edgett firmware pack runs/clock-cortex-m4-1 --out firmware/clock --format tflm --name dial
     """
     from edgett.report import packages
-    from edgett.workflow import pack as packing
+    from edgett.workflow import pack as work
 
     screen = Screen(json=json, silent=quiet)
     with screen.stage("packing"):
-        document = packing.pack(run, out, packing.PackRequest(format, solution, name, licence))
+        document = work.pack(run, out, work.PackRequest(format, solution, name, licence))
     screen.say(f"written: {out}")
     return screen.conclude(document, packages.draw_package, None)
 
@@ -86,9 +86,9 @@ def check(
     edgett firmware check firmware/clock --run runs/clock-cortex-m4-1
     """
     from edgett.report import packages
-    from edgett.workflow import pack as packing
+    from edgett.workflow import pack as work
 
-    document = packing.checked(folder, run)
+    document = work.checked(folder, run)
     wrong = [f"{key}: {', '.join(document[key])}" for key in ("changed", "missing", "stale") if document[key]]
     problem = CheckFailed(f"{folder} is not what was packed; {'; '.join(wrong)}.", "Pack it again.") if wrong else None
     return Screen(json=json).conclude(document, packages.draw_check, problem)

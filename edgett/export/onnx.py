@@ -39,7 +39,7 @@ def write(
     calibration: Calibration | None = None,
     floats: Callable[[list[str]], bool] | None = None,
 ) -> None:
-    """Convert a `nn.servable.Servable` to ONNX, checked, with names of its own; by `calibration` to int8.
+    """Convert a `model.servable.Servable` to ONNX, checked, with names of its own; by `calibration` to int8.
 
     `floats` tells by the names of a node and its results whether it stays in float32 (None: none does). Raises
     ModelError for what it cannot convert.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 UNKNOWN = "?"
 ACTIVATION = "/_activation/"
-"""The scope, inside that of its layer, that `nn.servable` gives to what an activation is spelled out in."""
+"""The scope, inside that of its layer, that `model.servable` gives to what an activation is spelled out in."""
 
 
 @dataclass(frozen=True)

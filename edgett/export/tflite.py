@@ -32,7 +32,7 @@ _PRODUCT = re.compile(r"/(MatMul|Tensordot|einsum|convolution|depthwise|separabl
 def write(
     servable: Any, path: Path, calibration: Calibration | None = None, floats: Callable[[list[str]], bool] | None = None
 ) -> None:
-    """Convert a `nn.servable.Servable` to float32 TFLite, or by `calibration` to int8 throughout, its ends included.
+    """Convert a `model.servable.Servable` to float32 TFLite, or by `calibration` to int8 throughout, its ends included.
 
     Weights of convolutions have a scale for each channel, those of fully connected layers and of cores one. `floats`
     tells by the names of an operator's results whether it stays in float32 (None: none does). Raises ModelError for

@@ -15,7 +15,7 @@ from edgett.graph.traits import Real
 def compiled_bytes(graph: Graph, size: int = 4) -> int:
     """The RAM of a model in C, the buffers for its inputs and outputs included; `size` is the bytes of an element.
 
-    `graph` is what `nn.predict` foretells of the .onnx.
+    `graph` is what `model.predict` foretells of the .onnx.
     """
     graph = straightened(graph)
     if size == DType.INT8.size:

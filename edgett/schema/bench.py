@@ -1,4 +1,4 @@
-"""What devices are measured to do: bench-*.json, as `benching` and `emulating` make it, and calibrations."""
+"""What devices are measured to do: bench-*.json, as `workflow` makes it, and calibrations."""
 
 from __future__ import annotations
 

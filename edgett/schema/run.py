@@ -1,4 +1,4 @@
-"""run.json: what was asked, and the outcome that `report.document.compressed` makes."""
+"""run.json: what was asked, and the outcome that `workflow.document.compressed` makes."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class ParetoFunnel(Funnel):
 
 
 class Outcome(Document):
-    """What `report.document.compressed` makes."""
+    """What `workflow.document.compressed` makes."""
 
     run: Text = Field(default="", description="the run's directory")
     target: TargetRow = Field(description="what the model is for")

@@ -18,7 +18,7 @@ from edgett.workflow.proposal import proposed
 from edgett.workflow.release import Chosen, release
 from edgett.workflow.survey import Room
 from edgett.workflow.terms import terms_of
-from edgett.workflow.tuning import Bench, fine_tuned, promising
+from edgett.workflow.tuning import FineTuning, fine_tuned, promising
 
 
 def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
@@ -37,7 +37,7 @@ def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
     # 6. Fine-tune the survivors, started from the trained weights.
     trials = fine_tuned(
         promising(found.able, job, inputs, meter),
-        Bench(job, inputs, graph(frozenset()), limits, len(found.able)),
+        FineTuning(job, inputs, graph(frozenset()), limits, len(found.able)),
         run,
         meter,
     )

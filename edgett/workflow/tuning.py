@@ -48,7 +48,7 @@ WORTH_FREEZING = 1 / 3
 
 
 @dataclass(frozen=True)
-class Bench:
+class FineTuning:
     """What is fine-tuned, and how; `dense` is what the model does as it is, `limits` what the picks must keep.
 
     `able` counts the solutions that could have been chosen.
@@ -101,7 +101,7 @@ def promising(able: Sequence[Solution], job: Job, inputs: Inputs, meter: Meter) 
     return space.spread_out(weighed, job.limit)
 
 
-def fine_tuned(chosen: Sequence[Solution], bench: Bench, run: Run, meter: Meter) -> tuple[Trial, ...]:
+def fine_tuned(chosen: Sequence[Solution], asked: FineTuning, run: Run, meter: Meter) -> tuple[Trial, ...]:
     """Step 6: the solutions' trials, in their order; those that the run's journal has are not trained again."""
     from edgett.train import finetune
 
@@ -109,13 +109,13 @@ def fine_tuned(chosen: Sequence[Solution], bench: Bench, run: Run, meter: Meter)
     known = run.trials()
     if all(solution.number in known and known[solution.number].complete for solution in chosen):
         return tuple(known[solution.number] for solution in chosen)
-    job, quality = bench.job, bench.inputs.quality
+    job, quality = asked.job, asked.inputs.quality
     with run.staging() as folder:
-        tuner = _tuner(chosen, bench, folder, meter)
+        tuner = _tuner(chosen, asked, folder, meter)
         batches = finetune.batches(len(tuner.train), job.batch_size)
-        course = Course(job.schedule, job.epochs, batches, job.seed, quality, bench.limits)
+        course = Course(job.schedule, job.epochs, batches, job.seed, quality, asked.limits)
         with _crew(tuner, job, len(chosen), folder) as crew:
-            _announce(chosen, bench, _Desk(course, crew, run, meter))
+            _announce(chosen, asked, _Desk(course, crew, run, meter))
             trials = tune(chosen, course, crew, run, meter)
     if trials and all(trial.failure for trial in trials):
         raise ToolError(
@@ -125,11 +125,11 @@ def fine_tuned(chosen: Sequence[Solution], bench: Bench, run: Run, meter: Meter)
     return trials
 
 
-def _announce(chosen: Sequence[Solution], bench: Bench, desk: _Desk) -> None:
+def _announce(chosen: Sequence[Solution], asked: FineTuning, desk: _Desk) -> None:
     """Say what is about to be trained, and how long that takes: measured, by each worker on a few batches."""
     from edgett.model.layers import positions
 
-    job, course, crew, meter, known = bench.job, desk.course, desk.crew, desk.meter, desk.run.trials()
+    job, course, crew, meter, known = asked.job, desk.course, desk.crew, desk.meter, desk.run.trials()
     reached = {number: math.inf if trial.complete else trial.epochs for number, trial in known.items()}
     behind = [reached.get(solution.number, 0.0) for solution in chosen]
     left = [solution for solution, epochs in zip(chosen, behind, strict=True) if epochs < course.epochs]
@@ -140,13 +140,13 @@ def _announce(chosen: Sequence[Solution], bench: Bench, desk: _Desk) -> None:
     legs = forecast.legs(course.rungs, course.batches, behind)
     with meter.stage("trying a few batches"):
         names = {name for solution in chosen for name in solution.edits}
-        rows = {name: job.batch_size * many for name, many in positions(bench.inputs.model, names).items()}
+        rows = {name: job.batch_size * many for name, many in positions(asked.inputs.model, names).items()}
         paces = forecast.tried(fresh or left, crew, rows, legs)
-    what = f"{len(chosen)} of {bench.able:,} joint solutions"
+    what = f"{len(chosen)} of {asked.able:,} joint solutions"
     if known:
         what += f", {len(left)} of them left"
     first = "" if len(course.rungs) == 1 else f"{course.rungs[0]:.2g} to "
-    samples = f"{len(bench.inputs.data.train):,} samples"
+    samples = f"{len(asked.inputs.data.train):,} samples"
     seconds = forecast.seconds(legs, paces, crew.size) if paces else math.nan
     time = f": {forecast.lasting(seconds)}" if paces else ""
     epochs = "1 epoch" if job.epochs == 1 and not first else f"{first}{job.epochs} epochs"
@@ -159,16 +159,16 @@ def _processes(count: int) -> str:
     return "1 process" if count == 1 else f"{count} processes"
 
 
-def _tuner(chosen: Sequence[Solution], bench: Bench, folder: Path, meter: Meter) -> Tuner:
+def _tuner(chosen: Sequence[Solution], asked: FineTuning, folder: Path, meter: Meter) -> Tuner:
     """What trains the solutions: from the samples, or from what a frozen trunk makes of them."""
     from edgett.model import trunk
     from edgett.train.data import Split
     from edgett.train.finetune import Recipe, Tuner
 
-    job, inputs = bench.job, bench.inputs
+    job, inputs = asked.job, asked.inputs
     recipe = Recipe(job.epochs, job.batch_size, job.seed, job.patience, job.learning_rate, job.recover)
     model, splits = inputs.model, [inputs.data.train, inputs.data.validation]
-    if parts := _frozen(chosen, bench, meter):
+    if parts := _frozen(chosen, asked, meter):
         model = parts.head
         with meter.stage("running the frozen trunk", sum(map(len, splits))) as advance:
             splits = [
@@ -178,13 +178,13 @@ def _tuner(chosen: Sequence[Solution], bench: Bench, folder: Path, meter: Meter)
     return Tuner(model, splits[0], splits[1], inputs.judge, recipe)
 
 
-def _frozen(chosen: Sequence[Solution], bench: Bench, meter: Meter) -> Parts | None:
+def _frozen(chosen: Sequence[Solution], asked: FineTuning, meter: Meter) -> Parts | None:
     """The model in two where its trunk is to be frozen."""
     from edgett.model import trunk
 
-    wish, model = bench.job.trunk, bench.inputs.model
+    wish, model = asked.job.trunk, asked.inputs.model
     paths = {name for solution in chosen for name in solution.edits}
-    if wish is Trunk.TRAINED or (wish is Trunk.AUTO and trunk.share(model, paths, bench.dense) < WORTH_FREEZING):
+    if wish is Trunk.TRAINED or (wish is Trunk.AUTO and trunk.share(model, paths, asked.dense) < WORTH_FREEZING):
         return None
     parts = trunk.parts(model, paths)
     if parts is None and wish is Trunk.FROZEN:

@@ -33,7 +33,7 @@ def committed(path: Path, count: int = 3) -> None:
 
 def killed(path: Path) -> None:
     """A journal as a kill leaves it: the trials are in the log beside it."""
-    code = "import sys, os, pathlib; sys.path.insert(0, sys.argv[2]); from tests.run import test_journal as t; t.die(sys.argv)"
+    code = "import sys; sys.path.insert(0, sys.argv[2]); from tests.run import test_journal as t; t.die(sys.argv)"
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code, str(path), str(root)], cwd=root, check=False)
     assert done.returncode == -signal.SIGKILL
