@@ -27,13 +27,13 @@ def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
     from edgett.train import finetune
 
     finetune.make_deterministic()
-    model = inputs.model
+    source = inputs.source
     terms, graph = terms_of(job, inputs, run, meter)
     limits, costing = terms.limits, terms.costing
 
     remarks = remarked(inputs, limits, meter)
     # 1 to 5. Every solution of the layers that are worth it, costed; the inefficient discarded; the rest pruned.
-    found = proposed(job, model, Room(graph, limits, costing), meter)
+    found = proposed(job, source, Room(graph, limits, costing), meter)
     # 6. Fine-tune the survivors, started from the trained weights.
     trials = fine_tuned(
         promising(found.able, job, inputs, meter),
@@ -50,7 +50,7 @@ def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
         run.path, job, terms.target, limits, str(inputs.judge), found.exploration, chosen.dense, inputs.quality,
         len(found.able),
         chosen.trials, chosen.picks, nearest_miss(tried, chosen, limits), released, found.slower,
-        weigh.brackets(model, [trial.solution for trial in chosen.picks.named().values()] if chosen.picks else []),
+        weigh.brackets(source, [trial.solution for trial in chosen.picks.named().values()] if chosen.picks else []),
         remarks,
         found.larger,
     )  # fmt: skip

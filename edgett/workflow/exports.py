@@ -103,7 +103,7 @@ class Exports:
         from edgett.model.models import unpack_weights
         from edgett.train.finetune import compressed
 
-        model = compressed(self._inputs.model, trial.solution, self._inputs.judge)
+        model = compressed(self._inputs.source, trial.solution, self._inputs.judge)
         unpack_weights(model, self._run.weights(trial.solution.number))
         return model
 
@@ -116,7 +116,7 @@ class Exports:
         made = self._measured(made, left)
         while left and self._broken(made.trial) == {"accuracy_drop_pp"} and self._terms.int8:
             layer, snr = self._worst(made, left)
-            model, style = back(made.model, self._inputs.model, layer, self._terms.refuge, made.style)
+            model, style = back(made.model, self._inputs.source, layer, self._terms.refuge, made.style)
             left = tuple(name for name in left if name != layer)
             again = self._measured(self._costed(made.trial, model, style), left)
             if self._broken(again.trial) <= {"accuracy_drop_pp"}:
@@ -156,7 +156,7 @@ class Exports:
         return self._complete(replace(again, trial=replace(again.trial, reverted=(*before.reverted, *steps))))
 
     def _dense_again(self, made: Made, layers: Sequence[str] | Mapping[str, float]) -> tuple[Any, Style]:
-        model = without(made.model, self._inputs.model, layers)
+        model = without(made.model, self._inputs.source, layers)
         return model, replace(made.style, floats=made.style.floats - set(layers))
 
     def _costed(self, trial: Trial, model: Any, style: Style) -> Made:

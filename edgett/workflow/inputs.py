@@ -27,6 +27,8 @@ EXAMPLE = "example:"
 class Inputs:
     """A trained model, its data, how it is judged, its quality on the validation data; `digests` tell them apart.
 
+    `model` is the baseline: drops are measured from its `quality`, and it is what is deployed where nothing is
+    replaced. `retrained` is what a training method made of it before the decomposition, None where none did.
     `remarks` say what the user should know of how it is judged. Without labels the data have the model's outputs.
     `drawn`: the model came alone, its data are random, and nothing is judged.
     """
@@ -38,6 +40,12 @@ class Inputs:
     digests: Mapping[str, str]
     remarks: tuple[str, ...] = ()
     drawn: bool = False
+    retrained: Any = None
+
+    @property
+    def source(self) -> Any:
+        """The model whose weights are decomposed: of the baseline's structure, with its weights or with others."""
+        return self.model if self.retrained is None else self.retrained
 
 
 def load(job: Job, meter: Meter) -> Inputs:

@@ -96,7 +96,7 @@ def promising(able: Sequence[Solution], job: Job, inputs: Inputs, meter: Meter) 
         return space.spread_out(able, job.limit)
     shortlist = space.spread_out(able, SHORTLIST * job.limit)
     with meter.stage("weighing the candidates", len(weigh.specs_of(shortlist))) as advance:
-        losses = weigh.output_losses(inputs.model, inputs.data.train.x, shortlist, advance)
+        losses = weigh.output_losses(inputs.source, inputs.data.train.x, shortlist, advance)
     weighed = [replace(item, loss=loss) for item, loss in zip(shortlist, losses, strict=True)]
     return space.spread_out(weighed, job.limit)
 
@@ -140,7 +140,7 @@ def _announce(chosen: Sequence[Solution], asked: FineTuning, desk: _Desk) -> Non
     legs = forecast.legs(course.rungs, course.batches, behind)
     with meter.stage("trying a few batches"):
         names = {name for solution in chosen for name in solution.edits}
-        rows = {name: job.batch_size * many for name, many in positions(asked.inputs.model, names).items()}
+        rows = {name: job.batch_size * many for name, many in positions(asked.inputs.source, names).items()}
         paces = forecast.tried(fresh or left, crew, rows, legs)
     what = f"{len(chosen)} of {asked.able:,} joint solutions"
     if known:
@@ -167,7 +167,7 @@ def _tuner(chosen: Sequence[Solution], asked: FineTuning, folder: Path, meter: M
 
     job, inputs = asked.job, asked.inputs
     recipe = Recipe(job.epochs, job.batch_size, job.seed, job.patience, job.learning_rate, job.recover)
-    model, splits = inputs.model, [inputs.data.train, inputs.data.validation]
+    model, splits = inputs.source, [inputs.data.train, inputs.data.validation]
     if parts := _frozen(chosen, asked, meter):
         model = parts.head
         with meter.stage("running the frozen trunk", sum(map(len, splits))) as advance:
@@ -182,7 +182,7 @@ def _frozen(chosen: Sequence[Solution], asked: FineTuning, meter: Meter) -> Part
     """The model in two where its trunk is to be frozen."""
     from edgett.model import trunk
 
-    wish, model = asked.job.trunk, asked.inputs.model
+    wish, model = asked.job.trunk, asked.inputs.source
     paths = {name for solution in chosen for name in solution.edits}
     if wish is Trunk.TRAINED or (wish is Trunk.AUTO and trunk.share(model, paths, asked.dense) < WORTH_FREEZING):
         return None

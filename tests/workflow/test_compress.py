@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ import pytest
 import edgett
 from edgett.errors import CheckFailed, Infeasible
 from edgett.graph.dtype import DType
-from edgett.job.job import Job
+from edgett.job.job import Job, Project, from_python, resolve
 from edgett.meter import Silent
 from edgett.report import sections
+from edgett.run.directory import Run
 from edgett.search import explore as space
 from edgett.search.choices import Strategy
 from edgett.search.constraints import Constraints, Objective
@@ -330,3 +332,22 @@ def test_validation_data_too_small_for_the_budget_draw_a_warning(tiny: Tiny) -> 
     assert "the validation data are 38 samples, one of which is 2.6 points" in remark and "Give 67 or more" in remark
     for limit in (None, 0.0, 2.7):
         assert compress.remarked(loaded, replace(none, accuracy_drop_pp=limit), Silent()) == ()
+
+
+def test_drops_are_measured_from_the_baseline_whatever_is_decomposed(tiny: Tiny, tmp_path: Path) -> None:
+    """A training method may come between: here one that has forgotten everything."""
+    import keras
+
+    given = {"model": str(tiny.model), "data": str(tiny.data), "learning_rate": 1e-6, **OPTIONS}
+    job, _ = resolve(from_python(given), Project())
+    loaded = inputs.load(job, Silent())
+    forgetful = keras.models.clone_model(loaded.model)
+    random = np.random.default_rng(0)
+    forgetful.set_weights([random.normal(size=weight.shape) for weight in loaded.model.get_weights()])
+    with closing(Run.start(tmp_path / "run", {})) as run:
+        outcome = compress.compress(job, replace(loaded, retrained=forgetful), run, Silent())
+
+    (trial,) = outcome.trials
+    assert outcome.baseline == loaded.quality and outcome.dense.drop == 0
+    assert trial.drop > 50
+    assert all(bracket.estimate > 0.5 for bracket in outcome.errors.values())  # random weights have no low rank
