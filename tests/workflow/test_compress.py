@@ -334,6 +334,7 @@ def test_validation_data_too_small_for_the_budget_draw_a_warning(tiny: Tiny) -> 
         assert compress.remarked(loaded, replace(none, accuracy_drop_pp=limit), Silent()) == ()
 
 
+@pytest.mark.slow
 def test_drops_are_measured_from_the_baseline_whatever_is_decomposed(tiny: Tiny, tmp_path: Path) -> None:
     """A training method may come between: here one that has forgotten everything."""
     import keras
