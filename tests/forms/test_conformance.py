@@ -21,10 +21,16 @@ from edgett.forms.svd import SVDShape
 from edgett.forms.tt.order import Order
 from edgett.forms.tt.shape import TTShape
 from edgett.model.factored import Factored
-from edgett.model.layers import factored_layers
+from edgett.model.kinds import KINDS
+from edgett.model.kinds.kind import Kind
+from edgett.model.kinds.positions import DenseOnPositions
+from edgett.model.kinds.rows import DenseOnRows
+from edgett.model.layers import factored_layers, replace
 from edgett.model.models import load_model, save_model
 from edgett.model.portable import portable
 from edgett.workflow.files import Style, check, write
+from tests.export.compiled import build
+from tests.firmware.tools import needs
 from tests.forms.toy import DiagonalPlus, Toy
 
 SPECS = (
@@ -33,6 +39,13 @@ SPECS = (
     SVDShape(24, 24, 5),
     SVDShape(24, 7, 3),
     DiagonalPlus(24),
+)
+SHAPES = {DenseOnRows: (), DenseOnPositions: (3,)}
+"""What stands before the features of a sample."""
+EVERY_KIND = pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=pytest.mark.slow if place else ()) for place, kind in enumerate(KINDS)],
+    ids=lambda kind: type(kind).__name__,
 )
 EVERY = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: f"{spec.form} {spec}")
 
@@ -184,17 +197,46 @@ def test_the_layer_is_saved_as_plain_ones_and_known_again(spec: Spec, tmp_path: 
     np.testing.assert_array_equal(again(x), model(x))
 
 
+def replaced(spec: Spec, kind: Kind) -> keras.Model:
+    """A model in which a layer of that kind is held in the form, none of its numbers 0."""
+    body = [keras.layers.Dense(spec.matrix[1], "relu", name="fc"), keras.layers.Flatten(), keras.layers.Dense(3)]
+    dense = keras.Sequential([keras.Input((*SHAPES[type(kind)], spec.matrix[0]), name="x"), *body])
+    model = replace(dense, {"fc": spec})
+    random = np.random.default_rng(1)
+    model.set_weights([0.5 * random.normal(size=weight.shape) for weight in model.get_weights()])
+    return model
+
+
+def inputs_of(model: keras.Model, count: int) -> Any:
+    return np.random.default_rng(2).normal(size=(count, *model.input_shape[1:])).astype(np.float32)
+
+
 @EVERY
+@EVERY_KIND
 @pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
 @pytest.mark.parametrize("int8", [False, True], ids=["float32", "int8"])
-def test_files_hold_what_is_foretold(spec: Spec, suffix: str, int8: bool, tmp_path: Path) -> None:
-    model, x = model_of(spec), {"x": samples(spec, 64)}
-    batches = tuple({"x": x["x"][row : row + 1]} for row in range(64))
+def test_files_hold_what_is_foretold(spec: Spec, kind: Kind, suffix: str, int8: bool, tmp_path: Path) -> None:
+    model = replaced(spec, kind)
+    x = inputs_of(model, 64)
+    batches = tuple({"x": x[row : row + 1]} for row in range(64))
     style = Style(1, batches) if int8 else Style()
     (path,) = write(model, style, tmp_path / "m", (suffix,))
-    (found,) = check(model, x, [Path(path.name)], tmp_path, style).values()
+    (found,) = check(model, {"x": x}, [Path(path.name)], tmp_path, style).values()
     assert found.graph.mismatches == () and all(one.ok for one in found.deviations)
     assert found.numerics.ok and found.verdict is Verdict.OK
+
+
+@EVERY
+@EVERY_KIND
+@pytest.mark.slow
+@needs("gcc")
+def test_c_computes_what_the_layer_does(spec: Spec, kind: Kind, tmp_path: Path) -> None:
+    model = replaced(spec, kind)
+    (path,) = write(model, Style(), tmp_path / "m", (".onnx",))
+    made = build(path, "net", tmp_path)
+    for x in inputs_of(model, 3):
+        (found,) = made.run({"x": x[None]}).values()
+        np.testing.assert_allclose(found, model(x[None]), rtol=1e-4, atol=1e-5)
 
 
 @EVERY
