@@ -18,6 +18,7 @@ import numpy as np
 import typer
 from benchmark_finetune import finetune
 from benchmark_latency import latency
+from benchmark_versions import versions
 from numpy.typing import NDArray
 
 from edgett.forms.site import CostModel, Layer
@@ -30,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # for the alternative, wh
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 app.command()(finetune)
 app.command()(latency)
+app.command()(versions)
 app.command()(benchmark_layers.layers)
 
 Floats = NDArray[np.floating]

@@ -130,7 +130,7 @@ def equal(
     with tempfile.TemporaryDirectory() as scratch:
         folder = (keep or Path(scratch)).absolute()
         versions = [found(name, path, folder / name) for name, path in (("before", before), ("after", after))]
-        _tell_apart(*versions)
+        tell_apart(*versions)
         rows = [row for work in works(data, quick) for row in _rows(work, *versions)]
     print("| artefact | SHA-256 before | SHA-256 after | |\n|---|---|---|---|", *rows, sep="\n")
     print((problem := wrong(rows)) or f"All {len(rows)} are equal.")
@@ -158,7 +158,7 @@ def found(name: str, python: str, folder: Path) -> Version:
     return Version(name, Path(line[0]), folder, **json.loads(done.stdout))
 
 
-def _tell_apart(before: Version, after: Version) -> None:
+def tell_apart(before: Version, after: Version) -> None:
     """Raise BadParameter where the two are one; say what else is not the same."""
     if before.home == after.home:
         raise typer.BadParameter(f"both interpreters have the edgett in {after.home}.", param_hint="AFTER")
