@@ -32,6 +32,18 @@ LEVELS = (
     {"api", "cli"},
 )
 """Packages and the modules beside them, from the ground up: what is imported is on a lower floor."""
+WORKFLOW = (
+    {"inputs", "files", "survey", "forecast", "explored", "reasons"},
+    {"convertible", "proposal", "tuning", "document", "readback", "reverting", "timing"},
+    {"original"},
+    {"terms"},
+    {"exports", "cures"},
+    {"release"},
+    {"outcome", "reexport"},
+    {"compress", "deploy", "bench", "pack", "calibrate"},
+    {"emulate"},
+)
+"""What a job goes through, likewise: who makes a thing knows nothing of who has it made."""
 WRAPPED = {
     "tensorflow": {"model", "train", "examples", "export"},
     "keras": {"model", "train", "examples"},
@@ -118,6 +130,18 @@ def test_imports_point_down(path: Path) -> None:
         return
     for other in own(path) - {name}:
         assert level(other) < level(name), f"{name} imports {other}"
+
+
+def test_a_job_does_not_climb_back() -> None:
+    floors = {name: floor for floor, names in enumerate(WORKFLOW) for name in names}
+    assert set(floors) == {path.stem for path in (ROOT / "workflow").glob("*.py")} - {"__init__"}
+    for name, floor in floors.items():
+        used = {other.split(".")[2] for other in imported(ROOT / "workflow" / f"{name}.py") if is_step(other)}
+        assert all(floors[other] < floor for other in used - {name}), f"{name} imports {used}"
+
+
+def is_step(module: str) -> bool:
+    return module.startswith("edgett.workflow.") and module.count(".") == 2
 
 
 def test_every_module_has_its_level() -> None:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-
 from edgett.job.job import Job
 from edgett.meter import Meter
 from edgett.run.directory import Run
-from edgett.search import choose
-from edgett.search.constraints import Constraints, Holding
 from edgett.search.solution import Solution
 from edgett.workflow import cures
 from edgett.workflow.inputs import Inputs
-from edgett.workflow.outcome import Outcome
+from edgett.workflow.outcome import Outcome, nearest_miss, remarked
 from edgett.workflow.proposal import proposed
-from edgett.workflow.release import Chosen, release
+from edgett.workflow.release import release
 from edgett.workflow.survey import Room
 from edgett.workflow.terms import terms_of
 from edgett.workflow.tuning import FineTuning, fine_tuned, promising
@@ -55,30 +50,3 @@ def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
         found.larger,
     )  # fmt: skip
     return cures.advised(outcome, inputs, meter)
-
-
-def remarked(inputs: Inputs, limits: Constraints, meter: Meter) -> tuple[str, ...]:
-    """What to know of how models are judged: also, and said here, that a single sample breaks the budget."""
-    count, limit = len(inputs.data.validation), limits.accuracy_drop_pp
-    shares = any(score.decides and score.higher_is_better for score in inputs.quality.scores)
-    if not shares or not limit or 100 / count <= limit:
-        return inputs.remarks
-    coarse = (
-        f"the validation data are {count:,} samples, one of which is {100 / count:.2g} points: they cannot tell whether"
-        f" a drop is within the {limit:g} of the budget. Give {math.ceil(100 / limit):,} or more as x_val and y_val."
-    )
-    meter.say(f"Warning: {coarse}")
-    return (*inputs.remarks, coarse)
-
-
-def nearest_miss(
-    tried: Sequence[tuple[Solution, float | None]], chosen: Chosen, limits: Constraints
-) -> tuple[Solution, float | None, Holding] | None:
-    """Where nothing holds, the nearest of what was tried with what it breaks, or, where nothing was, the dense model.
-
-    None too where those that would hold are left without a replaced layer.
-    """
-    if chosen.picks or any(trial.too_slow for trial in chosen.trials):
-        return None
-    judged = chosen.dense.quality.scores  # without data nobody knows what is lost
-    return choose.nearest_miss(tried or [(chosen.dense.solution, chosen.dense.drop if judged else None)], limits)

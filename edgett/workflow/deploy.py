@@ -9,9 +9,8 @@ from edgett.meter import Meter
 from edgett.run.directory import Run
 from edgett.workflow import cures
 from edgett.workflow import inputs as sources
-from edgett.workflow.compress import nearest_miss, remarked
 from edgett.workflow.inputs import Inputs
-from edgett.workflow.outcome import Outcome
+from edgett.workflow.outcome import Outcome, nearest_miss, remarked
 from edgett.workflow.release import release
 from edgett.workflow.terms import terms_of
 

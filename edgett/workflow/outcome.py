@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from edgett.errors import CheckFailed, EdgettError, described
 from edgett.forms.error import Bracket
 from edgett.forms.spec import Spec
 from edgett.job.job import Job
+from edgett.meter import Meter
 from edgett.run.directory import Run
 from edgett.search import choose
 from edgett.search.constraints import Constraints, Holding
@@ -18,8 +20,9 @@ from edgett.search.quality import Quality
 from edgett.search.solution import Picks, Solution, Trial
 from edgett.target.profile import Target
 from edgett.workflow import cures, document
+from edgett.workflow.inputs import Inputs
 from edgett.workflow.reasons import why_dense
-from edgett.workflow.release import Release
+from edgett.workflow.release import Chosen, Release
 from edgett.workflow.survey import Explored
 
 
@@ -71,6 +74,33 @@ class Outcome:
     def why(self) -> str | None:
         """Why the dense model is recommended, where it is and something else was looked for."""
         return why_dense(self)
+
+
+def remarked(inputs: Inputs, limits: Constraints, meter: Meter) -> tuple[str, ...]:
+    """What to know of how models are judged: also, and said here, that a single sample breaks the budget."""
+    count, limit = len(inputs.data.validation), limits.accuracy_drop_pp
+    shares = any(score.decides and score.higher_is_better for score in inputs.quality.scores)
+    if not shares or not limit or 100 / count <= limit:
+        return inputs.remarks
+    coarse = (
+        f"the validation data are {count:,} samples, one of which is {100 / count:.2g} points: they cannot tell whether"
+        f" a drop is within the {limit:g} of the budget. Give {math.ceil(100 / limit):,} or more as x_val and y_val."
+    )
+    meter.say(f"Warning: {coarse}")
+    return (*inputs.remarks, coarse)
+
+
+def nearest_miss(
+    tried: Sequence[tuple[Solution, float | None]], chosen: Chosen, limits: Constraints
+) -> tuple[Solution, float | None, Holding] | None:
+    """Where nothing holds, the nearest of what was tried with what it breaks, or, where nothing was, the dense model.
+
+    None too where those that would hold are left without a replaced layer.
+    """
+    if chosen.picks or any(trial.too_slow for trial in chosen.trials):
+        return None
+    judged = chosen.dense.quality.scores  # without data nobody knows what is lost
+    return choose.nearest_miss(tried or [(chosen.dense.solution, chosen.dense.drop if judged else None)], limits)
 
 
 def problem(outcome: Outcome) -> EdgettError | None:

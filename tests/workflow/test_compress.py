@@ -22,7 +22,7 @@ from edgett.search.choices import Strategy
 from edgett.search.constraints import Constraints, Objective
 from edgett.train.data import data_from_arrays
 from edgett.workflow import compress, document, inputs
-from edgett.workflow.outcome import Outcome, problem
+from edgett.workflow.outcome import Outcome, problem, remarked
 from edgett.workflow.survey import Room, graphs, survey
 from edgett.workflow.tuning import promising
 from tests.conftest import Tiny
@@ -328,10 +328,10 @@ def test_validation_data_too_small_for_the_budget_draw_a_warning(tiny: Tiny) -> 
     loaded = inputs.inputs(model, data_from_arrays(arrays | own, model, 0), Silent())
     none = Constraints(None, None, None, None, None, Objective.FLOPS)
 
-    (remark,) = compress.remarked(loaded, replace(none, accuracy_drop_pp=1.5), Silent())
+    (remark,) = remarked(loaded, replace(none, accuracy_drop_pp=1.5), Silent())
     assert "the validation data are 38 samples, one of which is 2.6 points" in remark and "Give 67 or more" in remark
     for limit in (None, 0.0, 2.7):
-        assert compress.remarked(loaded, replace(none, accuracy_drop_pp=limit), Silent()) == ()
+        assert remarked(loaded, replace(none, accuracy_drop_pp=limit), Silent()) == ()
 
 
 @pytest.mark.slow
