@@ -37,7 +37,7 @@ LONGEST = (
     "test_readme_runs.py",
     "test_kill.py",
     "test_gallery.py",
-    "test_calibrating.py",
+    "test_calibrate.py",
     "test_chip.py",
     "test_cures.py",
 )

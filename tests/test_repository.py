@@ -12,14 +12,30 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import LONGEST
 from tests.firmware.tools import needs
 from tests.readme import ROOT
 from tests.test_imports import LEVELS
+from tests.where import TESTED_IN
 
 GUIDE = (ROOT / "CONTRIBUTING.md").read_text()
 HOOKS = (ROOT / ".pre-commit-config.yaml").read_text()
 WORDS = {"FORM", "FORMAT", "KIND", "METHOD", "NAME"}
 """What stands for a name of the reader's own."""
+
+
+TESTS = ROOT / "tests"
+
+
+def has_tests(file: str) -> bool:
+    path = TESTS / file
+    return path.is_file() and re.search(r"^ *def test_", path.read_text(), re.MULTILINE) is not None
+
+
+def called(module: str) -> str:
+    """The file that has a module's tests, where it has one of its own."""
+    folder, _, name = module.rpartition("/")
+    return f"{folder}/test_{name}".removeprefix("/")
 
 
 def paths() -> Iterator[str]:
@@ -51,6 +67,26 @@ def test_the_guide_is_short_and_knows_the_markers() -> None:
     marked = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["markers"]
     assert {name.partition(":")[0] for name in marked} == {"slow", "long"}
     assert {"| `slow` |", "| `long` |"} <= {found[0] for found in re.finditer(r"\| `\w+` \|", GUIDE)}
+
+
+def test_the_tests_of_every_module_are_found_by_its_name() -> None:
+    """In the file that is called like it, or through the table of what is tested from outside; never both."""
+    package = ROOT / "edgett"
+    found = {str(path.relative_to(package)) for path in package.rglob("*.py") if not path.name.startswith("__")}
+    own = {module for module in found if (TESTS / called(module)).exists()}
+    assert list(TESTED_IN) == sorted(TESTED_IN)
+    untold, gone, twice = found - own - set(TESTED_IN), set(TESTED_IN) - found, set(TESTED_IN) & own
+    assert (untold, gone, twice) == (set(), set(), set())
+    assert not [called(module) for module in sorted(own) if not has_tests(called(module))]
+
+
+def test_the_table_names_files_that_have_tests() -> None:
+    assert {len(set(files)) for files in TESTED_IN.values()} <= {1, 2, 3}
+    assert not [(module, file) for module, files in TESTED_IN.items() for file in files if not has_tests(file)]
+
+
+def test_the_files_that_take_longest_are_there() -> None:
+    assert not [name for name in LONGEST if not any(TESTS.rglob(name))]
 
 
 def test_the_environment_variables_of_tests_are_told() -> None:

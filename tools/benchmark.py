@@ -163,7 +163,7 @@ def pareto() -> None:
     from edgett.forms.tt import pareto as ours
     from edgett.forms.tt.error import Spectra, spectra
     from edgett.search.together import together
-    from tests.forms import test_tt_pareto
+    from tests.forms.tt import test_pareto
 
     print(f"{'layer':12} {'spectra':>9} {'search':>9} {'CPU':>7} {'solutions':>12} {'undominated':>12}")
     fronts = []
@@ -188,10 +188,10 @@ def pareto() -> None:
     joint = together(fronts, [1, 1])
     print(f"{'both':12} {time.perf_counter() - start:18.2f}s {len(joint):33,}")
     small, search = Layer("64x64", 64, 64), Search(4, 16)
-    known = test_tt_pareto.spectra(small, 16)
+    known = test_pareto.spectra(small, 16)
     print(f"{small.name:12} {'':9}", end=" ")
     seconds, start = timed(small, search, known), time.perf_counter()
-    test_tt_pareto.plain(small, known, search)
+    test_pareto.plain(small, known, search)
     plain = time.perf_counter() - start
     print(f"{'listed':12} {plain:18.2f}s   {plain / seconds:.0f} times as long")
 

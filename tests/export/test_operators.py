@@ -16,7 +16,7 @@ from edgett.forms.tt.shape import TTShape
 from edgett.graph.graph import Constant, Graph, Step
 from edgett.graph.op import PRODUCT, RESHAPE, TRANSPOSE
 from edgett.search.replaced import steps_of
-from tests.forms.test_tt_contraction import shapes
+from tests.forms.tt.test_contraction import shapes
 
 SHAPE = TTShape((4, 2, 3), (2, 3, 4), (1, 3, 2, 1), Order.FIRST_LAST)
 

@@ -11,7 +11,7 @@ from edgett.forms.tt.shape import TTShape
 from edgett.graph.graph import Constant, Graph, Step
 from edgett.graph.memory import ALIGNMENT, arena_bytes, live_bytes
 from edgett.search.replaced import with_edits
-from tests.forms.test_tt_contraction import shapes
+from tests.forms.tt.test_contraction import shapes
 
 
 @st.composite

@@ -18,7 +18,7 @@ from edgett.forms.tt.pareto import front
 from edgett.forms.tt.shape import TTShape
 from edgett.search import together
 from edgett.search.together import Share, Together
-from tests.forms.test_tt_pareto import spectra
+from tests.forms.tt.test_pareto import spectra
 
 Point = tuple[int, int, int]
 

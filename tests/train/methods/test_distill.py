@@ -19,7 +19,7 @@ from edgett.train.methods import METHODS
 from edgett.train.methods.distill import Distill, soft_loss
 from edgett.train.methods.method import Method
 from edgett.train.quality import judge
-from tests.forms.test_tt_fit import TWO, Floats, drawn
+from tests.forms.tt.test_fit import TWO, Floats, drawn
 
 RANDOM = np.random.default_rng(1)
 LABELS = {

@@ -17,8 +17,8 @@ from edgett.forms.tt import cost
 from edgett.forms.tt.contraction import plan
 from edgett.forms.tt.order import Order
 from edgett.forms.tt.shape import TTShape
-from tests.forms.test_tt_contraction import dense as dense_weight
-from tests.forms.test_tt_contraction import random_cores, shapes
+from tests.forms.tt.test_contraction import dense as dense_weight
+from tests.forms.tt.test_contraction import random_cores, shapes
 
 EXAMPLE = TTShape((4, 5), (3, 2), (1, 6, 1))
 
