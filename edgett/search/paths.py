@@ -94,7 +94,7 @@ class Lattice:
 
 
 def lattice(layer: Layer, model: CostModel) -> Lattice:
-    """Every step that a factorisation of `layer` can take. The cost formulas are those of `edgett.search.cost`."""
+    """Every step that a factorisation of `layer` can take. The cost formulas are those of `edgett.forms.tt.cost`."""
     p, q = np.array(divisors(layer.inputs)), np.array(divisors(layer.outputs))
     # `paper` multiplies every core by the inputs before the last core: one copy of the lattice for each number of rows.
     last = p[1:-1] if model is CostModel.PAPER else np.zeros(1, np.int64)

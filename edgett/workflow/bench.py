@@ -213,7 +213,7 @@ def agreement(path: Path, inputs: Arrays, outputs: Arrays) -> dict[str, Any]:
     except ValueError as error:
         raise ToolError(
             f"what the device gave back is not what {path} gives: {error}.",
-            "Look whether its disk is full, and run it reexport.",
+            "Look whether its disk is full, and run it again.",
         ) from error
     return {"samples": found.samples, "max_abs": _finite(found.max_abs), "top1": found.top1}
 

@@ -249,9 +249,7 @@ def _vectors(sources: package.Sources, found: _Found) -> package.Vectors:
     samples = {name: array[: count * found.batch] for name, array in found.samples.items()}
     made = local.run(found.file, samples, found.batch)
     if not all(np.isfinite(array).all() for array in made.values()):
-        raise ToolError(
-            "the model's outputs are not all finite: no self-test can be made of them.", "Train it reexport."
-        )
+        raise ToolError("the model's outputs are not all finite: no self-test can be made of them.", "Train it again.")
     if not all(np.isfinite(array).all() for array in samples.values()):
         raise DataError(
             "the validation samples are not all finite: no self-test can be made of them.", "Mend the data."
