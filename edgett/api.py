@@ -44,14 +44,22 @@ def compress(
 ) -> Outcome:
     """Compress a trained model for a target: explore, fine-tune, select, export, cross-check.
 
-    `model` is a Keras model or what the command line takes; `data` likewise, or a mapping of `x_train`, `y_train`,
-    `x_test`, `y_test`. `target` names a profile or its file. `out` is the run directory, by default
-    runs/<model>-<target>-<n>; `resume` goes on with the run that is there, `fresh` starts anew in its place. `options`
-    are those of the command line with _ for -, as words or as the values they stand for: `search="pareto"`,
-    `limit="all"`, `only_layer="fc1"` or `["fc1", "fc2"]`, `model_bytes="50 %"`, `metric="package.module:function"`.
+    Args:
+        model: a `keras.Model`, the path of a Keras file, or an example's name such as "example:clock".
+        data: `x_train`, `y_train`, `x_test`, `y_test`, (n, ...) each, by these names; or what --data takes.
+        target: the name of a profile, or the path of its TOML file.
+        out: the run directory; None: runs/<model>-<target>-<n>, n counting up.
+        meter: is told how far the work has come.
+        resume: go on with the run in `out`.
+        fresh: start anew in the place of the run in `out`.
+        **options: those of the command, with _ for -: `limit="all"`, `only_layer=["fc1"]`, `model_bytes="50 %"`.
 
-    The outcome's `picks` are None when nothing meets the target's constraints; `release` has the artefacts. Raises
-    EdgettError for unusable input, and CheckFailed when an artefact is not what was predicted.
+    Returns:
+        The outcome; `picks` is None where nothing meets the target's constraints, `release` has the artefacts.
+
+    Raises:
+        EdgettError: for unusable input.
+        CheckFailed: where an artefact is not what was predicted.
     """
     meter = meter or Silent()
     name = model if isinstance(model, (str, Path)) else f"{model.name or 'model'}"
@@ -81,7 +89,24 @@ def explore(
     cost: CostModel | str = CostModel.EXACT,
     share: float = 0.10,
 ) -> Exploration:
-    """The design space of a model's fully connected layers, or of layers such as "4096x1000"; nothing is trained."""
+    """Explore the paper's design space of fully connected layers on a grid (steps 1 to 5); nothing is trained.
+
+    Args:
+        layers: a `keras.Model`, or one or several layers: "4096x1000" (inputs x outputs, with a bias) or a `Layer`.
+        ranks: the max ranks to try: "2:12" (both ends in), "2:64:4" (with a step) or "4,8,16".
+        grid: into so many tiles a side each layer's solutions are cut, by parameters and FLOPs.
+        empty_tiles: what becomes of a tile that is empty in some layer: "skip", or "nearest" (the nearest one stands
+            for it).
+        cost: "exact" counts the FLOPs that a graph executes, "paper" those of the paper's equation 4 as printed.
+        share: layers of a model that hold a smaller share of its parameters are left alone.
+
+    Returns:
+        Each layer with its space of solutions, and the candidates of all layers together.
+
+    Raises:
+        UsageError: for an option or a layer's size that cannot be used.
+        ModelError: for a model that is neither Sequential nor functional.
+    """
     given = from_python({"ranks": ranks, "grid": grid, "empty_tiles": empty_tiles, "share": share})
     space = Grid(parse_ranks(given["ranks"]), given["grid"], given["empty_tiles"], _cost_model(cost))
     if isinstance(layers, (str, Layer)):
@@ -95,9 +120,18 @@ def explore(
 
 
 def explore_whole(model: keras.Model, search: Search | None = None, *, share: float = 0.10) -> Whole:
-    """The Pareto set of the whole space of a trained model's fully connected layers; nothing is trained.
+    """Find the Pareto set of the whole design space of a model's fully connected layers; nothing is trained.
 
-    `Whole.taken` has a front for each layer: specs, costs, and brackets of their errors.
+    Args:
+        model: a trained `keras.Model`.
+        search: which ranks there may be, and bounds; None: `Search()`.
+        share: layers that hold a smaller share of the model's parameters are left alone.
+
+    Returns:
+        The layers; `taken` has a front (specs, costs, brackets of their errors) for each one that is factorised.
+
+    Raises:
+        ModelError: for a model that is neither Sequential nor functional, and for weights that are not finite.
     """
     from edgett.model.layers import Wish, fc_layers
 

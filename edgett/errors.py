@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 
 
 class EdgettError(Exception):
-    """`message` names the value and the limit it broke, `cure` says what to do about it."""
+    """The base of all errors that are told to a user.
+
+    Attributes:
+        message: what is wrong: the value, and the limit that it broke.
+        cure: what to do about it; may be empty.
+        exit_code: what the command line exits with.
+    """
 
     exit_code = 1
 

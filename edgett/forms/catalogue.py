@@ -37,7 +37,14 @@ Held = Annotated[Spec, _Documented()]
 
 
 def unfit(layer: Layer) -> str | None:
-    """Why no form fits a layer: the reason of the first; None where one does."""
+    """Why no form fits a layer.
+
+    Args:
+        layer: a fully connected layer.
+
+    Returns:
+        The reason of the first form, in the user's words; None where one fits.
+    """
     reasons = [form.unfit(layer) for form in FORMS]
     return None if None in reasons else reasons[0]
 
@@ -48,9 +55,19 @@ def units(layer: Layer) -> int:
 
 
 def front(layer: Layer, weight: Matrix, search: Search, advance: Callable[[int], None] = lambda units: None) -> Front:
-    """The Pareto set of all forms together of a layer with its trained weight (X, Y).
+    """Search the spaces of all forms of a layer for the solutions that nothing beats in parameters, FLOPs and error.
 
-    `advance` hears of `units(layer)` units of work. Raises ModelError for a weight that is not finite.
+    Args:
+        layer: a fully connected layer.
+        weight: its trained weight (X, Y).
+        search: which ranks there may be, and bounds.
+        advance: is called with the units of work just done, of `units(layer)` in all.
+
+    Returns:
+        The Pareto set of all forms together; where it is empty, the reason.
+
+    Raises:
+        ModelError: for a weight that is not finite.
     """
     fit = [form for form in FORMS if form.unfit(layer) is None]
     if not fit:
@@ -59,12 +76,29 @@ def front(layer: Layer, weight: Matrix, search: Search, advance: Callable[[int],
 
 
 def document(spec: Spec) -> dict[str, Any]:
-    """What a document says of a spec: the name of its form, and its fields."""
+    """Say in a document's words what a spec is.
+
+    Args:
+        spec: one of a form in `FORMS`.
+
+    Returns:
+        The name of its form under "form", and its fields: numbers, words, lists of numbers.
+    """
     return {"form": spec.form} | {each.name: _plain(getattr(spec, each.name)) for each in fields(spec)}
 
 
 def read(given: Mapping[str, Any]) -> Spec:
-    """The spec that a document tells of. Raises ValueError for a form that there is not, and for what is none of it."""
+    """Read the spec that a document tells of: what `document` has made, perhaps by somebody else.
+
+    Args:
+        given: the name of a form under "form", and the fields of its specs.
+
+    Returns:
+        The spec.
+
+    Raises:
+        ValueError: for a form that there is not, and for what is no spec of it.
+    """
     kinds = {form.spec.form: form.spec for form in FORMS}
     name = given.get("form") if isinstance(given, Mapping) else given
     if not isinstance(name, str) or name not in kinds or not isinstance(given, Mapping):

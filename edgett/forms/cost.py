@@ -11,7 +11,14 @@ from edgett.forms.spec import Spec
 
 
 def dense(layer: Layer) -> Cost:
-    """The dense layer itself: XY + Y parameters, 2XY + Y FLOPs a position."""
+    """What the dense layer costs for one sample: XY + Y parameters, 2XY + Y FLOPs a position.
+
+    Args:
+        layer: a fully connected layer of weight (X, Y).
+
+    Returns:
+        Its cost; without a bias, XY and 2XY.
+    """
     product, bias, rows = layer.inputs * layer.outputs, layer.outputs * layer.bias, layer.positions
     return Cost(
         params=product + bias,
@@ -22,7 +29,18 @@ def dense(layer: Layer) -> Cost:
 
 
 def held(layer: Layer, spec: Spec) -> Cost:
-    """The layer in a form: what its plan adds up to. Raises ValueError when the spec is of another size."""
+    """What a layer costs for one sample in a form: what its plan adds up to, and the bias.
+
+    Args:
+        layer: a fully connected layer of weight (X, Y).
+        spec: how its weight is held.
+
+    Returns:
+        Its cost.
+
+    Raises:
+        ValueError: when the spec is of another size.
+    """
     if spec.matrix != (layer.inputs, layer.outputs):
         raise ValueError(f"{spec} is {spec.matrix[0]}x{spec.matrix[1]}, layer {layer.name!r} is not")
     rows, bias = layer.positions, layer.outputs * layer.bias

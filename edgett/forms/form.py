@@ -12,22 +12,47 @@ from edgett.forms.spec import Matrix, Spec
 
 
 class Form(abc.ABC):
-    """A way to hold weights. `catalogue` lists those there are; all that is known of one choice its `Spec` knows."""
+    """A way to hold weights; `catalogue.FORMS` lists them. All that is known of one choice its `Spec` knows."""
 
     spec: ClassVar[type[Spec]]
 
     @abc.abstractmethod
     def unfit(self, layer: Layer) -> str | None:
-        """Why no weight of that size can be held so, in the user's words; None: some can."""
+        """Why no weight of a layer's size can be held so.
+
+        Args:
+            layer: the fully connected layer.
+
+        Returns:
+            The reason in the user's words; None where some weight can.
+        """
 
     @abc.abstractmethod
     def front(self, layer: Layer, weight: Matrix, search: Search, advance: Callable[[int], None]) -> Front:
-        """The Pareto set of parameters, FLOPs and error of a layer that fits, with its trained weight (X, Y).
+        """Search the space of a layer for the solutions that nothing beats in parameters, FLOPs and error at once.
 
-        What is neither smaller nor cheaper than dense is no solution. `advance` hears of `units(layer)` units of work.
-        Raises ModelError for a weight that is not finite.
+        What is neither smaller nor cheaper than dense is no solution.
+
+        Args:
+            layer: a fully connected layer that is not `unfit`.
+            weight: its trained weight (X, Y).
+            search: which ranks there may be, and bounds.
+            advance: is called with the units of work just done, of `units(layer)` in all.
+
+        Returns:
+            The Pareto set, by ascending parameters.
+
+        Raises:
+            ModelError: for a weight that is not finite.
         """
 
     def units(self, layer: Layer) -> int:
-        """The units of work that `front` reports."""
+        """The units of work that `front` reports for a layer, for a progress bar.
+
+        Args:
+            layer: the fully connected layer.
+
+        Returns:
+            Their number; 0 where `front` takes no time worth telling.
+        """
         return 0

@@ -28,11 +28,19 @@ MOST_RANK = 1024
 
 @dataclass(frozen=True)
 class Search:
-    """Which ranks a bond may have, what stands for the error, and what bounds a solution; checks itself.
+    """Which ranks a bond may have, what stands for the error, and what bounds a solution.
 
-    Ranks are the multiples of `rank_multiple` up to `max_rank`, or what the bond can hold where that is less.
-    `most_peak` and `most_moved` are elements. `epsilon`: at each bond, a partial solution may stand for others if it is
-    at most (1 + epsilon) times as large in every objective.
+    Attributes:
+        rank_multiple: ranks are multiples of this one, or what the bond can hold where that is less.
+        max_rank: the largest of them.
+        estimate: what stands for the error before fine-tuning.
+        most_peak: the most elements that are alive at once; None: any number.
+        most_moved: the most elements that transposes copy; None: any number.
+        epsilon: at each bond, a partial solution may stand for others if it is at most (1 + epsilon) times as large in
+            every objective; 0: the Pareto set is whole.
+
+    Raises:
+        UsageError: for a rank multiple below 1 or above `max_rank`, and for a `max_rank` above 1024.
     """
 
     rank_multiple: int = 4
@@ -54,7 +62,14 @@ class Search:
             raise UsageError(f"--max-rank {self.max_rank} is above {MOST_RANK}.", f"Give {MOST_RANK} or less.")
 
     def ranks(self, capacity: int) -> Ints:
-        """The ranks of a bond that can hold `capacity`, ascending."""
+        """The ranks that a bond may have.
+
+        Args:
+            capacity: the largest rank that the bond can hold.
+
+        Returns:
+            Ranks, ascending.
+        """
         multiples = np.arange(self.rank_multiple, self.max_rank + 1, self.rank_multiple)
         return np.unique(np.minimum(multiples, capacity))
 
@@ -63,10 +78,18 @@ class Search:
 class Front:
     """The Pareto set of a layer: no solution of the space is as good as one of these in all objectives at once.
 
-    By ascending parameters. `costs` hold the bias, one sample each; `losses` stand for the error (see `Estimate`), of
-    which `errors` are the brackets.
-    `solutions` counts the space, efficient or not. An `epsilon` of 0: the set is whole; else every solution, unless
-    that close to a limit, has one here that is at most (1 + epsilon) times as large in every objective.
+    With an `epsilon` above 0 every solution, unless that close to a limit, has one here that is at most (1 + epsilon)
+    times as large in every objective.
+
+    Attributes:
+        layer: the fully connected layer.
+        solutions: how many there are in the space, efficient or not.
+        specs: the solutions, by ascending parameters.
+        costs: what each costs for one sample, the bias included.
+        losses: what stands for the error of each in the search (see `Estimate`).
+        errors: the bracket of each one's relative error.
+        epsilon: 0: the set is whole.
+        reason: why there is none, in the user's words; None where there are some.
     """
 
     layer: Layer
@@ -82,7 +105,14 @@ class Front:
         return len(self.specs)
 
     def thinned(self, size: int) -> Front:
-        """At most `size` (8 or more) of the solutions, standing for all."""
+        """Thin the front out to fewer solutions that stand for all.
+
+        Args:
+            size: the most that may be left, 8 or more.
+
+        Returns:
+            The smaller front, its `epsilon` saying how well it stands for this one.
+        """
         costs = np.array([(each.params, each.flops) for each in self.costs], np.float64).reshape(-1, 2)
         rows, epsilon = thinned_to([*costs.T, np.array(self.losses)], size)
         return replace(self._take(rows), epsilon=(1 + self.epsilon) * (1 + epsilon) - 1)
@@ -103,7 +133,16 @@ def loss_of(lost: float) -> float:
 
 
 def nothing(layer: Layer, solutions: int, search: Search) -> Front:
-    """The front of a layer of which no solution pays."""
+    """The front of a layer of which no solution is smaller and cheaper than dense inside the bounds.
+
+    Args:
+        layer: the fully connected layer.
+        solutions: how many there are in its space.
+        search: the bounds.
+
+    Returns:
+        An empty front with the reason.
+    """
     free = search.most_peak is search.most_moved is None
     which, bounds = (f"{solutions} solutions", "") if free else ("solutions", " and inside the bounds")
     reason = f"{layer.inputs}x{layer.outputs}: none of its {which} is smaller and cheaper than dense{bounds}"
@@ -111,7 +150,16 @@ def nothing(layer: Layer, solutions: int, search: Search) -> Front:
 
 
 def joined(layer: Layer, fronts: Sequence[Front], search: Search) -> Front:
-    """The Pareto set of several forms of one layer; of solutions that are alike the first stays."""
+    """Join the Pareto sets of several forms of one layer; of solutions that are alike the first stays.
+
+    Args:
+        layer: the fully connected layer.
+        fronts: one a form.
+        search: what they were found by.
+
+    Returns:
+        The Pareto set of all their solutions, by ascending parameters.
+    """
     offering = [front for front in fronts if len(front)]
     solutions = sum(front.solutions for front in fronts)
     if not offering:

@@ -27,7 +27,7 @@ class Moves(enum.Enum):
 
 @dataclass(frozen=True)
 class Reshape:
-    """Read the same numbers as `dims`."""
+    """Read the same numbers under other sizes, `dims`."""
 
     dims: tuple[int, ...]
     of: tuple[int, ...] = field(default=(), kw_only=True)
@@ -43,7 +43,7 @@ class Reshape:
 
 @dataclass(frozen=True)
 class Transpose:
-    """Copy a matrix of (rows, columns) so that its rows become columns; an entry is a run of so many numbers."""
+    """Copy a matrix of (rows, columns) so that its rows become columns; an entry is `run` numbers in a row."""
 
     rows: int
     columns: int
@@ -53,17 +53,17 @@ class Transpose:
 
     @property
     def dims(self) -> tuple[int, ...]:
-        """What it reads."""
+        """The sizes of what it reads."""
         return (self.rows, self.columns, self.run)[: len(self.axes)]
 
     @property
     def made(self) -> tuple[int, ...]:
-        """What it writes."""
+        """The sizes of what it writes."""
         return (self.columns, self.rows, self.run)[: len(self.axes)]
 
     @property
     def axes(self) -> tuple[int, ...]:
-        """Which axis of what it reads each axis of what it writes is."""
+        """For each axis of what it writes, which axis of what it reads it is."""
         return (1, 0) if self.run == 1 else (1, 0, 2)
 
     @property
@@ -76,9 +76,15 @@ class Transpose:
 
 @dataclass(frozen=True)
 class Product:
-    """Multiply (rows, inner) by a matrix (inner, columns): factor number `factor`, its axes in the order `axes`.
+    """Multiply an input (rows, inner) by a matrix (inner, columns).
 
-    No axes: as they are.
+    Attributes:
+        factor: the number of the factor that the matrix is, brought into its shape.
+        rows: those of the input; they grow with the batch.
+        inner: the length of the sums.
+        columns: those of the matrix.
+        axes: how to transpose the factor before it is reshaped to the matrix; none: not at all.
+        of: the results that it reads, see above.
     """
 
     factor: int
@@ -116,7 +122,7 @@ class Product:
 
 @dataclass(frozen=True)
 class Mul:
-    """Multiply each of `rows` rows by factor number `factor`, number by number."""
+    """Multiply each of `rows` rows by factor number `factor`, element by element."""
 
     factor: int
     rows: int
@@ -139,7 +145,7 @@ class Mul:
 
 @dataclass(frozen=True)
 class Add:
-    """Add two tensors of (rows, columns), which `of` names."""
+    """Add two tensors of (rows, columns), the results that `of` names."""
 
     rows: int
     columns: int
@@ -164,14 +170,26 @@ Plan = Sequence[Operator]
 
 
 def sources(plan: Plan) -> Iterator[tuple[int, ...]]:
-    """For each operator the results that it reads: 0 is the input, k what the k-th operator writes."""
+    """For each operator of a plan the results that it reads.
+
+    Args:
+        plan: operators, one after the other.
+
+    Returns:
+        The numbers of the results: 0 is the input, k what the k-th operator writes.
+    """
     return (operator.of or (index,) for index, operator in enumerate(plan))
 
 
 def peak(plan: Plan, inputs: int) -> int:
     """The most elements that are alive while an operator runs: what it reads and writes, and what is read later.
 
-    `inputs`: the elements of the input.
+    Args:
+        plan: operators, one after the other.
+        inputs: the elements of the input.
+
+    Returns:
+        Elements, stored factors not among them.
     """
     last = dict[int, int]()
     for index, read in enumerate(sources(plan)):
@@ -185,14 +203,21 @@ def peak(plan: Plan, inputs: int) -> int:
 
 
 def moved(plan: Plan) -> int:
-    """Elements that transposes copy."""
+    """Elements that the transposes of a plan copy."""
     return sum(operator.writes for operator in plan if isinstance(operator, Transpose))
 
 
 def for_any(two: Plan, three: Plan) -> tuple[Operator, ...]:
-    """The plan for any batch, from those for two samples and for three: a size that grows with the batch is -1.
+    """The plan for a batch of any size, from those for two sizes: a size that grows with the batch is -1.
 
     That is at most one an operator, as a reshape wants it.
+
+    Args:
+        two: the plan for two samples.
+        three: that for three.
+
+    Returns:
+        The plan.
     """
 
     def open_size(here: Any, there: Any) -> Any:
@@ -210,7 +235,14 @@ def for_any(two: Plan, three: Plan) -> tuple[Operator, ...]:
 def last_factors(plan: Plan) -> set[int]:
     """The factors that the output is linear in all together: on each way from it to the input the first one met.
 
-    Raises ValueError where a way meets none.
+    Args:
+        plan: operators, one after the other.
+
+    Returns:
+        The numbers of the factors.
+
+    Raises:
+        ValueError: where a way meets no factor.
     """
     read = list(sources(plan))
     found, ahead = set[int](), [len(plan)]

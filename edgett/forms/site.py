@@ -10,7 +10,7 @@ MOST_WEIGHTS = 1 << 28
 
 
 class CostModel(enum.Enum):
-    """`exact` counts what a graph executes and decides; `paper` is equation 4 as printed."""
+    """How FLOPs are counted: `exact` is what a graph executes and what decides; `paper` is equation 4 as printed."""
 
     EXACT = "exact"
     PAPER = "paper"
@@ -31,9 +31,14 @@ class Estimate(enum.Enum):
 class Cost:
     """What a layer or a model costs for one input sample.
 
-    `params` and `peak_elements` count numbers, `flops` counts a multiplication as one and an addition as one, `macs`
-    the multiplications that an addition follows, `moved_elements` what transposes copy. Costs of layers that run one
-    after the other add up; the peak is the larger one.
+    Costs of layers that run one after the other add up; the peak is the larger one.
+
+    Attributes:
+        params: numbers stored, biases included.
+        flops: a multiplication counts as one, an addition as one.
+        peak_elements: the most elements of tensors that are alive at once.
+        moved_elements: elements that transposes copy.
+        macs: multiplications that an addition follows.
     """
 
     params: int
@@ -54,9 +59,17 @@ class Cost:
 
 @dataclass(frozen=True)
 class Layer:
-    """A fully connected layer: `inputs` X, `outputs` Y, weight X x Y, and a bias of Y numbers if `bias`.
+    """A fully connected layer, without Keras: a weight (X, Y) that may be replaced.
 
-    `positions`: how often a sample meets the weight each time that the layer runs, a row of X numbers at a time.
+    Attributes:
+        name: its path in the model, such as "encoder/fc1".
+        inputs: X.
+        outputs: Y.
+        bias: whether it adds Y numbers.
+        positions: how often a sample meets the weight each time that the layer runs, a row of X numbers at a time.
+
+    Raises:
+        ValueError: for a size, or a number of positions, below 1.
     """
 
     name: str
@@ -73,7 +86,14 @@ class Layer:
 
 
 def too_large(layer: Layer) -> str | None:
-    """Why a layer has too many weights for its space to be explored; None where it has not."""
+    """Why a layer has too many weights for its space to be explored.
+
+    Args:
+        layer: a fully connected layer.
+
+    Returns:
+        The reason in the user's words; None where it has not.
+    """
     if (weights := layer.inputs * layer.outputs) <= MOST_WEIGHTS:
         return None
     return f"{layer.inputs}x{layer.outputs}: {weights} weights, more than the {MOST_WEIGHTS} that can be explored"
@@ -81,7 +101,7 @@ def too_large(layer: Layer) -> str | None:
 
 @dataclass(frozen=True)
 class Found:
-    """A fully connected layer of a model, and why it is left alone (None: it is not)."""
+    """A fully connected layer of a model, and in `excluded` why it is left alone (None: it is not)."""
 
     layer: Layer
     excluded: str | None = None

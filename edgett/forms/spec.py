@@ -21,7 +21,7 @@ Factors = tuple[NDArray[np.float32], ...]
 
 @dataclass(frozen=True)
 class Spec(abc.ABC):
-    """How the weight of one layer is held: the sizes and ranks of one form.
+    """How the weight of one layer is held: a form with its sizes and ranks.
 
     A form has a class of these, a frozen dataclass of whole numbers, enumerations and tuples of them, so that documents
     can hold it; it checks itself when it is made. Abstract methods are what it must tell; the others have an answer
@@ -34,9 +34,17 @@ class Spec(abc.ABC):
     @classmethod
     @abc.abstractmethod
     def decompose(cls, weight: Matrix, specs: Iterable[Self]) -> Iterator[tuple[Self, Factors]]:
-        """Every spec with the factors in float32 that stand for the weight (X, Y) best, in an order of its own.
+        """Decompose one weight into the factors of several specs, in an order of its own.
 
-        Raises ValueError when the weight is of another size, or cannot be held so.
+        Args:
+            weight: the dense weight (X, Y).
+            specs: what it is to be held as.
+
+        Returns:
+            Each spec with the factors in float32 that stand for the weight best.
+
+        Raises:
+            ValueError: when the weight is of another size, or cannot be held so.
         """
 
     @property
@@ -51,30 +59,70 @@ class Spec(abc.ABC):
 
     @abc.abstractmethod
     def operators(self, batch: int, moves: Moves) -> tuple[Operator, ...]:
-        """What takes an input (batch, X) to an output (batch, Y), the bias left out."""
+        """Plan the product of inputs with the weight; `plan` is what others call.
+
+        Args:
+            batch: the rows of the input, each of X numbers.
+            moves: what the transposes move; the products and their results are the same.
+
+        Returns:
+            What takes an input (batch, X) to an output (batch, Y), one operator after the other, the bias left out.
+        """
 
     @abc.abstractmethod
     def rebuild(self, factors: Any, xp: Any = np) -> Any:
-        """The dense weight (X, Y) that factors stand for, in their own precision.
+        """Multiply factors out to the dense weight, in their own precision.
 
-        `xp` is what calculates: NumPy, or another module that has its `matmul`, `reshape` and `transpose`.
+        Args:
+            factors: arrays of the shapes of `self.factors`.
+            xp: what calculates: NumPy, or another module that has its `matmul`, `reshape` and `transpose`.
+
+        Returns:
+            The dense weight (X, Y).
         """
 
     @abc.abstractmethod
     def error(self, weight: Matrix) -> Bracket:
-        """Between which errors the spec stands for the weight (X, Y). Raises ModelError for one that is not finite."""
+        """How far the best factors are from a weight, told without decomposing it.
+
+        Args:
+            weight: the dense weight (X, Y).
+
+        Returns:
+            Bounds and an estimate of ||W - W'|| / ||W|| in the Frobenius norm.
+
+        Raises:
+            ModelError: for a weight that is not finite.
+            ValueError: for a weight of another size.
+        """
 
     def scaled(self, factors: Sequence[Matrix], scale: Matrix) -> list[Matrix]:
-        """Factors that stand for `scale`, a number, times the weight: of each way to the output the last one has it."""
+        """Scale the weight that factors stand for: of each way to the output the last factor has it.
+
+        Args:
+            factors: arrays of the shapes of `self.factors`.
+            scale: a number.
+
+        Returns:
+            Factors that stand for `scale` times the weight.
+        """
         last = last_factors(self.plan())
         return [factor * scale if index in last else factor for index, factor in enumerate(factors)]
 
     def fitted(self, factors: Factors, target: Moments) -> Factors:
-        """Factors whose outputs are closer to the dense layer's for its inputs, or the same if none are found."""
+        """Fit factors to the outputs that the dense layer has for its inputs.
+
+        Args:
+            factors: the start, of the shapes of `self.factors`.
+            target: the dense weight, and moments of the layer's inputs.
+
+        Returns:
+            Factors whose outputs are closer to the dense layer's, or the same if none are found.
+        """
         return factors
 
     def fit_work(self) -> float:
-        """FLOPs that `fitted` takes about; infinite where it has nothing to do or needs too much memory."""
+        """The FLOPs that `fitted` takes about; infinite where it has nothing to do or needs too much memory."""
         return math.inf
 
     def alternatives(self) -> tuple[Self, ...]:
@@ -82,25 +130,44 @@ class Spec(abc.ABC):
         return (self,)
 
     def rebuild_from(self) -> float:
-        """The batch from which a training step is faster with the dense weight rebuilt than factor by factor."""
+        """The batch size from which a training step is faster with the dense weight rebuilt than factor by factor."""
         return math.inf
 
     def training_work(self, rows: int) -> float:
-        """What the layer's forward pass on a training batch of so many rows costs, in FLOPs."""
+        """What the layer's forward pass costs in training.
+
+        Args:
+            rows: the rows of X numbers in a training batch.
+
+        Returns:
+            FLOPs, whatever else takes time counted as so many of them.
+        """
         return rows * float(sum(operator.flops for operator in self.plan(1)))
 
     def paper_flops(self) -> int:
-        """FLOPs by the paper's own formula, where it has one for this form; else what the plan adds up to."""
+        """FLOPs of one row by the paper's own formula where it has one for this form; else those of the plan."""
         return sum(operator.flops for operator in self.plan())
 
     def deviation(self) -> float:
-        """The standard deviation of the factors' entries before training, Glorot's for what they stand for."""
+        """The standard deviation of the factors' entries before training, Glorot's for the dense weight.
+
+        Returns:
+            sqrt(2 / (X + Y)) (Glorot and Bengio 2010), shared out between the factors that are multiplied.
+        """
         return math.sqrt(2 / sum(self.matrix)) ** (1 / len(self.factors))
 
     # What follows from that for every form.
 
     def plan(self, batch: int | None = 1, moves: Moves = Moves.NUMBERS) -> tuple[Operator, ...]:
-        """As `operators`. With a `batch` of None the sizes that grow with it are -1, at most one an operator."""
+        """Plan the product of inputs with the weight, for a batch of some size or of any.
+
+        Args:
+            batch: the rows of the input; None: any, and the sizes that grow with it are -1, at most one an operator.
+            moves: what the transposes move; the products and their results are the same.
+
+        Returns:
+            What takes an input (batch, X) to an output (batch, Y), one operator after the other, the bias left out.
+        """
         if batch is None:
             return for_any(self.operators(2, moves), self.operators(3, moves))
         return self.operators(batch, moves)
@@ -111,18 +178,46 @@ class Spec(abc.ABC):
         return sum(map(math.prod, self.factors))
 
     def dense(self, factors: Iterable[NDArray[np.floating]]) -> NDArray[np.float64]:
-        """The dense weight (X, Y) that factors stand for, in float64."""
+        """Multiply factors out to the dense weight.
+
+        Args:
+            factors: arrays of the shapes of `self.factors`, of any precision.
+
+        Returns:
+            The dense weight (X, Y), in float64.
+        """
         rebuilt: NDArray[np.float64] = self.rebuild([np.asarray(factor, np.float64) for factor in factors])
         return rebuilt
 
     def best(self, weight: Matrix) -> Factors:
-        """The factors that stand for the weight best; see `decompose`."""
+        """Decompose a weight into the factors of this spec.
+
+        Args:
+            weight: the dense weight (X, Y).
+
+        Returns:
+            The factors in float32 that stand for it best.
+
+        Raises:
+            ValueError: when the weight is of another size, or cannot be held so.
+        """
         ((_, factors),) = self.decompose(weight, [self])
         return factors
 
 
 def decomposed(weight: Matrix, specs: Iterable[Spec]) -> Iterator[tuple[Spec, Factors]]:
-    """Specs of whatever forms with the factors that stand for a weight (X, Y) best; see `Spec.decompose`."""
+    """Decompose one weight into the factors of several specs, of whatever forms.
+
+    Args:
+        weight: the dense weight (X, Y).
+        specs: what it is to be held as.
+
+    Yields:
+        Each spec with its factors in float32, in an order of their own.
+
+    Raises:
+        ValueError: when the weight is of another size, or cannot be held so.
+    """
     kinds: dict[type[Spec], list[Spec]] = {}
     for spec in specs:
         kinds.setdefault(type(spec), []).append(spec)

@@ -26,7 +26,16 @@ TINY = 1e-30
 
 @dataclass(frozen=True)
 class SVDShape(Spec):
-    """A weight (inputs, outputs) as the product of (inputs, rank) and (rank, outputs)."""
+    """A weight (inputs, outputs) as the product of (inputs, rank) and (rank, outputs).
+
+    Attributes:
+        inputs: X.
+        outputs: Y.
+        rank: how many singular values are kept.
+
+    Raises:
+        ValueError: for a rank below 1, or above X or Y.
+    """
 
     inputs: int
     outputs: int
@@ -51,16 +60,27 @@ class SVDShape(Spec):
         return (self.inputs, self.rank), (self.rank, self.outputs)
 
     def operators(self, batch: int, moves: Moves) -> tuple[Operator, ...]:
-        """One product after the other."""
+        """Plan one product after the other, by (X, rank) and by (rank, Y); see `Spec.operators`."""
         return Product(0, batch, self.inputs, self.rank), Product(1, batch, self.rank, self.outputs)
 
     def rebuild(self, factors: Any, xp: Any = np) -> Any:
-        """Their product."""
+        """Multiply the two matrices; see `Spec.rebuild`."""
         return xp.matmul(*factors)
 
     @classmethod
     def decompose(cls, weight: Matrix, specs: Iterable[SVDShape]) -> Iterator[tuple[SVDShape, Factors]]:
-        """The leading singular vectors; their values are shared out evenly between both matrices."""
+        """Take the leading singular vectors of a weight; the root of their values goes into both matrices.
+
+        Args:
+            weight: the dense weight (X, Y).
+            specs: the ranks to take.
+
+        Yields:
+            Each spec with its matrices (X, rank) and (rank, Y), float32.
+
+        Raises:
+            ValueError: when the weight is of another size.
+        """
         wanted = list(specs)
         for spec in wanted:
             if weight.shape != spec.matrix:
@@ -70,16 +90,35 @@ class SVDShape(Spec):
             yield spec, _balanced(*splitter.split(spec.rank))
 
     def error(self, weight: Matrix) -> Bracket:
-        """What the singular values beyond the rank hold (Eckart and Young 1936): the bracket is as wide as rounding."""
+        """How far a weight is from its truncated SVD: what the other singular values hold (Eckart and Young 1936).
+
+        Args:
+            weight: the dense weight (X, Y).
+
+        Returns:
+            A bracket of the relative error, as wide as rounding.
+
+        Raises:
+            ModelError: for a weight that is not finite.
+            ValueError: for one of another size.
+        """
         if weight.shape != self.matrix:
             raise ValueError(f"{self} is {self.matrix}, the weight {weight.shape}")
         ((_, found),) = _brackets(weight, [self.rank])
         return found
 
     def fitted(self, factors: Factors, target: Moments) -> Factors:
-        """The matrices that bring the outputs closest: the decomposition where the inputs are white.
+        """Fit the matrices to the layer's outputs: the closest that there are, in closed form.
 
-        With the second moment M = L L^T the distance is ||L^T (W' - W)||, so W' is L^-T times the truncated L^T W.
+        With the second moment M = L L^T of the inputs the distance is ||L^T (W' - W)||, so W' is L^-T times the
+        truncated L^T W.
+
+        Args:
+            factors: the start, (X, rank) and (rank, Y).
+            target: the dense weight, and moments of the layer's inputs.
+
+        Returns:
+            Matrices of the same shapes whose outputs are closer to the dense layer's, or the same if none are found.
         """
         if not target.usable:
             return factors
@@ -90,7 +129,7 @@ class SVDShape(Spec):
         return found if better else factors
 
     def fit_work(self) -> float:
-        """Of a Cholesky decomposition, and products with its root."""
+        """FLOPs of a Cholesky decomposition of the inputs' second moment, and of products with its root."""
         return math.inf if self.inputs > LONGEST else 4.0 * self.inputs**2 * (self.inputs + self.outputs)
 
 
@@ -100,13 +139,13 @@ class SingularValues(Form):
     spec = SVDShape
 
     def unfit(self, layer: Layer) -> str | None:
-        """Why a layer has none that is smaller than dense, or is too large."""
+        """Why a layer has no SVD that is smaller than dense, or is too large to be explored; see `Form.unfit`."""
         if min(layer.inputs, layer.outputs) < 3:
             return f"{layer.inputs}x{layer.outputs}: no product of two thinner matrices is smaller"
         return too_large(layer)
 
     def front(self, layer: Layer, weight: Matrix, search: Search, advance: Callable[[int], None]) -> Front:
-        """Every rank at which both matrices are smaller than the weight: none beats another."""
+        """Give every rank at which both matrices are smaller than the weight: none beats another; see `Form.front`."""
         inputs, outputs = layer.inputs, layer.outputs
         specs = [SVDShape(inputs, outputs, rank) for rank in search.ranks(min(inputs, outputs)).tolist()]
         dense, most = cost.dense(layer), math.inf if search.most_peak is None else search.most_peak

@@ -19,13 +19,14 @@ from edgett.forms.spec import Factors, Spec
 class Factored(keras.layers.Layer):
     """Maps (batch, ..., X) to (batch, ..., Y) as `Dense` does, with the factors of a form in place of the weight X x Y.
 
-    `spec` says which, and how they are met; each is a trainable weight. The other arguments are those of
-    `keras.layers.Dense`; a kernel regulariser sees the dense weight that the factors stand for.
+    Each factor is a trainable weight. A batch meets one after the other when the layer infers, which is what is
+    exported. A training batch may meet the dense weight rebuilt from them instead, where that costs less for its size;
+    the result is the same to float32 rounding.
 
-    A batch meets the factors one after the other when the layer infers, which is what is exported. A training batch may
-    meet the dense weight rebuilt from the factors instead, where that costs less for its size; the result is the same
-    to float32 rounding. `training_rows` is the size that a training batch is taken for while its shape does not tell.
-    With `inference_rows`, such a size, inference may do so too. `moves` says how factors are met one after the other.
+    Attributes:
+        moves: what the transposes between factors move; the results are the same.
+        training_rows: the size that a training batch is taken for while its shape does not tell.
+        inference_rows: the same for inference, which may meet the rebuilt weight then; None: it meets the factors.
     """
 
     moves = Moves.NUMBERS
@@ -45,7 +46,22 @@ class Factored(keras.layers.Layer):
         bias_constraint: Any = None,
         **keywords: Any,
     ) -> None:
-        """`spec`: a value, or what `edgett.forms.catalogue.document` says of one."""
+        """Make the layer; it has factors once it is built.
+
+        Args:
+            spec: the form with its sizes, as a value or as what `edgett.forms.catalogue.document` says of one.
+            activation: this and the others as in `keras.layers.Dense`.
+            use_bias: whether Y numbers are added.
+            bias_initializer: what they start from.
+            kernel_regularizer: sees the dense weight (X, Y) that the factors stand for.
+            bias_regularizer: sees the bias.
+            activity_regularizer: sees the outputs.
+            bias_constraint: holds the bias.
+            **keywords: those of `keras.layers.Layer`.
+
+        Raises:
+            ValueError: for a document that tells of no spec.
+        """
         super().__init__(activity_regularizer=activity_regularizer, **keywords)
         self.spec = spec if isinstance(spec, Spec) else catalogue.read(spec)
         self.activation = keras.activations.get(activation)
@@ -60,9 +76,18 @@ class Factored(keras.layers.Layer):
 
     @classmethod
     def from_dense(cls, layer: keras.layers.Dense, spec: Spec, factors: Factors | None = None) -> Self:
-        """The layer that stands in for a built `Dense`: same name, bias and activation, its weight decomposed.
+        """Make the layer that stands in for a built `Dense`: same name, bias and activation, its weight decomposed.
 
-        `factors` may be given when they are known already. Raises ValueError when the sizes differ.
+        Args:
+            layer: the dense layer, of weight (X, Y).
+            spec: the form for its weight.
+            factors: those of the spec, where they are known already; None: the best ones.
+
+        Returns:
+            The built layer.
+
+        Raises:
+            ValueError: when the sizes differ.
         """
         kept = {name: getattr(layer, name) for name in _SHARED_WITH_DENSE}
         twin = cls._holding(spec, dtype=layer.dtype_policy, **kept)
@@ -109,7 +134,14 @@ class Factored(keras.layers.Layer):
         return self.spec.rebuild([tf.convert_to_tensor(factor) for factor in self.factors], tf)
 
     def contract(self, inputs: Any) -> Any:
-        """The product with the weight, operator by operator, as the spec plans it."""
+        """The product of inputs with the weight, operator by operator, as the spec plans it.
+
+        Args:
+            inputs: a tensor (batch, X).
+
+        Returns:
+            A tensor (batch, Y), the bias left out.
+        """
         plan = self.spec.plan(inputs.shape[0], self.moves)
         tensors = [inputs]
         for operator, reads in zip(plan, sources(plan), strict=True):
@@ -155,7 +187,15 @@ class Factored(keras.layers.Layer):
 
 
 def in_rows(inputs: Any, product: Callable[[Any], Any]) -> Any:
-    """What a product of rows makes of a tensor (batch, ..., X), each position of a sample a row: (batch, ..., Y)."""
+    """Apply a product of rows to each position of each sample.
+
+    Args:
+        inputs: a tensor (batch, ..., X).
+        product: takes a tensor (rows, X) to (rows, Y).
+
+    Returns:
+        A tensor (batch, ..., Y).
+    """
     if len(inputs.shape) == 2:
         return product(inputs)
     *before, features = inputs.shape

@@ -16,10 +16,19 @@ from edgett.model.factored import Factored
 
 @keras.saving.register_keras_serializable(package="edgett")
 class TTDense(Factored):
-    """Maps (batch, X) to (batch, Y) as `Dense` does, with a tensor train in place of the weight X x Y.
+    """Maps (batch, ..., X) to (batch, ..., Y) as `Dense` does, with a tensor train in place of the weight X x Y.
 
-    `inputs` x_1..x_L and `outputs` y_1..y_L factorise X and Y, `ranks` are r_0..r_L with r_0 = r_L = 1; core i has
-    T3F's layout (r_{i-1}, x_i, y_i, r_i) and is the i-th trainable weight. The other arguments are those of `Factored`.
+    Core i has T3F's layout (r_{i-1}, x_i, y_i, r_i), and is the i-th trainable weight.
+
+    Args:
+        inputs: the factorisation x_1..x_L of X.
+        outputs: the factorisation y_1..y_L of Y, of the same length.
+        ranks: r_0..r_L, with r_0 = r_L = 1.
+        order: which core the input meets first.
+        **keywords: the other arguments of `Factored`, which are those of `keras.layers.Dense`.
+
+    Raises:
+        ValueError: for lengths that differ or are below 2, and for outer ranks that are not 1.
     """
 
     def __init__(
@@ -34,7 +43,7 @@ class TTDense(Factored):
 
     @property
     def shape(self) -> TTShape:
-        """The spec."""
+        """The factorisation and the ranks."""
         assert isinstance(self.spec, TTShape)
         return self.spec
 
@@ -45,12 +54,15 @@ class TTDense(Factored):
 
     @classmethod
     def from_t3f(cls, train: Any, order: Order | str = Order.LAST_FIRST, **keywords: Any) -> TTDense:
-        """The built layer whose weight is a matrix in T3F's form.
+        """Make the built layer whose weight is a TT-matrix of T3F.
 
         Args:
             train: a `t3f.TensorTrain` of shape (X, Y), its cores (r_{i-1}, x_i, y_i, r_i); they are copied as float32.
             order: which core the input meets first; T3F's form does not say.
             **keywords: the layer's others. T3F has no bias: it starts from `bias_initializer`, unless `use_bias=False`.
+
+        Returns:
+            The layer.
 
         Raises:
             ValueError: for a batch of matrices, for a tensor in TT form that is no matrix, for fewer than two cores.
@@ -68,10 +80,14 @@ class TTDense(Factored):
         return layer
 
     def to_t3f(self) -> Any:
-        """The weight as a `t3f.TensorTrain` of shape (X, Y), its cores (r_{i-1}, x_i, y_i, r_i) as the layer has them.
+        """Give the weight as a TT-matrix of T3F; the bias and the order of the cores stay behind.
 
-        The bias and the order of the cores stay behind; a gradient tape follows T3F's operations back to the layer.
-        Raises ValueError while the layer is not built.
+        Returns:
+            A `t3f.TensorTrain` of shape (X, Y), its cores (r_{i-1}, x_i, y_i, r_i) as the layer has them; a gradient
+                tape follows T3F's operations back to the layer.
+
+        Raises:
+            ValueError: while the layer is not built.
         """
         import t3f
 

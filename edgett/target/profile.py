@@ -273,7 +273,18 @@ def leaves(table: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, Field
 
 
 def load_target(name_or_path: str, *, search: tuple[Path, ...] | None = None) -> Target:
-    """The profile of that name in the first of the `search` folders that has it, or in that file; or ProfileError."""
+    """Read a target's profile.
+
+    Args:
+        name_or_path: a name such as "cortex-m4", or the path of a TOML file.
+        search: the folders in which a name is looked up, the first that has it; None: those of `search_folders`.
+
+    Returns:
+        The target, every field of it checked.
+
+    Raises:
+        ProfileError: for a name that there is not, and for a file that is no profile.
+    """
     path = Path(name_or_path)
     if path.suffix == ".toml" or path.is_file():
         return load_profile(path)

@@ -28,18 +28,29 @@ from edgett.workflow.survey import Explored
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run came to. `able` counts the candidates inside the budgets that can be told before training.
+    """What a run came to.
 
-    `exploration` is None where the model is deployed as it is. `dense` is the dense model as its file measures,
-    `baseline` the quality of Keras's own, which drops are measured by; without scores nothing was judged, and
-    `judged_by` is empty.
-
-    Without a feasible solution `picks` is None, and `miss` is the nearest solution with the constraint that it breaks.
-    That is None too where none is feasible because layers that are slower here went back to dense. `slower`: in how
-    many candidates a layer stays dense because its low-rank form is predicted to be slower. `errors`: how far the
-    picks' specs were from the trained weights before fine-tuning. `remarks`: what to know of how models were judged.
-    `larger`: whether no low-rank form of any layer takes fewer bytes of the file than dense. `advice`: what would
-    help where nothing is feasible.
+    Attributes:
+        path: the run directory.
+        job: what was asked.
+        target: the device.
+        limits: the constraints that a solution must meet.
+        judged_by: the metric of quality; empty where nothing was judged.
+        exploration: the layers' design spaces; None where the model is deployed as it is.
+        dense: the dense model as its file measures.
+        baseline: the quality of Keras's own dense model, by which drops are measured; without scores nothing was
+            judged.
+        able: how many candidates are inside the budgets that can be told before training.
+        trials: the candidates that were fine-tuned, with their quality.
+        picks: the chosen solutions; None where none is feasible.
+        miss: where none is feasible, the nearest solution, and the constraint that it breaks; None too where none is
+            because layers that are slower here went back to dense.
+        release: the artefacts, and their cross-check.
+        slower: by layer, in how many candidates it stays dense because its low-rank form is predicted to be slower.
+        errors: by layer and spec, how far the picks' were from the trained weights before fine-tuning.
+        remarks: what to know of how models were judged.
+        larger: whether no low-rank form of any layer takes fewer bytes of the file than dense.
+        advice: what would help where nothing is feasible.
     """
 
     path: Path
@@ -67,7 +78,14 @@ class Outcome:
         return sum(choose.feasible(trial, self.limits) for trial in self.trials)
 
     def loses(self, trial: Trial) -> float | None:
-        """The drop of a pick or of the dense model; None where nothing is judged."""
+        """How much quality a pick or the dense model loses against Keras's own.
+
+        Args:
+            trial: that solution, trained and judged.
+
+        Returns:
+            Its drop; None where nothing is judged.
+        """
         return trial.drop if self.baseline.scores else None
 
     @property
@@ -104,14 +122,28 @@ def nearest_miss(
 
 
 def problem(outcome: Outcome) -> EdgettError | None:
-    """What an outcome is not, if it is not what was asked for."""
+    """What an outcome is not, as an error, where it is not what was asked for.
+
+    Args:
+        outcome: what a run came to.
+
+    Returns:
+        CheckFailed or Infeasible; None where nothing is wrong.
+    """
     if not outcome.release.ok:
         return unchecked(outcome.release)
     return cures.infeasible(outcome) if outcome.picks is None else None
 
 
 def unchecked(release: Release) -> CheckFailed:
-    """What to say when artefacts are not what was predicted."""
+    """The error for artefacts that are not what was predicted.
+
+    Args:
+        release: the artefacts, with checks that failed.
+
+    Returns:
+        What differs, file by file.
+    """
     lines: list[str] = []
     for path, check in release.checks.items():
         lines += check.mismatches
@@ -124,7 +156,18 @@ def unchecked(release: Release) -> CheckFailed:
 
 
 def conclude(run: Run, outcome: Outcome) -> dict[str, Any]:
-    """Write the outcome, what is wrong with it and the cross-check into the run; the outcome's document."""
+    """Write the outcome, what is wrong with it and the cross-check into the run.
+
+    Args:
+        run: the open run.
+        outcome: what it came to.
+
+    Returns:
+        The outcome's document, as it stands in run.json.
+
+    Raises:
+        ToolError: where the run cannot be written to.
+    """
     content, wrong = document.compressed(outcome), problem(outcome)
     content |= {} if wrong is None else {"error": described(wrong)}
     run.write_json("check.json", content["check"])

@@ -14,18 +14,18 @@ from edgett.forms.tt.shapes import unsearchable
 
 
 class TensorTrain(Form):
-    """The tensor train."""
+    """The tensor train: every factorisation of a layer's sizes, every bond with a rank of its own."""
 
     spec = TTShape
 
     def unfit(self, layer: Layer) -> str | None:
-        """Why a layer has no two factorisations of one length, or a space too large to explore."""
+        """Why a layer has no two factorisations of one length, or a space too large to explore; see `Form.unfit`."""
         return unsearchable(layer)
 
     def units(self, layer: Layer) -> int:
-        """One for each unfolding, and one for each step of the search."""
+        """Count one unit for each unfolding, and one for each step of the search; see `Form.units`."""
         return error.units(layer.inputs, layer.outputs) + pareto.units(layer)
 
     def front(self, layer: Layer, weight: Matrix, search: Search, advance: Callable[[int], None]) -> Front:
-        """The Pareto set of the whole space."""
+        """Search the whole space by dynamic programming over its bonds; see `Form.front` and `pareto.front`."""
         return pareto.front(layer, error.spectra(weight, search.max_rank, advance), search, advance)

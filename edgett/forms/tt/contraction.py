@@ -20,7 +20,16 @@ if TYPE_CHECKING:
 
 
 def plan(shape: TTShape, batch: int = 1, moves: Moves = Moves.NUMBERS) -> tuple[Operator, ...]:
-    """The operators that map an input (batch, X) to an output (batch, Y), the bias left out."""
+    """Plan the contraction of an input with the cores of a TT layer.
+
+    Args:
+        shape: the factorisation, the ranks, and which core the input meets first.
+        batch: the rows of the input.
+        moves: what the transposes move; the products and their results are the same.
+
+    Returns:
+        The operators that take an input (batch, X) to an output (batch, Y), the bias left out.
+    """
     inputs, outputs = shape.matrix
     walk = _last_to_first if shape.order is Order.LAST_FIRST else _first_to_last
     operators: list[Operator] = []

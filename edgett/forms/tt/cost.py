@@ -26,7 +26,19 @@ FLOPS_PER_MOVED_ELEMENT = 250
 
 
 def tt(layer: Layer, shape: TTShape, model: CostModel = CostModel.EXACT) -> Cost:
-    """The layer in the given shape, for one sample. Raises ValueError when the shape is of another size."""
+    """What a layer costs for one sample as a tensor train.
+
+    Args:
+        layer: a fully connected layer of weight (X, Y).
+        shape: its factorisation and ranks.
+        model: how FLOPs are counted.
+
+    Returns:
+        Its cost, the bias included.
+
+    Raises:
+        ValueError: when the shape is of another size.
+    """
     if shape.matrix != (layer.inputs, layer.outputs):
         raise ValueError(f"{shape} is {shape.matrix[0]}x{shape.matrix[1]}, layer {layer.name!r} is not")
     bias, rows = layer.outputs * layer.bias, layer.positions
@@ -40,7 +52,14 @@ def tt(layer: Layer, shape: TTShape, model: CostModel = CostModel.EXACT) -> Cost
 
 
 def lighter(shape: TTShape) -> TTShape:
-    """The shape, contracted in the order that needs less memory at once, if that costs no more FLOPs."""
+    """The shape, contracted in the order whose peak memory is lower, if that costs no more FLOPs.
+
+    Args:
+        shape: a factorisation with its ranks.
+
+    Returns:
+        The same factorisation and ranks.
+    """
     other = replace(shape, order=Order.FIRST_LAST if shape.order is Order.LAST_FIRST else Order.LAST_FIRST)
     if exact_flops(other) > exact_flops(shape):
         return shape
@@ -48,10 +67,14 @@ def lighter(shape: TTShape) -> TTShape:
 
 
 def merged(shape: TTShape, growing: bool = False) -> TTShape:
-    """The shape with adjacent cores multiplied together, one bond after the other, while that costs no more FLOPs.
+    """Merge adjacent cores, one bond after the other, while that costs no more FLOPs: fewer and larger products.
 
-    It stands for all weights that the shape stands for, in fewer and larger products. It takes no more parameters and
-    no more memory at once than the shape, unless it may be `growing`.
+    Args:
+        shape: a factorisation with its ranks.
+        growing: whether it may take more parameters and more peak memory than the shape.
+
+    Returns:
+        A shape of at least two cores that stands for all weights that the shape stands for.
     """
     while True:
         ways = [way for way in _one_bond_less(shape) if growing or way.params <= shape.params]
@@ -73,20 +96,42 @@ def _one_bond_less(shape: TTShape) -> Iterator[TTShape]:
 
 
 def peak(shape: TTShape, rows: int = 1) -> int:
-    """The most elements that an operator of the contraction of so many rows reads and writes."""
+    """The most elements that an operator of the contraction reads and writes.
+
+    Args:
+        shape: a factorisation with its ranks.
+        rows: the rows of the input.
+
+    Returns:
+        Elements, the cores not among them.
+    """
     return operators.peak(plan(shape, rows), rows * shape.matrix[0])
 
 
 def moved(shape: TTShape, rows: int = 1) -> int:
-    """Elements that the transposes of the contraction of so many rows copy."""
+    """Elements that the transposes of the contraction copy.
+
+    Args:
+        shape: a factorisation with its ranks.
+        rows: the rows of the input.
+
+    Returns:
+        Elements.
+    """
     return operators.moved(plan(shape, rows))
 
 
 def exact_flops(shape: TTShape) -> int:
-    """What the contraction executes for one sample, bias left out.
+    """What the contraction executes for one row, the bias left out.
 
     Last core first: sum over i of 2 r_{i-1} x_i y_i r_i (x_1 ... x_{i-1}) (y_{i+1} ... y_L); first core first mirrors
     the rows to (y_1 ... y_{i-1}) (x_{i+1} ... x_L). Source: the order of products in T3F's `tt_dense_matmul`.
+
+    Args:
+        shape: a factorisation with its ranks, and the order of its cores.
+
+    Returns:
+        FLOPs: a multiplication is one, an addition is one.
     """
     left, right = (shape.inputs, shape.outputs) if shape.order is Order.LAST_FIRST else (shape.outputs, shape.inputs)
     return sum(
@@ -95,7 +140,16 @@ def exact_flops(shape: TTShape) -> int:
 
 
 def paper_flops(shape: TTShape) -> int:
-    """Equation 4 of the paper as printed, bias left out: the rows of the last core, x_1 ... x_{L-1}, in every term."""
+    """Equation 4 of the paper as printed, the bias left out: the rows of the last core, x_1 ... x_{L-1}, in every term.
+
+    Source: Kokhazadeh et al., SAMOS 2022, doi:10.1007/978-3-031-15074-6_11.
+
+    Args:
+        shape: a factorisation with its ranks.
+
+    Returns:
+        FLOPs as that paper counts them.
+    """
     rows = math.prod(shape.inputs[:-1])
     return sum(
         before * y * x * after * rows + before * x * y * after + x * after * rows for before, x, y, after in shape.cores
@@ -113,7 +167,7 @@ def rebuild_flops(shape: TTShape) -> int:
 
 
 def rebuild_moved(shape: TTShape) -> int:
-    """Elements that transposes copy while the cores are multiplied out."""
+    """Elements that transposes copy while the cores are multiplied out to the dense weight."""
     *others, (_, rows, columns, _) = shape.cores
     total = 0
     for before, x, y, _ in reversed(others):
@@ -123,9 +177,13 @@ def rebuild_moved(shape: TTShape) -> int:
 
 
 def rebuild_from(shape: TTShape) -> float:
-    """The batch from which a training step is faster with the dense weight rebuilt than with each core contracted.
+    """The batch size from which a training step is faster with the dense weight rebuilt than with each core contracted.
 
-    Infinite when contracting a sample costs less than the dense product itself.
+    Args:
+        shape: a factorisation with its ranks.
+
+    Returns:
+        Rows; infinite when contracting a row costs less than the dense product itself.
     """
     contract, dense, rebuild = _ways(shape)
     saved = contract - dense
@@ -133,7 +191,15 @@ def rebuild_from(shape: TTShape) -> float:
 
 
 def training_work(shape: TTShape, rows: int) -> float:
-    """What the layer's forward pass on a training batch of so many rows costs, in FLOPs; moved elements count too."""
+    """What the layer's forward pass costs in training.
+
+    Args:
+        shape: a factorisation with its ranks.
+        rows: the rows of X numbers in a training batch.
+
+    Returns:
+        FLOPs; an element that a transpose copies counts as `FLOPS_PER_MOVED_ELEMENT` of them.
+    """
     contract, dense, rebuild = _ways(shape)
     return rows * dense + rebuild if rows >= rebuild_from(shape) else rows * contract
 

@@ -19,21 +19,39 @@ Cores = tuple[NDArray[np.float32], ...]
 
 
 def tt_svd(weight: Matrix, shape: TTShape) -> Cores:
-    """The cores of the given shape whose product comes closest to the weight, bond by bond.
+    """Decompose a weight into the cores of a shape by TT-SVD (Oseledets 2011, algorithm 1).
 
-    `weight` is (X, Y); core i is (r_{i-1}, x_i, y_i, r_i), float32. The squared error is at most the sum over the bonds
-    of the squared singular values cut there (Oseledets 2011, algorithm 1), and the layout is that of
-    `t3f.to_tt_matrix`. Raises ValueError when the weight is of another size or a rank exceeds what its bond can hold.
+    The squared error is at most the sum over the bonds of the squared singular values cut there.
+
+    Args:
+        weight: the dense weight (X, Y).
+        shape: the factorisation and the ranks.
+
+    Returns:
+        The cores, (r_{i-1}, x_i, y_i, r_i) each, float32, in the layout of `t3f.to_tt_matrix`.
+
+    Raises:
+        ValueError: when the weight is of another size, or a rank exceeds what its bond can hold.
     """
     ((_, cores),) = tt_svds(weight, [shape])
     return cores
 
 
 def tt_svds(weight: Matrix, shapes: Iterable[TTShape]) -> Iterator[tuple[TTShape, Cores]]:
-    """Every shape with its cores, which are those of `tt_svd` to the bit, whatever the other shapes are.
+    """Decompose a weight into the cores of several shapes; what they have in common is computed once.
 
-    The shapes come in the order of a depth-first walk over the tree of their first factors and ranks: what several have
-    in common is computed once, and beside the weight only what one branch needs is held. Raises as `tt_svd` does.
+    They come in the order of a depth-first walk over the tree of their first factors and ranks: beside the weight only
+    what one branch needs is held.
+
+    Args:
+        weight: the dense weight (X, Y).
+        shapes: factorisations with their ranks.
+
+    Yields:
+        Each shape with its cores, which are those of `tt_svd` to the bit, whatever the other shapes are.
+
+    Raises:
+        ValueError: when the weight is of another size than a shape, or a rank exceeds what its bond can hold.
     """
     wanted = list(shapes)
     for shape in wanted:
@@ -88,15 +106,27 @@ def _check(weight: Matrix, shape: TTShape) -> None:
 
 
 def rebuild(cores: Iterable[Matrix]) -> Floats:
-    """The dense weight (X, Y) that the cores stand for, in float64."""
+    """Multiply cores out to the dense weight.
+
+    Args:
+        cores: (r_{i-1}, x_i, y_i, r_i) each.
+
+    Returns:
+        The dense weight (X, Y), in float64.
+    """
     weight: Floats = multiplied_out([np.asarray(core, np.float64) for core in cores], np)
     return weight
 
 
 def multiplied_out(cores: Sequence[Any], xp: Any) -> Any:
-    """The dense weight (X, Y), rebuilt from the last core on: so the copies move the longest runs.
+    """Multiply cores out to the dense weight, from the last one on: so the copies move the longest runs.
 
-    `xp`: NumPy, or another module that has its `matmul`, `reshape` and `transpose`.
+    Args:
+        cores: (r_{i-1}, x_i, y_i, r_i) each.
+        xp: what calculates: NumPy, or another module that has its `matmul`, `reshape` and `transpose`.
+
+    Returns:
+        The dense weight (X, Y), in the cores' own precision.
     """
     *others, last = cores
     weight = xp.reshape(last, last.shape[:-1])
@@ -110,6 +140,14 @@ def multiplied_out(cores: Sequence[Any], xp: Any) -> Any:
 
 
 def relative_error(weight: Matrix, cores: Cores) -> float:
-    """||W - W'|| / ||W|| in the Frobenius norm; 0 for a weight of zeros."""
+    """How far cores are from a weight.
+
+    Args:
+        weight: the dense weight (X, Y).
+        cores: (r_{i-1}, x_i, y_i, r_i) each.
+
+    Returns:
+        ||W - W'|| / ||W|| in the Frobenius norm; 0 for a weight of zeros.
+    """
     whole = float(np.linalg.norm(weight))
     return float(np.linalg.norm(rebuild(cores) - weight)) / whole if whole else 0.0

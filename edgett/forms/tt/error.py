@@ -47,10 +47,19 @@ class Spectra:
         return self.cuts.shape[2] - 1
 
     def bracket(self, shape: TTShape) -> Bracket:
-        """Between which errors the weight is approximated by that shape, and an estimate of TT-SVD's.
+        """Between which relative errors a shape approximates the weight.
 
-        The estimate takes the bonds' kept shares as independent. Raises ValueError for a shape of another size or with
-        a rank beyond `max_rank`.
+        Low: the worst bond's cut; high: the sum of all (Oseledets 2011, theorem 2.2); the estimate of TT-SVD's error
+        takes the shares that the bonds keep as independent.
+
+        Args:
+            shape: a factorisation with its ranks.
+
+        Returns:
+            Bounds and an estimate of ||W - W'|| / ||W||.
+
+        Raises:
+            ValueError: for a shape of another size, or with a rank beyond `max_rank`.
         """
         places = self._places(shape)
         return between(self.cuts[places], self.floor[places], self.rounding)
@@ -69,9 +78,18 @@ class Spectra:
 
 
 def bracket(weight: Matrix, shape: TTShape) -> Bracket:
-    """As `Spectra.bracket`, from no other unfoldings of the weight (X, Y) than those of the shape.
+    """Between which relative errors one shape approximates a weight; as `Spectra.bracket`, from its unfoldings alone.
 
-    Raises ModelError for a weight that is not finite, ValueError for one of another size.
+    Args:
+        weight: the dense weight (X, Y).
+        shape: a factorisation with its ranks.
+
+    Returns:
+        Bounds and an estimate of ||W - W'|| / ||W||.
+
+    Raises:
+        ModelError: for a weight that is not finite.
+        ValueError: for one of another size.
     """
     if weight.shape != shape.matrix:
         raise ValueError(f"{shape} is {shape.matrix}, the weight {weight.shape}")
@@ -93,15 +111,32 @@ def _bonds(shape: TTShape) -> list[tuple[Unfolding, int]]:
 
 
 def units(inputs: int, outputs: int) -> int:
-    """How many units of work `spectra` reports for a weight of that size: one an unfolding."""
+    """The units of work that `spectra` reports: one an unfolding.
+
+    Args:
+        inputs: X.
+        outputs: Y.
+
+    Returns:
+        Their number.
+    """
     return len(divisors(inputs)) * len(divisors(outputs))
 
 
 def spectra(weight: Matrix, max_rank: int, advance: Callable[[int], None] = lambda units: None) -> Spectra:
-    """The spectra of all unfoldings of a weight (X, Y), for ranks up to `max_rank`.
+    """Compute the singular values of all unfoldings of a weight: one for each divisor of X and of Y.
 
-    `advance` is called with the units just done. Raises ModelError for a weight that is not finite, ValueError for
-    one that is no matrix and for a `max_rank` below 1.
+    Args:
+        weight: the dense weight (X, Y).
+        max_rank: up to this rank the shares are known.
+        advance: is called with the units of work just done, of `units(X, Y)` in all.
+
+    Returns:
+        What each unfolding loses at each rank.
+
+    Raises:
+        ModelError: for a weight that is not finite.
+        ValueError: for one that is no matrix, and for a `max_rank` below 1.
     """
     if weight.ndim != 2 or not weight.size:
         raise ValueError(f"a weight of shape {weight.shape} is no matrix")

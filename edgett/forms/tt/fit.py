@@ -39,10 +39,17 @@ KERNEL = 1 << 22
 
 
 def fitted(wanted: Moments, cores: Cores) -> Cores:
-    """Cores of the same shapes whose outputs are closer to the dense layer's, or the same if none are found.
+    """Fit TT cores to the layer's outputs by alternating least squares.
 
-    Alternating least squares: with the others fixed the distance is quadratic in a core, and the same for each of its
-    output slices but for the linear term (Holtz, Rohwedder and Schneider 2012, for the tensor train).
+    With the others fixed the distance is quadratic in a core, and the same for each of its output slices but for the
+    linear term (Holtz, Rohwedder and Schneider 2012, for the tensor train).
+
+    Args:
+        wanted: the dense weight, and moments of the layer's inputs.
+        cores: the start, (r_{i-1}, x_i, y_i, r_i) each.
+
+    Returns:
+        Cores of the same shapes whose outputs are closer to the dense layer's, or the same if none are found.
     """
     if not wanted.usable:
         return cores
@@ -201,7 +208,14 @@ def _mirrored_image(image: Array) -> Array:
 
 
 def work(shape: TTShape) -> float:
-    """FLOPs that `fitted` takes about; infinite for layers whose second moment does not fit into memory."""
+    """The work that `fitted` takes.
+
+    Args:
+        shape: a factorisation with its ranks.
+
+    Returns:
+        FLOPs, about; infinite for layers whose second moment does not fit into memory.
+    """
     inputs, _ = shape.matrix
     if inputs > LONGEST:
         return math.inf

@@ -31,10 +31,19 @@ MOST_PARTIAL = 1 << 22
 
 
 def front(layer: Layer, spectra: Spectra, search: Search, advance: Callable[[int], None] = lambda units: None) -> Front:
-    """The Pareto set of parameters, exact FLOPs and estimated error among the shapes below dense in both costs.
+    """Search the shapes below dense in both costs for those that nothing beats in parameters, FLOPs and error.
 
-    `advance` hears of `units(layer)` units, again where a front outgrows memory. Raises ValueError for spectra of
-    another size, or of fewer ranks than the search has.
+    Args:
+        layer: a fully connected layer of weight (X, Y).
+        spectra: what the unfoldings of its trained weight lose at each rank.
+        search: which ranks there may be, and bounds.
+        advance: is called with the units of work just done, of `units(layer)`; again where a front outgrows memory.
+
+    Returns:
+        The Pareto set of parameters, exact FLOPs and estimated error; where it is empty, the reason.
+
+    Raises:
+        ValueError: for spectra of another size, or of fewer ranks than the search has.
     """
     known = spectra.inputs[-1], spectra.outputs[-1], spectra.max_rank
     if known[:2] != (layer.inputs, layer.outputs) or known[2] < search.max_rank:
@@ -61,7 +70,7 @@ def front(layer: Layer, spectra: Spectra, search: Search, advance: Callable[[int
 
 
 def units(layer: Layer) -> int:
-    """The units of work that `front` reports for a layer."""
+    """The units of work that `front` reports for a layer: one for each pair of inner divisors of X and Y, and one."""
     return max(0, len(divisors(layer.inputs)) - 2) * max(0, len(divisors(layer.outputs)) - 2) + 1
 
 

@@ -19,7 +19,17 @@ from edgett.forms.tt.order import Order
 
 @dataclass(frozen=True)
 class TTShape(Spec):
-    """A tensor-train factorisation of one layer: core i has shape (ranks[i], inputs[i], outputs[i], ranks[i + 1])."""
+    """A tensor-train factorisation of one layer: core i has shape (ranks[i], inputs[i], outputs[i], ranks[i + 1]).
+
+    Attributes:
+        inputs: the factors x_1..x_L of X, outermost first.
+        outputs: the factors y_1..y_L of Y, of the same length L >= 2.
+        ranks: r_0..r_L, with r_0 = r_L = 1.
+        order: which core the input meets first.
+
+    Raises:
+        ValueError: for lengths that do not fit, outer ranks that are not 1, and any number below 1.
+    """
 
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
@@ -57,7 +67,7 @@ class TTShape(Spec):
 
     @classmethod
     def decompose(cls, weight: Matrix, specs: Iterable[TTShape]) -> Iterator[tuple[TTShape, Factors]]:
-        """Every shape with its TT-SVD; what several shapes have in common is computed once."""
+        """Decompose a weight by TT-SVD; see `Spec.decompose` and `tt_svds`."""
         return decompose.tt_svds(weight, specs)
 
     @property
@@ -66,53 +76,67 @@ class TTShape(Spec):
         return self.cores
 
     def operators(self, batch: int, moves: Moves) -> tuple[Operator, ...]:
-        """One product a core, one transpose between two."""
+        """Plan one product a core, and at most one transpose between two; see `Spec.operators`."""
         return contraction.plan(self, batch, moves)
 
     def rebuild(self, factors: Any, xp: Any = np) -> Any:
-        """The cores multiplied out."""
+        """Multiply the cores out; see `Spec.rebuild`."""
         return decompose.multiplied_out(factors, xp)
 
     def error(self, weight: Matrix) -> Bracket:
-        """By the spectra of the unfoldings; see `error`."""
+        """Bracket the error by the spectra of the unfoldings; see `Spec.error` and `Spectra.bracket`."""
         return error.bracket(weight, self)
 
     def scaled(self, factors: Sequence[Matrix], scale: Matrix) -> list[Matrix]:
-        """In the first core, wherever the input meets it: the weight is linear in each of them."""
+        """Scale the first core, wherever the input meets it: the weight is linear in each; see `Spec.scaled`."""
         return [factors[0] * scale, *factors[1:]]
 
     def fitted(self, factors: Factors, target: Moments) -> Factors:
-        """By alternating least squares."""
+        """Fit the cores by alternating least squares; see `Spec.fitted`."""
         return fit.fitted(target, factors)
 
     def fit_work(self) -> float:
-        """Infinite for layers whose second moment does not fit into memory."""
+        """FLOPs of the alternating least squares; infinite for layers whose second moment does not fit into memory."""
         return fit.work(self)
 
     def alternatives(self) -> tuple[TTShape, ...]:
-        """With adjacent cores merged where that costs nothing; in the order that needs less memory at once."""
+        """The shape with adjacent cores merged where that costs nothing, and unmerged; of the lower peak memory both."""
         own = cost.lighter(self)
         return cost.merged(own), own
 
     def rebuild_from(self) -> float:
-        """Where many cores make many transposes."""
+        """As `Spec.rebuild_from`; many cores make many transposes, which rebuilding spares."""
         return cost.rebuild_from(self)
 
     def training_work(self, rows: int) -> float:
-        """Elements that transposes move count too."""
+        """As `Spec.training_work`; elements that transposes copy count too."""
         return cost.training_work(self, rows)
 
     def paper_flops(self) -> int:
-        """Equation 4 of the paper as printed."""
+        """Equation 4 of the paper as printed; see `cost.paper_flops`."""
         return cost.paper_flops(self)
 
     def deviation(self) -> float:
-        """Every entry of the weight is a sum over all paths through the ranks of products of so many entries."""
+        """As `Spec.deviation`: an entry of the weight is a sum of products, one for each path through the ranks."""
         return math.sqrt(2 / sum(self.matrix) / math.prod(self.ranks)) ** (1 / self.length)
 
 
 def tt_shape(inputs: Sequence[int], outputs: Sequence[int], max_rank: int) -> TTShape:
-    """The shape with every rank `max_rank`, or what its bond can hold where that is less, as T3F clamps it."""
+    """The shape with one max rank for all bonds, clamped to what each can hold, as T3F does.
+
+    r_k = min(max_rank, x_1 y_1 ... x_k y_k, x_{k+1} y_{k+1} ... x_L y_L).
+
+    Args:
+        inputs: the factors x_1..x_L of X.
+        outputs: the factors y_1..y_L of Y, of the same length.
+        max_rank: the largest rank.
+
+    Returns:
+        The shape.
+
+    Raises:
+        ValueError: for factors that are no shape.
+    """
     cells = [x * y for x, y in zip(inputs, outputs, strict=True)]
     inner = [min(max_rank, math.prod(cells[:k]), math.prod(cells[k:])) for k in range(1, len(cells))]
     return TTShape(tuple(inputs), tuple(outputs), (1, *inner, 1))

@@ -17,7 +17,14 @@ MOST_RANKS = 4096
 
 
 def count_factorisations(number: int) -> Counter[int]:
-    """How many ordered factorisations into factors >= 2 `number` has, by their length."""
+    """Count the ordered factorisations of a number into factors >= 2, by their length.
+
+    Args:
+        number: 1 or more.
+
+    Returns:
+        How many there are of each length.
+    """
     ways = {1: Counter({0: 1})}
     for d in divisors(number)[1:]:
         ways[d] = Counter()
@@ -29,12 +36,20 @@ def count_factorisations(number: int) -> Counter[int]:
 
 @cache
 def count_orders(number: int) -> int:
-    """How many ordered factorisations into factors >= 2 `number` has, of whatever length."""
+    """Count the ordered factorisations of a number into factors >= 2, of whatever length."""
     return 1 if number == 1 else sum(count_orders(d) for d in divisors(number)[:-1])
 
 
 def nth_factorisation(number: int, place: int) -> tuple[int, ...]:
-    """The ordered factorisation of `number` at a place (from 0) in lexicographic order; `places` gives the reverse."""
+    """The ordered factorisation of a number at a place in lexicographic order; `places` gives the reverse.
+
+    Args:
+        number: 1 or more.
+        place: from 0 to below `count_orders(number)`.
+
+    Returns:
+        Its factors, each >= 2.
+    """
     factors: list[int] = []
     while number > 1:
         for factor in divisors(number)[1:]:
@@ -48,7 +63,14 @@ def nth_factorisation(number: int, place: int) -> tuple[int, ...]:
 
 
 def places(number: int) -> dict[tuple[int, int], int]:
-    """What each step (prefix product before, after) adds to the place of a factorisation in lexicographic order."""
+    """What each factor of an ordered factorisation adds to its place in lexicographic order.
+
+    Args:
+        number: what is factorised.
+
+    Returns:
+        By the products of the factors before it and up to it: a factorisation's place is the sum over its factors.
+    """
     steps = {}
     for before in divisors(number):
         passed = 0
@@ -59,19 +81,44 @@ def places(number: int) -> dict[tuple[int, int], int]:
 
 
 def nth_solution(layer: Layer, place: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The factorisations (inputs, outputs) at a place in lexicographic order, those of unequal length counted."""
+    """The pair of factorisations of a layer's sizes at a place in lexicographic order, those of unequal length counted.
+
+    Args:
+        layer: a fully connected layer of weight (X, Y).
+        place: from 0 to below the product of both sizes' `count_orders`.
+
+    Returns:
+        The factors of X, and those of Y.
+    """
     inputs, outputs = divmod(place, count_orders(layer.outputs))
     return nth_factorisation(layer.inputs, inputs), nth_factorisation(layer.outputs, outputs)
 
 
 def count_solutions(layer: Layer, max_ranks: Sequence[int]) -> int:
-    """Step 2's total: pairs of factorisations of one length L >= 2, each with every max rank, coinciding ones too."""
+    """Count the solutions of step 2: pairs of factorisations of one length L >= 2, each with every max rank.
+
+    Those that coincide after clamping count apart, as in the paper's table 1.
+
+    Args:
+        layer: a fully connected layer of weight (X, Y).
+        max_ranks: those to try.
+
+    Returns:
+        Their number, exact.
+    """
     inputs, outputs = count_factorisations(layer.inputs), count_factorisations(layer.outputs)
     return len(max_ranks) * sum(count * outputs[length] for length, count in inputs.items() if length >= 2)
 
 
 def unfactorable(layer: Layer) -> str | None:
-    """Why a layer has no solution at all, in the user's words, or None when it has some."""
+    """Why a layer has no TT solution at all.
+
+    Args:
+        layer: a fully connected layer of weight (X, Y).
+
+    Returns:
+        The reason in the user's words; None where it has some.
+    """
     sizes = (layer.inputs, layer.outputs)
     if 1 in sizes:
         why = "1 has no factors"
@@ -87,12 +134,26 @@ def unfactorable(layer: Layer) -> str | None:
 
 
 def unsearchable(layer: Layer) -> str | None:
-    """Why a layer has no space that can be explored, in the user's words, or None when it has one."""
+    """Why a layer has no space of TT solutions that can be explored.
+
+    Args:
+        layer: a fully connected layer of weight (X, Y).
+
+    Returns:
+        The reason in the user's words; None where it has one.
+    """
     return too_large(layer) or unfactorable(layer)
 
 
 def check_max_ranks(max_ranks: Sequence[int]) -> None:
-    """Raise a UsageError unless there are max ranks, ascending and each at least 1."""
+    """Check that there are max ranks, ascending and each at least 1.
+
+    Args:
+        max_ranks: those to try.
+
+    Raises:
+        UsageError: where it is not so.
+    """
     shown = ",".join(map(str, max_ranks[:8])) + ",..." * (len(max_ranks) > 8)
     if not max_ranks:
         raise UsageError("There are no max ranks to try.", cure="Give at least one, for example --ranks 2:12.")
@@ -108,7 +169,17 @@ def check_max_ranks(max_ranks: Sequence[int]) -> None:
 
 
 def parse_ranks(text: str) -> tuple[int, ...]:
-    """Max ranks as the command line writes them: `2:12` (both ends in), `2:64:4` (with a step), `4,8,16`."""
+    """Read max ranks as the command line writes them.
+
+    Args:
+        text: "2:12" (both ends in), "2:64:4" (with a step) or "4,8,16".
+
+    Returns:
+        The ranks, ascending.
+
+    Raises:
+        UsageError: for any other text, and for more than 4096 ranks.
+    """
     cure = "Write 2:12, 2:64:4 (with a step) or 4,8,16."
     if re.fullmatch(r"-?\d+:\d+(:\d+)?", text):
         first, last, step = (*map(int, text.split(":")), 1)[:3]
@@ -126,7 +197,17 @@ def parse_ranks(text: str) -> tuple[int, ...]:
 
 
 def parse_layer(text: str) -> Layer:
-    """A layer as the command line writes it, `4096x1000`: that is its name too, and it has a bias."""
+    """Read a layer as the command line writes it; it has a bias.
+
+    Args:
+        text: inputs x outputs, such as "4096x1000": that is its name too.
+
+    Returns:
+        The layer.
+
+    Raises:
+        UsageError: for any other text, and for a size of 0.
+    """
     sizes = re.fullmatch(r"(\d+)x(\d+)", text)
     cure = "Write inputs x outputs, for example 4096x1000."
     if not sizes:

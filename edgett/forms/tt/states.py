@@ -19,12 +19,19 @@ NEVER = 1 << 60
 
 
 class States:
-    """The states (P, Q, r) of a layer, in order of (P, Q), so that every core leads to a later pair.
+    """The states (P, Q, r) of a layer's solutions under way, ordered by (P, Q): every core leads to a later pair.
 
-    State 0 is before the first core, the last one after the last core.
+    P = x_1 ... x_k and Q = y_1 ... y_k are factored off, r is the rank of the bond there. State 0 is before the first
+    core, the last one after the last core.
     """
 
     def __init__(self, layer: Layer, search: Search) -> None:
+        """List the states.
+
+        Args:
+            layer: a fully connected layer of weight (X, Y).
+            search: which ranks there may be, and bounds.
+        """
         self.layer, self.search = layer, search
         size = layer.inputs * layer.outputs
         inner = [(p, q) for p in divisors(layer.inputs)[1:-1] for q in divisors(layer.outputs)[1:-1]]
@@ -39,11 +46,18 @@ class States:
         self.most_params, self.most_flops = size, 2 * size
 
     def at(self, pair: int) -> Ints:
-        """The states of a pair."""
+        """The states of a pair (P, Q), by its number."""
         return np.arange(self.begin[pair], self.begin[pair + 1])
 
     def before(self, pair: int) -> Ints:
-        """The pairs from which one core leads here."""
+        """The pairs from which one core leads to a pair.
+
+        Args:
+            pair: its number.
+
+        Returns:
+            Their numbers.
+        """
         p, q = self.pairs[:pair].T
         here_p, here_q = self.pairs[pair]
         leads = (here_p % p == 0) & (here_q % q == 0) & (p < here_p) & (q < here_q)
@@ -51,16 +65,43 @@ class States:
         return np.flatnonzero(leads)
 
     def cells(self, source: Ints, target: int) -> Ints:
-        """x * y of the core from each source state to the target."""
+        """The product x * y of the core from each source state to a target.
+
+        Args:
+            source: the numbers of states.
+            target: that of a later one.
+
+        Returns:
+            One for each source.
+        """
         return (self.inputs[target] // self.inputs[source]) * (self.outputs[target] // self.outputs[source])
 
     def rows(self, source: Ints, target: int) -> Ints:
-        """FLOPs a parameter of the core: twice the rows of its product, for the last core first."""
+        """FLOPs a parameter of the core from each source state to a target: twice the rows of its product.
+
+        It is that of the contraction from the last core to the first.
+
+        Args:
+            source: the numbers of states.
+            target: that of a later one.
+
+        Returns:
+            One for each source.
+        """
         rows: Ints = 2 * self.inputs[source] * (self.layer.outputs // self.outputs[target])
         return rows
 
     def possible(self, source: Ints, cells: Ints, target: int) -> Mask:
-        """Whether a TT can have these two ranks side by side."""
+        """Whether a TT can have these two ranks side by side.
+
+        Args:
+            source: the numbers of states.
+            cells: x * y of the core from each to the target.
+            target: that of a later one.
+
+        Returns:
+            True or false for each source.
+        """
         before, after = self.rank[source], self.rank[target]
         possible: Mask = (after <= before * cells) & (before <= cells * after)
         return possible
