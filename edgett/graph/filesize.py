@@ -12,7 +12,7 @@ from edgett.graph.graph import Graph
 
 
 class Format(enum.Enum):
-    """The file that is exported."""
+    """The format of the file that is exported."""
 
     TFLITE = "tflite"
     ONNX = "onnx"
@@ -25,9 +25,14 @@ class Format(enum.Enum):
 
 
 def file_bytes(graph: Graph, form: Format) -> int:
-    """What the file of a predicted graph takes; of C, what its constants take in flash.
+    """Predict the bytes of an exported file; of C, those that its constants take in flash.
 
-    `graph` is that of the .tflite, or for ONNX and C that of the .onnx; its constants have the widths of the file.
+    Args:
+        graph: that of the .tflite, or for ONNX and C that of the .onnx; its constants have the widths of the file.
+        form: the format.
+
+    Returns:
+        Bytes.
     """
     count = {Format.TFLITE: tflite_size.file_bytes, Format.ONNX: onnx_size.file_bytes, Format.C: c_size.file_bytes}
     return count[form](graph)

@@ -15,9 +15,13 @@ from edgett.graph.traits import Op
 
 @dataclass(frozen=True)
 class Constant:
-    """Numbers stored in the file that feed arithmetic, `width` bytes each. The same `key` in a layer is the same.
+    """Numbers stored in the file that feed arithmetic.
 
-    In int8 each of its `channels` has a scale of its own.
+    Attributes:
+        key: those of the same key in a layer are the same numbers, stored once.
+        count: how many there are.
+        width: bytes of each.
+        channels: in int8 each of so many has a scale of its own.
     """
 
     key: str
@@ -33,10 +37,17 @@ class Constant:
 
 @dataclass(frozen=True)
 class Step:
-    """One operator: the layer it belongs to, the tensors it reads and writes (constants apart), its FLOPs.
+    """One operator that an interpreter runs.
 
-    `flops` is None when there is no rule that counts the operator; `guess` is what they may then be, to tell what is
-    worth the trouble, and never to show.
+    Attributes:
+        layer: the path of the layer that it belongs to; empty: none.
+        operator: its name in Keras, TFLite or ONNX.
+        reads: the tensors that it reads, constants apart.
+        writes: the tensors that it writes.
+        constants: the stored numbers that it reads.
+        flops: what it computes; None where no rule counts the operator.
+        macs: the multiply-accumulates among them.
+        guess: what its FLOPs may be where no rule counts them, to tell what is worth the trouble, and never to show.
     """
 
     layer: str
@@ -61,11 +72,16 @@ class Step:
 
 @dataclass(frozen=True)
 class Graph:
-    """Steps in the order they run; `sizes` gives every tensor's elements, outputs live to the last step.
+    """The operators of a model in the order they run.
 
-    `widths` gives the bytes of an element of each tensor that is known to have others than most. `unsized` are tensors
-    of which a file does not tell how large they become; they count as nothing. `fused`: a bias that can ride on the
-    product before it does.
+    Attributes:
+        steps: the operators.
+        sizes: the elements of every tensor.
+        inputs: the tensors that the model reads.
+        outputs: those that it gives; they live to the last step.
+        widths: the bytes of an element of each tensor that is known to have others than most.
+        unsized: tensors of which a file does not tell how large they become; they count as nothing.
+        fused: whether a bias that can ride on the product before it does.
     """
 
     steps: tuple[Step, ...]
@@ -77,19 +93,48 @@ class Graph:
     fused: bool = False
 
     def bytes(self, name: str, size: int) -> int:
-        """What a tensor takes, `size` bytes an element unless it is known better."""
+        """The bytes that a tensor takes.
+
+        Args:
+            name: of the tensor.
+            size: the bytes of an element, unless `widths` knows better.
+
+        Returns:
+            Bytes.
+        """
         return self.sizes[name] * self.widths.get(name, size)
 
     def params(self, layer: str | None = None) -> int:
-        """Numbers stored, of one layer or of all."""
+        """Count the numbers stored.
+
+        Args:
+            layer: of this layer; None: of all.
+
+        Returns:
+            Their number, those of one key counted once.
+        """
         return sum(constant.count for constant in self._stored(layer))
 
     def weight_bytes(self, layer: str | None = None) -> int:
-        """What the numbers stored take, of one layer or of all."""
+        """The bytes that the numbers stored take.
+
+        Args:
+            layer: of this layer; None: of all.
+
+        Returns:
+            Bytes, those of one key counted once.
+        """
         return sum(constant.bytes for constant in self._stored(layer))
 
     def flops(self, layer: str | None = None) -> int:
-        """FLOPs of every operator that has a rule, of one layer or of all."""
+        """Sum the FLOPs of every operator that has a rule.
+
+        Args:
+            layer: of this layer; None: of all.
+
+        Returns:
+            FLOPs: a multiplication is one, an addition is one.
+        """
         return sum(step.flops or 0 for step in self._of(layer))
 
     @property
@@ -121,7 +166,15 @@ class Graph:
 
 
 def around(step: Step, inner: Sequence[Step]) -> Iterator[Step]:
-    """An operator of control flow and what runs inside it, while all that it reads and writes is alive."""
+    """Put what runs inside an operator of control flow behind it, while all that it reads and writes is alive.
+
+    Args:
+        step: the operator.
+        inner: what runs inside it.
+
+    Yields:
+        The operator, what is inside, and a step that frees its tensors.
+    """
     yield step
     if inner:
         yield from inner

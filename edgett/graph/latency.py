@@ -11,13 +11,20 @@ from edgett.graph.op import TRANSPOSE
 
 @dataclass(frozen=True)
 class Speeds:
-    """What one inference costs, in microseconds, by what it does.
+    """What an inference costs on a target, in microseconds, by what it does.
 
-    `start`: of an inference as such; `operator` and `transpose`: of each, however small. `mac`: a multiply-accumulate
-    of a product whose columns fill registers, by `columns` at once; `read` and `write`: a number of its input and
-    output; `move`: a number that a transpose copies; `touch`: a number that anything else reads or writes. `streams`:
-    a byte of a weight, by the bytes that all weights take up to which it costs that, increasing: those that are larger
-    lie in a slower memory.
+    Attributes:
+        start: an inference as such.
+        operator: an operator, however small.
+        transpose: a transpose, however small.
+        mac: a multiply-accumulate of a product whose columns fill registers.
+        columns: how many columns those compute at once.
+        read: a number of a product's input.
+        write: a number of its output.
+        move: a number that a transpose copies.
+        touch: a number that anything else reads or writes.
+        streams: (bytes, cost) each, increasing: what a byte of a weight costs where all weights take at most so many
+            bytes; those that take more lie in a slower memory.
     """
 
     start: float
@@ -32,22 +39,46 @@ class Speeds:
     streams: tuple[tuple[int, float], ...]
 
     def stream(self, held: int) -> float:
-        """What a byte of weights costs when the model's take `held` bytes."""
+        """What a byte of a weight costs on its way from memory.
+
+        Args:
+            held: the bytes that all weights of the model take.
+
+        Returns:
+            Microseconds.
+        """
         return next((cost for most, cost in self.streams if held <= most), self.streams[-1][1] if self.streams else 0.0)
 
 
 def latency_us(graph: Graph, speeds: Speeds, size: int = DType.FLOAT32.size) -> float:
-    """The predicted time of one inference, in microseconds; numbers take `size` bytes each.
+    """Predict the time of one inference.
 
     A product takes its arithmetic, the way of its weights from the memory that holds all of the model's, and what it
     takes to read its input and to write its output. These add up: a roofline (Williams, Waterman and Patterson 2009)
     would take the longest of them alone, which for a few rows is a third too short on the kernels that we measured.
+
+    Args:
+        graph: the model's operators.
+        speeds: those of the target.
+        size: the bytes of a number.
+
+    Returns:
+        Microseconds.
     """
     return speeds.start + sum(steps_us(graph, speeds, size))
 
 
 def layers_us(graph: Graph, speeds: Speeds, size: int = DType.FLOAT32.size) -> dict[str, float]:
-    """The part of that time that each layer takes, in microseconds."""
+    """Predict the part of an inference's time that each layer takes; see `latency_us`.
+
+    Args:
+        graph: the model's operators.
+        speeds: those of the target.
+        size: the bytes of a number.
+
+    Returns:
+        Microseconds, by the path of the layer.
+    """
     times: dict[str, float] = {}
     for step, time in zip(graph.steps, steps_us(graph, speeds, size), strict=True):
         times[step.layer] = times.get(step.layer, 0.0) + time
@@ -55,7 +86,16 @@ def layers_us(graph: Graph, speeds: Speeds, size: int = DType.FLOAT32.size) -> d
 
 
 def steps_us(graph: Graph, speeds: Speeds, size: int = DType.FLOAT32.size) -> list[float]:
-    """The part of that time that each step takes, in microseconds."""
+    """Predict the part of an inference's time that each step takes; see `latency_us`.
+
+    Args:
+        graph: the model's operators.
+        speeds: those of the target.
+        size: the bytes of a number.
+
+    Returns:
+        Microseconds, step by step.
+    """
     stream = size * speeds.stream(size * graph.params())
     return [_step(step, graph, speeds, stream) for step in graph.steps]
 

@@ -12,12 +12,28 @@ ALIGNMENT = 16
 
 
 def live_bytes(graph: Graph, size: int = 4) -> int:
-    """The most that is alive at once: no plan can do with less. `size` is the bytes of an element."""
+    """The most bytes that are alive at once: no memory plan can do with less.
+
+    Args:
+        graph: a model's operators.
+        size: the bytes of an element, unless the graph knows better; so in this whole module.
+
+    Returns:
+        Bytes.
+    """
     return max(alive(graph, size), default=0)
 
 
 def alive(graph: Graph, size: int = 4) -> list[int]:
-    """The bytes that are alive at each step."""
+    """The bytes that are alive at each step.
+
+    Args:
+        graph: a model's operators.
+        size: the bytes of an element, unless the graph knows better.
+
+    Returns:
+        Bytes, step by step.
+    """
     spans = _spans(graph)
     return [
         sum(graph.bytes(name, size) for name, (first, last) in spans.items() if first <= step <= last)
@@ -26,7 +42,15 @@ def alive(graph: Graph, size: int = 4) -> list[int]:
 
 
 def busiest(graph: Graph, size: int = 4) -> Step:
-    """The step at which most is alive, the first of several."""
+    """The step at which most is alive, the first of several.
+
+    Args:
+        graph: a model's operators, at least one.
+        size: the bytes of an element, unless the graph knows better.
+
+    Returns:
+        The step.
+    """
     spans = _spans(graph)
     alive = [
         sum(graph.bytes(name, size) for name, (first, last) in spans.items() if first <= index <= last)
@@ -36,17 +60,31 @@ def busiest(graph: Graph, size: int = 4) -> Step:
 
 
 def arena_bytes(graph: Graph, size: int = 4) -> int:
-    """What an interpreter's memory plan takes; at least `live_bytes`.
+    """The bytes that an interpreter's arena takes for tensors; at least `live_bytes`.
 
     The larger of the two plans of `places`: LiteRT takes tensors of one size as they come, tflite-micro the last first.
+
+    Args:
+        graph: a model's operators.
+        size: the bytes of an element, unless the graph knows better.
+
+    Returns:
+        Bytes.
     """
     return max(plan_bytes(graph, places(graph, size, backwards=way), size) for way in (False, True))
 
 
 def static_bytes(graph: Graph, size: int = 4) -> int:
-    """What C takes: its caller's buffers for inputs and outputs, and a workspace for each width of number.
+    """The bytes that C takes: its caller's buffers for inputs and outputs, and a workspace for each width of number.
 
     The latter are apart because C does not allow to read a number as another type than it was written.
+
+    Args:
+        graph: a model's operators.
+        size: the bytes of an element, unless the graph knows better.
+
+    Returns:
+        Bytes.
     """
     ends = {*graph.inputs, *graph.outputs}
     widths = {graph.widths.get(name, size) for name in graph.sizes}
@@ -58,15 +96,32 @@ def static_bytes(graph: Graph, size: int = 4) -> int:
 
 
 def plan_bytes(graph: Graph, offsets: Mapping[str, int], size: int = 4) -> int:
-    """Where the last of the tensors ends, rounded up."""
+    """Where the last of the tensors of a memory plan ends, rounded up.
+
+    Args:
+        graph: a model's operators.
+        offsets: the byte at which each tensor begins.
+        size: the bytes of an element, unless the graph knows better.
+
+    Returns:
+        Bytes.
+    """
     return max((offset + _rounded(graph.bytes(name, size)) for name, offset in offsets.items()), default=0)
 
 
 def places(graph: Graph, size: int = 4, without: Collection[str] = (), backwards: bool = False) -> dict[str, int]:
-    """The byte at which each tensor begins: the largest first, each in the first gap that is free while it lives.
+    """Plan an arena: the largest tensor first, each in the first gap that is free while it lives.
 
-    The greedy plan of tflite-micro (`GreedyMemoryPlanner`) and of LiteRT's arena. `without`: what lies elsewhere.
-    `backwards`: of tensors of one size the last comes first.
+    The greedy plan of tflite-micro (`GreedyMemoryPlanner`) and of LiteRT's arena.
+
+    Args:
+        graph: a model's operators.
+        size: the bytes of an element, unless the graph knows better.
+        without: tensors that lie elsewhere.
+        backwards: whether of tensors of one size the last comes first.
+
+    Returns:
+        The byte at which each tensor begins.
     """
     spans = {name: span for name, span in _spans(graph).items() if name not in without}
     order = list(reversed(spans)) if backwards else list(spans)
@@ -95,9 +150,15 @@ class InPlace:
 
 
 def in_place(graph: Graph) -> InPlace:
-    """The graph without the copies that need not be, and with element-wise steps that write over what they read last.
+    """Leave out the copies that need not be, and let element-wise steps write over what they read last.
 
     A place that belongs to an input is never written to, and inputs and outputs keep a place each.
+
+    Args:
+        graph: a model's operators.
+
+    Returns:
+        The graph of places in memory, and the place of each tensor.
     """
     sharing = _Sharing(graph)
     steps = [step for index, step in enumerate(graph.steps) if not sharing.take(index, step)]

@@ -344,7 +344,14 @@ _OPS = {op.name: op for op in ROWS}
 
 @functools.cache
 def named(operator: str) -> Op:
-    """The row of an operator by the name that anybody gives it; one of no special properties where there is none."""
+    """Look an operator up by the name that Keras, TensorFlow Lite or ONNX gives it.
+
+    Args:
+        operator: the name, in whatever case, with or without underscores.
+
+    Returns:
+        Its row of `ROWS`; one of no special properties where there is none.
+    """
     name = operator.lower().replace("_", "")
     return _OPS.get(name, Op(name))
 

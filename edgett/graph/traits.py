@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 class Rule(enum.Enum):
-    """What an operator counts."""
+    """How the FLOPs of an operator are counted."""
 
     NONE = "nobody knows"
     FREE = "nothing: it moves numbers, pools them or bends them"
@@ -24,7 +24,7 @@ class Real(enum.Enum):
 
 
 class Scales(enum.Enum):
-    """What int8 C stores of it besides its numbers."""
+    """What int8 C stores of an operator besides its numbers."""
 
     NONE = "nothing"
     COLUMNS = "an offset and a factor for each column"
@@ -35,10 +35,14 @@ class Scales(enum.Enum):
 
 @dataclass(frozen=True)
 class Tflite:
-    """How a .tflite has it: as so many operators (None: as one), with so many bytes of options each.
+    """How a .tflite file holds an operator.
 
-    `shaped`: it takes a tensor of integers besides, as a shape, axes, a permutation, paddings. `micro`: LiteRT for
-    Microcontrollers has it; `method` registers it there, where that is not called as words go.
+    Attributes:
+        operators: how many of TFLite's it becomes; None: one.
+        options: the bytes that the options of each take.
+        shaped: it takes a tensor of integers besides, as a shape, axes, a permutation, paddings.
+        micro: LiteRT for Microcontrollers has it.
+        method: what registers it there, where that is not called as words go.
     """
 
     operators: int | None = None
@@ -50,10 +54,16 @@ class Tflite:
 
 @dataclass(frozen=True)
 class Onnx:
-    """How an .onnx has it: as so many nodes (None: one), of a kind with so many letters, and such bytes of attributes.
+    """How an .onnx file holds an operator.
 
-    `shaped`: it takes a shape that is stored. `carries_relu`: in int8 a ReLU behind it is a part of it. `integer`: what
-    computes it on int8 itself. `contributed`: ONNX Runtime has it, ONNX itself has not.
+    Attributes:
+        operators: how many nodes it becomes; None: one.
+        letters: how many the name of their kind has.
+        attributes: the bytes that their attributes take.
+        shaped: it takes a shape that is stored.
+        carries_relu: in int8 a ReLU behind it is a part of it.
+        integer: the operator that computes it on int8 itself; empty: none.
+        contributed: ONNX Runtime has it, ONNX itself has not.
     """
 
     operators: int | None = None
@@ -67,13 +77,24 @@ class Onnx:
 
 @dataclass(frozen=True)
 class Op:
-    """A kind of operator; `rule`: what it counts; `of`: what it is compared as, where that is another.
+    """A kind of operator, and what there is to know of it.
 
-    `view`: it gives the same numbers under another shape, which costs nothing where a runtime works in place.
-    `elementwise`: each result depends on one number of each operand, and may take its place. `passes_layout`: it does
-    not ask where the channels are. `spatial`: it walks over pixels, whose channels ONNX wants first. `moves`: it gives
-    numbers that it reads, of the same scale in int8. `converts`: it brings numbers to int8 or back. `rides`: TFLite
-    makes it a part of the operator before it. `foretold`: what Keras calls so is one step that counts nothing.
+    Attributes:
+        name: in lower case, without underscores.
+        rule: how its FLOPs are counted.
+        of: what it is compared as, where that is another.
+        view: it gives the same numbers under another shape, which costs nothing where a runtime works in place.
+        elementwise: each result depends on one number of each operand, and may take its place.
+        passes_layout: it does not ask where the channels are.
+        spatial: it walks over pixels, whose channels ONNX wants first.
+        moves: it gives numbers that it reads, of the same scale in int8.
+        converts: it brings numbers to int8 or back.
+        rides: TFLite makes it a part of the operator before it.
+        real_in_c: when C computes it in float32 in an int8 graph.
+        scales_in_c: what int8 C stores of it besides its numbers.
+        foretold: the layer that Keras calls so is one step that counts nothing.
+        tflite: how a .tflite file holds it.
+        onnx: how an .onnx file holds it.
     """
 
     name: str

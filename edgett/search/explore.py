@@ -26,11 +26,17 @@ from edgett.search.tiles import Joint, LayerSpace, joint, layer_space, work_unit
 
 @dataclass(frozen=True)
 class Costing:
-    """How a model is costed: samples at once, bytes of a number, the format of its file; how fast its target is.
+    """How a model is costed for its target.
 
-    `speeds` were measured there; where nobody has, `estimate` is a guess that decides nothing. `unforeseen`: bytes that
-    the file of the dense model was found to take beyond what was predicted, which every other one takes as well.
-    `least_peak`: the bytes that layers without a rule were found to take at once in it.
+    Attributes:
+        batch: samples at once.
+        width: bytes of a number.
+        form: the format of its file.
+        speeds: those that were measured on the target; None: nobody has.
+        estimate: a guess of them, which decides nothing.
+        unforeseen: bytes that the file of the dense model was found to take beyond what was predicted, which every
+            other one takes as well.
+        least_peak: the bytes that layers without a rule were found to take at once in it.
     """
 
     batch: int = 1
@@ -42,13 +48,24 @@ class Costing:
     least_peak: int = 0
 
     def file_bytes(self, graph: Graph) -> int:
-        """What the file takes; of C, its constants."""
+        """Predict the bytes of the model's file; of C, those of its constants.
+
+        Args:
+            graph: that of the .tflite, or for ONNX and C that of the .onnx.
+
+        Returns:
+            Bytes.
+        """
         return file_bytes(graph, self.form) + self.unforeseen
 
     def peak_bytes(self, graph: Graph) -> int:
-        """What its tensors take at once: of an interpreter's arena, or of C with its inputs and outputs.
+        """Predict the bytes that tensors take at once: an interpreter's arena, or in C inputs, outputs and workspaces.
 
-        `graph` is that of the .tflite, or for C that of the .onnx.
+        Args:
+            graph: that of the .tflite, or for C that of the .onnx.
+
+        Returns:
+            Bytes.
         """
         if self.form is Format.C:
             return compiled_bytes(graph, self.width)
@@ -61,7 +78,14 @@ STANDARD = Costing()
 
 @dataclass(frozen=True)
 class Grid:
-    """How the space is cut: max ranks, tiles a side, what stands for an empty tile, and the cost model."""
+    """The paper's design space and how it is pruned.
+
+    Attributes:
+        max_ranks: those that every factorisation is combined with.
+        size: tiles a side.
+        empty: what becomes of a tile that is empty in some layer.
+        model: how FLOPs are counted.
+    """
 
     max_ranks: tuple[int, ...]
     size: int
@@ -100,7 +124,19 @@ class Exploration:
 
 
 def explore(found: Sequence[Found], grid: Grid, advance: Callable[[int], None] = lambda units: None) -> Exploration:
-    """Steps 2 to 5. `advance` hears of `units(found, grid)` units of work. Raises UsageError for an unusable grid."""
+    """Explore the paper's design space of a model's layers: steps 2 to 5.
+
+    Args:
+        found: the layers, some perhaps excluded.
+        grid: the max ranks, and the grid.
+        advance: is called with the units of work just done, of `units(found, grid)` in all.
+
+    Returns:
+        The layers with their spaces, and the candidates of all layers together.
+
+    Raises:
+        UsageError: for an unusable grid.
+    """
     layers: list[tuple[Found, LayerSpace | None]] = []
     known: dict[tuple[int, int, bool], LayerSpace] = {}
     for item in found:
@@ -120,7 +156,15 @@ def explore(found: Sequence[Found], grid: Grid, advance: Callable[[int], None] =
 
 
 def units(found: Sequence[Found], grid: Grid) -> int:
-    """The units of work that `explore` reports."""
+    """The units of work that `explore` reports.
+
+    Args:
+        found: the layers, some perhaps excluded.
+        grid: the max ranks, and the grid.
+
+    Returns:
+        Their number.
+    """
     sizes = {(item.layer.inputs, item.layer.outputs, item.layer.bias) for item in found if item.excluded is None}
     return len(sizes) * work_units(grid.max_ranks)
 
@@ -128,10 +172,17 @@ def units(found: Sequence[Found], grid: Grid) -> int:
 def solutions(
     candidates: Sequence[Candidate], graph: Callable[[frozenset[str]], Graph], costing: Costing = STANDARD
 ) -> tuple[Solution, ...]:
-    """Every candidate with what the whole model then costs, one sample of a batch, numbered as they come.
+    """Cost the whole model with each candidate in it.
 
-    Each spec is the plainest that stands for the same weights at no more cost. `graph` gives the dense model's with
-    nothing folded into the layers of those names.
+    Each spec is the plainest that stands for the same weights at no more cost.
+
+    Args:
+        candidates: the forms of some layers each.
+        graph: gives the dense model's graph with nothing folded into the layers of these paths.
+        costing: the target's file format and speeds.
+
+    Returns:
+        Each candidate with its cost for one sample, numbered as they come.
     """
     made = []
     for number, (candidate, edits) in enumerate(zip(candidates, _exported(candidates), strict=True)):
@@ -156,9 +207,17 @@ def _exported(candidates: Sequence[Candidate]) -> list[dict[str, Spec]]:
 def not_slower(
     candidates: Sequence[Candidate], graph: Callable[[frozenset[str]], Graph], costing: Costing
 ) -> tuple[tuple[Candidate, ...], Mapping[str, int]]:
-    """The candidates without the layers that would take longer than dense ones, each once; how many, by layer.
+    """Leave dense the layers that are predicted to take longer in their form than dense.
 
     Where nothing is known of the target's speed, or where all is faster, the candidates come as they are.
+
+    Args:
+        candidates: the forms of some layers each.
+        graph: gives the dense model's graph with nothing folded into the layers of these paths.
+        costing: the target's file format and speeds.
+
+    Returns:
+        What is left of the candidates, each once; and by layer, in how many it is left dense.
     """
     speeds = costing.speeds
     if speeds is None:
@@ -180,9 +239,17 @@ def not_slower(
 def smaller(
     candidates: Sequence[Candidate], graph: Callable[[frozenset[str]], Graph], costing: Costing
 ) -> tuple[Candidate, ...]:
-    """The candidates without the layers whose form takes no fewer bytes of the file than the dense one, each once.
+    """Leave dense the layers whose form takes no fewer bytes of the file than the dense one.
 
     Fewer parameters need not be fewer bytes: every operator has its tables.
+
+    Args:
+        candidates: the forms of some layers each.
+        graph: gives the dense model's graph with nothing folded into the layers of these paths.
+        costing: the target's file format.
+
+    Returns:
+        What is left of the candidates, each once.
     """
     dense = costing.file_bytes(graph(frozenset()))
 
@@ -200,17 +267,32 @@ def smaller(
 
 
 def dense_solution(graph: Graph, costing: Costing = STANDARD) -> Solution:
-    """The dense model as the solution that factorises nothing."""
+    """Cost the dense model as the solution that factorises nothing, number -1.
+
+    Args:
+        graph: that of the dense model.
+        costing: the target's file format and speeds.
+
+    Returns:
+        The solution.
+    """
     return _solution(DENSE, Candidate({}), graph, costing)
 
 
 def spread_out(candidates: Sequence[Solution], limit: int | None) -> tuple[Solution, ...]:
-    """At most `limit` candidates in farthest-point order from the smallest one on, over parameters and FLOPs.
+    """Choose candidates to fine-tune: in farthest-point order from the smallest one on, over parameters and FLOPs.
 
     Where the target was measured, the predicted time takes the place of the FLOPs. Candidates of a grid go by the ranks
     of their costs. Where a loss is expected, costs go by their logarithms, and those come first that trade it best for
     parameters alone or for FLOPs alone: one of them holds the lowest memory, the fewest FLOPs or the highest accuracy,
     whatever the budget turns out to allow.
+
+    Args:
+        candidates: solutions with their costs.
+        limit: the most to choose; None: all.
+
+    Returns:
+        Those chosen, in that order.
     """
     costs = np.array([(item.cost.params, item.work) for item in candidates], np.float64).reshape(-1, 2)
     losses = [item.loss for item in candidates if item.loss is not None]

@@ -13,7 +13,15 @@ from edgett.graph.riding import with_riding_biases
 
 
 def with_edits(graph: Graph, edits: Mapping[str, Spec]) -> Graph:
-    """The graph with every dense step of the layers named by `edits` replaced by the steps of its form."""
+    """Replace dense steps of a graph by the steps of the forms that stand for them.
+
+    Args:
+        graph: that of the dense model, with nothing folded into the layers to replace.
+        edits: by the path of a layer the form of its weight.
+
+    Returns:
+        The graph of the model with these forms.
+    """
     steps: list[Step] = []
     sizes = dict(graph.sizes)
     moves = Moves.RUNS if graph.fused else Moves.NUMBERS
@@ -27,7 +35,15 @@ def with_edits(graph: Graph, edits: Mapping[str, Spec]) -> Graph:
 
 
 def joined(steps: Sequence[Step], layers: Collection[str]) -> tuple[Step, ...]:
-    """The steps with one reshape where, in one of these layers, one reads what another one makes."""
+    """Join reshapes that follow each other inside some layers: one where one reads what another one makes.
+
+    Args:
+        steps: operators in the order they run.
+        layers: the paths of the layers in which it is done.
+
+    Returns:
+        The steps that are left.
+    """
     readers = Counter(name for step in steps for name in step.reads)
     kept: list[Step] = []
     for step in steps:
@@ -41,10 +57,18 @@ def joined(steps: Sequence[Step], layers: Collection[str]) -> tuple[Step, ...]:
 
 
 def steps_of(step: Step, spec: Spec, sizes: dict[str, int], moves: Moves = Moves.NUMBERS) -> list[Step]:
-    """What a form executes between the tensors that `step` reads and writes, rows of X and of Y numbers.
+    """What a form executes in the place of a dense step.
 
-    New tensors join `sizes`. `moves`: how the file's runtime is fastest at transposes, which changes views alone. A
-    constant "bias" of `step` becomes one ADD behind the last operator. Factors are as wide as what they stand for.
+    Factors are as wide as the weight that they stand for; a bias becomes one ADD behind the last operator.
+
+    Args:
+        step: reads rows of X and writes rows of Y numbers; its constants are "kernel", for the width, and "bias".
+        spec: how the weight is held.
+        sizes: the elements of each tensor; new ones are added.
+        moves: how the file's runtime is fastest at transposes, which changes views alone.
+
+    Returns:
+        The steps, from the tensor that `step` reads to the one that it writes.
     """
     (source,), (target,) = step.reads, step.writes
     bias = [constant for constant in step.constants if constant.key == "bias"]

@@ -23,7 +23,7 @@ MOST_PAIRS = 1 << 22
 
 @dataclass(frozen=True)
 class Share:
-    """The most that the layers together may take, biases included."""
+    """The most that the layers together may take, biases included: numbers stored, and FLOPs a sample."""
 
     params: int = NO_LIMIT
     flops: int = NO_LIMIT
@@ -31,10 +31,15 @@ class Share:
 
 @dataclass(frozen=True)
 class Together:
-    """The Pareto set of the sums of parameters, FLOPs and losses over the layers, by ascending parameters.
+    """The Pareto set of the sums of parameters, FLOPs and losses over several layers, by ascending parameters.
 
-    `choices` (n, layers) says which solution of each layer's front is taken, -1 for the dense layer. `epsilon` as in
-    `Front`, over all that was thinned on the way.
+    Attributes:
+        fronts: the Pareto set of each layer.
+        choices: (n, layers): which solution of each layer's front is taken, -1 for the dense layer.
+        params: (n,) numbers stored.
+        flops: (n,) FLOPs a sample.
+        loss: (n,) sums of the layers' losses, in units of 1 / `ONE`.
+        epsilon: as in `Front`, over all that was thinned on the way.
     """
 
     fronts: tuple[Front, ...]
@@ -56,7 +61,14 @@ class Together:
         )
 
     def thinned(self, size: int) -> Together:
-        """At most `size` (8 or more) of the solutions, standing for all."""
+        """Thin the set out to fewer solutions that stand for all.
+
+        Args:
+            size: the most that may be left, 8 or more.
+
+        Returns:
+            The smaller set, its `epsilon` saying how well it stands for this one.
+        """
         rows, epsilon = thinned_to((self.params, self.flops, self.loss), size)
         return replace(self._take(rows), epsilon=(1 + self.epsilon) * (1 + epsilon) - 1)
 
@@ -82,9 +94,17 @@ class Together:
 
 
 def together(fronts: Sequence[Front], uses: Sequence[int], share: Share = Share()) -> Together:
-    """The Pareto set of the layers' sums inside `share`, the model with every layer dense left out.
+    """Join the Pareto sets of several layers: a budget goes where the weights need it.
 
-    Layer k is run `uses[k]` times a sample. A layer may stay dense where its share does more good elsewhere.
+    A layer may stay dense where its share does more good elsewhere; the model with every layer dense is left out.
+
+    Args:
+        fronts: one a layer.
+        uses: how often each layer runs for one sample.
+        share: the most that the layers together may take.
+
+    Returns:
+        The Pareto set of their sums inside the share.
     """
     nothing = np.zeros(1, np.int64)
     epsilon = max((front.epsilon for front in fronts), default=0.0)

@@ -21,7 +21,13 @@ MOST_CANDIDATES = 4096
 
 @dataclass(frozen=True)
 class Weighed:
-    """A layer that may be factorised: its trained weight (X, Y), and how often it runs for one sample."""
+    """A layer that may be factorised.
+
+    Attributes:
+        found: the layer, perhaps excluded.
+        weight: its trained weight (X, Y); None for one that is excluded.
+        uses: how often it runs for one sample.
+    """
 
     found: Found
     weight: NDArray[np.floating] | None = None
@@ -30,9 +36,14 @@ class Weighed:
 
 @dataclass(frozen=True)
 class Whole:
-    """A model's layers, the Pareto set of each one that is factorised (None: left alone), and of them together.
+    """The Pareto sets of a model's layers, each for itself and all together.
 
-    `candidates` stand for the joint set, by `epsilon` (see `Together`).
+    Attributes:
+        search: what they were found by.
+        layers: each with its front; None: it is left alone.
+        joint: the Pareto set of the layers together.
+        candidates: the joint solutions whose models are costed, which stand for all.
+        epsilon: how well they do (see `Together`).
     """
 
     search: Search
@@ -52,14 +63,34 @@ class Whole:
         return math.prod(front.solutions for front in self.taken) if self.taken else 0
 
     def thinned(self, size: int) -> Whole:
-        """With at most `size` (8 or more) solutions in each layer's front."""
+        """Thin each layer's front out to fewer solutions that stand for all.
+
+        Args:
+            size: the most that may be left in each, 8 or more.
+
+        Returns:
+            The same with smaller fronts.
+        """
         return replace(self, layers=tuple((found, front and front.thinned(size)) for found, front in self.layers))
 
 
 def explore(
     layers: Sequence[Weighed], search: Search, share: Share, advance: Callable[[int], None] = lambda units: None
 ) -> Whole:
-    """The Pareto sets. `advance` hears of `units(layers)` units of work. Raises ModelError for weights not finite."""
+    """Find the Pareto set of the whole space of each layer, and of the layers together.
+
+    Args:
+        layers: those of the model, some perhaps excluded.
+        search: which ranks there may be, and bounds.
+        share: the most that the layers together may take.
+        advance: is called with the units of work just done, of `units(layers)` in all.
+
+    Returns:
+        The fronts, and the candidates. Where nothing fits into the share it is left out, to tell the nearest miss.
+
+    Raises:
+        ModelError: for weights that are not finite.
+    """
     explored = tuple(_explored(layer, search, advance) for layer in layers)
     # Of the layers that have a share, those with no solution to offer take it dense.
     sharing = {found.layer.name: front for found, front in explored if front is not None}
@@ -76,7 +107,7 @@ def explore(
 
 
 def units(layers: Sequence[Weighed]) -> int:
-    """The units of work that `explore` reports."""
+    """The units of work that `explore` reports for these layers."""
     return sum(catalogue.units(layer.found.layer) for layer in layers if _searched(layer))
 
 

@@ -14,7 +14,7 @@ from edgett.model.trace import Call
 
 
 class Kind(Protocol):
-    """A class of Keras layers, or those calls of it that read one sort of input.
+    """A class of Keras layers whose weights may be replaced, or those calls of it that read one sort of input.
 
     A layer is asked by its first call; all others must have the same sites. Whoever adds a kind writes this and lists
     it in `KINDS`: what explores, trains, exports and checks knows no layer by its class.
@@ -24,25 +24,66 @@ class Kind(Protocol):
     """The class, those that are derived from it included."""
 
     def sites(self, call: Call) -> tuple[Layer, ...] | str:
-        """The weights that may be replaced, named by the path of the call; or why there are none.
+        """Name the weights of a layer that may be replaced, by the path of the call.
 
         What a call reads need not be known: then it is taken for one row a sample.
+
+        Args:
+            call: the first call of a built layer of this class.
+
+        Returns:
+            A site for each weight; or why there is none, in the user's words.
         """
 
     def weight(self, layer: Any, site: Layer) -> NDArray[Any]:
-        """The weight (X, Y) of a site."""
+        """Read the dense weight of a site.
+
+        Args:
+            layer: the built layer.
+            site: one of its `sites`.
+
+        Returns:
+            The weight (X, Y).
+        """
 
     def give(self, layer: Any, site: Layer, weight: NDArray[Any], bias: NDArray[Any] | None) -> None:
-        """Let a site have this weight (X, Y), and a bias (Y) where it has one."""
+        """Assign a dense weight to a site.
+
+        Args:
+            layer: the built layer; it is changed.
+            site: one of its `sites`.
+            weight: the new weight (X, Y).
+            bias: the new bias (Y,); None where the site has none.
+        """
 
     def plain(self, call: Call) -> Any:
-        """The layer, or one of Keras's own that computes the same when it infers: what is exported."""
+        """The layer as it is exported while it stays dense.
+
+        Args:
+            call: a call of the layer.
+
+        Returns:
+            The layer, or one of Keras's own that computes the same when it infers.
+        """
 
     def plan(self, call: Call) -> tuple[Operator, ...]:
-        """What the dense layer executes, its bias and its activation left out."""
+        """Plan what the dense layer executes, its bias and its activation left out.
+
+        Args:
+            call: a call of the layer, its batch size known.
+
+        Returns:
+            The operators, one after the other.
+        """
 
     def twin(self, layer: Any, chosen: Mapping[Layer, Spec], factors: Factors | None = None) -> Any:
-        """The layer that stands in for it, of the same name, with these forms at its sites.
+        """Make the layer that stands in for one, of the same name, with forms at its sites.
 
-        It starts from the trained weights, or from `factors` where these are known already.
+        Args:
+            layer: the built dense layer.
+            chosen: the form of each site.
+            factors: those that it starts from, where they are known already; None: the decomposed trained weight.
+
+        Returns:
+            The built layer.
         """
