@@ -34,9 +34,20 @@ _PACKAGES = {".tflite": "ai-edge-litert", ".onnx": "onnxruntime"}
 
 @dataclass(frozen=True)
 class Plan:
-    """How to measure: `runs` and `seconds` are the least of each artefact; `limit` in seconds.
+    """How artefacts are timed.
 
-    Each artefact has a process of its own in each of the `lives`, and `rounds` turns in each.
+    Each artefact has a process of its own in each life, and its turns alternate with the others'.
+
+    Attributes:
+        threads: of the runtime.
+        runs: the least timed runs of each artefact.
+        seconds: the least that each is timed.
+        rounds: turns of each artefact in a life.
+        lives: how often the processes are started anew.
+        limit: seconds after which all is given up.
+
+    Raises:
+        UsageError: for seconds below 0 or above 600.
     """
 
     threads: int = 1
@@ -65,7 +76,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Subject:
-    """An artefact, and the (n, ...) real numbers by the name of the input that it is run on."""
+    """An artefact to measure: its file, and by the name of each input (n, ...) numbers that it is run on."""
 
     path: Path
     inputs: Arrays
@@ -82,10 +93,16 @@ class ProcessorState:
 
 @dataclass(frozen=True)
 class Measured:
-    """An artefact on a device. `turns`: nanoseconds of every timed run, an array a turn, life by life.
+    """What an artefact took on a device.
 
-    `start_ns` is what loading and the first run took; `peak_bytes` the most memory that its process had resident,
-    `added_bytes` that without the process itself. `outputs`: real numbers (n, ...) by name.
+    Attributes:
+        file: its name.
+        runtime: what ran it, and the version.
+        turns: nanoseconds of every timed run, an array a turn, life by life.
+        start_ns: what loading and the first run took.
+        peak_bytes: the most memory that its process had resident.
+        added_bytes: that without the process itself.
+        outputs: by name, (n, ...) each.
     """
 
     file: str
@@ -99,7 +116,16 @@ class Measured:
 
 @dataclass(frozen=True)
 class BenchReport:
-    """What a device measured. `pinned`: the processors that the runs were kept on, none where that is impossible."""
+    """What a device measured.
+
+    Attributes:
+        machine: its architecture, processor and system.
+        threads: of the runtime.
+        pinned: the processors that the runs were kept on, none where that is impossible.
+        before: the processor's state before the first run.
+        after: its state behind the last one.
+        artefacts: one by one.
+    """
 
     machine: Mapping[str, str]
     threads: int
@@ -110,19 +136,40 @@ class BenchReport:
 
 
 class Device(Protocol):
-    """Where artefacts can be measured."""
+    """A place where artefacts can be measured: this machine, one behind ssh, an emulated one."""
 
     @property
     def name(self) -> str:
         """As --device takes it."""
 
     def measure(self, subjects: Sequence[Subject], plan: Plan, meter: Meter) -> BenchReport:
-        """Measure artefacts in turns. Raises ToolError with the reason when that cannot be done."""
+        """Measure artefacts, turn by turn.
+
+        Args:
+            subjects: the artefacts, with their inputs.
+            plan: how often, and how long.
+            meter: is told how far it has come.
+
+        Returns:
+            What the device measured.
+
+        Raises:
+            ToolError: with the reason, when that cannot be done.
+        """
 
 
 def pack(folder: Path, subjects: Sequence[Subject], plan: Plan) -> None:
-    """Put into a folder what the runner needs. Raises UsageError for an artefact that cannot be read, OSError for want
-    of room."""
+    """Put into a folder what the runner needs: itself, artefacts, inputs and a plan.
+
+    Args:
+        folder: it is there already.
+        subjects: the artefacts, with their inputs.
+        plan: how often, and how long.
+
+    Raises:
+        UsageError: for an artefact that cannot be read.
+        OSError: for want of room.
+    """
     names = [f"{index}-{subject.path.name}" for index, subject in enumerate(subjects)]
     fed: dict[int, str] = {}
     for subject, name in zip(subjects, names, strict=True):
@@ -146,9 +193,18 @@ def pack(folder: Path, subjects: Sequence[Subject], plan: Plan) -> None:
 
 
 def unpack(folder: Path, where: str, outputs: Callable[[int], Arrays] | None = None) -> BenchReport:
-    """What the runner left in the folder; `outputs` reads those of an artefact, by default .npz files.
+    """Read what the runner left in the folder.
 
-    Raises ToolError for what it could not do, or where that is no report.
+    Args:
+        folder: that of `pack`, back from the device.
+        where: the name of the device, for messages.
+        outputs: reads the outputs of the artefact of a number; None: from .npz files.
+
+    Returns:
+        What the device measured.
+
+    Raises:
+        ToolError: for what it could not do, or where that is no report.
     """
 
     def stored(index: int) -> Arrays:
@@ -186,7 +242,7 @@ def _report(told: Mapping[str, Any], outputs: Callable[[int], Arrays]) -> BenchR
 
 
 def trouble(error: Mapping[str, str], where: str) -> EdgettError:
-    """What to say of an error that a runner told."""
+    """The error for the "kind" and "message" of what a runner told, its cure for the place `where` it ran."""
     if not isinstance(error, Mapping) or not {"kind", "message"} <= error.keys():
         return ToolError(f"what {where} reports is no report of edgett: {error!r}.", "Run it again.")
     message = str(error["message"]).rstrip(".")

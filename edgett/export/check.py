@@ -29,7 +29,7 @@ BLIND = 0.9
 
 @dataclass(frozen=True)
 class Mismatch:
-    """A place where an artefact is not what was predicted."""
+    """A number of an artefact that is not what was predicted, and in words where it stands."""
 
     where: str
     predicted: float
@@ -49,9 +49,15 @@ class Verdict(enum.Enum):
 
 @dataclass(frozen=True)
 class LayerCheck:
-    """One layer: what it stores and computes, predicted and found. `weight_bytes` is what its parameters take.
+    """One layer of a file against its prediction, (predicted, found) each.
 
-    `operators`: those of which there are others than predicted, in words.
+    Attributes:
+        layer: its path.
+        params: numbers stored.
+        weight_bytes: what they take.
+        flops: what is computed.
+        macs: the multiply-accumulates among it.
+        operators: those of which there are others than predicted, in words.
     """
 
     layer: str
@@ -80,10 +86,19 @@ class LayerCheck:
 
 @dataclass(frozen=True)
 class GraphCheck:
-    """A whole file, (predicted, found) each. `partial` lists what no rule counts, left out of all totals.
+    """A whole file against its prediction, (predicted, found) each.
 
-    Nobody predicts the peak of a file that has such operators. `plan_bytes` is what a plan of the file itself takes. It
-    and the peak found are None where the file does not tell how large a tensor of it becomes.
+    Attributes:
+        params: numbers stored.
+        weight_bytes: what they take.
+        flops: what is computed.
+        macs: the multiply-accumulates among it.
+        peak_bytes: what tensors take at once. Nobody predicts that of a file with operators that no rule counts;
+            nothing is found where the file does not tell how large a tensor of it becomes.
+        layers: those that `partial` does not list, one by one.
+        partial: operators that no rule counts, whose layers are left out of all totals.
+        mismatches: all that is not as predicted.
+        plan_bytes: what a memory plan of the file itself takes; None as in `peak_bytes`.
     """
 
     params: Pair
@@ -99,10 +114,15 @@ class GraphCheck:
 
 @dataclass(frozen=True)
 class Numerics:
-    """Outputs against Keras's: the largest absolute error, the worst output's L2 relative one.
+    """The outputs of a file against Keras's, for the same samples.
 
-    `top1`: the share of the same decisions, None where no output decides anything. `tolerance` is the L2 relative error
-    from which on the file is wrong; `blind` says why it is wrong all the same: it tells no more than a constant would.
+    Attributes:
+        samples: how many were compared.
+        max_abs: the largest absolute error.
+        l2_relative: the L2 relative error of the worst output.
+        top1: the share of the same decisions; None where no output decides anything.
+        tolerance: the L2 relative error from which on the file is wrong.
+        blind: why it is wrong all the same: it tells no more than a constant would.
     """
 
     samples: int
@@ -126,10 +146,19 @@ class Numerics:
 
 
 def compare(predicted: Graph, found: Graph, where: str, size: int = 4) -> GraphCheck:
-    """Every layer and the totals must be equal, and the predicted peak must not be exceeded.
+    """Compare a file's graph with its prediction: layers and totals must be equal, the predicted peak not exceeded.
 
-    `size` is the bytes of a predicted element. A layer that has an operator without a rule on either side is listed
-    and counts in no total, and the peak of such a file is what is found in it.
+    A layer that has an operator without a rule on either side is listed and counts in no total, and the peak of such a
+    file is what is found in it.
+
+    Args:
+        predicted: what the model was expected to be exported as.
+        found: what was read from the file.
+        where: the name of the file, for messages.
+        size: the bytes of a predicted element.
+
+    Returns:
+        Both sides of every number, and the mismatches.
     """
     open_layers = {step.layer for graph in (predicted, found) for step in graph.steps if step.flops is None}
     layers = [name for name in dict.fromkeys((*predicted.layers, *found.layers)) if name not in open_layers]
@@ -190,9 +219,19 @@ def compare_outputs(
     tolerance: float = TOLERANCE,
     decisions: Mapping[str, Decision] | None = None,
 ) -> Numerics:
-    """Two models' outputs for the same samples, by name; (n, ...) each. Raises ValueError for other names or shapes.
+    """Compare two models' outputs for the same samples.
 
-    `decisions`: of the outputs that decide something, what.
+    Args:
+        reference: Keras's outputs by name, (n, ...) each.
+        found: the file's.
+        tolerance: the L2 relative error from which on the file is wrong.
+        decisions: of the outputs that decide something, what.
+
+    Returns:
+        The errors, and whether they are rounding.
+
+    Raises:
+        ValueError: for outputs of other names or shapes.
     """
     if reference.keys() != found.keys():
         raise ValueError(f"outputs {sorted(found)}, not {sorted(reference)}")

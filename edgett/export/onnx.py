@@ -39,10 +39,18 @@ def write(
     calibration: Calibration | None = None,
     floats: Callable[[list[str]], bool] | None = None,
 ) -> None:
-    """Convert a `model.servable.Servable` to ONNX, checked, with names of its own; by `calibration` to int8.
+    """Convert a model to a checked ONNX file with names of its own: to float32, or by calibration to int8.
 
-    `floats` tells by the names of a node and its results whether it stays in float32 (None: none does). Raises
-    ModelError for what it cannot convert.
+    Args:
+        servable: a `model.servable.Servable`.
+        owners: tell from converters' names which layer a node belongs to.
+        path: the file to write.
+        calibration: the inputs by which int8 ranges are set; None: float32.
+        floats: tells by the names of a node and its results whether it stays in float32; None: none does.
+
+    Raises:
+        ModelError: for what the converter refuses.
+        OSError: for a full disk.
     """
     try:
         with quiet():
@@ -70,7 +78,18 @@ def write(
 
 
 def read(path: Path, owners: Owners) -> Graph:
-    """The graph of an .onnx file, counted from its nodes and initialisers. Raises ToolError when it is none."""
+    """Read the graph of an .onnx file from its nodes and initialisers.
+
+    Args:
+        path: the file.
+        owners: tell from converters' names which layer a node belongs to.
+
+    Returns:
+        The graph.
+
+    Raises:
+        ToolError: when the file is no ONNX model.
+    """
     import onnx
 
     try:

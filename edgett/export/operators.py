@@ -37,22 +37,36 @@ class Liberty(enum.Enum):
 
 @dataclass(frozen=True)
 class Way:
-    """The moves between an operator that computes and the next; None for the model's inputs and outputs."""
+    """The moves between an operator that computes and the next.
+
+    Attributes:
+        start: the operator that makes the numbers; None: an input of the model.
+        moves: the reshapes and transposes behind it.
+        end: the operator that reads them; None: an output of the model.
+    """
 
     start: Step | None
     moves: tuple[Step, ...]
     end: Step | None
 
     def count(self, family: Op, layer: str | None = None) -> int:
-        """Its moves of a family, of one layer or of all."""
+        """Count the moves of a way that are of a family.
+
+        Args:
+            family: what operators are compared as.
+            layer: moves of this layer; None: of all.
+
+        Returns:
+            Their number.
+        """
         return sum(step.op.family is family and layer in (None, step.layer) for step in self.moves)
 
     def leads_to(self, layer: str) -> bool:
-        """Whether what counts in the layer reads what it brings."""
+        """Whether an operator of this layer that counts FLOPs reads what the way brings."""
         return self.end is not None and self.end.layer == layer and bool(self.end.flops)
 
     def comes_from(self, layer: str) -> bool:
-        """Whether what counts in the layer has made what it brings."""
+        """Whether an operator of this layer that counts FLOPs has made what the way brings."""
         return self.start is not None and self.start.layer == layer and bool(self.start.flops)
 
     @property
@@ -65,9 +79,10 @@ class Way:
 
 
 class Ways:
-    """A graph as operators that compute, and the ways between them."""
+    """A graph as operators that compute, and the ways on which numbers move between them."""
 
     def __init__(self, graph: Graph) -> None:
+        """Find the ways of a graph, predicted or read from a file."""
         self.graph = graph = replace(graph, steps=tuple(one for step in graph.steps for one in _apart(step)))
         self.factorised = {step.layer for step in graph.steps if step.op is PRODUCT}
         self.makers = {name: step for step in graph.steps for name in step.writes}
@@ -77,15 +92,15 @@ class Ways:
         self.all = tuple(self._way(name, end) for name, end in (*ends, *((name, None) for name in graph.outputs)))
 
     def counted(self, layer: str) -> Counter[Op]:
-        """What counts in a layer."""
+        """Count the operators of a layer that count FLOPs, by family."""
         return Counter(step.op.family for step in self.steps if step.layer == layer and step.flops)
 
     def transposes(self, layer: str) -> int:
-        """How many a layer has, wherever they stand."""
+        """Count the transposes of a layer, wherever they stand."""
         return sum(step.op.family is TRANSPOSE for step in self.graph.steps if step.layer == layer)
 
     def may_meet(self, step: Step | None) -> bool:
-        """Whether a transpose may come behind this step: one stands before it, and it is no product."""
+        """Whether a converter may have put a transpose behind a step: one stands before it, and it is no product."""
         return step is not None and id(step) in self._behind
 
     @cached_property
@@ -123,7 +138,16 @@ class Ways:
 
 
 def differences(predicted: Ways, found: Ways, layer: str) -> dict[str, Pair]:
-    """The operators of a layer that no liberty explains, in words: how many are predicted, how many found."""
+    """Compare the operators of a layer: those that no `Liberty` explains.
+
+    Args:
+        predicted: the graph that was expected.
+        found: the graph read from the file.
+        layer: the path of the layer.
+
+    Returns:
+        In words what differs: how many are predicted, how many found; empty where nothing does.
+    """
     sides = _Sides(predicted, found, layer)
     pairs = (*sides.counted(), *sides.within(), *sides.round(Way.leads_to), *sides.round(Way.comes_from))
     return {what: pair for what, pair in pairs if pair[0] != pair[1]}

@@ -32,11 +32,19 @@ _PRODUCT = re.compile(r"/(MatMul|Tensordot|einsum|convolution|depthwise|separabl
 def write(
     servable: Any, path: Path, calibration: Calibration | None = None, floats: Callable[[list[str]], bool] | None = None
 ) -> None:
-    """Convert a `model.servable.Servable` to float32 TFLite, or by `calibration` to int8 throughout, its ends included.
+    """Convert a model to a TFLite file: to float32, or by calibration to int8 throughout, its ends included.
 
-    Weights of convolutions have a scale for each channel, those of fully connected layers and of cores one. `floats`
-    tells by the names of an operator's results whether it stays in float32 (None: none does). Raises ModelError for
-    what it cannot convert.
+    In int8, weights of convolutions have a scale for each channel, those of fully connected layers and of cores one.
+
+    Args:
+        servable: a `model.servable.Servable`.
+        path: the file to write.
+        calibration: the inputs by which int8 ranges are set; None: float32.
+        floats: tells by the names of an operator's results whether it stays in float32; None: none does.
+
+    Raises:
+        ModelError: for what the converter refuses.
+        OSError: for a full disk.
     """
     import tensorflow as tf
 
@@ -96,9 +104,17 @@ def _mixed(converter: Any, calibration: Calibration | None, floats: Callable[[li
 
 
 def read(path: Path, owners: Owners) -> Graph:
-    """The graph of a .tflite, counted from its bytes: constants that feed arithmetic, FLOPs, tensors.
+    """Read the graph of a .tflite from its bytes: constants that feed arithmetic, FLOPs, tensors.
 
-    Raises ToolError when the file is no TFLite model.
+    Args:
+        path: the file.
+        owners: tell from converters' names which layer an operator belongs to.
+
+    Returns:
+        The graph.
+
+    Raises:
+        ToolError: when the file is no TFLite model.
     """
     model = _parsed(path)
     try:
@@ -207,7 +223,17 @@ def _told(body: Any, operator: Any, outputs: dict[int, str]) -> list[str]:
 
 
 def names(path: Path) -> dict[str, str]:
-    """What the file calls the tensors of its graph as `read` has it; constants have no names."""
+    """Name the tensors of a .tflite as the file does.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The file's names by those of `read`; constants have none.
+
+    Raises:
+        ToolError: when the file is no TFLite model.
+    """
     tensors = enumerate(_parsed(path).subgraphs[0].tensors)
     return {str(index): tensor.name.decode() for index, tensor in tensors if tensor.name}
 
@@ -277,6 +303,7 @@ def _kinds() -> dict[int, Any]:
 
 
 def operator_name(model: Any, operator: Any) -> str:
+    """The kind of an operator as TFLite's schema calls it, such as "FULLY_CONNECTED"; a custom one's own name."""
     from ai_edge_litert import schema_py_generated as schema
 
     code = model.operatorCodes[operator.opcodeIndex]

@@ -61,11 +61,20 @@ _NORM = _L.BatchNormalization
 def inference_form(
     model: keras.Model, batch: int = 1, tt: frozenset[str] = frozenset(), *, untrained: bool = False
 ) -> Trace:
-    """The calls that a model makes when it infers `batch` samples at a time.
+    """Reduce a model to what is left of it on a device, and exported: no dropout, no batch normalisation that folds.
 
-    The dense layers named in `tt` are treated as if they were in a form: nothing is folded into their weights. Of a
-    model that is still to be trained (`untrained`), zeros are expected to become numbers like any other: for what is
-    stored and computed then, not for what comes out.
+    Args:
+        model: a Sequential or functional model, Keras's own layers or layers in forms.
+        batch: samples at a time.
+        tt: the paths of dense layers treated as if they were in a form: nothing is folded into their weights.
+        untrained: whether the model is still to be trained: zeros are expected to become numbers like any other, for
+            what is stored and computed then, not for what comes out.
+
+    Returns:
+        The calls that are left, in the order that they run.
+
+    Raises:
+        ModelError: for a model that is neither Sequential nor functional.
     """
     form = trace(model, batch)
     if untrained:

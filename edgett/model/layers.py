@@ -24,7 +24,7 @@ from edgett.model.trace import Call, Trace, trace
 
 @dataclass(frozen=True)
 class Wish:
-    """What the user asks of step 1: the share of the parameters below which a layer is left alone, and names."""
+    """What the user asks of step 1: the share of the parameters below which layers are left alone; layers by name."""
 
     share: float = 0.10
     only: tuple[str, ...] = ()
@@ -32,9 +32,18 @@ class Wish:
 
 
 def fc_layers(model: keras.Model, wish: Wish = Wish()) -> tuple[Found, ...]:
-    """Every layer of a kind, in the order of the calls, nested ones included, each with the reason if it stays.
+    """Find the layers whose weights may be replaced, nested ones included, in the order of the calls (step 1).
 
-    Raises UsageError when `wish` names a layer that the model does not have.
+    Args:
+        model: a Sequential or functional model.
+        wish: which layers the user wants replaced.
+
+    Returns:
+        Each layer of a kind, with the reason if it stays.
+
+    Raises:
+        UsageError: when `wish` names a layer that the model does not have.
+        ModelError: for a model that cannot be opened, and for a layer without weights.
     """
     flow = trace(model)
     total = model.count_params()
@@ -52,11 +61,19 @@ def fc_layers(model: keras.Model, wish: Wish = Wish()) -> tuple[Found, ...]:
 
 
 def replace(model: keras.Model, edits: Mapping[str, Spec], factors: Mapping[str, Factors] | None = None) -> keras.Model:
-    """A copy of the model in which the layers named by `edits` are in these forms, started from the trained weights.
+    """Copy a model with some layers in forms, started from the trained weights; all else stays, training too.
 
-    Names, other weights, optimiser, losses and metrics stay; `factors` gives those of layers where they are known
-    already. Raises ModelError when the model cannot be copied, ValueError when a spec is of another size than its
-    layer.
+    Args:
+        model: the trained dense model.
+        edits: by the path of a layer the form of its weight.
+        factors: by path those that are known already; None: none are.
+
+    Returns:
+        The copy.
+
+    Raises:
+        ModelError: when the model cannot be copied.
+        ValueError: for a layer that there is not, and when a spec is of another size than its layer.
     """
     places = _places(model, edits)
     if len(places) != len(edits):
@@ -70,12 +87,12 @@ def replace(model: keras.Model, edits: Mapping[str, Spec], factors: Mapping[str,
 
 
 def substituted(model: keras.Model, twins: Mapping[int, Any]) -> keras.Model:
-    """A copy of the model with other layers in place of some, which are told by their identity. Raises ModelError."""
+    """Copy a model with `twins` in place of the layers of these id()s. Raises ModelError if it cannot be copied."""
     return _copied(model, twins, _cloned)
 
 
 def resized(model: keras.Model, shapes: Sequence[tuple[int | None, ...]]) -> keras.Model:
-    """A copy of the model whose inputs take samples of these shapes, in their order. Raises ModelError."""
+    """Copy a model for samples of other `shapes`, one an input. Raises ModelError if it cannot be copied."""
     sizes = iter(shapes)
 
     def cloned(model: keras.Model, copy: Any) -> keras.Model:
@@ -89,9 +106,12 @@ def resized(model: keras.Model, shapes: Sequence[tuple[int | None, ...]]) -> ker
 
 
 def in_float32(model: keras.Model) -> keras.Model:
-    """The model with float32 in place of every other floating type; the very same one where there is no other.
+    """Copy a model with float32 in place of every other floating type; the very same one where there is no other.
 
-    Devices calculate in it, or in int8, whatever a model was trained in. Raises ModelError.
+    Devices calculate in it, or in int8, whatever a model was trained in.
+
+    Raises:
+        ModelError: when the model cannot be copied.
     """
     wide = [layer for layer in keras_compat.nested(model) if _is_foreign(layer)]
     if not wide:
@@ -150,7 +170,7 @@ def _is_foreign(layer: Any) -> bool:
 
 
 def compilation(model: keras.Model) -> dict[str, Any]:
-    """What to compile another model with, to train as this one: its losses, and a fresh optimiser and metrics."""
+    """The arguments of `compile` to train another model as this one: its losses, a fresh optimiser, fresh metrics."""
 
     def fresh(item: Any) -> Any:
         stateful = isinstance(item, (keras.Metric, keras.Optimizer))
@@ -163,17 +183,17 @@ def compilation(model: keras.Model) -> dict[str, Any]:
 
 
 def kernels(model: keras.Model, paths: Collection[str]) -> dict[str, NDArray[np.float32]]:
-    """The weights (X, Y) of the layers of these paths."""
+    """The dense weights (X, Y) of the layers of these paths."""
     return {path: place.kind.weight(place.layer, place.site) for path, place in _places(model, paths).items()}
 
 
 def positions(model: keras.Model, paths: Collection[str]) -> dict[str, int]:
-    """How often a sample meets the weights of the layers of these paths each time that they run."""
+    """How often a sample meets the weight of each layer of these paths each time that it runs."""
     return {path: place.site.positions for path, place in _places(model, paths).items()}
 
 
 def give(model: keras.Model, path: str, weight: NDArray[Any], bias: NDArray[Any] | None) -> None:
-    """Let the layer of this path have this weight (X, Y), and a bias where it has one."""
+    """Assign a weight (X, Y), and a bias (Y,) where it has one, to the layer of this path."""
     place = _places(model, [path])[path]
     place.kind.give(place.layer, place.site, weight, bias)
 
@@ -184,7 +204,7 @@ def factored_layers(model: keras.Model) -> dict[str, Factored]:
 
 
 def factored_positions(model: keras.Model) -> dict[str, int]:
-    """How often a sample meets the weight of each of them each time that it runs."""
+    """How often a sample meets the weight of each layer in a form each time that it runs, by path."""
     calls = trace(model).calls
     return {call.path: math.prod(call.reads[0].shape[1:-1]) for call in calls if isinstance(call.layer, Factored)}
 
@@ -316,7 +336,7 @@ def _input(tensor: Any, shape: tuple[int | None, ...], floats: str | None = None
 
 
 def like(layer: Any, **changes: Any) -> Any:
-    """A layer of the same settings, `changes` apart, with weights of its own."""
+    """A layer of the same class and settings, `changes` apart, with weights of its own."""
     settings = layer.get_config()
     if isinstance(layer, Factored) or type(layer).__module__.startswith("keras."):
         # A configuration only names functions, and one of the user's own is not found by its name.
@@ -335,7 +355,7 @@ def _copy_state(layer: Any, twin: Any) -> None:
 
 @contextmanager
 def uncompiled(model: keras.Model) -> Iterator[None]:
-    """While it lasts Keras takes the model, and models inside it, for uncompiled, and so leaves compiling to us."""
+    """Let Keras take a model, and those inside it, for uncompiled for a while, and so leave compiling to us."""
     compiled = [item for item in keras_compat.nested(model) if isinstance(item, keras.Model) and item.compiled]
     for item in compiled:
         item.compiled = False

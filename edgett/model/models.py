@@ -33,10 +33,21 @@ Say = Callable[[str], None]
 
 
 def load_model(path: Path, custom_objects: str | None = None, say: Say = lambda line: None) -> keras.Model:
-    """The model in a file of Keras 2 or 3; `custom_objects` names a module that defines what it needs beyond Keras.
+    """Load a Keras file, of Keras 2 or 3; no code in it is run.
 
-    Safe mode stays on: a Lambda layer, which is code in a file, is refused. What could not be read of its training is
-    said. The plain layers that a layer in a form was saved as are one again. Raises ModelError.
+    The plain layers that a layer in a form was saved as are one again.
+
+    Args:
+        path: the file, .keras or HDF5, told by its content.
+        custom_objects: a module that defines what the model needs beyond Keras; None: nothing.
+        say: hears what could not be read of its training.
+
+    Returns:
+        The model.
+
+    Raises:
+        ModelError: for a file that is no such model, one with a Lambda layer among them.
+        UsageError: for a module that cannot be imported.
     """
     found = origin(path)
     objects = _custom_objects(custom_objects)
@@ -59,6 +70,13 @@ def save_model(model: keras.Model, path: Path) -> None:
     """Write a `.keras` file whose bytes depend on the model alone: no date, no address, no training state.
 
     Its layers in forms are plain ones of Keras there, so that it loads without edgett.
+
+    Args:
+        model: a Sequential or functional model.
+        path: the file to write.
+
+    Raises:
+        ModelError: when the model cannot be copied.
     """
     content, model = io.BytesIO(), portable(model)
     with scratch() as folder:
@@ -147,9 +165,14 @@ def pack_weights(model: keras.Model) -> bytes:
 
 
 def unpack_weights(model: keras.Model, content: bytes) -> None:
-    """Set the weights that were packed from a model with layers of these paths, perhaps only the last part of it.
+    """Set weights that `pack_weights` has packed.
 
-    Raises ValueError for weights of other layers.
+    Args:
+        model: has layers of the same paths, perhaps only the last of the model that was packed; it is changed.
+        content: the bytes of an .npz.
+
+    Raises:
+        ValueError: for weights of other layers.
     """
     weights = _weights(model)
     with np.load(io.BytesIO(content), allow_pickle=False) as stored:

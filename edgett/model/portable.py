@@ -32,10 +32,19 @@ _FREE = frozenset({"name", "trainable", "kernel_initializer", "bias_initializer"
 
 
 def portable(model: keras.Model) -> keras.Model:
-    """A copy of the model with plain layers in place of those in forms; the very same one where it has none.
+    """Copy a model with plain layers of Keras in place of those in forms.
 
     Names, weights, losses and metrics stay, and what becomes of a batch, to float32 rounding. A kernel regulariser
-    goes: no plain layer sees the weight that the factors stand for. Raises ModelError when the model cannot be copied.
+    goes: no plain layer sees the weight that the factors stand for.
+
+    Args:
+        model: a Sequential or functional model.
+
+    Returns:
+        The copy; the very same model where it has no layer in a form.
+
+    Raises:
+        ModelError: when the model cannot be copied.
     """
     read = {id(call.layer): call.reads[0].shape[1:-1] for call in trace(model).calls}
     held = {id(layer): _plain(layer, read[id(layer)]) for layer in _parts(model) if isinstance(layer, Factored)}
@@ -43,9 +52,18 @@ def portable(model: keras.Model) -> keras.Model:
 
 
 def recognised(model: keras.Model) -> keras.Model:
-    """A copy of the model with layers in forms in place of what `portable` makes of them; the same one without any.
+    """Copy a model with layers in forms in place of the plain ones that `portable` has made of them.
 
-    A name says which form it may be, the structure whether it is. Raises ModelError when the model cannot be copied.
+    A name says which form it may be, the structure whether it is.
+
+    Args:
+        model: a Sequential or functional model.
+
+    Returns:
+        The copy; the very same model where there are none.
+
+    Raises:
+        ModelError: when the model cannot be copied.
     """
     found = {
         id(layer): _held(layer) for layer in _parts(model) if isinstance(layer, (keras.Sequential, keras.Function))

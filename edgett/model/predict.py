@@ -82,10 +82,17 @@ class _Writer:
 def predict(
     form: Trace, batch: int = 1, *, fused: bool = True, quantised: bool = False, floats: Collection[str] = ()
 ) -> Graph:
-    """The steps of an inference form. `fused`: bias and ReLU are part of their product, as in TFLite, not in ONNX.
+    """Predict the graph that a model is exported as.
 
-    `quantised`: numbers take a byte, but those of the layers named in `floats`; a bias that rides on its product takes
-    four and is stored once for each call, as its scale is that of the input.
+    Args:
+        form: its inference form.
+        batch: samples at once.
+        fused: whether bias and ReLU are a part of their product, as in TFLite, not in ONNX.
+        quantised: whether numbers take a byte; a bias on its product takes four, once a call, by its input's scale.
+        floats: the paths of layers that stay in float32 then.
+
+    Returns:
+        The graph; FLOPs of layers without a rule are None.
     """
     writer = _Writer(form, batch, fused, quantised, {id(tensor): name for name, tensor in form.inputs.items()})
     writer.sizes.update({name: math.prod(tensor.shape) for name, tensor in form.inputs.items()})

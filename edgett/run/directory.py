@@ -51,10 +51,20 @@ _WRITTEN = (
 
 
 class Run:
-    """An open run directory; nobody else can open it until it is closed or its process ends."""
+    """An open run directory; nobody else can open it until it is closed or its process ends.
+
+    Raises ToolError from whatever writes where it cannot be written.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Lock a directory; `start` and `resume` make a run of it."""
+        """Lock a directory; `start` and `resume` make a run of it.
+
+        Args:
+            path: the directory, which is there.
+
+        Raises:
+            UsageError: when another process has it, or a link leads out of it.
+        """
         self.path = path
         self._journal: journal.Journal | None = None
         _refuse_links(path)
@@ -72,9 +82,18 @@ class Run:
 
     @classmethod
     def start(cls, path: Path, asked: Mapping[str, Any], *, fresh: bool = False) -> Run:
-        """Make a run directory; a `fresh` one in the place of the run that is there.
+        """Make a run directory.
 
-        Raises UsageError when there is anything else in the way.
+        Args:
+            path: where.
+            asked: what goes into run.json: the job, versions.
+            fresh: whether it takes the place of the run that is there.
+
+        Returns:
+            The open run.
+
+        Raises:
+            UsageError: when there is anything else in the way.
         """
         refuse_occupied(path, fresh=fresh)
         with _told(path):
@@ -93,7 +112,14 @@ class Run:
 
     @classmethod
     def resume(cls, path: Path) -> Run:
-        """Open an existing run. Raises UsageError when there is none, and for a journal that cannot be gone on with."""
+        """Open an existing run to go on with it.
+
+        Args:
+            path: its directory.
+
+        Raises:
+            UsageError: when there is none, and for a journal that cannot be gone on with.
+        """
         if not (path / _MARK).is_file():
             raise UsageError(f"there is no run in {str(path)!r}.", "Leave out --resume to start one there.")
         run = cls(path)
@@ -123,34 +149,74 @@ class Run:
 
     @property
     def asked(self) -> dict[str, Any]:
-        """The content of run.json. Raises UsageError when it is damaged, or of another schema."""
+        """The content of run.json.
+
+        Raises:
+            UsageError: when it is damaged, or of another schema.
+        """
         return read_asked(self.path)
 
     def record(self, trial: Trial, weights: bytes, state: bytes | None = None) -> None:
-        """Commit a trial and its weights together; with the state from which it can go on, if epochs are left."""
+        """Commit a trial to the journal, together with its weights.
+
+        Args:
+            trial: the solution, and what it is worth by now.
+            weights: the bytes of `pack_weights`.
+            state: what it can go on from, if epochs are left; None: it is over.
+        """
         self._open.record(trial, weights, state)
 
     def trials(self, epochs: float | None = None) -> dict[int, Trial]:
-        """Every trial committed, by the number of its solution; as it was after so many epochs at most, if given."""
+        """Every trial committed, by the number of its solution.
+
+        Args:
+            epochs: as each was after so many epochs at most; None: as it is now.
+        """
         return self._open.trials(epochs)
 
     def weights(self, number: int) -> bytes:
-        """The weights of a trial. Raises UsageError when there is no such trial."""
+        """The weights of a trial, in bytes as `pack_weights` makes them.
+
+        Args:
+            number: that of its solution.
+
+        Raises:
+            UsageError: when there is no such trial.
+        """
         return bytes(self._open.latest(number, "weights"))
 
     def state(self, number: int) -> bytes | None:
-        """What a trial goes on from, None when it is over. Raises UsageError when there is no such trial."""
+        """What a trial goes on from, in bytes; None when it is over.
+
+        Args:
+            number: that of its solution.
+
+        Raises:
+            UsageError: when there is no such trial.
+        """
         state: bytes | None = self._open.latest(number, "state")
         return state
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
-        """Write a document whole or not at all."""
+        """Write a document whole or not at all.
+
+        Args:
+            name: of the file in the run.
+            content: what JSON can hold, no NaN or infinity.
+        """
         with self.writing(name) as part:
             part.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
 
     @contextmanager
     def writing(self, name: str) -> Iterator[Path]:
-        """A path to write to, which takes its name in the run only when all is written."""
+        """Lend a path to write to, which takes its name in the run only when all is written.
+
+        Args:
+            name: of the file in the run.
+
+        Yields:
+            The path, in a folder of its own.
+        """
         with _told(self.path / name), self.staging() as folder:
             part = folder / Path(name).name
             yield part
@@ -163,7 +229,12 @@ class Run:
             yield Path(folder)
 
     def adopt(self, part: Path, name: Path) -> None:
-        """Move a file that is written whole to its place in the run; a power cut does not take it away again."""
+        """Move a file that is written whole to its place in the run; a power cut does not take it away again.
+
+        Args:
+            part: the file, in a `staging` folder.
+            name: its path in the run.
+        """
         target = self.path / name
         with _told(target):
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -197,9 +268,13 @@ class Run:
 
 
 def read_asked(path: Path) -> dict[str, Any]:
-    """The content of a run's run.json, also while somebody else has it open, and where nothing can be written.
+    """Read a run's run.json, also while somebody else has it open, and where nothing can be written.
 
-    Raises UsageError when there is none, and when it is damaged or of another schema.
+    Args:
+        path: the run directory.
+
+    Raises:
+        UsageError: when there is none, and when it is damaged or of another schema.
     """
     if not (path / _MARK).is_file():
         raise UsageError(f"there is no run in {str(path)!r}.", "Name the directory of one: 'edgett compress' tells it.")
@@ -207,7 +282,15 @@ def read_asked(path: Path) -> dict[str, Any]:
 
 
 def refuse_occupied(path: Path, *, fresh: bool) -> None:
-    """Raise UsageError where no run can be started, because of what is there already, or of the name."""
+    """Check that a run can be started in a directory.
+
+    Args:
+        path: the directory, which need not be there.
+        fresh: whether a run may be there, whose place is taken.
+
+    Raises:
+        UsageError: for what is there already, or for a name that is no UTF-8.
+    """
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
@@ -232,7 +315,13 @@ def refuse_occupied(path: Path, *, fresh: bool) -> None:
 
 
 def new_path(model: str, target: str, parent: Path = Path("runs")) -> Path:
-    """The default directory of a run: runs/<model>-<target>-<n>, n counting up."""
+    """The first free one of the default directories of a run: runs/<model>-<target>-<n>, n counting up.
+
+    Args:
+        model: its name.
+        target: the name of the target.
+        parent: where runs are.
+    """
     number = 1
     while (path := parent / f"{model}-{target}-{number}").exists():
         number += 1

@@ -28,17 +28,34 @@ _OUTCOMES: Mapping[object, type[BaseModel]] = {"grid": GridOutcome, "pareto": Pa
 
 
 def anew(asked: Mapping[str, Any]) -> str:
-    """How a run is made again that was asked for so."""
+    """The cure that tells how a run is made again.
+
+    Args:
+        asked: the content of its run.json.
+
+    Returns:
+        A sentence with the command.
+    """
     return f"'edgett {command(asked).value}' starts anew there with --fresh, or elsewhere with another --out."
 
 
 def command(asked: Mapping[str, Any]) -> Command:
-    """What made a run."""
+    """The command that made a run, by the content of its run.json."""
     return Command.DEPLOY if asked.get("command") == Command.DEPLOY.value else Command.COMPRESS
 
 
 def begun(run: Path) -> dict[str, Any]:
-    """The run.json of a run, of which more may be known later. Raises UsageError when it is damaged."""
+    """Read and check the run.json of a run that may not be over.
+
+    Args:
+        run: the run directory.
+
+    Returns:
+        Its content.
+
+    Raises:
+        UsageError: when it is damaged, or of another schema.
+    """
     place, unknown = run / "run.json", anew({})
     content = read(run, "run.json", unknown, f"Go on with the version of edgett that wrote it. {unknown}")
     _refuse_other(content, Begun, place, anew(content))
@@ -46,7 +63,15 @@ def begun(run: Path) -> dict[str, Any]:
 
 
 def finished(run: Path, asked: Mapping[str, Any]) -> None:
-    """Raise UsageError unless what `begun` gave of a run has an outcome that can be relied on."""
+    """Check that a run has an outcome that can be relied on.
+
+    Args:
+        run: the run directory.
+        asked: what `begun` gave of it, with an outcome.
+
+    Raises:
+        UsageError: when it is damaged.
+    """
     place, outcome = run / "run.json", asked["outcome"]
     _refuse_other(asked, Finished, place, anew(asked))
     search = outcome.get("search", "grid") if isinstance(outcome, dict) else "grid"
@@ -55,7 +80,18 @@ def finished(run: Path, asked: Mapping[str, Any]) -> None:
 
 
 def benchmark(run: Path, name: str) -> dict[str, Any]:
-    """A bench-*.json of a run. Raises UsageError when it is damaged."""
+    """Read and check a bench-*.json of a run.
+
+    Args:
+        run: the run directory.
+        name: that of the file.
+
+    Returns:
+        Its content.
+
+    Raises:
+        UsageError: when it is damaged, or of another schema.
+    """
     content = read(run, name, WITHOUT)
     artefacts = content.get("artifacts")
     first = artefacts[0] if isinstance(artefacts, list) and artefacts else None
@@ -65,7 +101,21 @@ def benchmark(run: Path, name: str) -> dict[str, Any]:
 
 
 def value(run: Path, name: str, key: str, codec: TypeAdapter[Any], cure: str) -> Any:
-    """What stands under `key` in a file of a run, as the codec makes it. Raises UsageError when it is damaged."""
+    """Read one key of a JSON document in a run as a Python value.
+
+    Args:
+        run: the run directory.
+        name: that of the file.
+        key: a key of the document.
+        codec: checks and makes the value.
+        cure: what to do about a damaged file.
+
+    Returns:
+        The value.
+
+    Raises:
+        UsageError: when it is damaged, or of another schema.
+    """
     content = read(run, name, cure)
     try:
         return codec.validate_json(json.dumps(content.get(key)), strict=True)
@@ -74,7 +124,20 @@ def value(run: Path, name: str, key: str, codec: TypeAdapter[Any], cure: str) ->
 
 
 def read(run: Path, name: str, cure: str, other: str = "") -> dict[str, Any]:
-    """A JSON document of this schema in a file of a run. Raises UsageError; `other` cures one of another schema."""
+    """Read a JSON document in a run.
+
+    Args:
+        run: the run directory.
+        name: that of the file.
+        cure: what to do about a damaged file.
+        other: what to do about one of another schema; empty: the same.
+
+    Returns:
+        Its content, of this schema.
+
+    Raises:
+        UsageError: for any other.
+    """
     place = inside(run, name)
     try:
         content = json.loads(place.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
@@ -91,7 +154,18 @@ def read(run: Path, name: str, cure: str, other: str = "") -> dict[str, Any]:
 
 
 def inside(run: Path, name: str | Path) -> Path:
-    """The place of a file in a run, whether it is there or not. Raises UsageError where it leads out of the run."""
+    """The path of a file in a run, whether it is there or not.
+
+    Args:
+        run: the run directory.
+        name: that of the file.
+
+    Returns:
+        The path, which leads through no link.
+
+    Raises:
+        UsageError: where it leads out of the run, or to something that is no file.
+    """
     place = run / name
     try:
         real, root = place.resolve(), run.resolve()
@@ -114,7 +188,17 @@ def _refuse_other(content: object, kind: type[BaseModel], place: Path, cure: str
 
 
 def damaged(place: Path, error: Exception, cure: str, *within: str) -> UsageError:
-    """What to raise for a document in which something is wrong: what is first, and where."""
+    """The error for a document in which something is wrong: what is first, and where.
+
+    Args:
+        place: the file.
+        error: what reading it raised.
+        cure: what to do about it.
+        *within: the keys around the part that was read.
+
+    Returns:
+        The error.
+    """
     told = "its tables lie too deep" if isinstance(error, RecursionError) else " ".join(str(error).split()).rstrip(".")
     if isinstance(error, ValidationError):
         problem = error.errors(include_url=False)[0]
