@@ -40,7 +40,7 @@ class Search:
             every objective; 0: the Pareto set is whole.
 
     Raises:
-        UsageError: for a rank multiple below 1 or above `max_rank`, and for a `max_rank` above 1024.
+        UsageError: for a rank multiple below 1 or above `max_rank`, and for a `max_rank` above `MOST_RANK`.
     """
 
     rank_multiple: int = 4

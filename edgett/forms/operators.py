@@ -84,7 +84,7 @@ class Product:
         inner: the length of the sums.
         columns: those of the matrix.
         axes: how to transpose the factor before it is reshaped to the matrix; none: not at all.
-        of: the results that it reads, see above.
+        of: the results that it reads (see `sources`); none: that of the operator before it.
     """
 
     factor: int

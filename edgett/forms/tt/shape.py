@@ -67,7 +67,18 @@ class TTShape(Spec):
 
     @classmethod
     def decompose(cls, weight: Matrix, specs: Iterable[TTShape]) -> Iterator[tuple[TTShape, Factors]]:
-        """Decompose a weight by TT-SVD; see `Spec.decompose` and `tt_svds`."""
+        """Decompose a weight into the cores of several shapes by TT-SVD (Oseledets 2011); see `tt_svds`.
+
+        Args:
+            weight: the dense weight (X, Y).
+            specs: factorisations with their ranks.
+
+        Returns:
+            Each shape with its cores, (r_{i-1}, x_i, y_i, r_i) each, float32.
+
+        Raises:
+            ValueError: when the weight is of another size than a shape, or a rank exceeds what its bond can hold.
+        """
         return decompose.tt_svds(weight, specs)
 
     @property
@@ -76,23 +87,66 @@ class TTShape(Spec):
         return self.cores
 
     def operators(self, batch: int, moves: Moves) -> tuple[Operator, ...]:
-        """Plan one product a core, and at most one transpose between two; see `Spec.operators`."""
+        """Plan one product a core, and at most one transpose between two; see `Spec.operators`.
+
+        Args:
+            batch: the rows of the input, each of X numbers.
+            moves: what the transposes move; the products and their results are the same.
+
+        Returns:
+            What takes an input (batch, X) to an output (batch, Y), the bias left out.
+        """
         return contraction.plan(self, batch, moves)
 
     def rebuild(self, factors: Any, xp: Any = np) -> Any:
-        """Multiply the cores out; see `Spec.rebuild`."""
+        """Multiply cores out to the dense weight, in their own precision.
+
+        Args:
+            factors: the cores, (r_{i-1}, x_i, y_i, r_i) each.
+            xp: what calculates: NumPy, or another module that has its `matmul`, `reshape` and `transpose`.
+
+        Returns:
+            The dense weight (X, Y).
+        """
         return decompose.multiplied_out(factors, xp)
 
     def error(self, weight: Matrix) -> Bracket:
-        """Bracket the error by the spectra of the unfoldings; see `Spec.error` and `Spectra.bracket`."""
+        """Bracket the error of the best cores by the spectra of the weight's unfoldings, without decomposing it.
+
+        Args:
+            weight: the dense weight (X, Y).
+
+        Returns:
+            Bounds and an estimate of ||W - W'|| / ||W|| in the Frobenius norm.
+
+        Raises:
+            ModelError: for a weight that is not finite.
+            ValueError: for one of another size.
+        """
         return error.bracket(weight, self)
 
     def scaled(self, factors: Sequence[Matrix], scale: Matrix) -> list[Matrix]:
-        """Scale the first core, wherever the input meets it: the weight is linear in each; see `Spec.scaled`."""
+        """Scale the weight that cores stand for: in the first one, wherever the input meets it; it is linear in each.
+
+        Args:
+            factors: the cores, (r_{i-1}, x_i, y_i, r_i) each.
+            scale: a number.
+
+        Returns:
+            Cores that stand for `scale` times the weight.
+        """
         return [factors[0] * scale, *factors[1:]]
 
     def fitted(self, factors: Factors, target: Moments) -> Factors:
-        """Fit the cores by alternating least squares; see `Spec.fitted`."""
+        """Fit cores to the outputs that the dense layer has for its inputs, by alternating least squares.
+
+        Args:
+            factors: the start, (r_{i-1}, x_i, y_i, r_i) each.
+            target: the dense weight, and moments of the layer's inputs.
+
+        Returns:
+            Cores whose outputs are closer to the dense layer's, or the same if none are found.
+        """
         return fit.fitted(target, factors)
 
     def fit_work(self) -> float:
@@ -100,7 +154,10 @@ class TTShape(Spec):
         return fit.work(self)
 
     def alternatives(self) -> tuple[TTShape, ...]:
-        """The shape with adjacent cores merged where that costs nothing, and unmerged; of the lower peak memory both."""
+        """The shape with adjacent cores merged where that costs nothing, and unmerged; both of the lower peak memory.
+
+        It is that of the order in which the cores are contracted; see `Spec.alternatives`.
+        """
         own = cost.lighter(self)
         return cost.merged(own), own
 
@@ -109,7 +166,14 @@ class TTShape(Spec):
         return cost.rebuild_from(self)
 
     def training_work(self, rows: int) -> float:
-        """As `Spec.training_work`; elements that transposes copy count too."""
+        """What the layer's forward pass costs in training; elements that transposes copy count too.
+
+        Args:
+            rows: the rows of X numbers in a training batch.
+
+        Returns:
+            FLOPs, about.
+        """
         return cost.training_work(self, rows)
 
     def paper_flops(self) -> int:
