@@ -23,6 +23,8 @@ OWN = {"self", "cls"}
 
 def entries(docstring: str | None, section: str) -> list[str] | None:
     """The names that a section explains, in Google's style; None without the section."""
+    if f"{section}:\n" not in (docstring or ""):
+        return None
     found = re.search(rf"^{section}:\n((?: .*(?:\n|\Z))*)", inspect.cleandoc(docstring or ""), re.MULTILINE)
     return re.findall(r"^ {4}(\*{0,2}\w+): \S", found[1], re.MULTILINE) if found else None
 

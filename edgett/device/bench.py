@@ -65,12 +65,12 @@ class Plan:
 
     @property
     def turns(self) -> int:
-        """Of each artefact in all."""
+        """The turns of each artefact, in all its lives together."""
         return self.rounds * self.lives
 
     @property
     def least(self) -> tuple[int, int]:
-        """Of a turn: the runs, and the nanoseconds."""
+        """The least timed runs of a turn, and the least nanoseconds that it lasts."""
         return -(-self.runs // self.turns), round(1e9 * self.seconds / self.turns)
 
 
@@ -84,7 +84,13 @@ class Subject:
 
 @dataclass(frozen=True)
 class ProcessorState:
-    """What a processor tells of itself; None where it does not. `celsius`: of the hottest sensor."""
+    """What a processor tells of itself; None where it does not.
+
+    Attributes:
+        governor: what sets its clock, such as "performance".
+        mhz: its clock.
+        celsius: the temperature of the hottest sensor.
+    """
 
     governor: str | None
     mhz: float | None
@@ -140,7 +146,7 @@ class Device(Protocol):
 
     @property
     def name(self) -> str:
-        """As --device takes it."""
+        """Its name as --device takes it: local, ssh://user@host, an emulator's."""
 
     def measure(self, subjects: Sequence[Subject], plan: Plan, meter: Meter) -> BenchReport:
         """Measure artefacts, turn by turn.

@@ -40,7 +40,7 @@ class Mismatch:
 
 
 class Verdict(enum.Enum):
-    """What came of a comparison: as predicted; so far, but for what no rule counts; or not."""
+    """What came of a comparison: all is as predicted; all that a rule counts is; or not."""
 
     OK = "ok"
     PARTIAL = "partial"
@@ -69,12 +69,12 @@ class LayerCheck:
 
     @property
     def ok(self) -> bool:
-        """Whether all of them are equal."""
+        """Whether everything found equals what was predicted."""
         return all(predicted == found for predicted, found in self.pairs.values())
 
     @property
     def pairs(self) -> dict[str, Pair]:
-        """All that must be equal, in words."""
+        """(predicted, found) of all that must be equal, by its name in words."""
         return {
             "parameters": self.params,
             "bytes of parameters": self.weight_bytes,
@@ -139,7 +139,7 @@ class Numerics:
 
     @property
     def fault(self) -> str | None:
-        """What is wrong, None where nothing is."""
+        """What is wrong with the outputs, in words; None where nothing is."""
         if self.blind is not None or self.ok:
             return self.blind
         return f"outputs differ from Keras's by {self.l2_relative:.1e} (L2, relative)"

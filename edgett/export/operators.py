@@ -71,7 +71,7 @@ class Way:
 
     @property
     def kinds(self) -> tuple[Op, ...]:
-        """The families of its moves, one for several that follow each other, no view right beside a product."""
+        """The families of its moves in their order: one for several alike in a row, no view right beside a product."""
         kinds = tuple(family for family, _ in groupby(step.op.family for step in self.moves))
         first, last = (step is not None and step.op.rule is Rule.PRODUCT for step in (self.start, self.end))
         kinds = kinds[1:] if first and kinds[:1] == (RESHAPE,) else kinds

@@ -17,7 +17,7 @@ from typing import Any
 
 
 class Moves(enum.Enum):
-    """What transposes move; the products and their results are the same."""
+    """What a transpose moves at once; the products and their results are the same either way."""
 
     NUMBERS = "numbers"
     """Each by itself: ONNX Runtime is up to three times as fast so."""
@@ -34,7 +34,7 @@ class Reshape:
 
     @property
     def reads(self) -> int:
-        """Elements read."""
+        """Elements read, and written."""
         return math.prod(self.dims)
 
     writes = reads
@@ -53,17 +53,17 @@ class Transpose:
 
     @property
     def dims(self) -> tuple[int, ...]:
-        """The sizes of what it reads."""
+        """The sizes of the tensor that it reads."""
         return (self.rows, self.columns, self.run)[: len(self.axes)]
 
     @property
     def made(self) -> tuple[int, ...]:
-        """The sizes of what it writes."""
+        """The sizes of the tensor that it writes."""
         return (self.columns, self.rows, self.run)[: len(self.axes)]
 
     @property
     def axes(self) -> tuple[int, ...]:
-        """For each axis of what it writes, which axis of what it reads it is."""
+        """Its permutation: for each axis of the result the axis of the input, as `numpy.transpose` takes it."""
         return (1, 0) if self.run == 1 else (1, 0, 2)
 
     @property
@@ -106,7 +106,7 @@ class Product:
 
     @property
     def stored(self) -> int:
-        """Numbers of the factor."""
+        """Numbers stored in the factor."""
         return self.inner * self.columns
 
     @property
@@ -116,7 +116,7 @@ class Product:
 
     @property
     def flops(self) -> int:
-        """Two for a multiplication and its addition."""
+        """FLOPs: one for a multiplication, one for an addition."""
         return 2 * self.macs
 
 
@@ -132,14 +132,14 @@ class Mul:
 
     @property
     def reads(self) -> int:
-        """Elements read, the factor not among them."""
+        """Elements read, the factor not among them; as many are written, by one FLOP each."""
         return self.rows * self.columns
 
     writes = flops = reads
 
     @property
     def stored(self) -> int:
-        """Numbers of the factor."""
+        """Numbers stored in the factor."""
         return self.columns
 
 
@@ -159,7 +159,7 @@ class Add:
 
     @property
     def writes(self) -> int:
-        """Elements written, and additions."""
+        """Elements written, by one FLOP each."""
         return self.rows * self.columns
 
     flops = writes

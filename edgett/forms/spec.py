@@ -174,7 +174,7 @@ class Spec(abc.ABC):
 
     @property
     def params(self) -> int:
-        """The numbers in the factors."""
+        """The numbers stored in all factors, the bias left out."""
         return sum(map(math.prod, self.factors))
 
     def dense(self, factors: Iterable[NDArray[np.floating]]) -> NDArray[np.float64]:

@@ -51,7 +51,7 @@ class SVDShape(Spec):
 
     @property
     def matrix(self) -> tuple[int, int]:
-        """The size of the weight."""
+        """The size (X, Y) of the weight."""
         return self.inputs, self.outputs
 
     @property

@@ -20,7 +20,7 @@ class Format(enum.Enum):
 
     @property
     def suffix(self) -> str:
-        """What the file that is held to the budgets ends with; C is made of an .onnx."""
+        """The suffix of the file that is held to the budgets; C is made of an .onnx."""
         return ".onnx" if self is Format.C else f".{self.value}"
 
 

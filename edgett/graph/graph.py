@@ -31,7 +31,7 @@ class Constant:
 
     @property
     def bytes(self) -> int:
-        """What they take."""
+        """The bytes that its numbers take."""
         return self.count * self.width
 
 
@@ -61,12 +61,12 @@ class Step:
 
     @property
     def op(self) -> Op:
-        """What kind of operator it is."""
+        """The kind of operator, by its name."""
         return named(self.operator)
 
     @property
     def activates(self) -> bool:
-        """Whether it is an activation that was foretold, which goes by its name in Keras's list."""
+        """Whether it is an activation of a prediction, which bears its name in Keras's list: "relu"."""
         return self.operator.islower()
 
 

@@ -143,7 +143,12 @@ def places(graph: Graph, size: int = 4, without: Collection[str] = (), backwards
 
 @dataclass(frozen=True)
 class InPlace:
-    """A graph whose tensors are places: `homes` gives the place of each tensor of the graph it was made of."""
+    """A graph of places in memory, each of which may hold several tensors in turn.
+
+    Attributes:
+        graph: its tensors are the places.
+        homes: the place of each tensor of the graph that it was made of.
+    """
 
     graph: Graph
     homes: Mapping[str, str]

@@ -16,7 +16,7 @@ class Rule(enum.Enum):
 
 
 class Real(enum.Enum):
-    """When C computes an operator in float32 in an int8 graph: nothing quantises its result then."""
+    """When C computes an operator of an int8 graph in float32: nothing quantises its result then."""
 
     NEVER = "never"
     AT_THE_END = "at the end"
@@ -115,5 +115,5 @@ class Op:
 
     @property
     def family(self) -> Op:
-        """What it is compared as: predictions, TensorFlow Lite and ONNX have names of their own for the same."""
+        """The operator that it is compared as: Keras, TensorFlow Lite and ONNX have names of their own for the same."""
         return self.of or self

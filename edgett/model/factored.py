@@ -130,7 +130,7 @@ class Factored(keras.layers.Layer):
         return self.activation(outputs)
 
     def kernel(self) -> Any:
-        """The dense weight (X, Y), rebuilt."""
+        """Multiply the factors out to the dense weight: a tensor (X, Y)."""
         return self.spec.rebuild([tf.convert_to_tensor(factor) for factor in self.factors], tf)
 
     def contract(self, inputs: Any) -> Any:

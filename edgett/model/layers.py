@@ -355,7 +355,7 @@ def _copy_state(layer: Any, twin: Any) -> None:
 
 @contextmanager
 def uncompiled(model: keras.Model) -> Iterator[None]:
-    """Let Keras take a model, and those inside it, for uncompiled for a while, and so leave compiling to us."""
+    """Let Keras take a model, and those inside it, for uncompiled inside the `with`, and so leave compiling to us."""
     compiled = [item for item in keras_compat.nested(model) if isinstance(item, keras.Model) and item.compiled]
     for item in compiled:
         item.compiled = False

@@ -43,13 +43,13 @@ class TTDense(Factored):
 
     @property
     def shape(self) -> TTShape:
-        """The factorisation and the ranks."""
+        """Its factorisation and ranks."""
         assert isinstance(self.spec, TTShape)
         return self.spec
 
     @property
     def cores(self) -> list[Any]:
-        """The factors, (r_{i-1}, x_i, y_i, r_i) each."""
+        """The trainable cores, (r_{i-1}, x_i, y_i, r_i) each."""
         return self.factors
 
     @classmethod

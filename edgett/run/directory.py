@@ -132,7 +132,7 @@ class Run:
         return run
 
     def close(self) -> None:
-        """Let others open the directory."""
+        """Close the run, so that others can open it."""
         if self._journal is not None:
             self._journal.close()
         self._lock.close()
@@ -224,7 +224,7 @@ class Run:
 
     @contextmanager
     def staging(self) -> Iterator[Path]:
-        """A folder for files that `adopt` moves to their places when they are whole."""
+        """Lend a folder for files that `adopt` moves to their places when they are whole; it is gone at the end."""
         with _told(self.path), tempfile.TemporaryDirectory(prefix=_PART, dir=self.path) as folder:
             yield Path(folder)
 

@@ -95,7 +95,13 @@ class Grid:
 
 @dataclass(frozen=True)
 class Exploration:
-    """A model's layers, the space of each one that is factorised (None: left alone), and the layers joined."""
+    """The paper's design space of a model.
+
+    Attributes:
+        grid: the max ranks, and the grid that it is pruned on.
+        layers: each with its space of solutions; None: it is left alone.
+        joint: the layers' spaces joined, tile by tile.
+    """
 
     grid: Grid
     layers: tuple[tuple[Found, LayerSpace | None], ...]

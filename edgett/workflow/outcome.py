@@ -74,7 +74,7 @@ class Outcome:
 
     @property
     def feasible(self) -> int:
-        """How many trials hold under the constraints."""
+        """How many of the trials meet the constraints."""
         return sum(choose.feasible(trial, self.limits) for trial in self.trials)
 
     def loses(self, trial: Trial) -> float | None:
@@ -90,7 +90,7 @@ class Outcome:
 
     @property
     def why(self) -> str | None:
-        """Why the dense model is recommended, where it is and something else was looked for."""
+        """Why the dense model is recommended, where it is and something else was looked for; None elsewhere."""
         return why_dense(self)
 
 

@@ -157,7 +157,7 @@ def paper_flops(shape: TTShape) -> int:
 
 
 def rebuild_flops(shape: TTShape) -> int:
-    """FLOPs of multiplying the cores out to the dense weight: each one with what stands of those after it."""
+    """FLOPs of multiplying the cores out to the dense weight, from the last one on."""
     *others, (_, rows, columns, _) = shape.cores
     total = 0
     for before, x, y, after in reversed(others):

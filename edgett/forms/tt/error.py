@@ -30,9 +30,13 @@ Floats = NDArray[np.float64]
 class Spectra:
     """What every unfolding of a weight (X, Y) loses at every rank, as shares of the weight's energy ||W||^2.
 
-    `inputs` and `outputs` are the divisors of X and Y, ascending. `cuts[i, j, r]` is the share beyond the r leading
-    singular values of the unfolding after the prefix products (inputs[i], outputs[j]): the best estimate, and not
-    below the true share, which is not below `floor[i, j, r]`; both to within `rounding`.
+    Attributes:
+        inputs: the divisors of X, ascending.
+        outputs: the divisors of Y, ascending.
+        cuts: at [i, j, r] the share beyond the r leading singular values of the unfolding after the prefix products
+            (inputs[i], outputs[j]): the best estimate, and not below the true share.
+        floor: at [i, j, r] a bound that the true share is not below.
+        rounding: to within which both hold.
     """
 
     inputs: tuple[int, ...]

@@ -154,9 +154,9 @@ class TTShape(Spec):
         return fit.work(self)
 
     def alternatives(self) -> tuple[TTShape, ...]:
-        """The shape with adjacent cores merged where that costs nothing, and unmerged; both of the lower peak memory.
+        """The shape with adjacent cores merged where that costs nothing, and unmerged; see `Spec.alternatives`.
 
-        It is that of the order in which the cores are contracted; see `Spec.alternatives`.
+        Both are contracted in the order of the lower peak memory, where that costs no more FLOPs.
         """
         own = cost.lighter(self)
         return cost.merged(own), own

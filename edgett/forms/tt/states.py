@@ -108,7 +108,7 @@ class States:
 
     @cached_property
     def least(self) -> tuple[Ints, Ints]:
-        """The fewest parameters and the fewest FLOPs from each state to the end, seldom on the same path."""
+        """The fewest parameters and the fewest FLOPs from each state to the end, which seldom lie on the same path."""
         params, flops = np.full((2, len(self.rank)), NEVER)
         params[-1] = flops[-1] = 0
         for source, cells, target in self.steps_back():
@@ -119,7 +119,11 @@ class States:
         return params, flops
 
     def steps_back(self) -> Iterator[tuple[Ints, Ints, int]]:
-        """Each state from the last on, with the states from which one core leads to it, and that core's cells."""
+        """Walk the states from the last to the first, with the steps of one core that lead to each.
+
+        Yields:
+            The states from which a core leads here, the cells x * y of these cores, and the state here, all by number.
+        """
         for pair in range(len(self.pairs) - 1, 0, -1):
             source = np.concatenate([self.at(one) for one in self.before(pair)])
             for target in self.at(pair):
