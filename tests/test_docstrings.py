@@ -14,7 +14,12 @@ import pytest
 import edgett
 from tests.readme import ROOT
 
-INTERFACES = {"Spec": "edgett.forms.spec", "Form": "edgett.forms.form", "Kind": "edgett.model.kinds.kind"}
+INTERFACES = {
+    "Spec": "edgett.forms.spec",
+    "Form": "edgett.forms.form",
+    "Kind": "edgett.model.kinds.kind",
+    "Method": "edgett.train.methods.method",
+}
 """What others implement, by its name."""
 KERAS = {"build", "call", "compute_output_shape", "get_config"}
 """Methods that Keras calls, which are as it has them."""

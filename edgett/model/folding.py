@@ -22,7 +22,7 @@ PRODUCTS = (_L.Dense, Factored, *CONVOLUTIONS)
 _REARRANGING = (_L.Flatten, _L.Reshape, _L.Permute)
 
 
-def folded(form: Trace, tt: frozenset[str]) -> Trace:
+def folded(form: Trace, held: frozenset[str]) -> Trace:
     """The form with one more affine step folded away; the very same form when there is none left to fold."""
     for call in form.calls:
         if not isinstance(call.layer, Affine):
@@ -30,27 +30,27 @@ def folded(form: Trace, tt: frozenset[str]) -> Trace:
         if is_idle(call):
             return spliced(form, [call])
         pairs = _pairs(call, form)
-        backward = [(before, late, _into_previous(before, late, tt)) for before, late in pairs]
+        backward = [(before, late, _into_previous(before, late, held)) for before, late in pairs]
         if backward and all(folded is not None for _, _, folded in backward):
             for before, late, folded in backward:
                 form = _merged(form, before, late, folded or ())
             return form
         after = form.readers(call.writes[0])
         if len(after) == 1 and _alone(after[0], form) and not is_output(call.writes[0], form):
-            forward = _into_next(call, after[0], tt)
+            forward = _into_next(call, after[0], held)
             if forward is not None:
                 return _merged(form, call, after[0], forward)
     return form
 
 
-def handed_on(form: Trace, tt: frozenset[str]) -> Trace:
+def handed_on(form: Trace, held: frozenset[str]) -> Trace:
     """The form with the bias of one more dense layer added to that of the next; the very same form at the end.
 
     TFLite's converter does so where nothing lies between two of them.
     """
     for call in form.calls:
         after = form.readers(call.writes[0])
-        if len(after) != 1 or call.path in tt or after[0].path in tt or is_output(call.writes[0], form):
+        if len(after) != 1 or call.path in held or after[0].path in held or is_output(call.writes[0], form):
             continue
         pair = call, after[0]
         plain = all(type(one.layer) is _L.Dense and is_product(one.layer) and _alone(one, form) for one in pair)
@@ -87,7 +87,7 @@ def _before(call: Call, form: Trace) -> Call | None:
     return next((other for other in form.calls if any(made is call.reads[0] for made in other.writes)), None)
 
 
-def activated(form: Trace, tt: frozenset[str]) -> Trace:
+def activated(form: Trace, held: frozenset[str]) -> Trace:
     """The form with one more activation taken over by the layer before it; the very same form at the end."""
     for call in form.calls:
         activation = of_layer(call.layer)
@@ -108,7 +108,7 @@ def _with_activation(before: Call, call: Call, activation: Any) -> Call:
     return Call(before.path, twin, before.args, before.kwargs, call.outputs)
 
 
-def _into_previous(before: Call, affine: Call, tt: frozenset[str]) -> tuple[Call, ...] | None:
+def _into_previous(before: Call, affine: Call, held: frozenset[str]) -> tuple[Call, ...] | None:
     """`before`, then the affine step, as one call. None when they stay two.
 
     A scale for each of the outputs joins no factor of a layer in a form: none need have all of them as an axis.
@@ -117,7 +117,7 @@ def _into_previous(before: Call, affine: Call, tt: frozenset[str]) -> tuple[Call
     if isinstance(layer, Affine) and _is_linear(layer.activation):
         return (_between(before, affine, layer.then(affine.layer)),)
     foldable = is_product(layer) or type(layer) in SPELLED_OUT
-    if not foldable or isinstance(layer, Factored) or before.path in tt or not _is_linear(layer.activation):
+    if not foldable or isinstance(layer, Factored) or before.path in held or not _is_linear(layer.activation):
         return None
     outputs = before.writes[0].shape[-1]
     factor = per_channel(scale, outputs, len(before.writes[0].shape), 1.0)
@@ -136,7 +136,7 @@ def _into_previous(before: Call, affine: Call, tt: frozenset[str]) -> tuple[Call
     return (_between(before, affine, twin_of(before, [*kernels, total], use_bias=True)),)
 
 
-def _into_next(affine: Call, after: Call, tt: frozenset[str]) -> tuple[Call, ...] | None:
+def _into_next(affine: Call, after: Call, held: frozenset[str]) -> tuple[Call, ...] | None:
     """The affine step, then `after`, as fewer calls or the other way round. None when they stay as they are."""
     layer, scale, shift = after.layer, affine.layer.scale, affine.layer.shift
     if not _is_linear(affine.layer.activation):
@@ -154,7 +154,7 @@ def _into_next(affine: Call, after: Call, tt: frozenset[str]) -> tuple[Call, ...
     if isinstance(layer, _L.Dense):
         inputs, axes = affine.reads[0].shape[-1], len(affine.reads[0].shape)
         factor, offset = per_channel(scale, inputs, axes, 1.0), per_channel(shift, inputs, axes, 0.0)
-        if factor is None or offset is None or (after.path in tt and not (uniform and shift is None)):
+        if factor is None or offset is None or (after.path in held and not (uniform and shift is None)):
             return None
         kernel, *bias = layer.get_weights()
         if shift is None:

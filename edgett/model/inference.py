@@ -59,14 +59,14 @@ _NORM = _L.BatchNormalization
 
 
 def inference_form(
-    model: keras.Model, batch: int = 1, tt: frozenset[str] = frozenset(), *, untrained: bool = False
+    model: keras.Model, batch: int = 1, held: frozenset[str] = frozenset(), *, untrained: bool = False
 ) -> Trace:
     """Reduce a model to what is left of it on a device, and exported: no dropout, no batch normalisation that folds.
 
     Args:
         model: a Sequential or functional model, Keras's own layers or layers in forms.
         batch: samples at a time.
-        tt: the paths of dense layers treated as if they were in a form: nothing is folded into their weights.
+        held: the paths of dense layers treated as if they were in a form: nothing is folded into their weights.
         untrained: whether the model is still to be trained: zeros are expected to become numbers like any other, for
             what is stored and computed then, not for what comes out.
 
@@ -81,9 +81,9 @@ def inference_form(
         form = _without_zeros(form)
     for rewrite in (_without_idle, _with_plain, _with_affine, _with_casts, _with_functions, _without_zero_bias):
         form = rewrite(form)
-    form = _with_loose_bias(form, tt)
+    form = _with_loose_bias(form, held)
     for fold in (folded, handed_on, activated):
-        while (smaller := fold(form, tt)) is not form:
+        while (smaller := fold(form, held)) is not form:
             form = smaller
     return _ordered(_with_groups(form))
 
@@ -175,13 +175,13 @@ def _with_functions(form: Trace) -> Trace:
     return replace(form, calls=tuple(calls))
 
 
-def _with_loose_bias(form: Trace, tt: frozenset[str]) -> Trace:
+def _with_loose_bias(form: Trace, held: frozenset[str]) -> Trace:
     """The bias and the activation of a layer in a form stand behind it: an affine step of their own, in its name."""
     calls: list[Call] = []
     twins: dict[int, Any] = {}
     for call in form.calls:
         layer = call.layer
-        if not (isinstance(layer, Factored) or call.path in tt):
+        if not (isinstance(layer, Factored) or call.path in held):
             calls.append(call)
             continue
         if id(layer) not in twins:

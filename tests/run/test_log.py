@@ -144,13 +144,13 @@ def test_run_has_a_log_of_its_stages_and_trials(finished: Finished) -> None:
 
 @pytest.mark.slow
 def test_resume_appends_and_fresh_begins_anew(edgett: Call, tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    from edgett.run import session
+    from edgett.report import reports
 
     def broken(*_: object) -> None:
         raise RuntimeError("planted")
 
     with monkeypatch.context() as patched:
-        patched.setattr(session, "finish", broken)
+        patched.setattr(reports, "conclude", broken)
         answer = edgett("compress", *tiny.arguments, *EASY, "--out", "run", "--json")
     assert answer.code == 1
     assert answer.document["error"]["message"] == "this is a bug in edgett: RuntimeError: planted"

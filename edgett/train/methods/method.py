@@ -17,17 +17,34 @@ class Method:
     """Plain fine-tuning: factors start from the decomposed weights, and learn from labels. Others do more."""
 
     def __init__(self, model: keras.Model, judge: Judge, x: Mapping[str, NDArray[Any]]) -> None:
-        """`model` is the dense one, `judge` what it is judged by, `x` the training inputs, (n, ...) by name."""
+        """Take what all solutions of a run have in common.
+
+        Args:
+            model: the dense model.
+            judge: what models are judged by.
+            x: the training inputs by name, (n, ...) each.
+        """
         self.model, self.judge, self.x = model, judge, x
 
     def prepare(self, edits: Mapping[str, Spec]) -> None:
-        """Do what is done once, for all solutions with these layers, and takes a while."""
+        """Do what is done once, for all solutions with these layers, and takes a while.
+
+        Args:
+            edits: by the path of a layer the form of its weight.
+        """
 
     def factors(self, edits: Mapping[str, Spec]) -> Mapping[str, Factors]:
-        """The factors that layers start from, by path; those that are missing start from the decomposition."""
+        """The factors that layers start from.
+
+        Args:
+            edits: by the path of a layer the form of its weight.
+
+        Returns:
+            Factors by path, (...) of the spec's shapes; layers that are missing start from their decomposed weights.
+        """
         return {}
 
     @property
     def teacher(self) -> Teacher | None:
-        """What is learnt from beside the labels."""
+        """What is learnt from beside the labels; None: the labels alone."""
         return None
