@@ -114,7 +114,6 @@ TESTED_IN: Mapping[str, tuple[str, ...]] = {
     "schema/run.py": ("cli/test_schema.py",),
     "schema/targets.py": ("report/test_profiles.py",),
     "search/choices.py": ("test_api.py", "cli/test_pareto.py"),
-    "search/constraints.py": ("search/test_choose.py",),
     "search/corners.py": ("search/test_tiles.py",),
     "search/paths.py": ("search/test_prune.py",),
     "search/replaced.py": ("graph/test_graph.py",),

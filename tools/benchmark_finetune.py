@@ -23,9 +23,10 @@ from edgett.search import choose
 from edgett.search import explore as space
 from edgett.search.choices import Strategy
 from edgett.search.solution import Solution, Trial
-from edgett.target.profile import Baseline, constraints, load_target, override
+from edgett.target.profile import constraints, load_target, override
 from edgett.workflow import inputs
 from edgett.workflow.survey import graphs, over_grid
+from edgett.workflow.terms import baseline
 from edgett.workflow.tuning import FineTuning, fine_tuned
 
 ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
@@ -95,7 +96,7 @@ def _bench(job: Job) -> tuple[FineTuning, tuple[Solution, ...]]:
     graph = graphs(loaded.model)
     dense = space.dense_solution(graph(frozenset()))
     target = override(load_target(job.target), **job.budget)
-    limits = constraints(target, Baseline(dense.file_bytes, dense.cost.peak_elements * 4, dense.cost.flops))
+    limits = constraints(target, baseline(dense))
     grid = Grid(job.max_ranks, job.grid, job.empty_tiles, CostModel.EXACT)
     explored = over_grid(fc_layers(loaded.model, Wish(job.share)), grid, Silent())
     candidates = space.solutions(explored.candidates, graph)

@@ -28,9 +28,10 @@ from edgett.search import choose
 from edgett.search import explore as space
 from edgett.search.choices import Strategy
 from edgett.search.solution import Solution
-from edgett.target.profile import Baseline, constraints, load_target
+from edgett.target.profile import constraints, load_target
 from edgett.workflow import inputs
 from edgett.workflow.survey import Room, graphs, survey
+from edgett.workflow.terms import baseline
 from edgett.workflow.tuning import promising
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
@@ -91,7 +92,7 @@ def _trials(job: Job, about: dict[str, Any], known: set[Any]) -> Iterator[dict[s
     graph = graphs(loaded.model)
     dense = space.dense_solution(graph(frozenset()))
     target = load_target(job.target)
-    limits = constraints(target, Baseline(dense.file_bytes, dense.cost.peak_elements * 4, dense.cost.flops))
+    limits = constraints(target, baseline(dense))
     explored = survey(loaded.model, fc_layers(loaded.model, Wish(job.share)), job, Room(graph, limits), Silent())
     candidates = space.solutions(explored.candidates, graph)
     able = [item for item in candidates if all(h.holds is not False for h in choose.holdings(item, None, limits))]

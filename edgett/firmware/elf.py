@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgett.errors import InputError, ToolError
-from edgett.search.constraints import Holding, judged
+from edgett.search.constraints import MODEL_BYTES, PEAK, Holding, judged
 from edgett.target.isa import Isa
 from edgett.target.profile import Target
 
@@ -118,8 +118,8 @@ def gate(facts: ElfFacts, target: Target) -> tuple[Holding, ...]:
     _same_machine(facts, target)
     memory, budget = target.memory, target.budget
     flash_share, ram_share = memory.flash_share.of(memory.flash.value), memory.ram_share.of(memory.ram.value)
-    flash = budget.model_bytes if isinstance(budget.model_bytes, int) else flash_share
-    ram = budget.peak_activation_bytes if isinstance(budget.peak_activation_bytes, int) else ram_share
+    flash = budget[MODEL_BYTES] if isinstance(budget[MODEL_BYTES], int) else flash_share
+    ram = budget[PEAK] if isinstance(budget[PEAK], int) else ram_share
     ours = facts.ours
     model_flash = None if ours is None else sum(symbol.bytes for symbol in ours if symbol.section.flash)
     model_ram = None if ours is None else sum(symbol.bytes for symbol in ours if symbol.section.ram)

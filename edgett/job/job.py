@@ -20,9 +20,9 @@ from edgett.graph.dtype import DType
 from edgett.job.choices import Recover, Schedule, Trunk
 from edgett.job.yardstick import Yardstick, parse_metric
 from edgett.search.choices import EmptyTiles, Strategy
-from edgett.search.constraints import Objective
+from edgett.search.constraints import CONSTRAINTS, Objective
 from edgett.search.tiles import check_grid
-from edgett.target.profile import Target, load_target, override, with_dtype
+from edgett.target.profile import UNITS, Target, load_target, override, with_dtype
 from edgett.target.tables import TomlTable, mistakes, read
 
 FILE = Path("edgett.toml")
@@ -41,8 +41,8 @@ class Command(enum.Enum):
         return tuple(field.name for field in fields(Job) if self is Command.COMPRESS or field.name in _DEPLOYED)
 
 
-_DEPLOYED = ("target", "model", "data", "custom_objects", "input_shape", "metric", "seed", "batch", "dtype", "max_drop",
-             "model_bytes", "peak", "flops", "latency_ms")  # fmt: skip
+_LIMITS = tuple(row.option for row in CONSTRAINTS)
+_DEPLOYED = ("target", "model", "data", "custom_objects", "input_shape", "metric", "seed", "batch", "dtype", *_LIMITS)
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class Job:
 
     `limit` None fine-tunes every joint candidate. `jobs` None trains in as many processes as there are processors, 0 in
     this one; `cluster` on a Ray cluster. `metric` None judges by those that the model was compiled with. `dtype` stands
-    over the target's, `max_drop`, `objective`, `model_bytes`, `peak`, `flops` and `latency_ms` stand over its budget
-    where they are not None.
+    over the target's, and `objective` and the limits, those from `max_drop` on, over its budget where they are not
+    None.
     """
 
     target: str
@@ -147,14 +147,8 @@ class Job:
     @property
     def budget(self) -> dict[str, Any]:
         """What stands over the target's budget, under the budget's own names; None where nothing does."""
-        return {
-            "accuracy_drop_pp": self.max_drop,
-            "objective": self.objective,
-            "model_bytes": self.model_bytes,
-            "peak_activation_bytes": self.peak,
-            "flops": self.flops,
-            "latency_ms": self.latency_ms,
-        }
+        limits = {row.name: getattr(self, row.option) for row in CONSTRAINTS}
+        return {"objective": self.objective, **limits}
 
     @property
     def title(self) -> str:
@@ -176,7 +170,8 @@ _ONLY = {
     Strategy.GRID: ("ranks", "grid", "empty_tiles"),
     Strategy.PARETO: ("rank_multiple", "max_rank", "estimate"),
 }
-_PROFILE = ("max_drop", "objective", "model_bytes", "peak", "flops", "latency_ms", "dtype")
+_PROFILE = (*_LIMITS, "objective", "dtype")
+_UNITS = {row.option: unit for row, unit in UNITS.items()}
 
 Whole = Annotated[int, Field(ge=1)]
 
@@ -278,8 +273,8 @@ def _worded(name: str, value: Any) -> Any:
         return "all"
     if name in ("only_layer", "skip_layer") and isinstance(value, str | tuple):
         return [value] if isinstance(value, str) else list(value)
-    if name in ("model_bytes", "peak", "flops") and isinstance(value, int) and not isinstance(value, bool):
-        return f"{value} {'FLOP' if name == 'flops' else 'B'}"
+    if name in _UNITS and isinstance(value, int) and not isinstance(value, bool):
+        return _UNITS[name].plain(value)
     return str(value) if isinstance(value, PurePath) else value
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from edgett.report.picture import Picture
 from edgett.schema import SCHEMA
-from edgett.search.constraints import Objective
+from edgett.search.constraints import FLOPS, MODEL_BYTES, Constraint, Objective
 
 
 class Mood(enum.Enum):
@@ -71,34 +71,42 @@ class Section:
 
 @dataclass(frozen=True)
 class Option:
-    """A solution that may be chosen: what the constraints limit, and how to have it.
+    """A solution that may be chosen: what the constraints limit, `limited`, and how to have it.
 
-    `drop` None: its trial failed or diverged. `eligible`: trained to the end, and not all dense again for being slow,
-    without which nothing is picked. `roles` names the picks that it is, `shapes` its layers and their forms.
+    A drop of None: its trial failed or diverged. `eligible`: trained to the end, and not all dense again for being
+    slow, without which nothing is picked. `roles` names the picks that it is, `shapes` its layers and their forms.
     """
 
     solution: int
     params: int
-    model_bytes: int
-    flops: int
     macs: int
-    peak_activation_bytes: int
-    latency_ms: float | None
-    accuracy_drop_pp: float | None
+    limited: Mapping[Constraint, Any]
     feasible: bool
     eligible: bool
     roles: tuple[str, ...]
     shapes: tuple[tuple[str, str], ...]
     command: str
 
+    def __getitem__(self, row: Constraint) -> Any:
+        """What it has of that constraint; None where that is not known."""
+        return self.limited[row]
 
-@dataclass(frozen=True)
-class Limit:
-    """A constraint by its name in the profile, which is the field of `Option` that it limits; None: there is none."""
-
-    name: str
-    title: str
-    limit: float | None
+    def document(self) -> dict[str, Any]:
+        """What it is as JSON, the figures that are limited under the names of their constraints."""
+        first = MODEL_BYTES, FLOPS
+        rest = (row for row in self.limited if row not in first)
+        return {
+            "solution": self.solution,
+            "params": self.params,
+            **{row.name: self[row] for row in first},
+            "macs": self.macs,
+            **{row.name: self[row] for row in rest},
+            "feasible": self.feasible,
+            "eligible": self.eligible,
+            "roles": list(self.roles),
+            "shapes": dict(self.shapes),
+            "command": self.command,
+        }
 
 
 @dataclass(frozen=True)
@@ -122,6 +130,8 @@ class Figure:
 class Report:
     """A run as a whole; the verdict is the first section. `dense` is the option that replaces nothing.
 
+    A limit of None: there is none.
+
     `figures` are the gist of the verdict's first table; there are none without picks.
     """
 
@@ -129,7 +139,7 @@ class Report:
     sections: tuple[Section, ...]
     dense: Option
     options: tuple[Option, ...]
-    limits: tuple[Limit, ...]
+    limits: Mapping[Constraint, float | None]
     objective: Objective
     figures: tuple[Figure, ...] = ()
 
@@ -141,9 +151,9 @@ def document(report: Report) -> dict[str, Any]:
         "title": report.title,
         "sections": [_section(section) for section in report.sections],
         "objective": report.objective.value,
-        "limits": [asdict(limit) for limit in report.limits],
-        "dense": _option(report.dense),
-        "solutions": [_option(option) for option in report.options],
+        "limits": [{"name": row.name, "title": row.heading, "limit": limit} for row, limit in report.limits.items()],
+        "dense": report.dense.document(),
+        "solutions": [option.document() for option in report.options],
     }
 
 
@@ -162,7 +172,3 @@ def _section(section: Section) -> dict[str, Any]:
         ],
         "code": list(section.code),
     }
-
-
-def _option(option: Option) -> Mapping[str, Any]:
-    return {**asdict(option), "roles": list(option.roles), "shapes": dict(option.shapes)}

@@ -7,6 +7,7 @@ from typing import Any
 
 from edgett.report.facts import Cell, Figure, Mood
 from edgett.report.words import count, digits, duration, in_part, size
+from edgett.search.constraints import FLOPS, LATENCY, PEAK, Constraint
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 
@@ -24,10 +25,11 @@ def figures(outcome: Mapping[str, Any]) -> Iterator[Figure]:
     if suffix in dense["artifacts"] and suffix in pick["artifacts"]:
         before, after = (model["artifacts"][suffix]["bytes"] for model in (dense, pick))
         yield _changed(f".{suffix} file", before, after, size)
-    yield _limited("FLOPs", "flops", dense, pick, count)
-    yield _limited("Peak memory", "peak_activation_bytes", dense, pick, size)
-    if None not in (dense["latency_ms"], pick["latency_ms"]):
-        yield _changed("Predicted latency", dense["latency_ms"], pick["latency_ms"], lambda time: duration(1000 * time))
+    yield _limited("FLOPs", FLOPS, dense, pick, count)
+    yield _limited("Peak memory", PEAK, dense, pick, size)
+    times = dense[LATENCY.figure], pick[LATENCY.figure]
+    if None not in times:
+        yield _changed("Predicted latency", *times, lambda time: duration(1000 * time))
     words, mood = points(pick["drop"]).removeprefix("a "), Mood.PLAIN if pick["drop"] > 0 else Mood.GOOD
     deciding = [index for index, score in enumerate(dense["accuracy"]) if score.get("decides", True)]
     if len(deciding) > 1:
@@ -40,22 +42,23 @@ def figures(outcome: Mapping[str, Any]) -> Iterator[Figure]:
 
 
 def _limited(
-    title: str, key: str, dense: Mapping[str, Any], pick: Mapping[str, Any], words: Callable[[Any], str]
+    title: str, row: Constraint, dense: Mapping[str, Any], pick: Mapping[str, Any], words: Callable[[Any], str]
 ) -> Figure:
     """As `_changed`, where all is known of the figure."""
-    if not in_part(key, dense, pick):
-        return _changed(title, dense[key], pick[key], words)
-    before, after = (_least(key, model, words) for model in (dense, pick))
+    if not in_part(row, dense, pick):
+        return _changed(title, dense[row.figure], pick[row.figure], words)
+    before, after = (_least(row, model, words) for model in (dense, pick))
     return Figure(title, before, after, "not known", Mood.OPEN)
 
 
 def _alone(outcome: Mapping[str, Any]) -> Iterator[Figure]:
     """The dense model in a handful of numbers."""
     dense, suffix = outcome["baseline"], suffix_of(outcome)
-    told = [("Parameters", count(dense["params"])), ("FLOPs", _least("flops", dense, count))]
+    told = [("Parameters", count(dense["params"])), ("FLOPs", _least(FLOPS, dense, count))]
     told += [(f".{suffix} file", size(dense["artifacts"][suffix]["bytes"]))] if suffix in dense["artifacts"] else []
-    told.append(("Peak memory", _least("peak_activation_bytes", dense, size)))
-    told += [] if dense["latency_ms"] is None else [("Predicted latency", duration(1000 * dense["latency_ms"]))]
+    told.append(("Peak memory", _least(PEAK, dense, size)))
+    time = dense[LATENCY.figure]
+    told += [] if time is None else [("Predicted latency", duration(1000 * time))]
     told += [(one["metric"].replace("_", " ").capitalize(), figure(one["value"]).text) for one in dense["accuracy"]]
     return (Figure(title, "", words, words, Mood.PLAIN) for title, words in told)
 
@@ -88,6 +91,7 @@ def points(drop: float) -> str:
     return f"a drop of {drop:.2f} points" if drop > 0 else f"a gain of {-drop:.2f} points"
 
 
-def _least(key: str, model: Mapping[str, Any], words: Callable[[Any], str]) -> str:
+def _least(row: Constraint, model: Mapping[str, Any], words: Callable[[Any], str]) -> str:
     """A figure in words, of which only a part may be known."""
-    return f"at least {words(model[key])}" if in_part(key, model) else words(model[key])
+    told = words(model[row.figure])
+    return f"at least {told}" if in_part(row, model) else told

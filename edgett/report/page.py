@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from edgett.escape import html, one_line
 from edgett.report import draw_page
-from edgett.report.facts import Cell, Limit, Mood, Option, Report, Section, Table
+from edgett.report.facts import Cell, Mood, Option, Report, Section, Table
 from edgett.report.picture import Panel, Picture, Points
-from edgett.search.constraints import Objective
+from edgett.search.constraints import CONSTRAINTS, DROP, FLOPS, LATENCY, Constraint, Objective
 
 TEMPLATES = Path(__file__).parent / "templates"
 LONG = 12
@@ -31,7 +31,7 @@ class Slider:
     `power` bends a scale that is not logarithmic, so that low values have more room.
     """
 
-    limit: Limit
+    row: Constraint
     low: float
     high: float
     log: bool
@@ -59,8 +59,10 @@ def document(report: Report) -> str:
         },
         "dense": _told(report.dense),
         "options": [_told(option) for option in report.options],
-        "sliders": {slider.limit.name: asdict(slider) for slider in sliders},
-        "limits": {limit.name: limit.limit for limit in report.limits},
+        "constraints": {row.name: _row(row) for row in CONSTRAINTS},
+        "named": {"drop": DROP.name, "latency": LATENCY.name, "flops": FLOPS.name},
+        "sliders": {slider.row.name: _scale(slider) for slider in sliders},
+        "limits": {row.name: limit for row, limit in report.limits.items()},
         "objective": report.objective.value,
     }
     return (
@@ -141,7 +143,7 @@ def _listed(report: Report) -> list[tuple[Option, tuple[Cell, ...]]]:
 
 def _objectives(options: Sequence[Option]) -> list[Objective]:
     """What can be made small: times only where every one is known."""
-    timed = all(option.latency_ms is not None for option in options)
+    timed = all(option[LATENCY] is not None for option in options)
     return [objective for objective in Objective if timed or objective is not Objective.LATENCY]
 
 
@@ -154,28 +156,39 @@ def _told(option: Option) -> dict[str, Any]:
     """An option for the page's script: its numbers, its command, and what the pointer tells of its shapes."""
     shapes = [f"{one_line(name, 28)}: {one_line(shape, 80)}" for name, shape in option.shapes]
     return {
-        **{name: value for name, value in asdict(option).items() if name != "feasible"},
+        **{name: value for name, value in option.document().items() if name != "feasible"},
         "slow": _slow(option),
         "shapes": "<br>".join(html(line) for line in shapes),
         "command": one_line(option.command, len(option.command)),
     }
 
 
+def _row(row: Constraint) -> dict[str, Any]:
+    """A constraint for the page's script."""
+    told = ("name", "title", "heading", "unit", "whole", "higher_is_better")
+    return {name: getattr(row, name) for name in told}
+
+
+def _scale(slider: Slider) -> dict[str, Any]:
+    """A slider for the page's script."""
+    return {"low": slider.low, "high": slider.high, "log": slider.log, "power": slider.power}
+
+
 def _sliders(report: Report) -> Iterator[Slider]:
     """One for each limit that something is known of."""
-    for limit in report.limits:
-        values = [value for option in report.options if (value := getattr(option, limit.name)) is not None]
+    for row in report.limits:
+        values = [value for option in report.options if (value := option[row]) is not None]
         if not values:
             continue
-        ends = [*values, getattr(report.dense, limit.name)]
+        ends = [*values, report.dense[row]]
         known = [value for value in ends if value is not None]
         low, high = min(known), max(known)
         log = low > 0 and high / low > 10
         if log:
-            yield Slider(limit, low / 1.1, high * 1.1, log, 1)
+            yield Slider(row, low / 1.1, high * 1.1, log, 1)
         else:
             room = max((high - low) * 0.02, abs(high) * 0.01, 1e-3)
-            yield Slider(limit, low - room, high + room, log, 3 if high - low > 10 and low <= 0 else 1)
+            yield Slider(row, low - room, high + room, log, 3 if high - low > 10 and low <= 0 else 1)
 
 
 def _light(picture: Picture) -> Picture:

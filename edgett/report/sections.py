@@ -10,7 +10,7 @@ from typing import Any
 
 from edgett.forms import catalogue
 from edgett.report import evidence, speed
-from edgett.report.facts import Cell, Column, Limit, Mood, Option, Report, Section, Table
+from edgett.report.facts import Cell, Column, Mood, Option, Report, Section, Table
 from edgett.report.figures import figure, figures, points, suffix_of
 from edgett.report.picture import Picture
 from edgett.report.words import (
@@ -28,15 +28,8 @@ from edgett.report.words import (
     scores,
     sized,
 )
-from edgett.search.constraints import Objective
+from edgett.search.constraints import CONSTRAINTS, DROP, FLOPS, LATENCY, MODEL_BYTES, NAMED, PEAK, Constraint, Objective
 
-LIMITS = {
-    "model_bytes": "file, bytes",
-    "peak_activation_bytes": "peak memory, bytes",
-    "flops": "FLOPs",
-    "latency_ms": "latency, ms",
-    "accuracy_drop_pp": "drop, points",
-}
 DENSE: Mapping[str, Any] = {"feasible": False, "complete": True}
 """What the dense model is as an option, beside what its document says."""
 STEPS = (
@@ -74,7 +67,7 @@ def report(run: str, asked: Mapping[str, Any], space: Picture | None, benches: S
         sections,
         _option(run, {**DENSE, **outcome["baseline"]}, outcome),
         options,
-        tuple(Limit(name, title, limits.get(name)) for name, title in LIMITS.items()),
+        {row: limits.get(row.name) for row in CONSTRAINTS},
         Objective(outcome["objective"]),
         tuple(figures(outcome)),
     )
@@ -97,9 +90,10 @@ def _verdict(outcome: Mapping[str, Any], shown: speed.Speed) -> Section:
         if (miss := outcome["nearest_miss"]) is None:
             slower = "Every solution that holds is slower on this machine, which is the target, than the dense model."
             return Section("verdict", "Verdict", (slower,), tables)
-        limit, value = _beside(miss["constraint"], miss["limit"], miss["value"])
+        limit, value = _beside(NAMED[miss["constraint"]], miss["limit"], miss["value"])
         told = f"The nearest, {called(miss['solution'])}, has {value} where the limit is {limit}."
-        missed = f"No solution meets the constraints of {target['name']}: {binding(outcome, LIMITS)}."
+        headings = {row.name: row.heading for row in CONSTRAINTS}
+        missed = f"No solution meets the constraints of {target['name']}: {binding(outcome, headings)}."
         cure = outcome.get("error", {}).get("cure")
         return Section("verdict", "Verdict", (missed, told, *filter(None, (cure,))), tables)
     if outcome["why_dense"]:
@@ -151,10 +145,10 @@ def _figure_rows(
     models: Sequence[Mapping[str, Any]], suffix: str, shown: speed.Speed
 ) -> Iterator[tuple[str, list[Cell]]]:
     for name, key, limited in (
-        ("parameters", "params", ""),
-        ("FLOPs", "flops", "flops"),
-        ("MACs", "macs", "flops"),
-        ("peak memory, bytes", "peak_activation_bytes", "peak_activation_bytes"),
+        ("parameters", "params", None),
+        (FLOPS.heading, FLOPS.figure, FLOPS),
+        ("MACs", "macs", FLOPS),
+        (PEAK.heading, PEAK.figure, PEAK),
     ):
         values = [model[key] for model in models]
         if in_part(limited, *models):
@@ -163,17 +157,17 @@ def _figure_rows(
             yield name, _against(values)
     files = [model["artifacts"].get(suffix, {}).get("bytes") for model in models]
     if None not in files:
-        yield f".{suffix} file, bytes", _against(files)
+        yield f".{suffix} {MODEL_BYTES.heading}", _against(files)
     if shown.figure is not None:
-        yield f"{shown.word} latency, ms", [figure(model[shown.figure], 3) for model in models]
+        yield f"{shown.word} {LATENCY.heading}", [figure(model[shown.figure], 3) for model in models]
     for index, name in enumerate(scores(models[0]["accuracy"])):
         yield f"{name}, validation", [figure(model["accuracy"][index]["value"]) for model in models]
         if models[0]["test_accuracy"]:
             yield f"{name}, test", [figure(model["test_accuracy"][index]["value"]) for model in models]
     if models[0]["accuracy"]:
-        yield "drop, points, validation", [figure(model["drop"], 2) for model in models]
+        yield f"{DROP.heading}, validation", [figure(model["drop"], 2) for model in models]
     if models[0]["test_accuracy"]:
-        yield "drop, points, test", [figure(model["test_drop"], 2) for model in models]
+        yield f"{DROP.heading}, test", [figure(model["test_drop"], 2) for model in models]
 
 
 def _against(values: Sequence[int]) -> list[Cell]:
@@ -188,11 +182,11 @@ def _budgets(outcome: Mapping[str, Any]) -> Table:
     rows = []
     for item in outcome["constraints"]:
         words, mood = VERDICTS[item["holds"]]
-        name, value = item["name"], item["value"]
-        limit, found = _beside(name, item["limit"], value)
+        row, value = NAMED[item["name"]], item["value"]
+        limit, found = _beside(row, item["limit"], value)
         found = f"at least {found}" if item.get("at_least") else found
         cells = Cell(item["limit"], limit or "unknown"), Cell(value, found), Cell(item["holds"], words, mood)
-        rows.append((Cell(name, LIMITS[name]), *cells))
+        rows.append((Cell(row.name, row.heading), *cells))
     return Table(f"Budgets of {outcome['target']['name']}", columns, tuple(rows))
 
 
@@ -242,16 +236,15 @@ def design_space(outcome: Mapping[str, Any], space: Picture | None) -> Section:
 
 def tradeoff(options: Sequence[Option], outcome: Mapping[str, Any]) -> Section:
     """Every fine-tuned solution, by memory, FLOPs and accuracy."""
-    timed = any(option.latency_ms is not None for option in options)
-    numeric = ["solution", "parameters", "FLOPs", "peak memory, bytes", "file, bytes"]
-    numeric += ["latency, ms", "drop, points"] if timed else ["drop, points"]
+    timed = any(option[LATENCY] is not None for option in options)
+    counted, measured = (FLOPS, PEAK, MODEL_BYTES), (LATENCY, DROP) if timed else (DROP,)
+    numeric = ["solution", "parameters", *(row.heading for row in (*counted, *measured))]
     columns = *map(Column, numeric), *(Column(title, False) for title in ("feasible", "picked as", "shapes"))
     rows = []
     for option in options:
-        numbers = [option.params, option.flops, option.peak_activation_bytes, option.model_bytes]
+        numbers = [option.params, *(option[row] for row in counted)]
         cells = [Cell(number, f"{number:,}") for number in (option.solution, *numbers)]
-        cells += [figure(option.latency_ms, 3)] if timed else []
-        cells.append(figure(option.accuracy_drop_pp, 2))
+        cells += [figure(option[row], {LATENCY: 3, DROP: 2}[row]) for row in measured]
         cells.append(Cell(option.feasible, *(("yes", Mood.GOOD) if option.feasible else ("no", Mood.BAD))))
         roles, shapes = ", ".join(option.roles), "; ".join(f"{name}: {shape}" for name, shape in option.shapes)
         rows.append((*cells, Cell(roles, roles), Cell(shapes, shapes)))
@@ -309,12 +302,8 @@ def _option(run: str, trial: Mapping[str, Any], outcome: Mapping[str, Any]) -> O
     return Option(
         number,
         trial["params"],
-        _file_bytes(trial, outcome),
-        trial["flops"],
         trial["macs"],
-        trial["peak_activation_bytes"],
-        trial["latency_ms"],
-        trial["drop"],
+        {row: trial[row.figure] for row in CONSTRAINTS} | {MODEL_BYTES: _file_bytes(trial, outcome)},
         trial["feasible"],
         trial["complete"] and not _too_slow(trial),
         tuple(roles),
@@ -341,9 +330,9 @@ def _too_slow(trial: Mapping[str, Any]) -> bool:
     return not trial["edits"] and any(step["slowdown"] is not None for step in trial["reverted"])
 
 
-def _beside(name: str, limit: float | None, value: float | None) -> tuple[str, str]:
+def _beside(row: Constraint, limit: float | None, value: float | None) -> tuple[str, str]:
     """A limit and what is held against it, in as many digits as tell them apart."""
-    if name not in ("accuracy_drop_pp", "latency_ms"):
+    if row.whole:
         return "" if limit is None else f"{limit:,.0f}", "" if value is None else f"{value:,.0f}"
     many = 3 if limit is None or value is None else apart(limit, value) if limit != value else 3
     return "" if limit is None else digits(limit, many), "" if value is None else digits(value, many)
@@ -356,6 +345,6 @@ def _times(dense: float, small: float) -> str:
 
 
 def _flops(dense: Mapping[str, Any], pick: Mapping[str, Any]) -> str:
-    if in_part("flops", dense, pick):
+    if in_part(FLOPS, dense, pick):
         return "FLOPs not known"
     return f"{_times(dense['flops'], pick['flops'])} the FLOPs"

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgett.report.words import digits
+from edgett.search.constraints import LATENCY
 
-MEASURED, ESTIMATED = "latency_ms", "latency_estimate_ms"
+MEASURED, ESTIMATED = LATENCY.figure, "latency_estimate_ms"
 """The figures of a model in a document: predicted from what was measured there, or guessed by the profile's facts."""
 
 MOST_A_CYCLE = 2.0

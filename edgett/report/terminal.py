@@ -24,6 +24,7 @@ from edgett.report.words import (
     scores,
     sized,
 )
+from edgett.search.constraints import FLOPS, LATENCY, NAMED, PEAK
 
 _SPACE = {
     "grid": {"solutions": "solutions", "efficient": "efficient", "tiles": "occupied_tiles"},
@@ -184,11 +185,11 @@ def _rows(models: list[Any], file: str, shown: speed.Speed) -> Iterator[tuple[st
         yield "solution", ["", *(f"{model['solution']}" for model in models[1:])]
     sizes = [model["artifacts"].get(file, {}).get("bytes", model["bytes"]) for model in models]
     for name, values, limited in (
-        ("parameters", [model["params"] for model in models], ""),
-        ("FLOPs", [model["flops"] for model in models], "flops"),
-        ("MACs", [model["macs"] for model in models], "flops"),
-        (f"bytes, .{file}", sizes, ""),
-        ("peak bytes", [model["peak_activation_bytes"] for model in models], "peak_activation_bytes"),
+        ("parameters", [model["params"] for model in models], None),
+        ("FLOPs", [model[FLOPS.figure] for model in models], FLOPS),
+        ("MACs", [model["macs"] for model in models], FLOPS),
+        (f"bytes, .{file}", sizes, None),
+        ("peak bytes", [model[PEAK.figure] for model in models], PEAK),
     ):
         yield name, list(_beside(values, [in_part(limited, model) for model in models]))
     if shown.figure is not None:
@@ -274,6 +275,6 @@ def _figure(value: float | None, digits: int = 4) -> str:
 def _limit(name: str, value: float | None) -> str:
     if value is None:
         return ""
-    if name == "latency_ms" and 0 < value < 0.1:
+    if name == LATENCY.name and 0 < value < 0.1:
         return f"{value:.2g}"
-    return f"{value:,.2f}" if name in ("accuracy_drop_pp", "latency_ms") else f"{value:,.0f}"
+    return f"{value:,.0f}" if NAMED[name].whole else f"{value:,.2f}"

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from edgett.search.constraints import DROP, Constraint
+
 PICKS = {
     "recommended": "recommended",
     "highest_accuracy": "highest accuracy",
@@ -58,7 +60,7 @@ def binding(outcome: Mapping[str, Any], names: Mapping[str, str] | None = None) 
 def over_budget(outcome: Mapping[str, Any]) -> Iterator[str]:
     """The picks that lose more on the test data than the budget allows, in words."""
     limits = {item["name"]: item["limit"] for item in outcome["constraints"]}
-    limit = limits.get("accuracy_drop_pp") or 0.0
+    limit = limits.get(DROP.name) or 0.0
     drops: dict[int, tuple[float | None, list[str]]] = {}
     for name, title in PICKS.items():
         if (pick := outcome["picks"][name]) is not None and pick.get("test_holds") is False:
@@ -78,9 +80,9 @@ def partial(operators: Iterable[str]) -> str:
     return f"Partial: no rule counts {names}. {unknown}; bytes and peaks are read back from files." if names else ""
 
 
-def in_part(figure: str, *models: Mapping[str, Any]) -> bool:
-    """Whether a figure, by the name of its constraint, is known of a part of some model only."""
-    return any(figure in model.get("at_least", ()) for model in models)
+def in_part(row: Constraint | None, *models: Mapping[str, Any]) -> bool:
+    """Whether what a constraint limits is known of a part of some model only."""
+    return row is not None and any(row.name in model.get("at_least", ()) for model in models)
 
 
 def came_to(item: Mapping[str, Any]) -> str:

@@ -26,6 +26,7 @@ from edgett.schema.parts import (
     one_of,
     told,
 )
+from edgett.search.constraints import LATENCY, PEAK
 from edgett.search.solution import Refuge
 
 
@@ -57,10 +58,10 @@ class Model(Part):
     bytes: Count = Field(description="of the target's file: predicted; of the baseline and the picks as written")
     flops: Count = Field(description="of one sample: a multiplication is one, and an addition is one")
     macs: Count = Field(description="multiplications that an addition follows")
-    peak_activation_bytes: Count = Field(description="bytes that tensors take at once")
+    peak: Annotated[Count, Field(alias=PEAK.figure)] = Field(description="bytes that tensors take at once")
     moved_elements: Count = Field(description="numbers copied by transposes")
-    latency_ms: Positive | None = Field(
-        description="predicted; null on a target that was not calibrated, and of a partial model"
+    latency: Annotated[Positive | None, Field(alias=LATENCY.figure)] = Field(
+        description="predicted; null on a target that was not calibrated, and of a partial model",
     )
     latency_estimate_ms: Positive | None = Field(
         description="on a target that was not calibrated: a guess by its profile's facts, to show and not to go by"

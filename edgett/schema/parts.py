@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import fields
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetJsonSchemaHandler, WithJsonSchema
 from pydantic.json_schema import JsonSchemaValue
@@ -12,6 +12,7 @@ from pydantic_core import CoreSchema
 
 from edgett.forms import catalogue, spec
 from edgett.schema import SCHEMA
+from edgett.search.constraints import CONSTRAINTS
 
 _NATURAL = {"type": "integer", "minimum": 0}
 # What is refused on reading for its sheer size is nothing that a reader of the printed schema has to know.
@@ -33,7 +34,10 @@ Number = Annotated[int, Field(ge=-1, lt=2**63), WithJsonSchema({"type": "integer
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 File = Annotated[str, Field(pattern=r"^artifacts/[A-Za-z0-9_-]+\.(keras|tflite|onnx)$")]
 """Of a run's own files: nothing that a document names lies elsewhere."""
-LimitName = Literal["model_bytes", "peak_activation_bytes", "flops", "latency_ms", "accuracy_drop_pp"]
+if TYPE_CHECKING:
+    LimitName = str
+else:
+    LimitName = Literal[tuple(row.name for row in CONSTRAINTS)]
 
 _T = TypeVar("_T")
 _MAY_LACK = object()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
 from edgett.schema.parts import Count, Document, LimitName, Number, Part, Positive, Real, Text, one_of
-from edgett.search.constraints import Objective
+from edgett.search.constraints import DROP, FLOPS, LATENCY, MODEL_BYTES, PEAK, Objective
 
 
 class TableRow(Part):
@@ -39,12 +41,16 @@ class Choice(Part):
 
     solution: Number = Field(description="its number; -1 is the dense model")
     params: Count = Field(description="numbers stored, biases included")
-    model_bytes: Count = Field(description="of the target's file")
-    flops: Count = Field(description="of one sample")
+    file: Annotated[Count, Field(alias=MODEL_BYTES.name)] = Field(description="of the target's file")
+    flops: Annotated[Count, Field(alias=FLOPS.name)] = Field(description="of one sample")
     macs: Count = Field(description="multiplications that an addition follows")
-    peak_activation_bytes: Count = Field(description="bytes that tensors take at once")
-    latency_ms: Positive | None = Field(description="predicted; null: the target was not calibrated")
-    accuracy_drop_pp: Real | None = Field(description="in percentage points; null: not judged, or its trial failed")
+    peak: Annotated[Count, Field(alias=PEAK.name)] = Field(description="bytes that tensors take at once")
+    latency: Annotated[Positive | None, Field(alias=LATENCY.name)] = Field(
+        description="predicted; null: the target was not calibrated"
+    )
+    drop: Annotated[Real | None, Field(alias=DROP.name)] = Field(
+        description="in percentage points; null: not judged, or its trial failed"
+    )
     feasible: bool = Field(description="whether it holds the constraints")
     eligible: bool = Field(description="trained to the end, and not all dense again for being slow")
     roles: list[Text] = Field(description="the picks that it is")

@@ -124,8 +124,9 @@ class Outcome(Document):
             files.add(name)
             if pick.solution not in trials:
                 raise ValueError(f"solution {pick.solution} is picked, and no trial has that number")
-            for key in ("latency_ms", "latency_estimate_ms", "test_accuracy"):
-                if (getattr(dense, key) is None) != (getattr(pick, key) is None):
+            for field in ("latency", "latency_estimate_ms", "test_accuracy"):
+                if (getattr(dense, field) is None) != (getattr(pick, field) is None):
+                    key = Dense.model_fields[field].alias or field
                     raise ValueError(f"{key} must be there for every model or for none")
             if dense.artifacts.keys() != pick.artifacts.keys():
                 raise ValueError(f"{name} must have files of the same formats as the dense model")

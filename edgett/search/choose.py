@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgett.forms.dominance import undominated
-from edgett.search.constraints import Constraints, Holding, Objective, judged
+from edgett.search.constraints import CONSTRAINTS, DROP, NAMED, Constraint, Constraints, Holding, Objective, worse
 from edgett.search.solution import Picks, Solution, Trial
 
 DENSE = -1
@@ -64,27 +64,17 @@ def holdings(solution: Solution, drop: float | None, limits: Constraints) -> tup
     A drop that is not known yet (None), the latency on a target that nobody has measured, and what some operator
     without a rule adds to are not checked.
     """
-    latency = None if solution.latency_us is None else solution.latency_us / 1000
-    rows = [
-        ("model_bytes", limits.model_bytes, solution.file_bytes),
-        ("peak_activation_bytes", limits.peak_activation_bytes, solution.peak_bytes),
-        ("flops", limits.flops, solution.cost.flops),
-        ("latency_ms", limits.latency_ms, latency),
-        ("accuracy_drop_pp", limits.accuracy_drop_pp, drop),
-    ]
     return tuple(
-        _held(name, limit, value, solution, limits)
-        for name, limit, value in rows
-        if limit is not None or name in limits.untold
+        _held(row, solution, drop, limits) for row in CONSTRAINTS if limits[row] is not None or row in limits.untold
     )
 
 
-def _held(name: str, limit: float | None, value: float | None, solution: Solution, limits: Constraints) -> Holding:
+def _held(row: Constraint, solution: Solution, drop: float | None, limits: Constraints) -> Holding:
     """A share of what is not known is at most what there is room for."""
-    untold = name in limits.untold
-    holding = judged(name, limit, value, at_least=untold or name in solution.at_least)
+    untold, at_least = row in limits.untold, row in solution.at_least
+    holding = row.judge(limits[row], row.value(solution, drop), at_least=untold or at_least)
     known = None if untold and holding.holds is None else holding.limit
-    return replace(holding, limit=known, at_least=name in solution.at_least)
+    return replace(holding, limit=known, at_least=at_least)
 
 
 def feasible(trial: Trial, limits: Constraints) -> bool:
@@ -151,7 +141,7 @@ def promoted(trials: Sequence[Trial], limits: Constraints) -> list[Solution]:
     Small and cheap only count where the drop may yet come within its limit.
     """
     going = [trial for trial in trials if math.isfinite(trial.drop) and not trial.complete]
-    hopeful = [trial for trial in going if _expected(trial, LEFT).drop <= _most(limits)]
+    hopeful = [trial for trial in going if _expected(trial, LEFT).drop <= limits.most(DROP)]
     orders = [
         sorted(going, key=lambda trial: (trial.drop, trial.solution.number)),
         sorted(hopeful, key=lambda trial: (trial.solution.file_bytes, trial.solution.number)),
@@ -170,7 +160,7 @@ def contenders(paths: Sequence[Sequence[Trial]], limits: Constraints) -> list[So
     be picked the most accurate go on, so that only full training may come to nothing.
     """
     finished = [path for path in paths if path[-1].complete and math.isfinite(path[-1].drop)]
-    least = max(0.0, min(_most(limits), 100.0))
+    least = max(0.0, min(limits.most(DROP), 100.0))
 
     def expected(path: Sequence[Trial]) -> Trial:
         rung = len(path) - 1
@@ -183,10 +173,6 @@ def contenders(paths: Sequence[Sequence[Trial]], limits: Constraints) -> list[So
         return [trial.solution for trial in sorted(going, key=lambda trial: (trial.drop, trial.solution.number))[:3]]
     picked = {trial.solution.number: trial for trial in picks.named().values()}
     return [trial.solution for trial in picked.values() if not trial.complete]
-
-
-def _most(limits: Constraints) -> float:
-    return math.inf if limits.accuracy_drop_pp is None else limits.accuracy_drop_pp
 
 
 def _expected(trial: Trial, left: float) -> Trial:
@@ -205,12 +191,12 @@ def nearest_miss(
 def broken(solution: Solution, drop: float | None, limits: Constraints) -> list[Holding]:
     """The constraints that are broken. A model that diverged breaks whatever limit its drop might have."""
     found = [item for item in holdings(solution, drop, limits) if item.holds is False]
-    if drop == math.inf and limits.accuracy_drop_pp is None:
-        found.append(Holding("accuracy_drop_pp", 100.0, drop, False))
+    if drop == math.inf and limits[DROP] is None:
+        found.append(Holding(DROP.name, 100.0, drop, False))
     return found
 
 
 def _excess(holding: Holding) -> float:
     """By what share of the limit it is broken."""
     value, limit = (0.0 if number is None else number for number in (holding.value, holding.limit))
-    return (value - limit) / max(limit, 1e-9)
+    return worse(value, limit, higher_is_better=NAMED[holding.name].higher_is_better) / max(limit, 1e-9)

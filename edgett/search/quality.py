@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from edgett.search.constraints import worse
+
 
 @dataclass(frozen=True)
 class Score:
@@ -37,7 +39,7 @@ class Quality:
 
 
 def _loss_of_score(baseline: Score, other: Score) -> float:
-    worse = baseline.value - other.value if baseline.higher_is_better else other.value - baseline.value
-    if not math.isfinite(worse):
+    lost = worse(other.value, baseline.value, higher_is_better=baseline.higher_is_better)
+    if not math.isfinite(lost):
         return math.inf
-    return 100 * worse / ((abs(baseline.value) or 1.0) if baseline.relative else 1.0)
+    return 100 * lost / ((abs(baseline.value) or 1.0) if baseline.relative else 1.0)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from edgett.forms.catalogue import Held
 from edgett.forms.site import Cost
 from edgett.forms.spec import Spec
+from edgett.search.constraints import FLOPS, MODEL_BYTES, PEAK, Constraint
 from edgett.search.quality import Quality
 
 
@@ -45,11 +46,11 @@ class Solution:
     read_back: bool = False
 
     @property
-    def at_least(self) -> frozenset[str]:
-        """The constraints, by their names, whose value is known only of what rules count."""
+    def at_least(self) -> frozenset[Constraint]:
+        """The constraints whose value is known only of what rules count."""
         if not self.partial:
             return frozenset()
-        return frozenset({"flops"} if self.read_back else {"flops", "model_bytes", "peak_activation_bytes"})
+        return frozenset({FLOPS} if self.read_back else {FLOPS, MODEL_BYTES, PEAK})
 
     @property
     def work(self) -> float:

@@ -47,31 +47,38 @@ from __future__ import annotations
 
 import difflib
 import platform
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, Field, PlainValidator, ValidationError, model_validator
+from pydantic import BaseModel, Field, PlainValidator, ValidationError, create_model, model_validator
 from pydantic.fields import FieldInfo
 
 from edgett.errors import ProfileError, UsageError
 from edgett.graph.dtype import DType
 from edgett.graph.filesize import Format
 from edgett.graph.latency import Speeds
-from edgett.search.constraints import Constraints, Objective
+from edgett.search.constraints import (
+    CONSTRAINTS,
+    DROP,
+    FLOPS,
+    LATENCY,
+    MODEL_BYTES,
+    PEAK,
+    Constraint,
+    Constraints,
+    Objective,
+)
 from edgett.target.isa import Isa
 from edgett.target.places import profile_files, search_folders
 from edgett.target.speeds import UNMEASURED, Latency
 from edgett.target.tables import TomlTable, mistakes, read
-from edgett.target.units import BANDWIDTH, FREQUENCY, SIZE, WORK, Percentage, parse_share
+from edgett.target.units import BANDWIDTH, FREQUENCY, SIZE, WORK, Percentage, Unit, parse_share
 
 Bytes = Annotated[int, PlainValidator(SIZE.parse), SIZE]
 Hertz = Annotated[int, PlainValidator(FREQUENCY.parse), FREQUENCY]
 BytesPerSecond = Annotated[int, PlainValidator(BANDWIDTH.parse), BANDWIDTH]
-ByteLimit = Annotated[int | Percentage, PlainValidator(SIZE.parse_limit), SIZE]
-FlopLimit = Annotated[int | Percentage, PlainValidator(WORK.parse_limit), WORK]
 PercentField = Annotated[Percentage, PlainValidator(parse_share)]
 Count = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -124,19 +131,25 @@ class Compute(TomlTable):
     macs_per_cycle: MacsPerCycle = Field(description="multiply-accumulates a cycle of one core")
 
 
-class Budget(TomlTable):
-    model_bytes: ByteLimit | None = Field(default=None, description="largest size of the exported model")
-    peak_activation_bytes: ByteLimit | None = Field(
-        default=None, description="most memory that activations take at once"
-    )
-    flops: FlopLimit | None = Field(default=None, description="most floating-point operations for one input")
-    latency_ms: Rate | None = Field(default=None, description="longest time for one input, in milliseconds")
-    accuracy_drop_pp: Annotated[float, Field(ge=0, le=100)] | None = Field(
-        default=None, description="largest loss of accuracy, in percentage points"
-    )
+UNITS: Mapping[Constraint, Unit] = {MODEL_BYTES: SIZE, PEAK: SIZE, FLOPS: WORK}
+"""How limits are written that are absolute or a share of the original's."""
+_LIMITS: Mapping[Constraint, Any] = {
+    **{row: Annotated[int | Percentage, PlainValidator(unit.parse_limit), unit] for row, unit in UNITS.items()},
+    LATENCY: Rate,
+    DROP: Annotated[float, Field(ge=0, le=100)],
+}
+_FIELDS: Any = {row.name: (_LIMITS[row] | None, Field(default=None, description=row.meaning)) for row in CONSTRAINTS}
+_Limits: Any = create_model("_Limits", __base__=TomlTable, **_FIELDS)
+
+
+class Budget(_Limits):
     objective: Annotated[Objective, Field(strict=False)] = Field(
         description="which of the solutions that hold is recommended: memory, flops, accuracy or latency"
     )
+
+    def __getitem__(self, row: Constraint) -> Any:
+        """The limit of a row: a number, a `Percentage` of the original's, or None."""
+        return getattr(self, row.name)
 
 
 class DeviceTable(TomlTable):
@@ -190,46 +203,31 @@ def machines(isa: Isa) -> tuple[str, ...]:
     return isa.value, *more.get(isa, ())
 
 
-@dataclass(frozen=True)
-class Baseline:
-    """What the original, dense model costs; percentages in a budget are of this. None: not known, nor a share of it."""
-
-    model_bytes: int | None
-    peak_activation_bytes: int | None
-    flops: int | None
-
-
-def constraints(target: Target, baseline: Baseline) -> Constraints:
-    """The target's budget for a model that costs `baseline` before compression.
+def constraints(target: Target, original: Mapping[Constraint, float]) -> Constraints:
+    """The target's budget for a model. `original` is what it has before compression, as far as that is known.
 
     A percentage never becomes more than the model's share of the memory, and a missing limit of bytes is that share.
     """
     budget, memory = target.budget, target.memory
-    untold = (
-        name
-        for name in ("model_bytes", "peak_activation_bytes", "flops")
-        if isinstance(getattr(budget, name), Percentage) and getattr(baseline, name) is None
-    )
+    rooms = {
+        MODEL_BYTES: memory.flash_share.of(memory.flash.value),
+        PEAK: memory.ram_share.of(memory.ram.value),
+    }
+    shares = {row for row in CONSTRAINTS if isinstance(budget[row], Percentage)}
     return Constraints(
-        _bytes(budget.model_bytes, baseline.model_bytes, memory.flash_share.of(memory.flash.value)),
-        _bytes(budget.peak_activation_bytes, baseline.peak_activation_bytes, memory.ram_share.of(memory.ram.value)),
-        _of(budget.flops, baseline.flops),
-        budget.latency_ms,
-        budget.accuracy_drop_pp,
         budget.objective,
-        tuple(untold),
+        {row: _absolute(budget[row], original.get(row), rooms.get(row)) for row in CONSTRAINTS},
+        frozenset(shares - original.keys()),
     )
 
 
-def _bytes(limit: int | Percentage | None, original: int | None, room: int) -> int:
-    if isinstance(limit, Percentage):
-        return room if original is None else min(limit.of(original), room)
-    return room if limit is None else limit
-
-
-def _of(limit: int | Percentage | None, original: int | None) -> int | None:
-    """A limit in absolute numbers; None where there is none, or where it is a share of what is not known."""
-    return (None if original is None else limit.of(original)) if isinstance(limit, Percentage) else limit
+def _absolute(limit: float | Percentage | None, original: float | None, room: int | None) -> float | None:
+    """A limit in absolute numbers; of a share of what is not known, and where there is none, what there is room for."""
+    if not isinstance(limit, Percentage):
+        return room if limit is None else limit
+    if original is None:
+        return room
+    return limit.of(original) if room is None else min(limit.of(original), room)
 
 
 def override(target: Target, **limits: str | float | Objective | None) -> Target:
@@ -247,7 +245,7 @@ def override(target: Target, **limits: str | float | Objective | None) -> Target
     everything = Percentage(Fraction(1))
     for message in _over_memory(changed, flash_share=everything, ram_share=everything):
         raise UsageError(message, "Give a smaller one.")
-    if (budget.objective is Objective.LATENCY or "latency_ms" in given) and target.speeds is None:
+    if (budget.objective is Objective.LATENCY or LATENCY.name in given) and target.speeds is None:
         raise UsageError(f"{target.name}: {UNMEASURED}", "Measure one: edgett calibrate --help")
     return changed
 
@@ -349,13 +347,14 @@ def _unable(target: Target) -> Iterator[str]:
 
 
 def _over_memory(target: Target, flash_share: Percentage, ram_share: Percentage) -> Iterator[str]:
-    budget, memory = target.budget, target.memory
-    for key, limit, share, whole, what in (
-        ("model_bytes", budget.model_bytes, flash_share, memory.flash.value, "flash"),
-        ("peak_activation_bytes", budget.peak_activation_bytes, ram_share, memory.ram.value, "RAM"),
+    memory = target.memory
+    for row, share, whole, what in (
+        (MODEL_BYTES, flash_share, memory.flash.value, "flash"),
+        (PEAK, ram_share, memory.ram.value, "RAM"),
     ):
+        limit = target.budget[row]
         if isinstance(limit, int) and limit > share.of(whole):
             yield (
-                f"budget.{key} is {SIZE.text(limit)}: it must be at most {SIZE.text(share.of(whole))}, "
+                f"budget.{row.name} is {SIZE.text(limit)}: it must be at most {SIZE.text(share.of(whole))}, "
                 f"{share} of the {SIZE.text(whole)} of {what}."
             )

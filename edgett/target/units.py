@@ -15,7 +15,7 @@ class Percentage:
 
     part: Fraction
 
-    def of(self, whole: int) -> int:
+    def of(self, whole: float) -> int:
         """That part of `whole`, rounded down."""
         return math.floor(whole * self.part)
 
@@ -51,6 +51,10 @@ class Unit:
             return self.parse(given)
         except ValueError as problem:
             raise ValueError(f"{problem}, or a percentage of the original, as in '50 %'") from None
+
+    def plain(self, amount: int) -> str:
+        """The amount in the smallest unit."""
+        return f"{amount} {next(iter(self.worth))}"
 
     def text(self, amount: int) -> str:
         """The amount in the largest unit that divides it, so that `parse` gives it back."""

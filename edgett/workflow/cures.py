@@ -17,7 +17,18 @@ from edgett.meter import Meter, Silent
 from edgett.search import choose
 from edgett.search import explore as space
 from edgett.search.choices import Strategy
-from edgett.search.constraints import Constraints, Holding, Objective
+from edgett.search.constraints import (
+    DROP,
+    FLOPS,
+    LATENCY,
+    MODEL_BYTES,
+    NAMED,
+    PEAK,
+    Constraint,
+    Constraints,
+    Holding,
+    Objective,
+)
 from edgett.search.replaced import with_edits
 from edgett.search.solution import Solution, Trial
 from edgett.target.profile import Target, constraints
@@ -98,7 +109,7 @@ def advised(outcome: Outcome, inputs: Inputs, meter: Meter) -> Outcome:
     elif any(_held_before(trial, limits) for trial in outcome.trials):
         found = (MEMORY,)
     more = raised(broken, job)
-    peak = any(item.name == "peak_activation_bytes" for item in broken)
+    peak = any(item.name == PEAK.name for item in broken)
     busy = _busiest(job, inputs.model, solution) if peak else None
     smaller = outcome.exploration is None and _leaves(job, inputs.model, as_it_is=False)
     return replace(outcome, advice=Advice((*found, more) if more else found, busy, smaller))
@@ -106,8 +117,7 @@ def advised(outcome: Outcome, inputs: Inputs, meter: Meter) -> Outcome:
 
 def _held_before(trial: Trial, limits: Constraints) -> bool:
     """Whether it held until layers went back to dense for being slow."""
-    most = math.inf if limits.accuracy_drop_pp is None else limits.accuracy_drop_pp
-    return any(step.slowdown is not None and step.drop_before <= most for step in trial.reverted[:1])
+    return any(step.slowdown is not None and step.drop_before <= limits.most(DROP) for step in trial.reverted[:1])
 
 
 def _busiest(job: Job, model: Any, solution: Solution) -> tuple[str, str]:
@@ -188,8 +198,8 @@ def _room(job: Job, target: Target, model: Any) -> Room:
     graph = graphs(model, costing)
     dense = space.dense_solution(graph(frozenset()), costing)
     limits = constraints(target, baseline(dense))
-    if limits.model_bytes is not None:
-        limits = replace(limits, model_bytes=int(limits.model_bytes / (1 + MARGIN)))
+    if (most := limits[MODEL_BYTES]) is not None:
+        limits = limits.with_limits({MODEL_BYTES: int(most / (1 + MARGIN))})
     return Room(graph, limits, costing)
 
 
@@ -197,10 +207,10 @@ def raised(broken: Sequence[Holding], job: Job) -> Cure | None:
     """The budgets that are broken, raised so far that a solution which breaks only these holds; None: no option can."""
     options: dict[str, Any] = {}
     for holding in broken:
-        if holding.value is None or not math.isfinite(holding.value) or holding.name not in _RAISED:
+        if holding.value is None or not math.isfinite(holding.value):
             return None
-        name, written = _RAISED[holding.name]
-        options[name] = written(holding.value)
+        row = NAMED[holding.name]
+        options[row.option] = _RAISED[row](holding.value)
     try:
         target_of(replace(job, **options))
     except EdgettError:  # more than the device has
@@ -219,14 +229,14 @@ def _up(value: float) -> int:
     return -(-whole // step) * step
 
 
-_RAISED: Mapping[str, tuple[str, Callable[[float], Any]]] = {
-    "accuracy_drop_pp": ("max_drop", lambda value: math.ceil(value * 10 + 1e-9) / 10),
-    "model_bytes": ("model_bytes", lambda value: _size(value * (1 + MARGIN))),
-    "peak_activation_bytes": ("peak", _size),
-    "flops": ("flops", lambda value: WORK.text(_up(value))),
-    "latency_ms": ("latency_ms", lambda value: float(f"{value * 1.01:.2g}") if value < 10 else float(_up(value))),
+_RAISED: Mapping[Constraint, Callable[[float], Any]] = {
+    DROP: lambda value: math.ceil(value * 10 + 1e-9) / 10,
+    MODEL_BYTES: lambda value: _size(value * (1 + MARGIN)),
+    PEAK: _size,
+    FLOPS: lambda value: WORK.text(_up(value)),
+    LATENCY: lambda value: float(f"{value * 1.01:.2g}") if value < 10 else float(_up(value)),
 }
-"""The option that sets a budget, and how its value is written for what a model takes."""
+"""How the option that sets a limit is written for what a model takes."""
 
 
 def infeasible(outcome: Outcome) -> Infeasible:

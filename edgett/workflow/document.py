@@ -11,7 +11,7 @@ from edgett.forms import catalogue, cost
 from edgett.forms.site import Cost
 from edgett.schema import SCHEMA
 from edgett.search.choose import DENSE, feasible, holdings
-from edgett.search.constraints import Constraints, Holding
+from edgett.search.constraints import DROP, FLOPS, LATENCY, MODEL_BYTES, PEAK, Constraints, Holding
 from edgett.search.quality import Quality
 from edgett.search.solution import Solution, Trial
 from edgett.search.whole import Whole
@@ -139,17 +139,17 @@ def _model(solution: Solution, quality: Quality, drop: float | None) -> dict[str
     costs: Cost = solution.cost
     return {
         "params": costs.params,
-        "bytes": solution.file_bytes,
-        "flops": costs.flops,
+        MODEL_BYTES.figure: solution.file_bytes,
+        FLOPS.figure: costs.flops,
         "macs": costs.macs,
-        "peak_activation_bytes": solution.peak_bytes,
+        PEAK.figure: solution.peak_bytes,
         "moved_elements": costs.moved_elements,
-        "latency_ms": None if solution.latency_us is None else solution.latency_us / 1000,
+        LATENCY.figure: LATENCY.value(solution, drop),
         "latency_estimate_ms": None if solution.estimate_us is None else solution.estimate_us / 1000,
-        "at_least": sorted(solution.at_least),
+        "at_least": sorted(row.name for row in solution.at_least),
         "accuracy": _scores(quality),
         "loss": _number(quality.loss),
-        "drop": _number(drop),
+        DROP.figure: _number(drop),
     }
 
 
@@ -193,7 +193,7 @@ def _pick(trial: Trial, outcome: Outcome, name: str) -> dict[str, Any]:
 
 def _test_holds(outcome: Outcome, name: str) -> bool | None:
     """Whether a pick loses no more on the test data than the budget allows; None without such a budget."""
-    limit, drop = outcome.limits.accuracy_drop_pp, _test_drop(outcome.release, name)
+    limit, drop = outcome.limits[DROP], _test_drop(outcome.release, name)
     return None if limit is None or drop is None else drop <= limit
 
 

@@ -11,6 +11,7 @@ from edgett.device import local
 from edgett.forms.spec import Spec
 from edgett.run.directory import Run
 from edgett.search.choose import DENSE, choose, feasible, holdings
+from edgett.search.constraints import DROP
 from edgett.search.solution import Picks, Reverted, Trial
 from edgett.workflow.files import SUFFIXES, Style, write
 from edgett.workflow.inputs import Inputs
@@ -114,12 +115,12 @@ class Exports:
         """
         left = tuple(made.trial.solution.edits)
         made = self._measured(made, left)
-        while left and self._broken(made.trial) == {"accuracy_drop_pp"} and self._terms.int8:
+        while left and self._broken(made.trial) == {DROP.name} and self._terms.int8:
             layer, snr = self._worst(made, left)
             model, style = back(made.model, self._inputs.source, layer, self._terms.refuge, made.style)
             left = tuple(name for name in left if name != layer)
             again = self._measured(self._costed(made.trial, model, style), left)
-            if self._broken(again.trial) <= {"accuracy_drop_pp"}:
+            if self._broken(again.trial) <= {DROP.name}:
                 step = Reverted(layer, self._terms.refuge, made.trial.drop, again.trial.drop, snr_db=snr)
                 made = replace(again, trial=replace(again.trial, reverted=(*made.trial.reverted, step)))
         return self._complete(made)

@@ -15,7 +15,7 @@ from edgett.job.job import Job
 from edgett.meter import Meter
 from edgett.run.directory import Run
 from edgett.search import choose
-from edgett.search.constraints import Constraints, Holding
+from edgett.search.constraints import DROP, Constraints, Holding
 from edgett.search.quality import Quality
 from edgett.search.solution import Picks, Solution, Trial
 from edgett.target.profile import Target
@@ -96,7 +96,7 @@ class Outcome:
 
 def remarked(inputs: Inputs, limits: Constraints, meter: Meter) -> tuple[str, ...]:
     """What to know of how models are judged: also, and said here, that a single sample breaks the budget."""
-    count, limit = len(inputs.data.validation), limits.accuracy_drop_pp
+    count, limit = len(inputs.data.validation), limits[DROP]
     shares = any(score.decides and score.higher_is_better for score in inputs.quality.scores)
     if not shares or not limit or 100 / count <= limit:
         return inputs.remarks

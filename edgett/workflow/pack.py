@@ -20,7 +20,7 @@ from edgett.graph.wire import identifiers, is_identifier, refuse_unknown
 from edgett.run import session
 from edgett.run.directory import file_digest
 from edgett.schema import SCHEMA
-from edgett.search.constraints import judged
+from edgett.search.constraints import DROP, FLOPS, MODEL_BYTES, NAMED, PEAK
 from edgett.system.folders import filling, scratch
 from edgett.workflow import reexport
 
@@ -34,8 +34,8 @@ STEPS = 3
 """Quantisation steps that an int8 output may be off: where a number lies between two, kernels round as they like."""
 GENERATORS = {"c": "emx-onnx-cgen (Apache-2.0)", "tflm": "TensorFlow's converter (Apache-2.0)"}
 
-_FLASH = ("weight_bytes", "model_bytes")
-_RAM = ("ram_bytes", "arena_bytes")
+_TAKEN = {MODEL_BYTES: ("weight_bytes", "model_bytes"), PEAK: ("ram_bytes", "arena_bytes")}
+"""The sizes of sources, C's or an interpreter's, that a budget limits."""
 
 
 @dataclass(frozen=True)
@@ -119,9 +119,8 @@ def _found(path: Path, wish: PackRequest, scratch: Path) -> _Found:
 
 def _refuse_over(sizes: Mapping[str, int], budgets: Sequence[Mapping[str, Any]]) -> None:
     """Raise Infeasible when what the sources really take is over the budget that the run was held to."""
-    taken = {"model_bytes": _FLASH, "peak_activation_bytes": _RAM}
     for item in budgets:
-        value = max((sizes[key] for key in taken.get(item["name"], ()) if key in sizes), default=0)
+        value = max((sizes[key] for key in _TAKEN.get(NAMED[item["name"]], ()) if key in sizes), default=0)
         if item["limit"] is not None and value > item["limit"]:
             raise Infeasible(
                 f"the sources take {value:,} bytes, {value - item['limit']:,} more than {item['name']} allows"
@@ -146,17 +145,14 @@ def _origin(asked: Mapping[str, Any], outcome: Mapping[str, Any], number: int, p
     model = next((item for item in known if item["solution"] == number), None)
     if model is None:
         raise UsageError(f"the run has no solution {number}.", "'run.json' lists them under \"trials\".")
-    values = {
-        "model_bytes": model["bytes"], "accuracy_drop_pp": model["drop"], "flops": model["flops"],
-        "peak_activation_bytes": model["peak_activation_bytes"],
-    }  # fmt: skip
+    values = {row: model[row.figure] for row in (MODEL_BYTES, PEAK, FLOPS, DROP)}
     if not picked and outcome["target"]["dtype"] != DType.FLOAT32.value:
-        values["accuracy_drop_pp"] = None
+        values[DROP] = None
     budgets = []
     for item in outcome["constraints"]:
-        name, limit = str(item["name"]), item["limit"]
-        held = judged(name, limit, values.get(name), at_least=name in model.get("at_least", ()))
-        budgets.append({"name": name, "limit": limit, "value": held.value, "holds": held.holds})
+        row, limit, part = NAMED[item["name"]], item["limit"], item["name"] in model.get("at_least", ())
+        held = row.judge(limit, values.get(row), at_least=part)
+        budgets.append({"name": row.name, "limit": limit, "value": held.value, "holds": held.holds})
     return {
         "solution": number,
         "edits": model["edits"],

@@ -18,7 +18,7 @@ from edgett.job.job import Job
 from edgett.meter import Meter
 from edgett.search import explore, whole
 from edgett.search.choices import Strategy
-from edgett.search.constraints import Constraints
+from edgett.search.constraints import FLOPS, MODEL_BYTES, PEAK, Constraints
 from edgett.search.explore import STANDARD, Costing, Exploration, Grid
 from edgett.search.together import NO_LIMIT, Share
 from edgett.search.whole import Weighed, Whole
@@ -58,7 +58,7 @@ def survey(model: Any, found: Sequence[Found], job: Job, room: Room, meter: Mete
     if job.search is Strategy.GRID:
         return over_grid(found, Grid(job.max_ranks, job.grid, job.empty_tiles, CostModel.EXACT), meter)
     layers = weighed(model, found, room.graph(frozenset()))
-    inside, search, peak = share(layers, room), job.whole_space, room.limits.peak_activation_bytes
+    inside, search, peak = share(layers, room), job.whole_space, room.limits[PEAK]
     if peak is None:
         return over_whole(layers, search, inside, meter)
     most_peak = int(peak) // (room.costing.width * room.costing.batch)
@@ -103,15 +103,15 @@ def share(layers: Sequence[Weighed], room: Room) -> Share:
     # What is folded into a dense layer may give it a bias that a form in its place spares.
     alone = [graph(frozenset([layer.found.layer.name])) for layer in taken]
     params, flops = NO_LIMIT, NO_LIMIT
-    if limits.model_bytes is not None:
+    if (most := limits[MODEL_BYTES]) is not None:
         names = {layer.found.layer.name for layer in taken}
         others = replace(dense, steps=tuple(step for step in dense.steps if step.layer not in names))
         overhead = room.costing.file_bytes(others) - others.params() * room.costing.width
         rest = dense.params() + sum(min(0, one.params() - dense.params()) for one in alone)
         rest -= sum(cost.dense(layer.found.layer).params for layer in taken)
-        params = (int(limits.model_bytes) - overhead) // room.costing.width - rest
-    if limits.flops is not None:
+        params = (int(most) - overhead) // room.costing.width - rest
+    if (most := limits[FLOPS]) is not None:
         rest = (dense.flops() + sum(min(0, one.flops() - dense.flops()) for one in alone)) // room.costing.batch
         rest -= sum(cost.dense(layer.found.layer).flops * layer.uses for layer in taken)
-        flops = int(limits.flops) - rest
+        flops = int(most) - rest
     return Share(params, flops)

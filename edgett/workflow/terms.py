@@ -9,11 +9,11 @@ from edgett.graph.filesize import Format
 from edgett.job.job import Job, target_of
 from edgett.meter import Meter
 from edgett.run.directory import Run
-from edgett.search.constraints import Constraints, Objective
+from edgett.search.constraints import CONSTRAINTS, Constraint, Constraints, Objective
 from edgett.search.explore import Costing, dense_solution
 from edgett.search.solution import Refuge, Solution
 from edgett.target.estimate import estimate, unfit
-from edgett.target.profile import Baseline, Target, constraints
+from edgett.target.profile import Target, constraints
 from edgett.workflow.inputs import Inputs
 from edgett.workflow.original import Original, original
 from edgett.workflow.readback import as_written, least_peak
@@ -89,9 +89,7 @@ def terms_of(job: Job, inputs: Inputs, run: Run, meter: Meter) -> tuple[Terms, G
     return Terms(target, constraints(target, baseline(dense)), costing, dense, written), graph
 
 
-def baseline(dense: Solution) -> Baseline:
+def baseline(dense: Solution) -> dict[Constraint, float]:
     """What percentages are of, where it is known."""
-    costs = {
-        "model_bytes": dense.file_bytes, "peak_activation_bytes": dense.peak_bytes, "flops": dense.cost.flops,
-    }  # fmt: skip
-    return Baseline(**{name: None if name in dense.at_least else cost for name, cost in costs.items()})
+    costs = {row: row.value(dense, None) for row in CONSTRAINTS if row not in dense.at_least}
+    return {row: cost for row, cost in costs.items() if cost is not None}

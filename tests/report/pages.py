@@ -9,10 +9,20 @@ from typing import Any
 
 from edgett.escape import one_line
 from edgett.forms.site import Cost
-from edgett.report.facts import Cell, Column, Limit, Mood, Option, Report, Section, Table
+from edgett.report.facts import Cell, Column, Mood, Option, Report, Section, Table
 from edgett.report.picture import Axis, Hue, Mark, Note, Panel, Picture, Points
-from edgett.report.sections import LIMITS
-from edgett.search.constraints import Constraints, Objective
+from edgett.search.constraints import (
+    CONSTRAINTS,
+    DROP,
+    FLOPS,
+    LATENCY,
+    MODEL_BYTES,
+    NAMED,
+    PEAK,
+    Constraint,
+    Constraints,
+    Objective,
+)
 from edgett.search.quality import Quality
 from edgett.search.solution import Refuge, Reverted, Solution, Trial
 
@@ -23,7 +33,8 @@ HOSTILE = "</script><img src=x onerror=alert(1)>\"'`{{ 7 * 7 }}&lt;\u202egnp.exe
 def planted(count: int = 24, seed: int = 0, timed: bool = True) -> Report:
     """So many solutions with equal costs and drops among them, failed ones, such that were put away, and slow ones."""
     options = tuple(_option(number, random.Random(seed * 1000 + number), timed) for number in range(count))
-    dense = Option(-1, 9000, 40_000, 18_000, 9000, 4096, 0.05 if timed else None, 0.0, False, True, (), (), "")
+    figures = limited(40_000, 4096, 18_000, 0.05 if timed else None, 0.0)
+    dense = Option(-1, 9000, 9000, figures, False, True, (), (), "")
     columns = (Column("solution"), *map(Column, ("parameters", "FLOPs", "drop")), Column("feasible", False))
     columns += Column("picked as", False), Column("shapes", False)
     rows = tuple(_row(option) for option in options)
@@ -33,9 +44,13 @@ def planted(count: int = 24, seed: int = 0, timed: bool = True) -> Report:
         Section("solutions", "Solutions", (f"{count} solutions.",), (Table("Solutions", columns, rows),)),
         Section("reproduction", "Reproduction", code=("edgett compress 'a model'",)),
     )
-    given: dict[str, float | None] = {"flops": 12_000, "accuracy_drop_pp": 1.5, "model_bytes": 30_000}
-    limits = tuple(Limit(name, title, given.get(name)) for name, title in LIMITS.items())
+    limits = limited(30_000, None, 12_000, None, 1.5)
     return Report("planted on it", sections, dense, options, limits, Objective.MEMORY)
+
+
+def limited(*figures: float | None) -> dict[Constraint, float | None]:
+    """A figure a row of the table."""
+    return dict(zip(CONSTRAINTS, figures, strict=True))
 
 
 def _option(number: int, rng: random.Random, timed: bool) -> Option:
@@ -45,14 +60,14 @@ def _option(number: int, rng: random.Random, timed: bool) -> Option:
     slow, put_away = rng.random() < 0.15, rng.random() < 0.1
     shapes = () if slow else (("dense", f"2x{number} -> 3x4, rank 5"),)
     return Option(
-        number, params, params * 4 + 2048, flops, flops // 2, 64 * rng.randint(1, 64), latency, drop, False,
+        number, params, flops // 2, limited(params * 4 + 2048, 64 * rng.randint(1, 64), flops, latency, drop), False,
         not (slow or put_away), (), shapes, f"edgett export 'a run' --solution {number}",
     )  # fmt: skip
 
 
 def _row(option: Option) -> tuple[Cell, ...]:
-    drop = Cell(option.accuracy_drop_pp, "not finite" if option.accuracy_drop_pp is None else "known")
-    numbers = [Cell(value, f"{value:,}") for value in (option.solution, option.params, option.flops)]
+    drop = Cell(option[DROP], "not finite" if option[DROP] is None else "known")
+    numbers = [Cell(value, f"{value:,}") for value in (option.solution, option.params, option[FLOPS])]
     return *numbers, drop, Cell(option.feasible, "no", Mood.BAD), Cell("", ""), Cell("", "")
 
 
@@ -67,12 +82,12 @@ def trials(options: tuple[Option, ...]) -> list[Trial]:
             Solution(
                 option.solution,
                 {},
-                Cost(option.params, option.flops, option.peak_activation_bytes // 4),
-                option.model_bytes,
-                latency_us=None if option.latency_ms is None else option.latency_ms * 1000,
+                Cost(option.params, option[FLOPS], option[PEAK] // 4),
+                option[MODEL_BYTES],
+                latency_us=None if option[LATENCY] is None else option[LATENCY] * 1000,
             ),
             Quality(()),
-            math.inf if option.accuracy_drop_pp is None else option.accuracy_drop_pp,
+            math.inf if option[DROP] is None else option[DROP],
             *(1, 0, 0.0),
             complete=option.eligible or not option.shapes,
             reverted=() if option.shapes else (Reverted("dense", Refuge.DENSE, 0.0, 0.0, slowdown=2.0),),
@@ -82,7 +97,7 @@ def trials(options: tuple[Option, ...]) -> list[Trial]:
 
 
 def constraints(limits: dict[str, Any], objective: str) -> Constraints:
-    return Constraints(**{name: limits.get(name) for name in LIMITS}, objective=Objective(objective))
+    return Constraints(Objective(objective), {NAMED[name]: limit for name, limit in limits.items()})
 
 
 def hostile() -> Report:

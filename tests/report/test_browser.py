@@ -18,6 +18,7 @@ from edgett.escape import one_line
 from edgett.report import page
 from edgett.report.facts import Report
 from edgett.search.choose import choose, feasible
+from edgett.search.constraints import DROP, FLOPS, LATENCY
 from tests.conftest import Finished
 from tests.report.browser import CHROMIUM, DRIVER, Browser
 from tests.report.pages import HOSTILE, constraints, hostile, planted, trials
@@ -119,7 +120,7 @@ def test_the_sliders_choose_as_step_7_does(
     browser.show_all()
     names = browser.run("return [...document.querySelectorAll('input[type=range]')].map((each) => each.name)")
     objectives = browser.run("return [...document.querySelectorAll('option')].map((each) => each.value)")
-    assert ("latency_ms" in names) is ("latency" in objectives) is timed
+    assert (LATENCY.name in names) is ("latency" in objectives) is timed
 
     recommended: set[str] = set()
     for turn in range(turns):
@@ -141,7 +142,7 @@ def test_the_sliders_choose_as_step_7_does(
         assert {number: set(words.split(", ")) for number, words in roles.items()} == {
             number: set(words) for number, words in named.items()
         }
-        shown = sum(option.accuracy_drop_pp is not None for option in report.options)
+        shown = sum(option[DROP] is not None for option in report.options)
         assert sum(found["marked"].values()) == shown + 1
         assert found["marked"]["recommended"] == ("recommended" in chosen)
         assert found["marked"]["infeasible"] == shown - len(able)
@@ -156,9 +157,14 @@ def _far(report: Report, costs: float) -> Report:
     options = zip(report.options, drops, strict=True)
     return replace(
         report,
-        dense=replace(report.dense, flops=round(3_100_000 * costs), params=round(52_000 * costs)),
+        dense=replace(
+            report.dense,
+            limited={**report.dense.limited, FLOPS: round(3_100_000 * costs)},
+            params=round(52_000 * costs),
+        ),
         options=tuple(
-            replace(option, accuracy_drop_pp=drop, flops=3_100_000, params=52_000) for option, drop in options
+            replace(option, limited={**option.limited, DROP: drop, FLOPS: 3_100_000}, params=52_000)
+            for option, drop in options
         ),
     )
 
@@ -211,10 +217,10 @@ def test_it_begins_with_the_limits_of_the_target_and_comes_back_to_them(
         return Object.fromEntries(outputs.map((each) => [each.id, each.dataset.value]));"""
     before, sentence = plain_browser.run(read), plain_browser.find("#chosen").text
     assert {name.removeprefix("value-"): json.loads(value) for name, value in before.items()} == {
-        limit.name: limit.limit for limit in report.limits
+        row.name: limit for row, limit in report.limits.items()
     }
 
-    _moved(plain_browser, {"flops": 3, "accuracy_drop_pp": 201}, "accuracy")
+    _moved(plain_browser, {FLOPS.name: 3, DROP.name: 201}, "accuracy")
     assert plain_browser.find("#chosen").text != sentence
     plain_browser.find("#reset").click()
 
@@ -241,7 +247,7 @@ def test_tables_sort(plain_browser: Browser, written: Callable[[Report], Path]) 
 
 def test_what_is_not_known_is_sorted_last(plain_browser: Browser, written: Callable[[Report], Path]) -> None:
     report = planted(24)
-    failed = {option.solution for option in report.options if option.accuracy_drop_pp is None}
+    failed = {option.solution for option in report.options if option[DROP] is None}
     assert failed
     plain_browser.open(written(report))
     (head,) = [each for each in plain_browser.driver.find_elements("css selector", "#options th button")

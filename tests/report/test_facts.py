@@ -19,7 +19,7 @@ from edgett.report.evidence import command
 from edgett.report.facts import Cell, Column, Report, Section, Table
 from edgett.report.stored import restored, stored
 from edgett.report.words import PICKS
-from edgett.search.constraints import Objective
+from edgett.search.constraints import DROP, FLOPS, Objective
 from tests.conftest import Answer, Finished
 from tools.regolden import FOLDER, rendered
 
@@ -78,11 +78,11 @@ def test_what_is_told_is_what_the_run_came_to(finished: Finished) -> None:
 
     pick = document["picks"]["recommended"]
     (recommended,) = [option for option in report.options if "recommended" in option.roles]
-    assert (recommended.solution, recommended.params, recommended.flops) == (
+    assert (recommended.solution, recommended.params, recommended[FLOPS]) == (
         pick["solution"], pick["params"], pick["flops"],
     )  # fmt: skip
     assert recommended.command == f"edgett export {finished.path} --solution {pick['solution']}"
-    assert {limit.name: limit.limit for limit in report.limits if limit.limit is not None} == {
+    assert {row.name: limit for row, limit in report.limits.items() if limit is not None} == {
         item["name"]: item["limit"] for item in document["constraints"]
     }
     rows = part(report, "layers").tables[0].rows
@@ -162,7 +162,7 @@ def test_failed_and_unfinished_trials_are_told() -> None:
 
     report = told(content)
     assert f"Solution {first['solution']} failed: its process died" in part(report, "funnel").words
-    assert report.options[0].accuracy_drop_pp is None
+    assert report.options[0][DROP] is None
     assert f"Put away before their last epoch: solutions {second['solution']}." in part(report, "training").words
 
 

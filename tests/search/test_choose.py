@@ -28,12 +28,12 @@ from edgett.search.choose import (
     tradeoffs,
     worth,
 )
-from edgett.search.constraints import Constraints, Objective
+from edgett.search.constraints import DROP, FLOPS, LATENCY, MODEL_BYTES, PEAK, Constraints, Objective
 from edgett.search.quality import Quality
 from edgett.search.solution import Refuge, Reverted, Solution, Trial
 
 Floats = NDArray[np.float64]
-FREE = Constraints(None, None, None, None, None, Objective.ACCURACY)
+FREE = Constraints(Objective.ACCURACY)
 COSTS = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), max_size=12)
 
 
@@ -117,7 +117,7 @@ class TestTradeoffs:
 
 class TestHoldings:
     def test_every_limit_that_is_set_in_order(self) -> None:
-        limits = Constraints(100, 20, 19, 5.0, 1.5, Objective.MEMORY)
+        limits = Constraints(Objective.MEMORY, {MODEL_BYTES: 100, PEAK: 20, FLOPS: 19, LATENCY: 5.0, DROP: 1.5})
         items = {item.name: item for item in holdings(solution(0), 1.5, limits)}
         assert [(name, item.value, item.holds) for name, item in items.items()] == [
             ("model_bytes", 100, True),
@@ -132,44 +132,44 @@ class TestHoldings:
         assert holdings(solution(0), 99.0, FREE) == ()
 
     def test_a_limit_of_zero_is_a_limit(self) -> None:
-        (item,) = holdings(solution(0), 0.1, replace(FREE, accuracy_drop_pp=0.0))
+        (item,) = holdings(solution(0), 0.1, FREE.with_limits({DROP: 0.0}))
         assert item.holds is False
 
     def test_a_drop_that_is_not_known_yet_is_not_checked(self) -> None:
-        (item,) = holdings(solution(0), None, replace(FREE, accuracy_drop_pp=1.0))
+        (item,) = holdings(solution(0), None, FREE.with_limits({DROP: 1.0}))
         assert (item.value, item.holds) == (None, None)
 
     def test_what_no_rule_counts_can_break_a_limit_and_never_holds_one(self) -> None:
-        limits = Constraints(100, 20, 19, 5.0, 1.5, Objective.MEMORY)
+        limits = Constraints(Objective.MEMORY, {MODEL_BYTES: 100, PEAK: 20, FLOPS: 19, LATENCY: 5.0, DROP: 1.5})
         open_one = replace(solution(0), partial=("LSTM (rnn)",))
         assert {item.name: item.holds for item in holdings(open_one, 1.5, limits)} == {
             "model_bytes": None, "peak_activation_bytes": None, "flops": False, "latency_ms": None,
             "accuracy_drop_pp": True,
         }  # fmt: skip
         read_back = replace(open_one, read_back=True)
-        held = {item.name: item.holds for item in holdings(read_back, 1.5, replace(limits, flops=1000))}
+        held = {item.name: item.holds for item in holdings(read_back, 1.5, limits.with_limits({FLOPS: 1000}))}
         assert held == {
             "model_bytes": True, "peak_activation_bytes": True, "flops": None, "latency_ms": None,
             "accuracy_drop_pp": True,
         }  # fmt: skip
 
     def test_a_share_of_what_is_not_known_is_not_known(self) -> None:
-        (flops,) = holdings(solution(0), None, replace(FREE, untold=("flops",)))
+        (flops,) = holdings(solution(0), None, replace(FREE, untold=frozenset({FLOPS})))
         assert (flops.name, flops.limit, flops.value, flops.holds) == ("flops", None, 20, None)
         # Of memory there is no more than there is.
         for room, holds, limit in ((99, False, 99), (100, None, None)):
-            limits = replace(FREE, model_bytes=room, untold=("model_bytes",))
+            limits = replace(FREE, limits={MODEL_BYTES: room}, untold=frozenset({MODEL_BYTES}))
             (size,) = holdings(solution(0), None, limits)
             assert (size.holds, size.limit) == (holds, limit)
-        assert feasible(trial(0), replace(FREE, untold=("flops",)))
+        assert feasible(trial(0), replace(FREE, untold=frozenset({FLOPS})))
 
     def test_activations_of_another_type(self) -> None:
         narrow = replace(solution(0), width=1)
-        (item,) = holdings(narrow, None, replace(FREE, peak_activation_bytes=5))
+        (item,) = holdings(narrow, None, FREE.with_limits({PEAK: 5}))
         assert (item.value, item.holds) == (5, True)
 
     def test_a_latency_that_nothing_can_check_does_not_make_a_trial_infeasible(self) -> None:
-        assert feasible(trial(0), replace(FREE, latency_ms=0.001))
+        assert feasible(trial(0), FREE.with_limits({LATENCY: 0.001}))
 
     def test_a_diverged_trial_is_never_feasible(self) -> None:
         assert not feasible(trial(0, math.inf), FREE)
@@ -187,7 +187,7 @@ class TestChoose:
         ("objective", "number"), [(Objective.ACCURACY, 1), (Objective.MEMORY, 0), (Objective.FLOPS, 2)]
     )
     def test_the_best_of_each_kind_and_the_objective_recommends(self, objective: Objective, number: int) -> None:
-        picks = choose(self.TRIALS, replace(FREE, model_bytes=1000, objective=objective))
+        picks = choose(self.TRIALS, replace(FREE, limits={MODEL_BYTES: 1000}, objective=objective))
         assert picks is not None
         named = {name: item.solution.number for name, item in picks.named().items()}
         assert named == {"recommended": number, "highest_accuracy": 1, "lowest_memory": 0, "lowest_flops": 2}
@@ -203,11 +203,11 @@ class TestChoose:
         assert same is not None and {item.solution.number for item in same.named().values()} == {0}
 
     def test_none_when_nothing_holds(self) -> None:
-        assert choose(self.TRIALS, replace(FREE, flops=9)) is None
+        assert choose(self.TRIALS, FREE.with_limits({FLOPS: 9})) is None
         assert choose([], FREE) is None
 
     def test_every_pick_holds(self) -> None:
-        limits = Constraints(500, 1000, 60, None, 0.6, Objective.MEMORY)
+        limits = Constraints(Objective.MEMORY, {MODEL_BYTES: 500, PEAK: 1000, FLOPS: 60, DROP: 0.6})
         picks = choose(self.TRIALS, limits)
         assert picks is not None
         assert all(feasible(item, limits) for item in picks.named().values())
@@ -218,8 +218,8 @@ class TestDense:
 
     DENSE = trial(-1, 0.0, params=100, flops=100, size=1000)
 
-    def picks(self, *others: Trial, **limits: Any) -> dict[str, int]:
-        found = choose(others, replace(FREE, **limits), self.DENSE)
+    def picks(self, *others: Trial, **asked: Any) -> dict[str, int]:
+        found = choose(others, replace(FREE, **asked), self.DENSE)
         return {} if found is None else {name: item.solution.number for name, item in found.named().items()}
 
     @pytest.mark.parametrize("objective", list(Objective))
@@ -239,20 +239,20 @@ class TestDense:
 
     def test_it_has_to_hold_like_any_other(self) -> None:
         small = trial(0, 1.0, params=10, size=10)
-        assert set(self.picks(small, model_bytes=999).values()) == {0}
-        assert self.picks(trial(0, 1.0, size=2000), model_bytes=999) == {}
+        assert set(self.picks(small, limits={MODEL_BYTES: 999}).values()) == {0}
+        assert self.picks(trial(0, 1.0, size=2000), limits={MODEL_BYTES: 999}) == {}
         lossy = replace(self.DENSE, drop=2.0)
-        assert choose([], replace(FREE, accuracy_drop_pp=1.0), lossy) is None
+        assert choose([], FREE.with_limits({DROP: 1.0}), lossy) is None
 
     def test_what_became_it_again_is_no_pick_where_it_holds(self) -> None:
         again = replace(trial(0, -1.0, params=90), reverted=(Reverted("fc", Refuge.DENSE_INT8, 30.0, -1.0),))
         assert set(self.picks(again).values()) == {-1}
         # It was trained on, and may hold where the model as it is does not.
-        assert set(self.picks(again, model_bytes=999).values()) == {0}
+        assert set(self.picks(again, limits={MODEL_BYTES: 999}).values()) == {0}
 
     def test_it_is_every_pick_where_no_other_holds(self) -> None:
         assert set(self.picks().values()) == {-1}
-        assert set(self.picks(trial(0, 9.0), accuracy_drop_pp=1.0).values()) == {-1}
+        assert set(self.picks(trial(0, 9.0), limits={DROP: 1.0}).values()) == {-1}
 
     @given(st.lists(st.tuples(st.integers(1, 200), st.integers(1, 200), st.floats(-1, 3)), max_size=8))
     def test_nothing_recommended_is_behind_it_and_no_least_is_above_it(
@@ -274,7 +274,7 @@ class TestDense:
 
 class TestNearestMiss:
     def test_the_one_whose_worst_excess_is_least_and_the_constraint_that_binds(self) -> None:
-        limits = Constraints(100, None, 10, None, 1.0, Objective.MEMORY)
+        limits = Constraints(Objective.MEMORY, {MODEL_BYTES: 100, FLOPS: 10, DROP: 1.0})
         tried = [
             (solution(0, flops=40, size=90), 0.5),  # 300 % over in FLOPs
             (solution(1, flops=12, size=150), 1.1),  # 50 % over in bytes, its worst
@@ -285,11 +285,11 @@ class TestNearestMiss:
 
     def test_equal_misses_go_by_number(self) -> None:
         tried = [(solution(4), None), (solution(2), None)]
-        assert nearest_miss(tried, replace(FREE, flops=1))[0].number == 2
+        assert nearest_miss(tried, FREE.with_limits({FLOPS: 1}))[0].number == 2
 
     def test_a_limit_of_zero_can_be_missed(self) -> None:
         tried = [(solution(0), 0.2), (solution(1), 0.1)]
-        found, _, holding = nearest_miss(tried, replace(FREE, accuracy_drop_pp=0.0))
+        found, _, holding = nearest_miss(tried, FREE.with_limits({DROP: 0.0}))
         assert (found.number, holding.name) == (1, "accuracy_drop_pp")
 
     def test_trials_that_all_diverged_miss_by_their_drop_even_without_a_limit_on_it(self) -> None:
@@ -299,7 +299,7 @@ class TestNearestMiss:
 
     def test_whoever_did_not_diverge_is_nearer(self) -> None:
         tried = [(solution(0), math.inf), (solution(1, flops=10**9), 0.1)]
-        assert nearest_miss(tried, replace(FREE, flops=1))[0].number == 1
+        assert nearest_miss(tried, FREE.with_limits({FLOPS: 1}))[0].number == 1
 
 
 def begun(*arguments: Any, **costs: int) -> Trial:
@@ -313,7 +313,7 @@ class TestHalving:
     )
     def test_the_first_in_every_order_goes_on(self, rows: list[tuple[int, int, float]], most: float) -> None:
         trials = [begun(n, drop, params=params, flops=flops) for n, (params, flops, drop) in enumerate(rows)]
-        going = promoted(trials, replace(FREE, accuracy_drop_pp=most))
+        going = promoted(trials, FREE.with_limits({DROP: most}))
         assert len({item.number for item in going}) == len(going) <= max(3, math.ceil(len(rows) / 4))
         assert min(trials, key=lambda one: (one.drop, one.solution.number)).solution in going
         hopeful = [one.solution for one in trials if LEFT * one.drop <= most]
@@ -330,7 +330,7 @@ class TestHalving:
             begun(4, 9.9, params=1, flops=1),
             begun(5, math.inf, params=2, flops=2),
         ]
-        limits = replace(FREE, accuracy_drop_pp=1.5)
+        limits = FREE.with_limits({DROP: 1.5})
         assert [item.number for item in promoted(trials, limits)] == [0, 2, 3]
         assert [item.number for item in promoted(trials * 3, limits)] == [0, 2, 3, 1, 4]
         assert [item.number for item in promoted(trials, FREE)] == [0, 4, 1]
@@ -364,7 +364,7 @@ class TestHalving:
     def test_contenders_gain_what_others_have_gained(
         self, drops: list[tuple[float, ...]], next_ones: list[int]
     ) -> None:
-        limits = replace(FREE, accuracy_drop_pp=1.5)
+        limits = FREE.with_limits({DROP: 1.5})
         assert [item.number for item in contenders(self.paths(drops), limits)] == next_ones
 
     @pytest.mark.parametrize(
@@ -378,7 +378,7 @@ class TestHalving:
         ],
     )
     def test_each_rung_has_its_own_gain(self, drops: list[tuple[float, ...]], next_ones: list[int]) -> None:
-        limits = replace(FREE, accuracy_drop_pp=1.5)
+        limits = FREE.with_limits({DROP: 1.5})
         assert [item.number for item in contenders(self.paths(drops, rungs=3), limits)] == next_ones
 
     def test_without_a_limit_the_smallest_of_all_is_trained_on(self) -> None:

@@ -21,7 +21,7 @@ from edgett.errors import ToolError, UsageError
 from edgett.job.choices import Schedule
 from edgett.meter import Silent
 from edgett.run.directory import Run
-from edgett.search.constraints import Constraints, Objective
+from edgett.search.constraints import DROP, Constraints, Objective
 from edgett.search.quality import Quality
 from edgett.train import cluster
 from edgett.train.finetune import Task, Tuned
@@ -162,7 +162,7 @@ def alive(pid: int) -> bool:
 
 
 def course(baseline: Quality) -> Course:
-    limits = Constraints(None, None, None, None, 50.0, Objective.ACCURACY)
+    limits = Constraints(Objective.ACCURACY, {DROP: 50.0})
     return Course(Schedule.FULL, EPOCHS, WORK // EPOCHS, 5, baseline, limits)
 
 

@@ -19,7 +19,7 @@ from edgett.report import sections
 from edgett.run.directory import Run
 from edgett.search import explore as space
 from edgett.search.choices import Strategy
-from edgett.search.constraints import Constraints, Objective
+from edgett.search.constraints import DROP, MODEL_BYTES, Constraints, Objective
 from edgett.train.data import data_from_arrays
 from edgett.workflow import compress, document, inputs
 from edgett.workflow.outcome import Outcome, problem, remarked
@@ -219,7 +219,7 @@ def test_a_model_too_small_to_become_smaller_is_recommended_as_it_is(tmp_path: P
     assert "no low-rank form of any layer takes fewer bytes of a .tflite in int8" in str(outcome.why)
     file = tmp_path / "run" / "artifacts" / "baseline.tflite"
     # "100 %" is of the file itself.
-    assert outcome.limits.model_bytes == outcome.dense.solution.file_bytes == file.stat().st_size
+    assert outcome.limits[MODEL_BYTES] == outcome.dense.solution.file_bytes == file.stat().st_size
     checked(outcome)
 
 
@@ -255,7 +255,7 @@ def test_candidates_of_the_whole_space_are_weighed_before_any_is_fine_tuned(tiny
     job = Job("host", str(tiny.model), str(tiny.data), search=Strategy.PARETO, limit=3)
     loaded = inputs.load(job, Silent())
     graph = graphs(loaded.model)
-    limits = Constraints(None, None, None, None, None, Objective.FLOPS)
+    limits = Constraints(Objective.FLOPS)
     explored = survey(loaded.model, fc_layers(loaded.model), job, Room(graph, limits), Silent())
     able = space.solutions(explored.candidates, graph)
     few = promising(able, job, loaded, Silent())
@@ -326,12 +326,12 @@ def test_validation_data_too_small_for_the_budget_draw_a_warning(tiny: Tiny) -> 
     job = Job(target="cortex-a53", model=str(tiny.model))
     model = inputs.model_only(job, Silent())
     loaded = inputs.inputs(model, data_from_arrays(arrays | own, model, 0), Silent())
-    none = Constraints(None, None, None, None, None, Objective.FLOPS)
+    none = Constraints(Objective.FLOPS)
 
-    (remark,) = remarked(loaded, replace(none, accuracy_drop_pp=1.5), Silent())
+    (remark,) = remarked(loaded, none.with_limits({DROP: 1.5}), Silent())
     assert "the validation data are 38 samples, one of which is 2.6 points" in remark and "Give 67 or more" in remark
     for limit in (None, 0.0, 2.7):
-        assert remarked(loaded, replace(none, accuracy_drop_pp=limit), Silent()) == ()
+        assert remarked(loaded, none.with_limits({DROP: limit}), Silent()) == ()
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ from edgett.forms.tt.shape import TTShape
 from edgett.meter import Silent
 from edgett.report.sections import verdict
 from edgett.run.directory import Run
-from edgett.search.constraints import Constraints, Objective
+from edgett.search.constraints import FLOPS, Constraints, Objective
 from edgett.search.explore import Costing, dense_solution
 from edgett.search.replaced import with_edits
 from edgett.search.solution import Picks, Refuge, Trial
@@ -93,9 +93,11 @@ class Wanted:
             self.run.record(trials[-1], pack_weights(compressed(given.model, solution, given.judge)))
         self.trials = tuple(trials)
 
-    def released(self, objective: Objective = Objective.FLOPS, **limits: Any) -> tuple[Release, Picks | None, Any]:
+    def released(
+        self, objective: Objective = Objective.FLOPS, flops: int | None = None
+    ) -> tuple[Release, Picks | None, Any]:
         """Released for this machine."""
-        allowed = replace(Constraints(None, None, None, None, None, objective), **limits)
+        allowed = Constraints(objective, {FLOPS: flops})
         dense = dense_solution(self.graph(frozenset()), self.costing)
         target = override(load_target("host"), objective=objective)
         written = original(self.given, target.runtime, 1, self.run, Silent())

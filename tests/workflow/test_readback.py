@@ -17,7 +17,7 @@ from edgett.export.check import Verdict
 from edgett.graph.memory import arena_bytes, live_bytes
 from edgett.model.trunk import share
 from edgett.search.choose import feasible, holdings
-from edgett.search.constraints import Constraints, Objective
+from edgett.search.constraints import DROP, FLOPS, LATENCY, MODEL_BYTES, PEAK, Constraints, Objective
 from edgett.search.explore import Costing, dense_solution
 from edgett.search.quality import Quality
 from edgett.search.solution import Trial
@@ -27,7 +27,7 @@ from edgett.workflow.readback import as_written, least_peak
 
 L = keras.layers
 RAM = 64 << 10
-LIMITS = Constraints(256 << 10, RAM, 10**9, 5.0, 1.5, Objective.MEMORY)
+LIMITS = Constraints(Objective.MEMORY, {MODEL_BYTES: 256 << 10, PEAK: RAM, FLOPS: 10**9, LATENCY: 5.0, DROP: 1.5})
 
 
 def recurrent(
@@ -102,7 +102,7 @@ def test_a_peak_over_the_limit_is_broken_before_anything_is_trained(tmp_path: Pa
     costing, style = Costing(), Style()
     dense = dense_solution(survey.graphs(model, costing)(frozenset()), costing)
     (path,) = files.write(model, style, tmp_path / "model", (".tflite",))
-    limits = replace(LIMITS, flops=None, latency_ms=None)
+    limits = LIMITS.with_limits({FLOPS: None, LATENCY: None})
     assert dense.peak_bytes < RAM < least_peak(model, path, style)
 
     told = replace(costing, least_peak=least_peak(model, path, style))

@@ -22,18 +22,19 @@ from edgett.model.predict import predict
 from edgett.search import choose, whole
 from edgett.search import explore as space
 from edgett.search.choices import Strategy
-from edgett.search.constraints import Constraints, Objective
+from edgett.search.constraints import FLOPS, MODEL_BYTES, PEAK, Constraint, Constraints, Objective
 from edgett.search.explore import Exploration
 from edgett.search.solution import Candidate, Solution
 from edgett.search.together import Share
 from edgett.search.whole import Whole
-from edgett.target.profile import Baseline, constraints, load_target
+from edgett.target.profile import constraints, load_target
 from edgett.workflow import survey
 from edgett.workflow.survey import Room
+from edgett.workflow.terms import baseline
 from tests.conftest import Tiny
 
 L = keras.layers
-LIMITS = Constraints(None, None, None, None, None, Objective.FLOPS)
+LIMITS = Constraints(Objective.FLOPS)
 JOB = Job("host", search=Strategy.PARETO, rank_multiple=4, max_rank=4, share=0.01)
 
 
@@ -143,49 +144,49 @@ def unthinned(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_budgets_lose_no_candidate_that_the_whole_model_admits(build: Callable[[], Any], batch: int) -> None:
     model = build()
     _, every = asked(model, LIMITS, batch)
-    for name, values in (
-        ("model_bytes", sorted({item.file_bytes for item in every})),
-        ("flops", sorted({item.cost.flops for item in every})),
-        ("peak_activation_bytes", sorted({item.cost.peak_elements * 4 for item in every})),
+    for row, values in (
+        (MODEL_BYTES, sorted({item.file_bytes for item in every})),
+        (FLOPS, sorted({item.cost.flops for item in every})),
+        (PEAK, sorted({item.cost.peak_elements * 4 for item in every})),
     ):
-        limits = dataclasses.replace(LIMITS, **{name: values[len(values) // 10]})
+        limits = LIMITS.with_limits({row: values[len(values) // 10]})
         admitted = {worth(item) for item in every if holds(item, limits)}
         _, inside = asked(model, limits, batch)
         assert admitted
         assert admitted <= {worth(item) for item in inside}, limits
-        if name == "flops":  # else all would be there, for the nearest miss
+        if row is FLOPS:  # else all would be there, for the nearest miss
             assert len(inside) < len(every)
 
 
 @pytest.mark.usefixtures("unthinned")
-@pytest.mark.parametrize("name", ["model_bytes", "flops"])
-def test_budgets_spare_what_they_cannot_admit(name: str) -> None:
+@pytest.mark.parametrize("row", [MODEL_BYTES, FLOPS], ids=lambda row: row.name)
+def test_budgets_spare_what_they_cannot_admit(row: Constraint) -> None:
     model = bent()
     _, every = asked(model, LIMITS)
-    values = [item.file_bytes if name == "model_bytes" else item.cost.flops for item in every]
-    limits = dataclasses.replace(LIMITS, **{name: int(np.median(values))})
+    values = [item.file_bytes if row is MODEL_BYTES else item.cost.flops for item in every]
+    limits = LIMITS.with_limits({row: int(np.median(values))})
 
     _, inside = asked(model, limits)
 
     assert 0 < len(inside) < len(every)
-    if name == "flops":  # of bytes the operators of TT layers take some, which the bound does not foresee
+    if row is FLOPS:  # of bytes the operators of TT layers take some, which the bound does not foresee
         assert all(holds(item, limits) for item in inside)
 
 
 def test_a_budget_that_nothing_keeps_leaves_the_nearest_miss_to_be_told() -> None:
     free, _ = asked(plain(), LIMITS)
-    for name in ("model_bytes", "flops", "peak_activation_bytes"):
-        limits = dataclasses.replace(LIMITS, **{name: 40})
+    for row in (MODEL_BYTES, FLOPS, PEAK):
+        limits = LIMITS.with_limits({row: 40})
         explored, inside = asked(plain(), limits)
         assert explored.candidates == free.candidates
-        assert choose.nearest_miss([(item, None) for item in inside], limits)[2].name == name
+        assert choose.nearest_miss([(item, None) for item in inside], limits)[2].name == row.name
 
 
 def test_share_of_a_model_by_hand() -> None:
     model = bent()
     layers = survey.weighed(model, fc_layers(model, Wish(0.2)), survey.graphs(model)(frozenset()))
     assert [each.found.layer.name for each in layers if each.found.excluded is None] == ["one", "two"]
-    limits = dataclasses.replace(LIMITS, model_bytes=12_000, flops=5_000)
+    limits = LIMITS.with_limits({MODEL_BYTES: 12_000, FLOPS: 5_000})
 
     inside = survey.share(layers, Room(survey.graphs(model), limits))
 
@@ -280,7 +281,7 @@ def test_a_dense_layer_folds_the_normalisation_behind_it_and_a_tt_layer_does_not
 
 def test_peak_bound_is_in_elements_of_one_sample() -> None:
     for batch in (1, 4):
-        limits = dataclasses.replace(LIMITS, peak_activation_bytes=4 * batch * 150 + 3)
+        limits = LIMITS.with_limits({PEAK: 4 * batch * 150 + 3})
         explored = searched(plain(), limits, batch)
         assert explored.search.most_peak == 150
 
@@ -298,7 +299,7 @@ def test_tiny_inside_a_target(tiny: Tiny) -> None:
     graph = survey.graphs(model)
     dense = space.dense_solution(graph(frozenset()))
     target = load_target("cortex-m4")
-    limits = constraints(target, Baseline(dense.file_bytes, dense.cost.peak_elements * 4, dense.cost.flops))
+    limits = constraints(target, baseline(dense))
     job = Job("cortex-m4", search=Strategy.PARETO)
 
     explored = survey.survey(model, fc_layers(model), job, Room(graph, limits), Silent())

@@ -20,14 +20,14 @@ from edgett.forms.tt.shape import TTShape
 from edgett.job.choices import Schedule
 from edgett.meter import Silent
 from edgett.run.directory import Run
-from edgett.search.constraints import Constraints, Objective
+from edgett.search.constraints import DROP, Constraints, Objective
 from edgett.search.quality import Quality, Score
 from edgett.search.solution import Solution, Trial
 from edgett.train.finetune import Task, Tuned
 from edgett.train.workers import WorkerDied
 from edgett.workflow.tuning import Course, tune
 
-LIMITS = Constraints(None, None, None, None, 2.0, Objective.ACCURACY)
+LIMITS = Constraints(Objective.ACCURACY, {DROP: 2.0})
 COUNT, EPOCHS, BATCHES = 12, 3, 10
 BASELINE = Quality((Score("y", "accuracy", 0.9),), 0.1)
 

@@ -1,22 +1,24 @@
 // Needs page.js before it.
 
-// ---- step 7 again: which solutions hold, and which of those are picked (edgett/space/choose.py)
+// ---- step 7 again: which solutions hold, and which of those are picked (edgett/search/choose.py)
 
 const form = byId("replay");
 const TOP = 200; // of a slider; one more is "no limit"
 const limits = { ...data.limits };
-const NAMES = {
-  model_bytes: "file", peak_activation_bytes: "peak memory", flops: "FLOPs", latency_ms: "latency", accuracy_drop_pp: "drop",
-};
+const ROWS = data.constraints; // by name: what an option is limited in, with its title and its unit
+const [DROP, LATENCY, FLOPS] = [data.named.drop, data.named.latency, data.named.flops];
 const ROLES = { recommended: "recommended", accuracy: "highest accuracy", memory: "lowest memory", flops: "lowest FLOPs" };
 
 /** The limits that an option breaks; what is not known is not checked. */
 const broken = (option) =>
-  Object.keys(NAMES).filter((name) => limits[name] !== null && option[name] !== null && option[name] > limits[name]);
-const known = (option) => option.accuracy_drop_pp !== null;
+  Object.values(ROWS).filter(({ name, higher_is_better: up }) => {
+    if (limits[name] === null || option[name] === null) return false;
+    return up ? option[name] < limits[name] : option[name] > limits[name];
+  });
+const known = (option) => option[DROP] !== null;
 const holds = (option) => known(option) && !option.slow && !broken(option).length;
 /** Why an option does not hold, in words. */
-const reasons = (option) => [...(option.slow ? ["slower than dense"] : []), ...broken(option).map((name) => NAMES[name])];
+const reasons = (option) => [...(option.slow ? ["slower than dense"] : []), ...broken(option).map((row) => row.title)];
 
 function least(options, key) {
   const before = (a, b) => {
@@ -29,7 +31,7 @@ function least(options, key) {
 function choose(objective) {
   const able = data.options.filter((option) => option.eligible && holds(option));
   const every = holds(data.dense) ? [...able, data.dense] : able;
-  const drop = (option) => option.accuracy_drop_pp;
+  const drop = (option) => option[DROP];
   // The dense model before what is no better.
   const best = (options, worth, other = drop) =>
     least(options, (option) => [worth(option), Number(option !== data.dense), other(option), option.solution]);
@@ -37,19 +39,21 @@ function choose(objective) {
   const picks = {
     accuracy: most(able.length ? able : every),
     memory: best(every, (option) => option.params),
-    flops: best(every, (option) => option.flops),
+    flops: best(every, (option) => option[FLOPS]),
   };
   const recommended = {
-    ...picks, accuracy: most(every), latency: objective === "latency" ? best(every, (option) => option.latency_ms) : null,
+    ...picks, accuracy: most(every), latency: objective === "latency" ? best(every, (option) => option[LATENCY]) : null,
   };
   return { ...picks, recommended: recommended[objective] };
 }
 
-function limitAt(slider, position) {
+function limitAt(name, position) {
+  const slider = data.sliders[name];
   if (position > TOP) return null;
   const share = (position / TOP) ** slider.power;
   const value = slider.log ? slider.low * (slider.high / slider.low) ** share : slider.low + (slider.high - slider.low) * share;
-  return /ms|pp/.test(slider.limit.name) ? Number(value.toPrecision(3)) : Math.round(Number(value.toPrecision(3)));
+  const rounded = Number(value.toPrecision(3));
+  return ROWS[name].whole ? Math.round(rounded) : rounded;
 }
 
 function positionOf(slider, limit) {
@@ -60,7 +64,7 @@ function positionOf(slider, limit) {
   return Math.round(TOP * Math.min(1, Math.max(0, share)) ** (1 / slider.power));
 }
 
-const shown = (name, value) => (value === null ? "no limit" : /ms|pp/.test(name) ? String(Number(value.toPrecision(3))) : number(value));
+const shown = (name, value) => (value === null ? "no limit" : ROWS[name].whole ? number(value) : String(Number(value.toPrecision(3))));
 
 /** What an option is among those that hold. */
 function kind(option, picks) {
@@ -78,36 +82,38 @@ const KINDS = {
 };
 const BEYOND = "diamond-open"; // of a drop that is drawn at the edge
 const FAR = 3; // times the target's limit: where the edge is; or times the quartiles' distance above them
-const TITLES = { params: "parameters", flops: "FLOPs" };
+const TITLES = { params: "parameters", [FLOPS]: ROWS[FLOPS].heading };
 
 /** Up to where drops are drawn: a few failed solutions would press all others into one line. */
 function reach() {
-  const drops = data.options.filter(known).map((option) => option.accuracy_drop_pp).sort((a, b) => a - b);
-  const [own, now] = [data.limits.accuracy_drop_pp, limits.accuracy_drop_pp ?? 0];
+  const drops = data.options.filter(known).map((option) => option[DROP]).sort((a, b) => a - b);
+  const [own, now] = [data.limits[DROP], limits[DROP] ?? 0];
   const [low, high] = [1, 3].map((quarters) => drops[Math.floor((quarters * (drops.length - 1)) / 4)] ?? 0);
   const far = Math.max(1, 2 * now, own === null ? high + FAR * (high - low) : FAR * own);
   const [least, most] = [Math.min(0, ...drops), Math.max(0.1, now, ...drops.filter((drop) => drop <= far))];
   const room = 0.05 * (most - least);
   const beyond = drops.at(-1) > most ? `◇: above ${Number(most.toPrecision(3))}` : "";
-  const title = beyond ? `drop, points (${beyond})` : "drop, points";
+  const title = beyond ? `${ROWS[DROP].heading} (${beyond})` : ROWS[DROP].heading;
   return { most, edge: most + 2 * room, range: [least - room, most + (beyond ? 3 : 1) * room], beyond, title };
 }
 
+const costs = (option) => `${number(option.params)} parameters, ${number(option[FLOPS])} ${ROWS[FLOPS].title}`;
+const lost = (option) => `${ROWS[DROP].title} ${number(option[DROP], 2)} ${ROWS[DROP].unit}`;
 const named = (option) => (option === data.dense ? "dense model" : `solution ${option.solution}`);
 
 function told(option, picks) {
   const roles = Object.keys(ROLES).filter((role) => picks[role] === option).map((role) => ROLES[role]);
   const lines = [`${named(option)}${roles.length ? `: ${roles.join(", ")}` : ""}`];
   if (option.shapes) lines.push(option.shapes);
-  lines.push(`${number(option.params)} parameters, ${number(option.flops)} FLOPs`, `drop ${number(option.accuracy_drop_pp, 2)} points`);
-  if (option.latency_ms !== null) lines.push(`${number(option.latency_ms, 3)} ms predicted`);
+  lines.push(costs(option), lost(option));
+  if (option[LATENCY] !== null) lines.push(`${number(option[LATENCY], 3)} ${ROWS[LATENCY].unit} predicted`);
   if (option !== data.dense && reasons(option).length) lines.push(`no: ${reasons(option).join(", ")}`);
   return lines.join("<br>");
 }
 
 /** The options of each kind, those at the edge last: the legend shows the mark of the first. */
 function grouped(picks, most) {
-  const beyond = (option) => Number(option.accuracy_drop_pp > most);
+  const beyond = (option) => Number(option[DROP] > most);
   const kinds = Map.groupBy(data.options.filter(known), (option) => kind(option, picks)).set("dense", [data.dense]);
   return Object.keys(KINDS).map((key) => (kinds.get(key) ?? []).sort((a, b) => beyond(a) - beyond(b)));
 }
@@ -118,14 +124,14 @@ function traces(picks, axes, more = {}) {
   const groups = grouped(picks, most);
   return Object.values(KINDS).map((look, index) => {
     const options = groups[index];
-    const place = (option, name) => (name === "accuracy_drop_pp" && option[name] > most ? edge : option[name]);
+    const place = (option, name) => (name === DROP && option[name] > most ? edge : option[name]);
     const places = axes.map((name, side) => ["xyz"[side], options.map((option) => place(option, name))]);
     return {
       type: "scatter", mode: "markers", name: look.name, ...Object.fromEntries(places), ...more,
       text: options.map((option) => told(option, picks)), hovertemplate: "%{text}<extra></extra>",
       customdata: options.map((option) => option.command),
       marker: {
-        symbol: options.map((option) => (option.accuracy_drop_pp > most ? BEYOND : look.symbol)),
+        symbol: options.map((option) => (option[DROP] > most ? BEYOND : look.symbol)),
         color: colour(look.hue), size: look.size * (axes.length === 3 ? 0.6 : 1),
         line: { width: axes.length === 3 ? 0 : 1, color: colour("card") },
       },
@@ -137,7 +143,7 @@ function traces(picks, axes, more = {}) {
 function scaled(name) {
   const look = (text) => ({ title: { text, standoff: 8 }, showline: true, ticks: "outside", zeroline: false });
   const { title, range } = reach();
-  if (name === "accuracy_drop_pp") return { ...look(title), range };
+  if (name === DROP) return { ...look(title), range };
   const powers = [data.dense, ...data.options].map((option) => Math.log10(option[name]));
   const [low, high] = [Math.min(...powers), Math.max(...powers)];
   const room = Math.max(0.05, 0.06 * (high - low));
@@ -159,19 +165,19 @@ function solid(picks) {
   const wall = { ...axis(), color: colour("ink"), showbackground: false };
   const side = (name, text = TITLES[name]) => ({ ...wall, ...scaled(name), title: { text } });
   const scene = {
-    xaxis: side("params"), yaxis: side("flops"), zaxis: side("accuracy_drop_pp", "drop, points"), uirevision: "kept",
+    xaxis: side("params"), yaxis: side(FLOPS), zaxis: side(DROP, ROWS[DROP].heading), uirevision: "kept",
     camera: { eye: innerWidth < 640 ? { x: 2, y: -2.1, z: 1.1 } : { x: 1.45, y: -1.55, z: 0.8 }, center: { x: 0, y: 0, z: -0.12 } }, aspectmode: "cube",
   };
   const layout = { scene, uirevision: "kept", hovermode: "closest" };
-  return [traces(picks, ["params", "flops", "accuracy_drop_pp"], { type: "scatter3d" }), framed(layout)];
+  return [traces(picks, ["params", FLOPS, DROP], { type: "scatter3d" }), framed(layout)];
 }
 
 /** Without WebGL: parameters and FLOPs, and the drop by colour and, at the pointer, in words. */
 function tinted(picks) {
-  const [series, layout] = flat("params", "flops", picks);
+  const [series, layout] = flat("params", FLOPS, picks);
   const { range: [cmin, cmax], most, title } = reach();
   grouped(picks, most).forEach((options, index) => {
-    const color = options.map((option) => option.accuracy_drop_pp);
+    const color = options.map((option) => option[DROP]);
     Object.assign(series[index].marker, { color, coloraxis: "coloraxis", line: { width: 1, color: colour("ink") } });
   });
   const colorbar = { title: { text: title, side: "right" }, thickness: 10 };
@@ -185,8 +191,8 @@ function hasWebGL() {
 
 function update() {
   const picks = choose(form.elements.objective.value);
-  const count = Object.fromEntries(Object.keys(NAMES).map((name) => [name, 0]));
-  data.options.forEach((option) => broken(option).forEach((name) => (count[name] += 1)));
+  const count = Object.fromEntries(Object.keys(ROWS).map((name) => [name, 0]));
+  data.options.forEach((option) => broken(option).forEach((row) => (count[row.name] += 1)));
   for (const [name, slider] of Object.entries(data.sliders)) {
     const words = shown(name, limits[name]);
     byId(`value-${name}`).textContent = words;
@@ -211,7 +217,7 @@ function sentence(holding, picks) {
   const many = `${holding} of ${data.options.length} hold`;
   const pick = picks.recommended;
   if (pick === null) return `${many}; none can be recommended.`;
-  const figures = `${number(pick.params)} parameters, ${number(pick.flops)} FLOPs, drop ${number(pick.accuracy_drop_pp, 2)} points`;
+  const figures = `${costs(pick)}, ${lost(pick)}`;
   const own = [data.dense, ...data.options].find((option) => option.roles.includes("recommended"));
   const pristine = Object.keys(limits).every((name) => limits[name] === data.limits[name]) && form.elements.objective.value === data.objective;
   const other = pristine && own && own !== pick ? ` The run itself recommends ${whole(own)}, by its files.` : "";
@@ -246,8 +252,8 @@ if (form) {
   const sliders = Object.entries(data.sliders);
   const place = () => sliders.forEach(([name, slider]) => (byId(`limit-${name}`).value = positionOf(slider, limits[name])));
   form.addEventListener("input", (event) => {
-    const slider = data.sliders[event.target.name];
-    if (slider) limits[event.target.name] = limitAt(slider, Number(event.target.value));
+    const { name, value } = event.target;
+    if (data.sliders[name]) limits[name] = limitAt(name, Number(value));
     update();
   });
   form.addEventListener("reset", () => {
@@ -261,8 +267,8 @@ if (form) {
   const spatial = hasWebGL();
   byId("space-caption").textContent += spatial ? ": drag to turn" : ", which is the colour";
   view("plot-tradeoff", spatial ? solid : tinted, 440);
-  view("plot-params", (picks) => flat("params", "accuracy_drop_pp", picks), 340);
-  view("plot-flops", (picks) => flat("flops", "accuracy_drop_pp", picks), 340);
+  view("plot-params", (picks) => flat("params", DROP, picks), 340);
+  view("plot-flops", (picks) => flat(FLOPS, DROP, picks), 340);
   place();
   update();
 }
