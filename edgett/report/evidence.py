@@ -9,7 +9,7 @@ from typing import Any
 from edgett.report.facts import Cell, Column, Mood, Section, Table
 from edgett.report.picture import Axis, Hue, Mark, Panel, Picture, Points, Scale
 from edgett.report.words import PICKS, SAMPLES, came_to, digits, place, size
-from edgett.search.constraints import DROP
+from edgett.search.constraints import NAMED
 
 CURVES = (Hue.BLUE, Hue.ORANGE, Hue.GREEN, Hue.VERMILION, Hue.PURPLE, Hue.SKY, Hue.BLACK, Hue.GREY)
 
@@ -251,7 +251,7 @@ def _of_profile(outcome: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     yield "objective", outcome["objective"]
     yield "dtype", outcome["target"]["dtype"]
     for item in outcome["constraints"]:
-        yield {DROP.name: DROP.option}.get(item["name"], item["name"]), item["limit"]
+        yield NAMED[item["name"]].option, item["limit"]
 
 
 def _told(value: object, instead: object = None) -> str:
