@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -187,6 +188,17 @@ def test_the_private_side_of_keras_stays_in_one_module(path: Path) -> None:
     found -= {"_processes"}  # of loky
     private = found | {name for name in imported(path) if name.startswith("keras.src")}
     assert (path.name == "keras_compat.py") == bool(private), private
+
+
+def test_a_class_name_means_one_thing() -> None:
+    found = [
+        node.name
+        for path in modules()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+    ]
+    assert len(found) > 400
+    assert [name for name, count in Counter(found).items() if count > 1] == []
 
 
 def test_few_modules_name_tensor_trains() -> None:

@@ -9,11 +9,11 @@ from pydantic import Field
 from edgett.schema.parts import Count, Document, Part, Positive, RatioRow, Real, Share, Span, Text
 
 
-class Machine(Part):
+class MachineDocument(Part):
     name: Text = Field(description="as --device takes it")
 
 
-class ProcessorState(Part):
+class ProcessorStateDocument(Part):
     """What the processor tells of itself; null where it does not."""
 
     governor: Text | None = Field(description="what sets its clock")
@@ -21,7 +21,7 @@ class ProcessorState(Part):
     celsius: Real | None = Field(description="of the hottest sensor")
 
 
-class Timer(Machine):
+class Timer(MachineDocument):
     """A machine that takes times."""
 
     architecture: Text = Field(description="such as x86_64 or aarch64")
@@ -31,11 +31,11 @@ class Timer(Machine):
     pinned: list[Count] = Field(
         default_factory=list, description="the processors that runs were kept on; empty where that is impossible"
     )
-    before: ProcessorState | None = Field(default=None, description="before the first run")
-    after: ProcessorState | None = Field(default=None, description="after the last run")
+    before: ProcessorStateDocument | None = Field(default=None, description="before the first run")
+    after: ProcessorStateDocument | None = Field(default=None, description="after the last run")
 
 
-class Emulated(Machine):
+class Emulated(MachineDocument):
     """A machine that counts instructions."""
 
     target: Text = Field(description="whose device it is")
@@ -50,7 +50,7 @@ class Agreement(Part):
     top1: Share | None = Field(description="share of the same classes; null: outputs are no probabilities of any")
 
 
-class Measured(Part):
+class MeasuredDocument(Part):
     name: Text = Field(description="the file's, or the pick's in its run")
     path: Text = Field(default="", description="where the file is")
     also: list[Text] = Field(default_factory=list, description="other names of the same file")
@@ -59,7 +59,7 @@ class Measured(Part):
     agreement: Agreement | None = Field(default=None, description="of its outputs")
 
 
-class Timed(Measured):
+class Timed(MeasuredDocument):
     """An artefact that was timed."""
 
     runs: Count = Field(default=0, description="that were timed")
@@ -73,7 +73,7 @@ class Timed(Measured):
     added_bytes: Count = Field(description="peak_bytes without the process itself")
 
 
-class Executed(Measured):
+class Executed(MeasuredDocument):
     """An artefact whose instructions were counted."""
 
     instructions: Count = Field(description="of one inference: the median over the samples")
@@ -97,7 +97,7 @@ class Counting(Document):
     artifacts: Annotated[list[Executed], Field(min_length=1)] = Field(description="in the order given")
 
 
-class Speeds(Part):
+class SpeedsDocument(Part):
     """What one inference costs on a device, in microseconds; see the [latency] table of the profile."""
 
     start: Span = Field(description="of an inference as such")
@@ -123,4 +123,4 @@ class Calibration(Document):
     probes: Count = Field(description="small graphs that were timed")
     median_error: Span = Field(description="of their times as predicted with these costs, relative")
     p90_error: Span = Field(description="nine of ten are predicted no worse")
-    speeds: Speeds = Field(description="what the predictions stand on")
+    speeds: SpeedsDocument = Field(description="what the predictions stand on")

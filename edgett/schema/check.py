@@ -16,7 +16,7 @@ class Peak(Part):
     found: Count | None = Field(description="in the file; null: it does not tell how large a tensor becomes")
 
 
-class Numerics(Part):
+class NumericsDocument(Part):
     """The file's outputs beside Keras's."""
 
     samples: Count = Field(description="that were compared")
@@ -27,14 +27,14 @@ class Numerics(Part):
     blind: Text | None = Field(default=None, description="why the file says no more than a constant would, else null")
 
 
-class Counted(Part):
+class CountedDocument(Part):
     params: Pair = Field(description="numbers stored, biases included")
     weight_bytes: Pair = Field(description="bytes of these numbers")
     flops: Pair = Field(description="a multiplication is one, and an addition is one")
     macs: Pair = Field(description="multiplications that an addition follows")
 
 
-class CheckedLayer(Counted):
+class CheckedLayer(CountedDocument):
     """A dense or replaced layer of a file."""
 
     name: Text = Field(description="the layer's name in the model")
@@ -59,7 +59,7 @@ class Tensor(Part):
     max_abs: Real | None = Field(description="the largest difference; null: it is not finite")
 
 
-class Checked(Counted):
+class Checked(CountedDocument):
     """A file."""
 
     ok: bool = Field(description="whether nothing differs")
@@ -77,7 +77,7 @@ class Checked(Counted):
     partial: list[Text] = Field(description="operators that no rule counts")
     mismatches: list[Text] = Field(description="what differs, in words")
     layers: list[CheckedLayer] = Field(description="in the model's order")
-    numerics: Numerics = Field(description="outputs against Keras's")
+    numerics: NumericsDocument = Field(description="outputs against Keras's")
     tensors: list[Tensor] = Field(description="of int8 files with replaced layers; else empty")
 
 

@@ -31,7 +31,7 @@ class Hardware(Part):
     free: dict[Text, Count | None] = Field(description="bytes on the disk, by folder; null: it cannot be told")
 
 
-class Library(Part):
+class LibraryDocument(Part):
     """A Python library."""
 
     name: Text = Field(description="as pip knows it")
@@ -40,17 +40,17 @@ class Library(Part):
     state: State = Field(description="what was found")
 
 
-class Extra(Part):
+class ExtraDocument(Part):
     """Libraries that are installed together, for something that not everybody wants."""
 
     name: Text = Field(description="behind edgett in brackets")
     enables: Text = Field(description="what needs it")
     install: Text = Field(description="the command that installs it")
     ok: bool = Field(description="whether all of it is there")
-    libraries: list[Library] = Field(description="what belongs to it")
+    libraries: list[LibraryDocument] = Field(description="what belongs to it")
 
 
-class Tool(Part):
+class ToolDocument(Part):
     """A program that some commands can use."""
 
     name: Text = Field(description="of the program")
@@ -62,14 +62,14 @@ class Tool(Part):
     install: Text = Field(description="the command that installs it")
 
 
-class Health(Document):
+class HealthDocument(Document):
     """This installation and machine."""
 
     ok: bool = Field(description="whether all is there that every command needs")
     edgett: Text = Field(description="its version")
     python: PythonRow = Field(description="the interpreter")
     machine: Hardware = Field(description="what there is to work with")
-    libraries: list[Library] = Field(description="those that every command needs")
-    extras: list[Extra] = Field(description="optional libraries")
-    tools: list[Tool] = Field(description="optional programs")
+    libraries: list[LibraryDocument] = Field(description="those that every command needs")
+    extras: list[ExtraDocument] = Field(description="optional libraries")
+    tools: list[ToolDocument] = Field(description="optional programs")
     error: Rare[Problem] = Field(default=ABSENT, description="what keeps edgett from working")

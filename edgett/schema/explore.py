@@ -9,7 +9,7 @@ from pydantic import Field
 from edgett.forms.site import CostModel, Estimate
 from edgett.schema.parts import (
     ABSENT,
-    Cost,
+    CostDocument,
     Count,
     Document,
     Error,
@@ -24,7 +24,7 @@ from edgett.schema.parts import (
 from edgett.search.choices import EmptyTiles
 
 
-class Layer(Part):
+class LayerDocument(Part):
     """A fully connected layer, dense."""
 
     name: Text = Field(description="its name in the model, or its size")
@@ -37,19 +37,19 @@ class Layer(Part):
     solutions: Many = Field(description="its solutions")
 
 
-class GridLayer(Layer):
+class GridLayer(LayerDocument):
     efficient: Many = Field(description="solutions that are smaller and cheaper than the dense layer")
     occupied_tiles: Count = Field(description="tiles of the grid with such solutions in them")
 
 
-class ParetoLayer(Layer):
+class ParetoLayer(LayerDocument):
     undominated: Count = Field(description="solutions than which no other is better in all objectives")
     epsilon: Real = Field(
         description="each solution left out is at most that share better in any objective than one that stands for it"
     )
 
 
-class Apart(Part):
+class ApartDocument(Part):
     """A layer with weights that is not fully connected, and stays as it is."""
 
     name: Text = Field(description="its name in the model")
@@ -105,7 +105,7 @@ class ParetoSearch(Document):
     totals: ParetoTotals = Field(default=ABSENT, description="of all layers together")
 
 
-class Point(Cost):
+class Point(CostDocument):
     """A solution of a Pareto set, and what it costs."""
 
     spec: Spec = Field(description="its form")
@@ -120,10 +120,10 @@ class Fronted(ParetoLayer):
 class GridExploration(GridSearch):
     """The design space in a grid, as in the paper."""
 
-    layers: list[GridLayer | Apart] = Field(description="all layers with weights, in the order given")
+    layers: list[GridLayer | ApartDocument] = Field(description="all layers with weights, in the order given")
 
 
 class ParetoExploration(ParetoSearch):
     """The whole design space."""
 
-    layers: list[Fronted | Apart] = Field(description="all layers with weights, in the order given")
+    layers: list[Fronted | ApartDocument] = Field(description="all layers with weights, in the order given")

@@ -18,7 +18,7 @@ from edgett.schema.parts import (
     Problem,
     Rare,
     Real,
-    Score,
+    ScoreDocument,
     Size,
     Span,
     Spec,
@@ -60,7 +60,7 @@ class TargetName(Part):
     dtype: one_of(DType) = Field(description="that it calculates in")  # type: ignore[valid-type]
 
 
-class Budget(Part):
+class BudgetDocument(Part):
     """A constraint of the run, and what this solution makes of it."""
 
     name: LimitName = Field(description="the key in the profile's budget")
@@ -69,7 +69,7 @@ class Budget(Part):
     holds: bool | None = Field(description="null: not checked")
 
 
-class Origin(Part):
+class OriginDocument(Part):
     """The run that the package comes from."""
 
     solution: Number = Field(description="its number; -1 is the dense model")
@@ -78,8 +78,8 @@ class Origin(Part):
     seed: Count = Field(description="of the run")
     digests: dict[Text, Text] = Field(description="SHA-256 of the model and the data")
     versions: dict[Text, Text] = Field(description="of edgett, Python and libraries")
-    budgets: list[Budget] = Field(description="the constraints")
-    accuracy: list[Score] = Field(description="on validation data; empty: nothing was judged")
+    budgets: list[BudgetDocument] = Field(description="the constraints")
+    accuracy: list[ScoreDocument] = Field(description="on validation data; empty: nothing was judged")
 
 
 class PortRow(Part):
@@ -123,7 +123,7 @@ class Package(Document):
     edgett: Text = Field(description="the version that packed it")
     artefact: Source = Field(description="what the sources are made of")
     sizes: CSizes | TflmSizes = Field(description="what it takes, in bytes")
-    run: Origin = Field(description="where it comes from")
+    run: OriginDocument = Field(description="where it comes from")
     ports: Ports = Field(description="inputs and outputs")
     self_test: SelfTest = Field(description="what it tests itself with")
     licence: Licence = Field(description="of the model and of the code")
@@ -144,18 +144,18 @@ class PackageCheck(Document):
     error: Rare[Problem] = Field(default=ABSENT, description="what is wrong with it")
 
 
-class Device(Part):
+class DeviceDocument(Part):
     name: Text = Field(description="of the profile")
     title: Text = Field(description="the device in words")
 
 
-class SectionRow(Part):
+class ElfSection(Part):
     name: Text = Field(description="in the ELF file")
     bytes: Count = Field(description="its size")
     memory: Memory
 
 
-class SymbolRow(SectionRow):
+class SymbolRow(ElfSection):
     section: Text = Field(description="that it lies in")
 
 
@@ -181,11 +181,11 @@ class Firmware(Document):
     elf: Text = Field(description="the file")
     machine: Text = Field(description="what it runs on, as ELF calls it")
     bits: Literal[32, 64] = Field(description="of an address")
-    target: Device = Field(description="whose budgets hold")
+    target: DeviceDocument = Field(description="whose budgets hold")
     model: Text | None = Field(description="what the model is called in C; null: it was not named")
     stripped: bool = Field(description="whether it has no symbols to tell by")
     ok: bool = Field(description="whether no budget is broken")
-    sections: list[SectionRow] = Field(description="that take memory")
+    sections: list[ElfSection] = Field(description="that take memory")
     symbols: list[SymbolRow] = Field(description="the largest, of the model where it was named")
     largest: dict[Text, list[Large]] = Field(description="by budget: what takes the most of it")
     constraints: list[SizeBudget] = Field(description="the budgets")

@@ -19,7 +19,7 @@ from edgett.schema.parts import (
     Positive,
     Rare,
     Real,
-    Score,
+    ScoreDocument,
     Span,
     Spec,
     Text,
@@ -30,7 +30,7 @@ from edgett.search.constraints import LATENCY, PEAK
 from edgett.search.solution import Refuge
 
 
-class Step(Part):
+class StepDocument(Part):
     """A replaced layer that went back."""
 
     layer: Text = Field(description="its name")
@@ -69,7 +69,7 @@ class Model(Part):
     at_least: list[LimitName] = Field(
         default_factory=list, description="the constraints whose value is only that of what rules count"
     )
-    accuracy: list[Score] = Field(description="on validation data; empty: nothing was judged")
+    accuracy: list[ScoreDocument] = Field(description="on validation data; empty: nothing was judged")
     loss: Real | None = Field(description="on validation data; null: not judged, or no number")
     drop: Real | None = Field(
         description="the worst from Keras's dense model: percentage points of accuracies, else per cent of its score"
@@ -77,7 +77,7 @@ class Model(Part):
 
 
 class Written(Model):
-    test_accuracy: list[Score] | None = Field(description="on the test data; null: there are none")
+    test_accuracy: list[ScoreDocument] | None = Field(description="on the test data; null: there are none")
     test_drop: Real | None = Field(description="as drop, on the test data")
     artifacts: dict[Text, Artefact] = Field(description="its files, by format: keras, tflite, onnx")
 
@@ -88,11 +88,11 @@ class Written(Model):
         return self
 
 
-class Original(Part):
+class OriginalDocument(Part):
     """Keras's own in float32, which drops are measured by."""
 
-    accuracy: list[Score] = Field(description="on validation data")
-    test_accuracy: list[Score] | None = Field(description="on the test data; null: there are none")
+    accuracy: list[ScoreDocument] = Field(description="on validation data")
+    test_accuracy: list[ScoreDocument] | None = Field(description="on the test data; null: there are none")
 
 
 class Dense(Written):
@@ -100,8 +100,8 @@ class Dense(Written):
 
     solution: Literal[-1] = Field(description="its number among the solutions")
     edits: Annotated[dict[Text, Spec], Field(max_length=0)] = Field(description="none is replaced")
-    reverted: list[Step] = Field(description="none")
-    original: Original = Field(description="the same model in Keras")
+    reverted: list[StepDocument] = Field(description="none")
+    original: OriginalDocument = Field(description="the same model in Keras")
 
     @model_validator(mode="after")
     def _is_its_own_measure(self) -> Self:
@@ -124,7 +124,7 @@ class TrialRow(Model):
     complete: bool = Field(description="false: halving put it away before its last epoch")
     losses: list[Real | None] = Field(description="on the training data, by epoch")
     failure: Text | None = Field(description="why there is no result, else null")
-    reverted: list[Step] = Field(description="the layers that went back, in turn")
+    reverted: list[StepDocument] = Field(description="the layers that went back, in turn")
     seed: Count = Field(description="of its training")
     seconds: Span = Field(description="that it took")
 
@@ -144,14 +144,14 @@ class Pick(Written):
 
     solution: Number = Field(description="its number; -1 is the dense model")
     edits: dict[Text, Spec] = Field(description="by layer")
-    reverted: list[Step] = Field(description="the layers that went back, in turn")
+    reverted: list[StepDocument] = Field(description="the layers that went back, in turn")
     layers: list[Replaced] = Field(description="those in a form")
     test_holds: bool | None = Field(
         default=None, description="whether the drop on the test data is within the budget; null without one"
     )
 
 
-class Picks(Part):
+class PicksDocument(Part):
     """The best that hold the constraints; null where there is none."""
 
     recommended: Pick | None = Field(description="the best in the objective")

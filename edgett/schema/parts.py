@@ -101,7 +101,7 @@ class Pair(Part):
     found: Count = Field(description="read back from its bytes")
 
 
-class Score(Part):
+class ScoreDocument(Part):
     """A metric of an output."""
 
     output: Text = Field(description="the output's name")
@@ -110,7 +110,7 @@ class Score(Part):
     decides: bool = Field(default=True, description="whether drops and picks go by it")
 
 
-def told(scores: list[Score]) -> list[tuple[str, str]]:
+def told(scores: list[ScoreDocument]) -> list[tuple[str, str]]:
     """What figures are of: outputs and metrics."""
     return [(score.output, score.metric) for score in scores]
 
@@ -155,7 +155,7 @@ Spec = Annotated[dict[str, Any], AfterValidator(_is_one), _Described()]
 """The form of a layer by its name, and its sizes and ranks."""
 
 
-class Cost(Part):
+class CostDocument(Part):
     """What a layer costs in one form, in exact numbers."""
 
     params: Count = Field(description="numbers stored, biases included")
@@ -164,7 +164,7 @@ class Cost(Part):
     moved_elements: Count = Field(description="numbers copied by transposes")
 
 
-class Costs(Cost):
+class Costs(CostDocument):
     macs: Count = Field(description="multiplications that an addition follows")
 
 

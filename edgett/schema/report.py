@@ -58,7 +58,7 @@ class Choice(Part):
     command: Text = Field(description="exports it")
 
 
-class Report(Document):
+class ReportDocument(Document):
     """The same facts as in report.html, without its pictures."""
 
     title: Text = Field(description="the model and the target")

@@ -10,8 +10,8 @@ from edgett.graph.dtype import DType
 from edgett.graph.filesize import Format
 from edgett.job.job import Command
 from edgett.schema.check import Check
-from edgett.schema.explore import GridLayer, GridSearch, Layer, ParetoLayer, ParetoSearch
-from edgett.schema.models import ConstraintRow, Dense, Miss, Picks, TrialRow
+from edgett.schema.explore import GridLayer, GridSearch, LayerDocument, ParetoLayer, ParetoSearch
+from edgett.schema.models import ConstraintRow, Dense, Miss, PicksDocument, TrialRow
 from edgett.schema.parts import (
     ABSENT,
     Count,
@@ -83,7 +83,7 @@ class ParetoFunnel(Funnel):
     undominated: Many = Field(default=0, description="than which no other is better in all objectives")
 
 
-class Outcome(Document):
+class OutcomeDocument(Document):
     """What `workflow.document.compressed` makes."""
 
     run: Text = Field(default="", description="the run's directory")
@@ -96,7 +96,7 @@ class Outcome(Document):
     remarks: list[Text] = Field(default_factory=list, description="what to know of that")
     baseline: Dense = Field(description="the dense model as its file for the target is")
     trials: list[TrialRow] = Field(description="the solutions that were fine-tuned")
-    picks: Picks = Field(description="the best of those that hold the constraints")
+    picks: PicksDocument = Field(description="the best of those that hold the constraints")
     constraints: list[ConstraintRow] = Field(description="the target's budget")
     objective: one_of(Objective) = Field(description="which of them is recommended")  # type: ignore[valid-type]
     nearest_miss: Miss | None = Field(description="where no solution holds the constraints, else null")
@@ -145,25 +145,25 @@ class Outcome(Document):
         return self
 
 
-class GridOutcome(Outcome, GridSearch):
+class GridOutcome(OutcomeDocument, GridSearch):
     """What a search in a grid, as in the paper, and its fine-tuning came to."""
 
     funnel: GridFunnel = Field(description="how many solutions each step left")
     layers: list[GridLayer] = Field(description="the fully connected layers, in the model's order")
 
 
-class ParetoOutcome(Outcome, ParetoSearch):
+class ParetoOutcome(OutcomeDocument, ParetoSearch):
     """What a search of the whole space and its fine-tuning came to."""
 
     funnel: ParetoFunnel = Field(description="how many solutions each step left")
     layers: list[ParetoLayer] = Field(description="the fully connected layers, in the model's order")
 
 
-class DeployedOutcome(Outcome):
+class DeployedOutcome(OutcomeDocument):
     """Of a model as it is: nothing was searched. Every pick is the dense model, or null where a budget is broken."""
 
     search: None = Field(description="none")
-    layers: Annotated[list[Layer], Field(max_length=0)] = Field(description="none")
+    layers: Annotated[list[LayerDocument], Field(max_length=0)] = Field(description="none")
     funnel: None = Field(description="none")
 
 
