@@ -46,13 +46,14 @@ def versions(
     before: Annotated[str, typer.Argument(metavar="BEFORE", help="A Python interpreter that has an edgett.")],
     after: Annotated[str, typer.Argument(metavar="AFTER", help="One that has another.")],
     rounds: Annotated[int, typer.Option(min=1, help="How often each is timed, in turns.")] = 3,
+    only: Annotated[str, typer.Option(help="What is timed: that whose name has this in it.")] = "",
 ) -> None:
     """Steps 2 to 5, the whole space and fine-tuning in two versions of edgett, in turns: medians and their ratios."""
     with tempfile.TemporaryDirectory() as scratch:
         both = [found(name, path, Path(scratch) / name) for name, path in (("before", before), ("after", after))]
         tell_apart(*both)
         print(f"{'':32}{'before':>9}{'after':>9}{'ratio':>7}  ratios of the rounds")
-        for work in WORKS:
+        for work in (one for one in WORKS if only in one.name):
             for version in both:
                 work.seconds(version, -1)  # trains the example, warms the disk's cache
             print(_row(work, both, rounds), flush=True)
