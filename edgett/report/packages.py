@@ -9,6 +9,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from edgett.report.style import BAD, Sheet, number, remark, title, words
+from edgett.report.words import SAMPLES
+from edgett.search.constraints import in_words
 
 _SIZES = {
     "weight_bytes": "weights, in flash",
@@ -36,13 +38,15 @@ def draw_package(manifest: Mapping[str, Any]) -> RenderableType:
             shape = " x ".join(map(str, port["shape"]))
             table.add(f"{way.removesuffix('s')} {port['name']}: {port['type']} {shape}", "")
     broken = [
-        Text(f"{item['name']} is {item['value']:,.6g}: over the run's {item['limit']:,.6g}", style=BAD)
+        Text(f"{item['name']} is {in_words(item['value'])}: over the run's {in_words(item['limit'])}", style=BAD)
         for item in run["budgets"]
         if item["holds"] is False
     ]
+    vectors = manifest["self_test"]["vectors"]
+    drawn_from = "validation data" if "data" in run["digests"] else SAMPLES["random"]
     lines = [
         *broken,
-        Text(f"self-test: {name}_selftest, {manifest['self_test']['vectors']} vectors of validation data"),
+        Text(f"self-test: {name}_selftest, {vectors} vector{'s' * (vectors > 1)} of {drawn_from}"),
         Text(f"CMake: add_subdirectory, then link edgett::{name}. Make: include {name}.mk."),
     ]
     return Group(title(head), table, *lines)

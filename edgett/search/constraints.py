@@ -165,6 +165,13 @@ class Holding:
     at_least: bool = False
 
 
+def in_words(value: float | None) -> str:
+    """A limit or a value in words: to six digits at least, and never as a power of ten for being large."""
+    if value is None:
+        return "unknown"
+    return f"{value:,.0f}" if abs(value) >= 100_000 else f"{value:,.6g}"
+
+
 def worse(value: float, than: float, *, higher_is_better: bool) -> float:
     """By how much a value is worse than another; 0 or less: it is as good."""
     return than - value if higher_is_better else value - than

@@ -28,6 +28,7 @@ from edgett.search.constraints import (
     Constraints,
     Holding,
     Objective,
+    in_words,
 )
 from edgett.search.replaced import with_edits
 from edgett.search.solution import Solution, Trial
@@ -278,7 +279,7 @@ def _no_other(outcome: Outcome) -> str | None:
 def _dense(outcome: Outcome) -> str:
     """The budgets that the dense model breaks, each with what it has and the limit."""
     return "; ".join(
-        f"{item.name} is {item.value:,.6g}, the limit {item.limit:,.6g}"
+        f"{item.name} is {in_words(item.value)}, the limit {in_words(item.limit)}"
         for item in choose.holdings(outcome.dense.solution, outcome.loses(outcome.dense), outcome.limits)
         if item.holds is False
     )
@@ -294,11 +295,10 @@ def _peak(outcome: Outcome) -> str:
 
 
 def _missed(holding: Holding, *, bare: bool) -> str:
-    found = "unknown" if holding.value is None else f"{holding.value:,.6g}"
     assert holding.limit is not None, "a limit that is not known is never broken"
-    over = "" if holding.value is None else f": {holding.value - holding.limit:,.6g} over it"
+    over = "" if holding.value is None else f": {in_words(holding.value - holding.limit)} over it"
     name = "" if bare else f"{holding.name} "
-    return f"{name}{found} where the limit is {holding.limit:,.6g}{over}"
+    return f"{name}{in_words(holding.value)} where the limit is {in_words(holding.limit)}{over}"
 
 
 def _would_do(outcome: Outcome) -> str:

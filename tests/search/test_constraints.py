@@ -30,6 +30,7 @@ from edgett.search.constraints import (
     Constraint,
     Constraints,
     Objective,
+    in_words,
     worse,
 )
 from edgett.target.profile import Budget
@@ -106,6 +107,18 @@ def test_a_limit_that_is_not_there_is_none() -> None:
     more = limits.with_limits({FLOPS: 3})
     assert (more[DROP], more[FLOPS], limits[FLOPS]) == (0.0, 3, None)
     assert more.with_limits({FLOPS: None})[FLOPS] is None
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (0.25, "0.25"), (1.625, "1.625"), (512, "512"), (65_536, "65,536"), (12_345.75, "12,345.8"),
+        (99_999.96, "100,000"), (999_999.7, "1,000,000"), (1_234_567, "1,234,567"), (159_930_000.0, "159,930,000"),
+        (-1_234_567, "-1,234,567"), (math.inf, "inf"), (None, "unknown"),
+    ],
+)  # fmt: skip
+def test_large_numbers_are_no_powers_of_ten(value: float | None, words: str) -> None:
+    assert in_words(value) == words
 
 
 class TestDirection:

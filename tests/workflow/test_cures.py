@@ -145,6 +145,12 @@ class TestRaised:
         assert cures.raised([], self.JOB) is None
 
 
+def test_a_miss_is_told_to_the_byte() -> None:
+    miss = Holding("model_bytes", 1_200_000, 1_234_567, False)
+    assert cures._missed(miss, bare=False) == "model_bytes 1,234,567 where the limit is 1,200,000: 34,567 over it"
+    assert cures._missed(miss, bare=True) == "1,234,567 where the limit is 1,200,000: 34,567 over it"
+
+
 def test_cures_as_they_are_typed() -> None:
     assert str(cures.MEMORY) == "--objective memory"
     assert str(cures.Cure({"share": 0.0, "only_layer": (), "model_bytes": "9 KiB"})) == (
