@@ -39,12 +39,13 @@ class Sources:
 class Vectors:
     """Samples and what the reference runtime makes of them: an array (n, ...) for each port, as the device stores it.
 
-    `tolerances`: how far each output may be off, in its stored numbers.
+    `tolerances`: how far each output may be off, in its stored numbers. `drawn`: at random, for want of data.
     """
 
     given: tuple[NDArray[Any], ...]
     expected: tuple[NDArray[Any], ...]
     tolerances: tuple[float, ...]
+    drawn: bool = False
 
     @property
     def count(self) -> int:
@@ -60,6 +61,7 @@ def files(sources: Sources, vectors: Vectors) -> dict[str, str]:
     values = {
         "name": name, "macro": name.upper(), "sources": sorted(code), "selftest": selftest, "runner": sources.runner,
         "inputs": sources.inputs, "outputs": sources.outputs, "vectors": vectors.count,
+        "drawn": vectors.drawn,
         "stepped": any(port.scale is not None for port in sources.outputs),
         "macros": identifiers([f"{name}_{port.identifier}_TOLERANCE".upper() for port in sources.outputs]),
         "tolerances": [_literal(value) for value in vectors.tolerances],

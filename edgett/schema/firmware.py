@@ -101,7 +101,9 @@ class Ports(Part):
 class SelfTest(Part):
     """What the package tests itself with."""
 
-    vectors: Count = Field(description="validation samples, with the outputs that are expected")
+    vectors: Count = Field(
+        description="validation samples, or inputs drawn for want of data, with what is expected of them"
+    )
     tolerances: dict[Text, Span] = Field(description="by output: the largest difference that passes, in its own type")
 
 

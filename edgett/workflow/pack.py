@@ -243,20 +243,21 @@ def _vectors(sources: package.Sources, found: _Found) -> package.Vectors:
     held = len(next(iter(found.samples.values()))) // found.batch
     count = max(1, min(VECTORS, VECTOR_BYTES // each, held))
     samples = {name: array[: count * found.batch] for name, array in found.samples.items()}
-    made = local.run(found.file, samples, found.batch)
-    if not all(np.isfinite(array).all() for array in made.values()):
-        raise ToolError("the model's outputs are not all finite: no self-test can be made of them.", "Train it again.")
+    # Before what the model makes of them, which is not finite either then, and no fault of its own.
     if not all(np.isfinite(array).all() for array in samples.values()):
         raise DataError(
             "the validation samples are not all finite: no self-test can be made of them.", "Mend the data."
         )
+    made = local.run(found.file, samples, found.batch)
+    if not all(np.isfinite(array).all() for array in made.values()):
+        raise ToolError("the model's outputs are not all finite: no self-test can be made of them.", "Train it again.")
     given = tuple(port.stored(samples[port.name]).reshape(count, -1) for port in sources.inputs)
     expected = tuple(port.stored(made[port.name]).reshape(count, -1) for port in sources.outputs)
     tolerances = tuple(
         float(STEPS) if port.scale is not None else FLOAT_TOLERANCE * max(float(np.abs(array).max()), 1e-2)
         for port, array in zip(sources.outputs, expected, strict=True)
     )
-    return package.Vectors(given, expected, tolerances)
+    return package.Vectors(given, expected, tolerances, drawn="data" not in found.origin["digests"])
 
 
 def _ports(ports: Any) -> list[dict[str, Any]]:

@@ -198,11 +198,13 @@ class TestAlone:
         assert other["check"] == document["check"]
 
     @needs("gcc")
-    def test_packed(self, edgett: Call, conv: Network) -> None:
+    def test_packed(self, edgett: Call, conv: Network, tmp_path: Path) -> None:
         assert edgett("deploy", conv.model, "-t", "cortex-m4", "--dtype", "float32", "--out", "run").code == 0
         answer = edgett("firmware", "pack", "run", "--out", "firmware", "--json")
         assert answer.code == 0, answer.err
         assert set(answer.document["run"]["digests"]) == {"model"}
+        header = (tmp_path / "firmware" / "include" / f"{answer.document['name']}_selftest.h").read_text()
+        assert "/* Random inputs, and how far" in header and "validation" not in header
 
     def test_an_example_brings_its_own(self, edgett: Call, monkeypatch: pytest.MonkeyPatch) -> None:
         answer = edgett("deploy", "example:lenet300", "-t", "cortex-m4", "--out", "run")
