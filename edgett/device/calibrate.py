@@ -146,8 +146,7 @@ def graph(probe: Probe) -> Graph:
     """What a probe executes."""
     match probe:
         case ProductProbe(rows, inner, columns):
-            weights = Constant("kernel", inner * columns)
-            step = Step("p", "Dense", ("x",), ("y",), (weights,), None, rows * inner * columns)
+            step = _product("p", "x", "y", rows, (inner, columns))
             return Graph((step,), {"x": rows * inner, "y": rows * columns}, ("x",), ("y",))
         case Train(spec):
             sizes = dict(zip("xy", spec.matrix, strict=True))
@@ -155,19 +154,14 @@ def graph(probe: Probe) -> Graph:
             return Graph(tuple(steps), sizes, ("x",), ("y",))
         case Chain(length):
             names = [f"t{index}" for index in range(length + 1)]
-            links = (
-                Step(
-                    f"c{index}",
-                    "Dense",
-                    (names[index],),
-                    (names[index + 1],),
-                    (Constant("kernel", 64),),
-                    None,
-                    64,
-                )
-                for index in range(length)
-            )
-            return Graph(tuple(links), dict.fromkeys(names, 8), (names[0],), (names[-1],))
+            links = tuple(_product(f"c{i}", names[i], names[i + 1], 1, (8, 8)) for i in range(length))
+            return Graph(links, dict.fromkeys(names, 8), (names[0],), (names[-1],))
         case Sum(count):
-            step = Step("s", "Add", ("x", "z"), ("y",))
+            step = Step("s", "Add", ("x", "z"), ("y",), flops=count)
             return Graph((step,), dict.fromkeys("xzy", count), ("x", "z"), ("y",))
+
+
+def _product(layer: str, source: str, target: str, rows: int, weight: tuple[int, int]) -> Step:
+    macs = rows * weight[0] * weight[1]
+    constant = Constant("kernel", weight[0] * weight[1])
+    return Step(layer, "Dense", (source,), (target,), (constant,), 2 * macs, macs)
