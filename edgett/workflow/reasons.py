@@ -43,6 +43,8 @@ def _rest(outcome: Outcome, exploration: Explored) -> str:
         return "every other solution is slower here, or breaks one"
     if not outcome.able:
         return "every other solution breaks one, as could be told before training"
+    if len(outcome.trials) == 1:
+        return "the one solution that was fine-tuned does not"
     return f"none of the {len(outcome.trials)} solutions that were fine-tuned does"
 
 

@@ -135,7 +135,20 @@ class TestFiles:
     def test_no_such_device(self, edgett: Call, run: Path, device: str) -> None:
         answer = edgett("bench", run, "--device", device)
         assert answer.code == 2
-        assert "ssh://user@host" in answer.err
+        no_address = ["error: 'ssh://' is no address of a device.", "Write ssh://user@host or ssh://user@host:port."]
+        other = [f"error: there is no device {device!r}.", "Write local, ssh://user@host or emulator."]
+        assert answer.err.splitlines()[-2:] == (no_address if device == "ssh://" else other)
+
+    def test_a_format_that_the_run_has_not(self, edgett: Call, run: Path) -> None:
+        content = json.loads((run / "run.json").read_text())
+        for model in (content["outcome"]["baseline"], *content["outcome"]["picks"].values()):
+            del model["artifacts"]["tflite"]
+        content["outcome"]["left_out"] = {"tflite": "nobody converts it"}
+        (run / "run.json").write_text(json.dumps(content))
+        answer = edgett("bench", run)
+        assert answer.code == 2
+        assert f"the run in {run} has no .tflite files: nobody converts it" in answer.err
+        assert "Name files that it has, or another device." in answer.err
 
 
 class TestOptions:

@@ -105,8 +105,9 @@ def test_other_outputs_than_the_file_has(given: dict[str, Any], tmp_path: Path) 
     number = TensorProto.FLOAT
     path = save(tmp_path / "x.onnx", "Neg", {"a": (number, [1, 3])}, {"y": (number, [1, 3])})
     (subject,) = bench.subjects([bench.Contestant(path.name, path, {})])
-    with pytest.raises(ToolError, match=r"the device gave back is not what .*x\.onnx gives: output"):
+    with pytest.raises(ToolError, match=r"the device gave back is not what .*x\.onnx gives: output") as raised:
         bench.agreement(path, subject.inputs, given)
+    assert raised.value.cure == "Look whether its disk is full, and run it again."
 
 
 FLOATS = (TensorProto.FLOAT, [1, 8])
