@@ -135,7 +135,6 @@ TESTED_IN: Mapping[str, tuple[str, ...]] = {
     "workflow/files.py": ("export/test_right_files.py", "forms/test_conformance.py"),
     "workflow/original.py": ("workflow/test_never_slower.py",),
     "workflow/outcome.py": ("workflow/test_compress.py",),
-    "workflow/pack.py": ("cli/test_firmware.py",),
     "workflow/proposal.py": ("workflow/test_compress.py",),
     "workflow/reexport.py": ("cli/test_runs.py",),
     "workflow/release.py": ("workflow/test_never_slower.py", "workflow/test_compress.py"),
