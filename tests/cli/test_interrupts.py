@@ -98,7 +98,7 @@ def test_ctrl_c_ends_all_processes_without_noise(
     """As a terminal sends it: to all processes of the group at once, however often and whatever they do."""
     arguments = (*tiny.arguments, *EASY, "--jobs", "2", "--limit", "60", "--epochs", "9", "--out", "run")
     if word == "exporting":
-        arguments += ("--limit", "1", "--epochs", "1")
+        arguments += ("--limit", "6", "--epochs", "1")  # several picks: seconds of exporting
     with living(tmp_path, *arguments) as process:
         assert process.wait_for(lambda: process.said(word) and len(written(process.run)) >= rows)
         time.sleep(seconds)
@@ -115,7 +115,7 @@ def test_ctrl_c_ends_all_processes_without_noise(
     lines = process.log.read_text().splitlines()
     told = ["error: interrupted; every finished trial is kept.", "Go on with: edgett compress --out run --resume"]
     assert lines[-2:] == told
-    words = {line.split()[0] for line in lines[:-2]} - {"1", "60"}  # of 138 joint solutions
+    words = {line.split()[0] for line in lines[:-2]} - {"6", "60"}  # of 138 joint solutions
     stages = {"loading", "converting", "exploring", "making", "trying", "fine-tuning", word}
     assert words <= {"tiny.keras:", "run:", "target:"} | stages
     assert (tmp_path / "out").read_text() == ""
