@@ -1,0 +1,1 @@
+"""Channels that contribute nothing, found exactly and removed with everything that reads them."""
