@@ -18,6 +18,7 @@ from edgett.cli.firmware import app as firmware
 from edgett.cli.report import report
 from edgett.cli.runs import check, export
 from edgett.cli.schema import schema
+from edgett.cli.slim import slim
 from edgett.cli.targets import app as targets
 
 app = typer.Typer(
@@ -30,6 +31,7 @@ app = typer.Typer(
 app.command()(compress)
 app.command()(deploy)
 app.command()(explore)
+app.command()(slim)
 app.command()(export)
 app.command()(check)
 app.command()(report)

@@ -10,7 +10,7 @@ from typing import Any
 
 from edgett.errors import EdgettError, ToolError, UsageError
 from edgett.meter import Meter
-from edgett.report import draw, front_plots, sections, space_plots
+from edgett.report import front_plots, sections, space_plots
 from edgett.report.facts import Report
 from edgett.report.picture import Picture
 from edgett.report.stored import CODEC, stored
@@ -18,6 +18,7 @@ from edgett.run import record, session
 from edgett.run.directory import Run
 from edgett.schema import SCHEMA
 from edgett.search.explore import Exploration
+from edgett.system.folders import put
 from edgett.workflow import reexport
 from edgett.workflow.outcome import Outcome, conclude
 from edgett.workflow.survey import Explored
@@ -65,7 +66,7 @@ def _failure_told(meter: Meter) -> Iterator[None]:
 
 def write(text: str, place: Path) -> None:
     """Write a report to a file, whole or not at all. Raises ToolError when it fails."""
-    draw.put(_encoded(text), place, "report")
+    put(_encoded(text), place, "report")
 
 
 def _encoded(text: str) -> bytes:

@@ -28,6 +28,7 @@ DOCUMENTS: Mapping[str, Described] = {
     "compress": Described("edgett compress --json", "run", ("GridOutcome", "ParetoOutcome")),
     "deploy": Described("edgett deploy --json", "run", ("DeployedOutcome",)),
     "explore": Described("edgett explore --json", "explore", ("GridExploration", "ParetoExploration")),
+    "slim": Described("edgett slim --json", "slim", ("SlimAnswer",)),
     "export": Described("edgett export --json", "check", ("ExportAnswer",)),
     "check": Described("edgett check --json, and a run's check.json", "check", ("CheckAnswer",)),
     "report": Described("edgett report --format json", "report", ("ReportDocument",)),

@@ -107,3 +107,27 @@ def _sweep(place: Path) -> None:
                     shutil.rmtree(left, ignore_errors=True)
             finally:
                 os.close(lock)
+
+
+def put(content: bytes, path: Path, what: str) -> None:
+    """Write a file whole or not at all; into what is none, a pipe or a device, it just goes.
+
+    Raises ToolError, in which the file is called `what`, when it fails.
+    """
+    try:
+        path = path.resolve()  # the link stays, and what it leads to is written
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+            return
+        with scratch(path.parent) as folder:
+            part = folder / path.name
+            with part.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+    except (OSError, RuntimeError) as error:  # the latter for a link that leads to itself
+        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        cure = "Free some disk space." if full else "Choose another file or directory."
+        why = getattr(error, "strerror", None) or str(error).rstrip(".")
+        raise ToolError(f"the {what} {str(path)!r} cannot be written: {why}.", cure) from error
