@@ -41,7 +41,7 @@ WORKFLOW = (
     {"exports", "cures"},
     {"release"},
     {"outcome", "reexport"},
-    {"compress", "deploy", "bench", "pack", "calibrate"},
+    {"compress", "deploy", "slim", "bench", "pack", "calibrate"},
     {"emulate"},
 )
 """What a job goes through, likewise: who makes a thing knows nothing of who has it made."""

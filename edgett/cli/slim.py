@@ -9,6 +9,7 @@ import typer
 
 from edgett.cli import options
 from edgett.cli.console import Screen
+from edgett.errors import UsageError
 
 
 def slim(
@@ -39,6 +40,8 @@ def slim(
     from edgett.workflow import slim as work
 
     screen = Screen(json=json, silent=quiet)
+    if out.suffix != ".keras":
+        raise UsageError(f"{out} does not end in .keras, by which Keras knows its files.", f"--out {out}.keras")
     given = {
         "target": "host", "model": model, "data": data, "seed": seed, "custom_objects": custom_objects,
         "input_shape": input_shape or None,

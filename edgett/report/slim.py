@@ -22,5 +22,7 @@ def drawn(document: Mapping[str, Any]) -> RenderableType:
         table.add(layer["name"], f"{layer['removed']:,}")
     how = f"largest difference of an output: {document['max_abs']:.2g}"
     folded = document["folded"]
-    constants = Text(f"{folded:,} of them were constants, now in biases") if folded else Text("all of them were zero")
-    return Group(head, table, constants, Text(how))
+    constants = "all of them were zero, or read by nothing"
+    if folded:
+        constants = f"{folded:,} of them were constants, now in biases"
+    return Group(head, table, Text(constants), Text(how))

@@ -45,7 +45,7 @@ def slim(job: Job, out: Path, meter: Meter) -> dict[str, Any]:
         off, largest = _difference(model, found.model, job.seed)
     if not off <= TOLERANCE * largest:
         raise CheckFailed(
-            f"without {sum(found.removed.values()):,} channels the outputs of {job.model} are off by {off:.3g}.",
+            f"without {_channels(found.removed)} the outputs of {job.model} are off by {off:.3g}.",
             "Nothing was written. Please report it with the model's summary.",
         )
     with folders.scratch() as folder:
@@ -60,6 +60,11 @@ def slim(job: Job, out: Path, meter: Meter) -> dict[str, Any]:
         "folded": found.folded,
         "max_abs": off,
     }
+
+
+def _channels(removed: Mapping[str, int]) -> str:
+    count = sum(removed.values())
+    return "a channel" if count == 1 else f"{count:,} channels"
 
 
 def _difference(one: Any, other: Any, seed: int) -> tuple[float, float]:

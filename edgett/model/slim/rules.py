@@ -12,7 +12,7 @@ from keras import activations, layers
 from numpy.typing import NDArray
 
 from edgett.model.layers import like
-from edgett.model.slim.bounds import Bounds, unknown
+from edgett.model.slim.intervals import Intervals, unknown
 from edgett.model.slim.strands import Ints, Strands
 from edgett.model.trace import Call
 
@@ -50,10 +50,10 @@ class Cut:
     shape: tuple[int | None, ...]
 
 
-class Rule:
+class ChannelRule:
     """A layer whose channels nobody knows: all that it reads and writes stays."""
 
-    def bounds(self, call: Call, given: Sequence[Bounds]) -> Bounds:
+    def bounds(self, call: Call, given: Sequence[Intervals]) -> Intervals:
         """Between which values the channels that are written stay."""
         return unknown(call.writes[0].shape[-1])
 
@@ -65,7 +65,7 @@ class Rule:
         known.pin(made)
         return made
 
-    def needs(self, call: Call, given: Bounds, wanted: Mask) -> Mask:
+    def needs(self, call: Call, given: Intervals, wanted: Mask) -> Mask:
         """Which channels are needed to compute those that are wanted, beyond those of the same strands."""
         return np.zeros(len(given.low), np.bool_)
 
@@ -74,10 +74,10 @@ class Rule:
         return None
 
 
-class Same(Rule):
+class Same(ChannelRule):
     """Each channel for itself, and nothing to learn: activations, pooling, dropout, cropping."""
 
-    def bounds(self, call: Call, given: Sequence[Bounds]) -> Bounds:
+    def bounds(self, call: Call, given: Sequence[Intervals]) -> Intervals:
         return given[0]
 
     def strands(self, call: Call, given: Sequence[Ints], known: Strands) -> Ints:
@@ -87,19 +87,19 @@ class Same(Rule):
 class Padded(Same):
     """Zeros round what is there."""
 
-    def bounds(self, call: Call, given: Sequence[Bounds]) -> Bounds:
+    def bounds(self, call: Call, given: Sequence[Intervals]) -> Intervals:
         return given[0].with_zero()
 
 
 class Activated(Same):
     """A function of one number, as a layer."""
 
-    def bounds(self, call: Call, given: Sequence[Bounds]) -> Bounds:
+    def bounds(self, call: Call, given: Sequence[Intervals]) -> Intervals:
         rising = not isinstance(call.layer, layers.Activation) or call.layer.activation in RISING
         return behind(call.layer, given[0], rising)
 
 
-class Tied(Rule):
+class Tied(ChannelRule):
     """Several inputs of one shape, channel by channel."""
 
     def strands(self, call: Call, given: Sequence[Ints], known: Strands) -> Ints:
@@ -111,26 +111,26 @@ class Tied(Rule):
 class Summed(Tied):
     """Several inputs added."""
 
-    def bounds(self, call: Call, given: Sequence[Bounds]) -> Bounds:
-        return Bounds(np.sum([each.low for each in given], 0), np.sum([each.high for each in given], 0))
+    def bounds(self, call: Call, given: Sequence[Intervals]) -> Intervals:
+        return Intervals(np.sum([each.low for each in given], 0), np.sum([each.high for each in given], 0))
 
 
-class Concatenated(Rule):
+class Concatenated(ChannelRule):
     """Several inputs one behind the other."""
 
-    def bounds(self, call: Call, given: Sequence[Bounds]) -> Bounds:
-        return Bounds(np.concatenate([each.low for each in given]), np.concatenate([each.high for each in given]))
+    def bounds(self, call: Call, given: Sequence[Intervals]) -> Intervals:
+        return Intervals(np.concatenate([each.low for each in given]), np.concatenate([each.high for each in given]))
 
     def strands(self, call: Call, given: Sequence[Ints], known: Strands) -> Ints:
         return np.concatenate(given)
 
 
-class Flattened(Rule):
+class Flattened(ChannelRule):
     """Every position's channels become features of their own."""
 
-    def bounds(self, call: Call, given: Sequence[Bounds]) -> Bounds:
+    def bounds(self, call: Call, given: Sequence[Intervals]) -> Intervals:
         many = call.writes[0].shape[-1] // len(given[0].low)
-        return Bounds(np.tile(given[0].low, many), np.tile(given[0].high, many))
+        return Intervals(np.tile(given[0].low, many), np.tile(given[0].high, many))
 
     def strands(self, call: Call, given: Sequence[Ints], known: Strands) -> Ints:
         return np.tile(given[0], call.writes[0].shape[-1] // len(given[0]))
@@ -141,7 +141,7 @@ class Flattened(Rule):
         return None
 
 
-class Weighted(Rule):
+class Weighted(ChannelRule):
     """A layer with a bias and an activation behind what it does."""
 
     def strands(self, call: Call, given: Sequence[Ints], known: Strands) -> Ints:
@@ -150,7 +150,7 @@ class Weighted(Rule):
             known.pin(made)
         return made
 
-    def activated(self, layer: Any, linear: Bounds) -> Bounds:
+    def activated(self, layer: Any, linear: Intervals) -> Intervals:
         """Behind the layer's activation."""
         if layer.activation in MIXING:
             return unknown(len(linear.low))
@@ -160,13 +160,13 @@ class Weighted(Rule):
 class Mixed(Weighted):
     """Every output reads every input: dense layers and convolutions in one group."""
 
-    def bounds(self, call: Call, given: Sequence[Bounds]) -> Bounds:
+    def bounds(self, call: Call, given: Sequence[Intervals]) -> Intervals:
         layer = call.layer
         kernel = kernel_of(layer)
         read = given[0].with_zero() if pads(layer) else given[0]
         return self.activated(layer, read.product(kernel, bias_of(layer, kernel.shape[-1])))
 
-    def needs(self, call: Call, given: Bounds, wanted: Mask) -> Mask:
+    def needs(self, call: Call, given: Intervals, wanted: Mask) -> Mask:
         kernel = kernel_of(call.layer)
         met = (kernel.reshape(-1, *kernel.shape[-2:]) != 0).any(0)[:, wanted].any(1)
         return met & ~foldable(call.layer, given)
@@ -185,14 +185,14 @@ class Mixed(Weighted):
 class Depthwise(Weighted):
     """A window over each channel for itself; `depth_multiplier` outputs of each."""
 
-    def bounds(self, call: Call, given: Sequence[Bounds]) -> Bounds:
+    def bounds(self, call: Call, given: Sequence[Intervals]) -> Intervals:
         layer = call.layer
         kernel = kernel_of(layer)  # (*window, channels, multiplier)
         many = kernel.shape[-1]
         read = given[0].with_zero() if pads(layer) else given[0]
         taps = kernel.reshape(-1, kernel.shape[-2] * many)
         bias = bias_of(layer, taps.shape[1])
-        ends = Bounds(np.repeat(read.low, many), np.repeat(read.high, many))
+        ends = Intervals(np.repeat(read.low, many), np.repeat(read.high, many))
         return self.activated(layer, ends.windowed(taps, bias))
 
     def strands(self, call: Call, given: Sequence[Ints], known: Strands) -> Ints:
@@ -208,10 +208,10 @@ class Depthwise(Weighted):
         return twin
 
 
-class Normalised(Rule):
+class Normalised(ChannelRule):
     """Batch normalisation: a scale and a shift of each channel."""
 
-    def bounds(self, call: Call, given: Sequence[Bounds]) -> Bounds:
+    def bounds(self, call: Call, given: Sequence[Intervals]) -> Intervals:
         layer = call.layer
         scale = 1 / np.sqrt(np.asarray(layer.moving_variance, np.float64) + layer.epsilon)
         scale *= np.asarray(layer.gamma, np.float64) if layer.scale else 1.0
@@ -227,8 +227,8 @@ class Normalised(Rule):
         return twin
 
 
-SAME, UNKNOWN = Same(), Rule()
-RULES: Mapping[type, Rule] = {
+SAME, UNKNOWN = Same(), ChannelRule()
+RULES: Mapping[type, ChannelRule] = {
     layers.Dense: Mixed(), layers.Conv1D: Mixed(), layers.Conv2D: Mixed(), layers.DepthwiseConv1D: Depthwise(),
     layers.DepthwiseConv2D: Depthwise(), layers.BatchNormalization: Normalised(), layers.Activation: Activated(),
     layers.ReLU: Activated(), layers.LeakyReLU: Activated(), layers.ELU: Activated(), layers.Add: Summed(),
@@ -243,7 +243,7 @@ RULES: Mapping[type, Rule] = {
 }  # fmt: skip
 
 
-def rule_of(call: Call) -> Rule:
+def rule_of(call: Call) -> ChannelRule:
     """What a call does to channels; that of what nobody knows where its settings are others than a rule has it."""
     layer = call.layer
     rule = RULES.get(type(layer), UNKNOWN)
@@ -272,7 +272,7 @@ def pads(layer: Any) -> bool:
     return getattr(layer, "padding", "valid") != "valid" and any(size > 1 for size in layer.kernel_size)
 
 
-def foldable(layer: Any, given: Bounds) -> Mask:
+def foldable(layer: Any, given: Intervals) -> Mask:
     """Which channels may go into the bias: constants, but for those that a border would tell apart."""
     return given.constant & ((given.low == 0) | (not pads(layer)))
 
@@ -292,14 +292,14 @@ def bias_of(layer: Any, outputs: int) -> NDArray[np.float64]:
     return np.asarray(layer.bias, np.float64) if layer.use_bias else np.zeros(outputs)
 
 
-def behind(function: Callable[[Any], Any], given: Bounds, rising: bool) -> Bounds:
+def behind(function: Callable[[Any], Any], given: Intervals, rising: bool) -> Intervals:
     """Behind a function of one number: where it may fall, only constants are known."""
     low, high = (
         np.asarray(function(keras.ops.convert_to_tensor(end, "float32")), np.float64) for end in (given.low, given.high)
     )
     if rising:
-        return Bounds(low, high)
-    return Bounds(np.where(given.constant, low, -np.inf), np.where(given.constant, high, np.inf))
+        return Intervals(low, high)
+    return Intervals(np.where(given.constant, low, -np.inf), np.where(given.constant, high, np.inf))
 
 
 def built(layer: Any, shape: tuple[int | None, ...]) -> Any:

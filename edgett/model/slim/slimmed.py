@@ -11,8 +11,8 @@ import numpy as np
 
 from edgett.model.layers import substituted
 from edgett.model.slim import rules
-from edgett.model.slim.bounds import Bounds, unknown
-from edgett.model.slim.rules import Cut, Kept, Mask, Rule
+from edgett.model.slim.intervals import Intervals, unknown
+from edgett.model.slim.rules import ChannelRule, Cut, Kept, Mask
 from edgett.model.slim.strands import Ints, Strands
 from edgett.model.trace import Call, Trace, trace
 
@@ -74,8 +74,9 @@ class _Flow:
     def __init__(self, flow: Trace) -> None:
         self._flow, self._strands = flow, Strands()
         self._channels: dict[int, Ints] = {}
-        self._bounds: dict[int, Bounds] = {}
-        self.rules: dict[int, Rule] = {}
+        self._bounds: dict[int, Intervals] = {}
+        self.rules: dict[int, ChannelRule] = {}
+        self._makers = {id(tensor): call for call in flow.calls for tensor in call.writes}
         for tensor in flow.inputs.values():
             made = self._strands.new(tensor.shape[-1] or 1)
             self._strands.pin(made)
@@ -86,6 +87,7 @@ class _Flow:
             self._strands.pin(self._channels[id(tensor)])
         for call in flow.calls:
             self._tie_calls(call)
+            self._pin_entries(call)
 
     def _follow(self, call: Call) -> None:
         """Take a call in: a layer with several outputs, or none that is read, is one that nobody knows."""
@@ -113,6 +115,14 @@ class _Flow:
         if first is not call and isinstance(call.layer, keras.layers.Layer) and call.layer.weights:
             for mine, theirs in zip((*call.reads, *call.writes), (*first.reads, *first.writes), strict=True):
                 self._strands.tie(self._channels[id(mine)], self._channels[id(theirs)])
+
+    def _pin_entries(self, call: Call) -> None:
+        """What a model inside the model reads stays: its inputs have fixed sizes."""
+        home = call.path.rpartition("/")[0]
+        for tensor in call.reads:
+            maker = self._makers.get(id(tensor))
+            if maker is not None and not f"{maker.path.rpartition('/')[0]}/".startswith(f"{home}/" if home else ""):
+                self._strands.pin(self._channels[id(tensor)])
 
     def first_calls(self) -> list[Call]:
         """Of each layer that is called, and is no bare operation, the first call."""
@@ -142,10 +152,10 @@ class _Flow:
         needs = rule.needs(call, self._given(call), wanted)
         return {int(strand) for strand in self._strands.of(self._channels[id(read)][needs])}
 
-    def _given(self, call: Call) -> Bounds:
+    def _given(self, call: Call) -> Intervals:
         """What is known of what a layer reads in all of its calls: constants that differ are none."""
         every = [self._bounds[id(other.reads[0])] for other in self._flow.calls_of(call.layer)]
-        return Bounds(np.min([each.low for each in every], 0), np.max([each.high for each in every], 0))
+        return Intervals(np.min([each.low for each in every], 0), np.max([each.high for each in every], 0))
 
     def _mask(self, channels: Ints, needed: set[int]) -> Mask:
         return np.isin(self._strands.of(channels), list(needed))

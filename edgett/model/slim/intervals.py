@@ -15,7 +15,7 @@ ROUNDING = 2.0**-20
 
 
 @dataclass(frozen=True, eq=False)
-class Bounds:
+class Intervals:
     """The least and the greatest value of each channel over all inputs, samples and positions.
 
     A channel is constant where the two are one.
@@ -37,38 +37,38 @@ class Bounds:
         """Which channels are the same number everywhere, (channels,)."""
         return self.low == self.high
 
-    def with_zero(self) -> Bounds:
+    def with_zero(self) -> Intervals:
         """What padding with zeros makes of it."""
-        return Bounds(np.minimum(self.low, 0), np.maximum(self.high, 0))
+        return Intervals(np.minimum(self.low, 0), np.maximum(self.high, 0))
 
-    def through(self, function: Callable[[Floats], Floats]) -> Bounds:
+    def through(self, function: Callable[[Floats], Floats]) -> Intervals:
         """Behind a function of one number that never falls."""
-        return Bounds(function(self.low), function(self.high))
+        return Intervals(function(self.low), function(self.high))
 
-    def scaled(self, scale: Floats, shift: Floats) -> Bounds:
+    def scaled(self, scale: Floats, shift: Floats) -> Intervals:
         """Each channel times its scale, with its shift added."""
         ends = np.sort([_times(scale, self.low), _times(scale, self.high)], axis=0)
         return _settled(ends[:1], ends[1:], shift)
 
-    def product(self, kernel: Floats, bias: Floats) -> Bounds:
+    def product(self, kernel: Floats, bias: Floats) -> Intervals:
         """Sums of products with a kernel (..., channels, outputs), and a bias (outputs,) added."""
         flat = kernel.reshape(-1, *kernel.shape[-2:])
         rise, fall = np.maximum(flat, 0).sum(0), np.minimum(flat, 0).sum(0)
         low, high = self.low[:, None], self.high[:, None]
         return _settled(_times(rise, low) + _times(fall, high), _times(rise, high) + _times(fall, low), bias)
 
-    def windowed(self, taps: Floats, bias: Floats) -> Bounds:
+    def windowed(self, taps: Floats, bias: Floats) -> Intervals:
         """Sums over a window of each channel for itself: taps (window, channels), a bias (channels,)."""
         ends = np.sort([_times(taps, self.low), _times(taps, self.high)], axis=0)
         return _settled(ends[0], ends[1], bias)
 
 
-def unknown(channels: int) -> Bounds:
+def unknown(channels: int) -> Intervals:
     """Nothing is known of so many channels."""
-    return Bounds(np.full(channels, -np.inf), np.full(channels, np.inf))
+    return Intervals(np.full(channels, -np.inf), np.full(channels, np.inf))
 
 
-def _settled(low: Floats, high: Floats, shift: Floats) -> Bounds:
+def _settled(low: Floats, high: Floats, shift: Floats) -> Intervals:
     """Sums of terms (terms, outputs) between these ends, and of a shift (outputs,).
 
     Where terms of both signs meet, an end is moved out by what float32 may be off by, so that what stays below zero
@@ -83,7 +83,7 @@ def _settled(low: Floats, high: Floats, shift: Floats) -> Bounds:
         ends.append(every.sum(0) + side * slack)
     constant = (low == high).all(0)
     exact = low.sum(0, where=constant) + shift
-    return Bounds(np.where(constant, exact, ends[0]), np.where(constant, exact, ends[1]))
+    return Intervals(np.where(constant, exact, ends[0]), np.where(constant, exact, ends[1]))
 
 
 def _times(factor: Floats, bound: Floats) -> Floats:
