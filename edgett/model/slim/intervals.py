@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,10 +41,6 @@ class Intervals:
         """What padding with zeros makes of it."""
         return Intervals(np.minimum(self.low, 0), np.maximum(self.high, 0))
 
-    def through(self, function: Callable[[Floats], Floats]) -> Intervals:
-        """Behind a function of one number that never falls."""
-        return Intervals(function(self.low), function(self.high))
-
     def scaled(self, scale: Floats, shift: Floats) -> Intervals:
         """Each channel times its scale, with its shift added."""
         ends = np.sort([_times(scale, self.low), _times(scale, self.high)], axis=0)
@@ -66,6 +62,11 @@ class Intervals:
 def unknown(channels: int) -> Intervals:
     """Nothing is known of so many channels."""
     return Intervals(np.full(channels, -np.inf), np.full(channels, np.inf))
+
+
+def joined(parts: Sequence[Intervals]) -> Intervals:
+    """The channels of several, one behind the other."""
+    return Intervals(np.concatenate([part.low for part in parts]), np.concatenate([part.high for part in parts]))
 
 
 def _settled(low: Floats, high: Floats, shift: Floats) -> Intervals:

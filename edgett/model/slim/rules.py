@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from keras import activations, layers
 from numpy.typing import NDArray
 
 from edgett.model.layers import like
-from edgett.model.slim.intervals import Intervals, unknown
+from edgett.model.slim.intervals import Intervals, joined, unknown
 from edgett.model.slim.strands import Ints, Strands
 from edgett.model.trace import Call
 
@@ -31,6 +31,9 @@ MIXING = (activations.softmax, activations.log_softmax, activations.glu, activat
 
 DECAYED = 2.0**-60
 """Weights this much smaller than the largest of their layer count as zeros: weight decay never quite reaches them."""
+
+BLOCK = 1 << 22
+"""Weights that are looked at together: large layers would take gigabytes."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ class Concatenated(ChannelRule):
     """Several inputs one behind the other."""
 
     def bounds(self, call: Call, given: Sequence[Intervals]) -> Intervals:
-        return Intervals(np.concatenate([each.low for each in given]), np.concatenate([each.high for each in given]))
+        return joined(given)
 
     def strands(self, call: Call, given: Sequence[Ints], known: Strands) -> Ints:
         return np.concatenate(given)
@@ -162,18 +165,21 @@ class Mixed(Weighted):
 
     def bounds(self, call: Call, given: Sequence[Intervals]) -> Intervals:
         layer = call.layer
-        kernel = kernel_of(layer)
         read = given[0].with_zero() if pads(layer) else given[0]
-        return self.activated(layer, read.product(kernel, bias_of(layer, kernel.shape[-1])))
+        bias = bias_of(layer, layer.kernel.shape[-1])
+        made = [read.product(part, bias[place]) for place, part in blocks(layer)]
+        return self.activated(layer, joined(made))
 
     def needs(self, call: Call, given: Intervals, wanted: Mask) -> Mask:
-        kernel = kernel_of(call.layer)
-        met = (kernel.reshape(-1, *kernel.shape[-2:]) != 0).any(0)[:, wanted].any(1)
+        met = np.zeros(len(given.low), np.bool_)
+        for place, part in blocks(call.layer):
+            met |= (part != 0).any(tuple(range(part.ndim - 2)))[:, wanted[place]].any(1)
         return met & ~foldable(call.layer, given)
 
     def cut(self, layer: Any, cut: Cut) -> Any | None:
-        kernel = np.asarray(layer.kernel, np.float64)[..., cut.writes]
-        shift = cut.constants @ kernel.reshape(-1, *kernel.shape[-2:]).sum(0)
+        kernel = np.asarray(layer.kernel)[..., cut.writes]
+        told, window = np.flatnonzero(cut.constants), tuple(range(kernel.ndim - 2))
+        shift = cut.constants[told] @ kernel[..., told, :].astype(np.float64).sum(window)
         biased = layer.use_bias or bool((shift != 0).any())
         size = "units" if isinstance(layer, layers.Dense) else "filters"
         twin = built(like(layer, **{size: len(cut.writes), "use_bias": biased}), cut.shape)
@@ -187,7 +193,7 @@ class Depthwise(Weighted):
 
     def bounds(self, call: Call, given: Sequence[Intervals]) -> Intervals:
         layer = call.layer
-        kernel = kernel_of(layer)  # (*window, channels, multiplier)
+        kernel = np.concatenate([part for _, part in blocks(layer)], -1)  # (*window, channels, multiplier)
         many = kernel.shape[-1]
         read = given[0].with_zero() if pads(layer) else given[0]
         taps = kernel.reshape(-1, kernel.shape[-2] * many)
@@ -277,14 +283,18 @@ def foldable(layer: Any, given: Intervals) -> Mask:
     return given.constant & ((given.low == 0) | (not pads(layer)))
 
 
-def kernel_of(layer: Any) -> NDArray[np.float64]:
-    """The kernel, zeros for what decayed to next to nothing.
+def blocks(layer: Any) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """The kernel, some of the outputs at a time, zeros for what decayed to next to nothing.
 
     A weight so far below the layer's largest adds nothing to a sum that float32 could hold, but where all of the sum is
     as small.
     """
-    kernel = np.asarray(layer.kernel, np.float64)
-    return np.where(np.abs(kernel) > DECAYED * np.abs(kernel).max(initial=0), kernel, 0.0)
+    kernel = np.asarray(layer.kernel)
+    least = DECAYED * float(np.abs(kernel).max(initial=0))
+    step = max(1, BLOCK // max(1, kernel[..., 0].size))
+    for start in range(0, kernel.shape[-1], step):
+        part = kernel[..., start : start + step].astype(np.float64)
+        yield slice(start, start + step), np.where(np.abs(part) > least, part, 0.0)
 
 
 def bias_of(layer: Any, outputs: int) -> NDArray[np.float64]:
