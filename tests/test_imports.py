@@ -35,13 +35,13 @@ LEVELS = (
 """Packages and the modules beside them, from the ground up: what is imported is on a lower floor."""
 WORKFLOW = (
     {"inputs", "files", "survey", "forecast", "explored", "reasons"},
-    {"convertible", "proposal", "tuning", "document", "readback", "reverting", "timing"},
+    {"convertible", "proposal", "tuning", "document", "readback", "reverting", "timing", "slim"},
     {"original"},
     {"terms"},
     {"exports", "cures"},
     {"release"},
     {"outcome", "reexport"},
-    {"compress", "deploy", "slim", "bench", "pack", "calibrate"},
+    {"compress", "deploy", "bench", "pack", "calibrate"},
     {"emulate"},
 )
 """What a job goes through, likewise: who makes a thing knows nothing of who has it made."""

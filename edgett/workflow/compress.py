@@ -11,6 +11,7 @@ from edgett.workflow.inputs import Inputs
 from edgett.workflow.outcome import Outcome, nearest_miss, remarked
 from edgett.workflow.proposal import proposed
 from edgett.workflow.release import release
+from edgett.workflow.slim import slimmed
 from edgett.workflow.survey import Room
 from edgett.workflow.terms import terms_of
 from edgett.workflow.tuning import FineTuning, fine_tuned, promising
@@ -22,6 +23,8 @@ def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
     from edgett.train import finetune
 
     finetune.make_deterministic()
+    # 0. What contributes nothing goes.
+    inputs = slimmed(inputs, job, meter)
     source = inputs.source
     terms, graph = terms_of(job, inputs, run, meter)
     limits, costing = terms.limits, terms.costing

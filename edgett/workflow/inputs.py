@@ -29,8 +29,9 @@ class Inputs:
 
     `model` is the baseline: drops are measured from its `quality`, and it is what is deployed where nothing is
     replaced. `retrained` is what a training method made of it before the decomposition, None where none did.
-    `remarks` say what the user should know of how it is judged. Without labels the data have the model's outputs.
-    `drawn`: the model came alone, its data are random, and nothing is judged.
+    `given` is the model before channels that contribute nothing were removed, None where none were: percentages of
+    budgets are of it. `remarks` say what the user should know of how it is judged. Without labels the data have the
+    model's outputs. `drawn`: the model came alone, its data are random, and nothing is judged.
     """
 
     model: Any
@@ -41,6 +42,7 @@ class Inputs:
     remarks: tuple[str, ...] = ()
     drawn: bool = False
     retrained: Any = None
+    given: Any = None
 
     @property
     def source(self) -> Any:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +15,10 @@ from edgett.meter import Meter
 from edgett.schema import SCHEMA
 from edgett.system import folders
 from edgett.workflow import inputs
+from edgett.workflow.inputs import Inputs
+
+if TYPE_CHECKING:
+    from edgett.model.slim.slimmed import Slimmed
 
 TOLERANCE = 1e-5
 """How far outputs may be off, as a share of the largest: sums of other lengths are rounded otherwise."""
@@ -36,18 +41,9 @@ def slim(job: Job, out: Path, meter: Meter) -> dict[str, Any]:
         ToolError: where the file cannot be written.
     """
     from edgett.model.models import save_model
-    from edgett.model.slim.slimmed import slimmed
 
     model = inputs.trained(job, meter)
-    with meter.stage("looking for channels that contribute nothing"):
-        found = slimmed(model)
-    with meter.stage("comparing outputs"):
-        off, largest = _difference(model, found.model, job.seed)
-    if not off <= TOLERANCE * largest:
-        raise CheckFailed(
-            f"without {_channels(found.removed)} the outputs of {job.model} are off by {off:.3g}.",
-            "Nothing was written. Please report it with the model's summary.",
-        )
+    found, off = _compared(model, job.model, job.seed, meter)
     with folders.scratch() as folder:
         save_model(found.model, folder / "slim.keras")
         folders.put((folder / "slim.keras").read_bytes(), out, "model")
@@ -60,6 +56,40 @@ def slim(job: Job, out: Path, meter: Meter) -> dict[str, Any]:
         "folded": found.folded,
         "max_abs": off,
     }
+
+
+def slimmed(given: Inputs, job: Job, meter: Meter) -> Inputs:
+    """The inputs with their model slimmed, and a remark that says so; as they are where every channel contributes.
+
+    Raises:
+        ModelError: for a model that cannot be copied.
+        CheckFailed: where the outputs are others than before.
+    """
+    found, _ = _compared(given.model, job.model, job.seed, meter)
+    if not found.removed:
+        return given
+    before, after = given.model.count_params(), found.model.count_params()
+    told = (
+        f"{_channels(found.removed)} that contribute nothing went before anything else: {before:,} parameters became"
+        f" {after:,}, and the outputs stay. Percentages of budgets are of the model as it was given."
+    )
+    meter.say(f"Note: {told}")
+    return replace(given, model=found.model, given=given.model, remarks=(*given.remarks, told))
+
+
+def _compared(model: Any, name: str, seed: int, meter: Meter) -> tuple[Slimmed, float]:
+    """The model slimmed, and how far its outputs are off on random inputs. Raises CheckFailed where that is too far."""
+    from edgett.model.slim.slimmed import slimmed
+
+    with meter.stage("looking for channels that contribute nothing"):
+        found = slimmed(model)
+        off, largest = _difference(model, found.model, seed) if found.removed else (0.0, 0.0)
+    if not off <= TOLERANCE * largest:
+        raise CheckFailed(
+            f"without {_channels(found.removed)} the outputs of {name} are off by {off:.3g}.",
+            "Nothing was written. Please report it with the model's summary.",
+        )
+    return found, off
 
 
 def _channels(removed: Mapping[str, int]) -> str:

@@ -86,7 +86,10 @@ def terms_of(job: Job, inputs: Inputs, run: Run, meter: Meter) -> tuple[Terms, G
         meter.say(f"no rule counts {', '.join(dense.partial)}: what they take is read back from the files")
         if runtime.format is not Format.C:
             costing = replace(costing, least_peak=least_peak(inputs.model, written.path, written.style))
-    return Terms(target, constraints(target, baseline(dense)), costing, dense, written), graph
+    given = dense
+    if inputs.given is not None:
+        given = dense_solution(graphs(inputs.given, costing)(frozenset()), costing)
+    return Terms(target, constraints(target, baseline(given)), costing, dense, written), graph
 
 
 def baseline(dense: Solution) -> dict[Constraint, float]:
