@@ -5,7 +5,7 @@ Parameters count every number stored, the bias included. FLOPs count a multiplic
 
 from __future__ import annotations
 
-from edgett.forms.operators import Product, moved, peak
+from edgett.forms.operators import Convolve, Product, moved, peak
 from edgett.forms.site import Cost, Layer
 from edgett.forms.spec import Spec
 
@@ -14,7 +14,7 @@ def dense(layer: Layer) -> Cost:
     """What the dense layer costs for one sample: XY + Y parameters, 2XY + Y FLOPs a position.
 
     Args:
-        layer: a fully connected layer of weight (X, Y).
+        layer: a layer of weight (X, Y).
 
     Returns:
         Its cost; without a bias, XY and 2XY.
@@ -23,7 +23,7 @@ def dense(layer: Layer) -> Cost:
     return Cost(
         params=product + bias,
         flops=rows * (2 * product + bias),
-        peak_elements=rows * (layer.inputs + layer.outputs),
+        peak_elements=layer.reads + layer.writes,
         macs=rows * product,
     )
 
@@ -44,12 +44,13 @@ def held(layer: Layer, spec: Spec) -> Cost:
     if spec.matrix != (layer.inputs, layer.outputs):
         raise ValueError(f"{spec} is {spec.matrix[0]}x{spec.matrix[1]}, layer {layer.name!r} is not")
     rows, bias = layer.positions, layer.outputs * layer.bias
-    plan = spec.plan(rows)
-    added = 0 if isinstance(plan[-1], Product) else 2 * rows * bias  # a bias rides on a product that comes last
+    plan = spec.plan(layer.reads // spec.reads)
+    # A bias rides on what comes last, where that multiplies by a matrix.
+    added = 0 if isinstance(plan[-1], (Product, Convolve)) else 2 * rows * bias
     return Cost(
         params=spec.params + bias,
         flops=sum(operator.flops for operator in plan) + rows * bias,
-        peak_elements=max(peak(plan, rows * layer.inputs), added),
+        peak_elements=max(peak(plan, layer.reads), added),
         moved_elements=moved(plan),
         macs=sum(operator.macs for operator in plan),
     )

@@ -14,6 +14,9 @@ Mask = NDArray[np.bool_]
 CHUNK = 128
 """Points compared pair by pair at once; later chunks double, since what came before settles most of them."""
 
+LARGEST = 64 * CHUNK
+"""The last chunks do not: of a long front little is settled before, and all that is left is looked at 128 by 128."""
+
 EARLIER = np.tri(CHUNK, k=-1, dtype=bool)
 
 
@@ -45,7 +48,7 @@ def _sweep(columns: Sequence[Ints], order: Ints) -> Ints:
     kept, begin, size = [order[:0]], 0, CHUNK
     while begin < len(rest):
         left = begin + archive.open(rest[begin : begin + size])
-        begin, size = begin + size, 2 * size
+        begin, size = begin + size, min(2 * size, LARGEST)
         while len(left):
             part = left[:CHUNK]
             part = part[~_beaten_before(rest[part])]
@@ -58,12 +61,18 @@ def _sweep(columns: Sequence[Ints], order: Ints) -> Ints:
 def thinned(columns: Sequence[Ints] | Sequence[Numbers], epsilon: float) -> Ints:
     """Rows that epsilon-dominate all: for each row, one of them is at most (1 + epsilon) times as large in each column.
 
-    `columns` hold no negative number. The first row of every box of a logarithmic grid stays.
+    `columns` hold no negative number. A row stays of every box of a logarithmic grid above which no other box is.
     """
-    with np.errstate(divide="ignore"):
-        boxes = [np.nan_to_num(np.floor(np.log(column) / np.log1p(epsilon)), neginf=-1e18) for column in columns]
-    first = np.unique(np.stack(boxes, axis=1), axis=0, return_index=True)[1]
-    return np.sort(first)
+    return np.sort(undominated([_boxes(column, epsilon) for column in columns]))
+
+
+def _boxes(column: Ints | Numbers, epsilon: float) -> Ints:
+    """Which box of the grid each number is in, from 1 on; 0 has its own, the lowest."""
+    some = column > 0
+    boxes = np.zeros(len(column), np.int64)
+    boxes[some] = np.floor(np.log(column[some]) / np.log1p(epsilon)).astype(np.int64)
+    boxes[some] += 1 - boxes[some].min(initial=0)
+    return boxes
 
 
 def thinned_to(columns: Sequence[Ints] | Sequence[Numbers], size: int) -> tuple[Ints, float]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edgett.errors import UsageError
 from edgett.forms.dominance import thinned_to, undominated
 from edgett.forms.error import Bracket
+from edgett.forms.moments import Moments
 from edgett.forms.site import Cost, Estimate, Layer
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class Front:
         errors: the bracket of each one's relative error.
         epsilon: 0: the set is whole.
         reason: why there is none, in the user's words; None where there are some.
+        seen: what the specs are fitted to; None: the weight alone.
     """
 
     layer: Layer
@@ -100,6 +102,7 @@ class Front:
     errors: tuple[Bracket, ...] = ()
     epsilon: float = 0.0
     reason: str | None = None
+    seen: Moments | None = None
 
     def __len__(self) -> int:
         return len(self.specs)
@@ -116,6 +119,17 @@ class Front:
         costs = np.array([(each.params, each.flops) for each in self.costs], np.float64).reshape(-1, 2)
         rows, epsilon = thinned_to([*costs.T, np.array(self.losses)], size)
         return replace(self._take(rows), epsilon=(1 + self.epsilon) * (1 + epsilon) - 1)
+
+    def efficient(self) -> Front:
+        """Take the solutions that no other one is as good as; of some that are alike the first.
+
+        Returns:
+            The Pareto set, by ascending parameters.
+        """
+        costs = np.array([(each.params, each.flops) for each in self.costs])
+        losses = np.rint(np.array(self.losses) * ONE).astype(np.int64)
+        rows = undominated([*costs.T, losses])
+        return self._take(rows[np.lexsort((losses[rows], costs[rows, 1], costs[rows, 0]))])
 
     def _take(self, rows: Sequence[int] | Ints) -> Front:
         return replace(
@@ -145,7 +159,7 @@ def nothing(layer: Layer, solutions: int, search: Search) -> Front:
     """
     free = search.most_peak is search.most_moved is None
     which, bounds = (f"{solutions} solutions", "") if free else ("solutions", " and inside the bounds")
-    reason = f"{layer.inputs}x{layer.outputs}: none of its {which} is smaller and cheaper than dense{bounds}"
+    reason = f"{layer.size}: none of its {which} is smaller and cheaper than dense{bounds}"
     return Front(layer, solutions, reason=reason)
 
 
@@ -175,7 +189,4 @@ def joined(layer: Layer, fronts: Sequence[Front], search: Search) -> Front:
         tuple(error for front in offering for error in front.errors),
         max(front.epsilon for front in offering),
     )
-    costs = np.array([(each.params, each.flops) for each in whole.costs])
-    losses = np.rint(np.array(whole.losses) * ONE).astype(np.int64)
-    rows = undominated([*costs.T, losses])
-    return whole._take(rows[np.lexsort((losses[rows], costs[rows, 1], costs[rows, 0]))])
+    return whole.efficient()

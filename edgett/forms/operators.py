@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from edgett.forms.window import Window
+
 
 class Moves(enum.Enum):
     """What a transpose moves at once; the products and their results are the same either way."""
@@ -121,6 +123,54 @@ class Product:
 
 
 @dataclass(frozen=True)
+class Convolve:
+    """Move a window over images, and multiply what it sees by a factor.
+
+    Attributes:
+        factor: the number of the factor that the weight is: (*kernel, inputs, outputs), or (*kernel, inputs, 1).
+        batch: the images.
+        window: how it moves.
+        inputs: the channels that it reads.
+        outputs: the channels that it writes.
+        depthwise: whether each channel has a window of its own.
+        of: the results that it reads (see `sources`); none: that of the operator before it.
+    """
+
+    factor: int
+    batch: int
+    window: Window
+    inputs: int
+    outputs: int
+    depthwise: bool = False
+    of: tuple[int, ...] = field(default=(), kw_only=True)
+
+    @property
+    def reads(self) -> int:
+        """Elements read, the factor not among them."""
+        return self.batch * self.window.pixels * self.inputs
+
+    @property
+    def writes(self) -> int:
+        """Elements written."""
+        return self.batch * self.window.positions * self.outputs
+
+    @property
+    def stored(self) -> int:
+        """Numbers stored in the factor."""
+        return self.window.taps * self.outputs * (1 if self.depthwise else self.inputs)
+
+    @property
+    def macs(self) -> int:
+        """Multiplications that an addition follows, those with the zeros around an image among them."""
+        return self.batch * self.window.positions * self.stored
+
+    @property
+    def flops(self) -> int:
+        """FLOPs: one for a multiplication, one for an addition."""
+        return 2 * self.macs
+
+
+@dataclass(frozen=True)
 class Mul:
     """Multiply each of `rows` rows by factor number `factor`, element by element."""
 
@@ -165,7 +215,7 @@ class Add:
     flops = writes
 
 
-Operator = Reshape | Transpose | Product | Mul | Add
+Operator = Reshape | Transpose | Product | Convolve | Mul | Add
 Plan = Sequence[Operator]
 
 
@@ -251,7 +301,7 @@ def last_factors(plan: Plan) -> set[int]:
         if result == 0:
             raise ValueError("an input reaches the output past all factors")
         operator = plan[result - 1]
-        if isinstance(operator, (Product, Mul)):
+        if isinstance(operator, (Product, Convolve, Mul)):
             found.add(operator.factor)
         else:
             ahead += read[result - 1]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from edgett.forms.window import Window
+
 MOST_WEIGHTS = 1 << 28
 """Costs are summed along paths, and multiplied by one another: beyond this many weights they would leave 64 bits."""
 
@@ -59,7 +61,9 @@ class Cost:
 
 @dataclass(frozen=True)
 class Layer:
-    """A fully connected layer, without Keras: a weight (X, Y) that may be replaced.
+    """A layer, without Keras: a weight (X, Y) that may be replaced.
+
+    That of a convolution has a row for each number that its window sees, k_h k_w C of them.
 
     Attributes:
         name: its path in the model, such as "encoder/fc1".
@@ -67,6 +71,7 @@ class Layer:
         outputs: Y.
         bias: whether it adds Y numbers.
         positions: how often a sample meets the weight each time that the layer runs, a row of X numbers at a time.
+        window: how a convolution moves over its image; None: the layer is fully connected.
 
     Raises:
         ValueError: for a size, or a number of positions, below 1.
@@ -77,31 +82,62 @@ class Layer:
     outputs: int
     bias: bool = True
     positions: int = 1
+    window: Window | None = None
 
     def __post_init__(self) -> None:
         if self.inputs < 1 or self.outputs < 1:
             raise ValueError(f"layer {self.name!r} is {self.inputs}x{self.outputs}: both sizes must be at least 1")
         if self.positions < 1:
             raise ValueError(f"layer {self.name!r} has {self.positions} positions: at least 1 is needed")
+        if self.window is not None and (self.inputs % self.window.taps or self.positions != self.window.positions):
+            raise ValueError(f"layer {self.name!r} is {self.inputs}x{self.outputs}, which is no {self.window}")
+
+    @property
+    def channels(self) -> int:
+        """The numbers of a position that it reads: X, or the channels of an image."""
+        return self.inputs if self.window is None else self.inputs // self.window.taps
+
+    @property
+    def reads(self) -> int:
+        """The elements of a sample that it reads."""
+        return self.channels * (self.positions if self.window is None else self.window.pixels)
+
+    @property
+    def writes(self) -> int:
+        """The elements of a sample that it writes."""
+        return self.positions * self.outputs
+
+    @property
+    def size(self) -> str:
+        """Such as "784x300", or "3x3x64x64@8x8" for a window, its channels and the image that it writes."""
+        if self.window is None:
+            return f"{self.inputs}x{self.outputs}"
+        kernel, made = ("x".join(map(str, pair)) for pair in (self.window.kernel, self.window.made))
+        return f"{kernel}x{self.channels}x{self.outputs}@{made}"
+
+
+def not_flat(layer: Layer) -> str | None:
+    """Why a form for fully connected layers does not fit: the layer is a convolution; None where it is not."""
+    return None if layer.window is None else f"{layer.size}: it is a convolution"
 
 
 def too_large(layer: Layer) -> str | None:
     """Why a layer has too many weights for its space to be explored.
 
     Args:
-        layer: a fully connected layer.
+        layer: the layer.
 
     Returns:
         The reason in the user's words; None where it has not.
     """
     if (weights := layer.inputs * layer.outputs) <= MOST_WEIGHTS:
         return None
-    return f"{layer.inputs}x{layer.outputs}: {weights} weights, more than the {MOST_WEIGHTS} that can be explored"
+    return f"{layer.size}: {weights} weights, more than the {MOST_WEIGHTS} that can be explored"
 
 
 @dataclass(frozen=True)
 class Found:
-    """A fully connected layer of a model, and in `excluded` why it is left alone (None: it is not)."""
+    """A layer of a model, and in `excluded` why it is left alone (None: it is not)."""
 
     layer: Layer
     excluded: str | None = None

@@ -173,6 +173,21 @@ class Spec(abc.ABC):
         return self.operators(batch, moves)
 
     @property
+    def windowed(self) -> bool:
+        """Whether the weight is that of a convolution, and its factors convolutions."""
+        return False
+
+    @property
+    def reads(self) -> int:
+        """The numbers that one of a batch has: X, or those of a whole image."""
+        return self.matrix[0]
+
+    @property
+    def writes(self) -> int:
+        """The numbers that are made of one of a batch: Y, or those of a whole image."""
+        return self.matrix[1]
+
+    @property
     def params(self) -> int:
         """The numbers stored in all factors, the bias left out."""
         return sum(map(math.prod, self.factors))

@@ -33,7 +33,7 @@ TOLERANCE = 4e-3
 """Lanczos ends when another block lowers no cut by more than this share of it."""
 
 
-class Side(enum.Enum):
+class GramOf(enum.Enum):
     """Whose inner products a Gram matrix holds: the rows of an unfolding or its columns."""
 
     ROWS = enum.auto()
@@ -61,26 +61,26 @@ class Unfolding:
         return min(self.rows, self.columns)
 
     @property
-    def sides(self) -> tuple[Side, ...]:
+    def sides(self) -> tuple[GramOf, ...]:
         """Which sides are the smaller one: both when it is square."""
-        either = {Side.ROWS: self.rows, Side.COLUMNS: self.columns}
+        either = {GramOf.ROWS: self.rows, GramOf.COLUMNS: self.columns}
         return tuple(side for side, length in either.items() if length == self.rank)
 
-    def matrix(self, weight: Matrix, side: Side) -> Matrix:
+    def matrix(self, weight: Matrix, side: GramOf) -> Matrix:
         """The unfolding, transposed when `side` is COLUMNS; a copy unless the weight already lies that way."""
         (x, y), (p, q) = self.size, self.prefix
-        axes = (0, 2, 1, 3) if side is Side.ROWS else (1, 3, 0, 2)
-        length = self.rows if side is Side.ROWS else self.columns
+        axes = (0, 2, 1, 3) if side is GramOf.ROWS else (1, 3, 0, 2)
+        length = self.rows if side is GramOf.ROWS else self.columns
         return weight.reshape(p, x // p, q, y // q).transpose(axes).reshape(length, -1)
 
-    def coarser(self, side: Side) -> list[tuple[Unfolding, int, int]]:
+    def coarser(self, side: GramOf) -> list[tuple[Unfolding, int, int]]:
         """The unfoldings with a prime factor less on that side, each with (0: of x, 1: of y) and the factor."""
         found = []
         for axis in (0, 1):
             whole, kept = self.size[axis], self.prefix[axis]
-            for factor in _primes(kept if side is Side.ROWS else whole // kept):
+            for factor in _primes(kept if side is GramOf.ROWS else whole // kept):
                 prefix = list(self.prefix)
-                prefix[axis] = kept // factor if side is Side.ROWS else kept * factor
+                prefix[axis] = kept // factor if side is GramOf.ROWS else kept * factor
                 found.append((replace(self, prefix=(prefix[0], prefix[1])), axis, factor))
         return found
 
@@ -156,7 +156,7 @@ def spectra_of(weight: Matrix, count: int) -> Iterator[tuple[Unfolding, Spectrum
 
 
 def _descend(
-    unfolding: Unfolding, side: Side, gram: Matrix, done: Container[Unfolding]
+    unfolding: Unfolding, side: GramOf, gram: Matrix, done: Container[Unfolding]
 ) -> Iterator[tuple[Unfolding, Matrix]]:
     """The Gram matrix of an unfolding and of all coarser ones that are not done, depth first: few are held at once."""
     yield unfolding, gram
@@ -165,15 +165,15 @@ def _descend(
             yield from _descend(coarser, side, _trace_out(gram, unfolding, side, (axis, factor)), done)
 
 
-def _trace_out(gram: Matrix, unfolding: Unfolding, side: Side, digit: tuple[int, int]) -> Matrix:
+def _trace_out(gram: Matrix, unfolding: Unfolding, side: GramOf, digit: tuple[int, int]) -> Matrix:
     """The Gram matrix with the digit next to the bond, a factor of one axis, summed over its diagonal blocks."""
     axis, factor = digit
     (x, y), (p, q) = unfolding.size, unfolding.prefix
-    lengths = [p, q] if side is Side.ROWS else [x // p, y // q]
+    lengths = [p, q] if side is GramOf.ROWS else [x // p, y // q]
     rest = lengths[axis] // factor
     # The digit next to the bond is the last of a prefix and the first of a suffix.
-    lengths[axis : axis + 1] = [rest, factor] if side is Side.ROWS else [factor, rest]
-    place = axis + (side is Side.ROWS)
+    lengths[axis : axis + 1] = [rest, factor] if side is GramOf.ROWS else [factor, rest]
+    place = axis + (side is GramOf.ROWS)
     blocks = np.moveaxis(gram.reshape(lengths * 2), (place, place + 3), (0, 1))
     total = blocks[0, 0].copy()
     for index in range(1, factor):

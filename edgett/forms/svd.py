@@ -15,7 +15,7 @@ from edgett.forms.form import Form
 from edgett.forms.front import Front, Search, loss_of, nothing
 from edgett.forms.moments import LONGEST, Moments
 from edgett.forms.operators import Moves, Operator, Product
-from edgett.forms.site import Layer, too_large
+from edgett.forms.site import Layer, not_flat, too_large
 from edgett.forms.spec import Factors, Matrix, Spec
 from edgett.forms.spectra import Unfolding, of_unfolding, rounding
 from edgett.forms.splitting import Splitter
@@ -120,7 +120,7 @@ class SVDShape(Spec):
         Returns:
             Matrices of the same shapes whose outputs are closer to the dense layer's, or the same if none are found.
         """
-        if not target.usable:
+        if not target.usable or target.moment is None:
             return factors
         root = np.linalg.cholesky(target.moment.astype(np.float64)).T
         left, right = Splitter(root @ target.weight).split(self.rank)
@@ -140,11 +140,20 @@ class SingularValues(Form):
 
     def unfit(self, layer: Layer) -> str | None:
         """Why a layer has no SVD that is smaller than dense, or is too large to be explored; see `Form.unfit`."""
+        if reason := not_flat(layer):
+            return reason
         if min(layer.inputs, layer.outputs) < 3:
-            return f"{layer.inputs}x{layer.outputs}: no product of two thinner matrices is smaller"
+            return f"{layer.size}: no product of two thinner matrices is smaller"
         return too_large(layer)
 
-    def front(self, layer: Layer, weight: Matrix, search: Search, advance: Callable[[int], None]) -> Front:
+    def front(
+        self,
+        layer: Layer,
+        weight: Matrix,
+        search: Search,
+        advance: Callable[[int], None],
+        seen: Moments | None = None,
+    ) -> Front:
         """Give every rank at which both matrices are smaller than the weight: none beats another; see `Form.front`."""
         inputs, outputs = layer.inputs, layer.outputs
         specs = [SVDShape(inputs, outputs, rank) for rank in search.ranks(min(inputs, outputs)).tolist()]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgett.forms import spectra as module
 from edgett.forms.factors import divisors
-from edgett.forms.spectra import Side, Spectrum, Unfolding, lanczos, most_kept
+from edgett.forms.spectra import GramOf, Spectrum, Unfolding, lanczos, most_kept
 from edgett.forms.tt.error import Spectra, spectra
 
 Floats = NDArray[np.float64]
@@ -98,18 +98,18 @@ def test_any_size_and_rank(x: int, y: int, max_rank: int, kind: str, seed: int) 
     np.testing.assert_allclose(found.floor, found.cuts, atol=1.01e-12)
 
 
-def _swapped_suffix(self: Unfolding, matrix: NDArray[np.floating], side: Side) -> NDArray[np.floating]:
+def _swapped_suffix(self: Unfolding, matrix: NDArray[np.floating], side: GramOf) -> NDArray[np.floating]:
     (x, y), (p, q) = self.size, self.prefix
-    length = self.rows if side is Side.ROWS else self.columns
-    axes = (0, 3, 1, 2) if side is Side.ROWS else (1, 2, 0, 3)
+    length = self.rows if side is GramOf.ROWS else self.columns
+    axes = (0, 3, 1, 2) if side is GramOf.ROWS else (1, 2, 0, 3)
     return matrix.reshape(p, x // p, y // q, q).transpose(axes).reshape(length, -1)
 
 
-def _other_side(gram: Floats, unfolding: Unfolding, side: Side, digit: tuple[int, int]) -> Floats:
+def _other_side(gram: Floats, unfolding: Unfolding, side: GramOf, digit: tuple[int, int]) -> Floats:
     mirror = Unfolding(
         unfolding.size, (unfolding.size[0] // unfolding.prefix[0], unfolding.size[1] // unfolding.prefix[1])
     )
-    return TRACE_OUT(gram, mirror, Side.COLUMNS if side is Side.ROWS else Side.ROWS, digit)
+    return TRACE_OUT(gram, mirror, GramOf.COLUMNS if side is GramOf.ROWS else GramOf.ROWS, digit)
 
 
 TRACE_OUT = module._trace_out
@@ -134,7 +134,7 @@ def test_a_square_weight_takes_one_product_a_balanced_unfolding(monkeypatch: pyt
     made: list[tuple[int, int]] = []
     original = Unfolding.matrix
 
-    def counted(self: Unfolding, matrix: NDArray[np.floating], side: Side) -> NDArray[np.floating]:
+    def counted(self: Unfolding, matrix: NDArray[np.floating], side: GramOf) -> NDArray[np.floating]:
         made.append(self.prefix)
         return original(self, matrix, side)
 
@@ -150,7 +150,7 @@ def test_the_bound_of_the_squares_without_a_gram_matrix(monkeypatch: pytest.Monk
     matrix /= np.linalg.norm(matrix)
     direct = 0
     for unfolding, spectrum in module.spectra_of(matrix, 3):
-        rows = unfolding.matrix(matrix, Side.ROWS)
+        rows = unfolding.matrix(matrix, GramOf.ROWS)
         assert spectrum.square >= (np.linalg.svd(rows, compute_uv=False) ** 4).sum() * (1 - 1e-12)
         direct += unfolding.rank > 4
     assert direct > 20

@@ -12,6 +12,7 @@ from edgett.forms import cost
 from edgett.forms.error import Bracket
 from edgett.forms.form import Form
 from edgett.forms.front import Front, Search, loss_of
+from edgett.forms.moments import Moments
 from edgett.forms.operators import Add, Moves, Mul, Operator, Product
 from edgett.forms.site import Layer
 from edgett.forms.spec import Factors, Matrix, Spec
@@ -79,7 +80,14 @@ class Toy(Form):
     def unfit(self, layer: Layer) -> str | None:
         return None if layer.inputs == layer.outputs else f"{layer.inputs}x{layer.outputs}: it is not square"
 
-    def front(self, layer: Layer, weight: Matrix, search: Search, advance: Callable[[int], None]) -> Front:
+    def front(
+        self,
+        layer: Layer,
+        weight: Matrix,
+        search: Search,
+        advance: Callable[[int], None],
+        seen: Moments | None = None,
+    ) -> Front:
         only = DiagonalPlus(layer.inputs)
         error = only.error(weight)
         lost = loss_of(error.estimate**2)

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from edgett.forms.form import Form
 from edgett.forms.front import Front, Search
-from edgett.forms.site import Layer
+from edgett.forms.moments import Moments
+from edgett.forms.site import Layer, not_flat
 from edgett.forms.spec import Matrix
 from edgett.forms.tt import error, pareto
 from edgett.forms.tt.shape import TTShape
@@ -20,12 +21,19 @@ class TensorTrain(Form):
 
     def unfit(self, layer: Layer) -> str | None:
         """Why a layer has no two factorisations of one length, or a space too large to explore; see `Form.unfit`."""
-        return unsearchable(layer)
+        return not_flat(layer) or unsearchable(layer)
 
     def units(self, layer: Layer) -> int:
         """Count one unit for each unfolding, and one for each step of the search; see `Form.units`."""
         return error.units(layer.inputs, layer.outputs) + pareto.units(layer)
 
-    def front(self, layer: Layer, weight: Matrix, search: Search, advance: Callable[[int], None]) -> Front:
+    def front(
+        self,
+        layer: Layer,
+        weight: Matrix,
+        search: Search,
+        advance: Callable[[int], None],
+        seen: Moments | None = None,
+    ) -> Front:
         """Search the whole space by dynamic programming over its bonds; see `Form.front` and `pareto.front`."""
         return pareto.front(layer, error.spectra(weight, search.max_rank, advance), search, advance)

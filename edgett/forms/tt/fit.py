@@ -51,7 +51,7 @@ def fitted(wanted: Moments, cores: Cores) -> Cores:
     Returns:
         Cores of the same shapes whose outputs are closer to the dense layer's, or the same if none are found.
     """
-    if not wanted.usable:
+    if not wanted.usable or wanted.moment is None:
         return cores
     xs, ys = [core.shape[1] for core in cores], [core.shape[2] for core in cores]
     pairs = [axis for k in range(len(cores)) for axis in (k, len(cores) + k)]

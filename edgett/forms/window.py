@@ -1,0 +1,68 @@
+"""How a convolution moves over an image; over a sequence, as over an image of one row."""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import dataclass
+
+Pair = tuple[int, int]
+
+
+class Padding(enum.Enum):
+    """What stands around the image: zeros on all sides, or nothing."""
+
+    SAME = "same"
+    VALID = "valid"
+
+
+@dataclass(frozen=True)
+class Window:
+    """The sizes of a convolution, rows before columns.
+
+    Attributes:
+        kernel: how many pixels it sees at once.
+        size: those of the image that it reads.
+        strides: how far it moves at a time.
+        dilation: the distance of two pixels that it sees.
+        padding: what stands around the image.
+
+    Raises:
+        ValueError: for a size below 1, and for an image that a window without padding does not fit into.
+    """
+
+    kernel: Pair
+    size: Pair
+    strides: Pair = (1, 1)
+    dilation: Pair = (1, 1)
+    padding: Padding = Padding.SAME
+
+    def __post_init__(self) -> None:
+        if min(*self.kernel, *self.size, *self.strides, *self.dilation) < 1:
+            raise ValueError(f"{self}: all sizes must be at least 1")
+        if min(self.made) < 1:
+            raise ValueError(f"{self}: the image is smaller than the window")
+
+    @property
+    def made(self) -> Pair:
+        """The size of the image that it writes."""
+        rows, columns = (
+            (size - (self.padding is Padding.VALID) * (kernel - 1) * dilation + stride - 1) // stride
+            for size, kernel, stride, dilation in zip(self.size, self.kernel, self.strides, self.dilation, strict=True)
+        )
+        return rows, columns
+
+    @property
+    def taps(self) -> int:
+        """The pixels that it sees at once."""
+        return math.prod(self.kernel)
+
+    @property
+    def positions(self) -> int:
+        """The places at which it stands, one for each pixel that it writes."""
+        return math.prod(self.made)
+
+    @property
+    def pixels(self) -> int:
+        """The pixels of the image that it reads."""
+        return math.prod(self.size)
