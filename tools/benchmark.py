@@ -17,6 +17,7 @@ import benchmark_layers
 import numpy as np
 import typer
 from benchmark_finetune import finetune
+from benchmark_join import join
 from benchmark_latency import latency
 from benchmark_versions import versions
 from numpy.typing import NDArray
@@ -29,10 +30,8 @@ from edgett.search.tiles import layer_space
 sys.path.insert(0, str(Path(__file__).parent.parent))  # for the alternative, which lives in the tests
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
-app.command()(finetune)
-app.command()(latency)
-app.command()(versions)
-app.command()(benchmark_layers.layers)
+for command in (finetune, join, latency, versions, benchmark_layers.layers):
+    app.command()(command)
 
 Floats = NDArray[np.floating]
 

@@ -50,7 +50,7 @@ class Train:
 
 
 @dataclass(frozen=True)
-class Chain:
+class ProductChain:
     """Products of one row and 8 by 8 numbers, one after the other."""
 
     length: int
@@ -63,10 +63,10 @@ class Sum:
     count: int
 
 
-Probe = ProductProbe | Train | Chain | Sum
+Probe = ProductProbe | Train | ProductChain | Sum
 
 PROBES: tuple[Probe, ...] = (
-    *(Chain(length) for length in (1, 2, 4, 8, 16)),
+    *(ProductChain(length) for length in (1, 2, 4, 8, 16)),
     *(ProductProbe(rows, inner, columns) for rows in (1, 4, 16, 64, 256) for inner in (8, 32, 128, 512)
       for columns in (2, 8, 16, 64, 256) if rows * inner * columns <= 1 << 22),
     *(ProductProbe(1, side, side) for side in (512, 1024, 2048, 4096)),
@@ -152,7 +152,7 @@ def graph(probe: Probe) -> Graph:
             sizes = dict(zip("xy", spec.matrix, strict=True))
             steps = steps_of(Step("t", "Factored", ("x",), ("y",)), spec, sizes)
             return Graph(tuple(steps), sizes, ("x",), ("y",))
-        case Chain(length):
+        case ProductChain(length):
             names = [f"t{index}" for index in range(length + 1)]
             links = tuple(_product(f"c{i}", names[i], names[i + 1], 1, (8, 8)) for i in range(length))
             return Graph(links, dict.fromkeys(names, 8), (names[0],), (names[-1],))

@@ -64,6 +64,10 @@ class Step:
         """The kind of operator, by its name."""
         return named(self.operator)
 
+    def stores(self, key: str) -> bool:
+        """Whether it reads stored numbers of that key."""
+        return any(constant.key == key for constant in self.constants)
+
     @property
     def activates(self) -> bool:
         """Whether it is an activation of a prediction, which bears its name in Keras's list: "relu"."""

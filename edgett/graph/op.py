@@ -309,6 +309,7 @@ ROWS = (
     Op("conv", of=CONVOLUTION, rule=Rule.PRODUCT, onnx=Onnx(integer="QLinearConv")),
     Op("conv1d", of=CONVOLUTION, rule=Rule.PRODUCT, spatial=True),
     Op("conv2d", of=CONVOLUTION, rule=Rule.PRODUCT, spatial=True, tflite=Tflite(micro=True)),
+    Op("depthwiseconv1d", of=CONVOLUTION, rule=Rule.PRODUCT, spatial=True),
     Op("depthwiseconv2d", of=CONVOLUTION, rule=Rule.PRODUCT, spatial=True, tflite=Tflite(micro=True)),
     Op("separableconv2d", of=CONVOLUTION, rule=Rule.PRODUCT, spatial=True),
     Op("conv2dtranspose", of=TRANSPOSED_CONVOLUTION, rule=Rule.PRODUCT, spatial=True),

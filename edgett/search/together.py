@@ -9,29 +9,54 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgett.forms import cost
-from edgett.forms.dominance import thinned_to, undominated
+from edgett.forms.dominance import thinned_to
 from edgett.forms.front import ONE, Front
 from edgett.forms.spec import Spec
+from edgett.search.join import NO_LIMIT, joined
 
 Ints = NDArray[np.int64]
-
-NO_LIMIT = 1 << 62
-
-MOST_PAIRS = 1 << 22
-"""Sums formed at once; longer sets are thinned first."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """The most that the layers together may take, biases included: numbers stored, and FLOPs a sample."""
+    """The most that the layers together may take, biases included, for one sample.
+
+    What is largest of all layers, and does not add up, needs no part in the joining: each front keeps its bound (see
+    `Search`).
+
+    Attributes:
+        params: numbers stored.
+        flops: a multiplication counts as one, an addition as one.
+        file_bytes: bytes of the target's file, where those are known (see `Price`).
+        nanoseconds: the time on the target, where that is known.
+    """
 
     params: int = NO_LIMIT
     flops: int = NO_LIMIT
+    file_bytes: int = NO_LIMIT
+    nanoseconds: int = NO_LIMIT
+
+
+@dataclass(frozen=True)
+class Price:
+    """What a layer takes on a target, dense and then in each solution of its front, however often it runs.
+
+    Attributes:
+        file_bytes: (1 + solutions,) its part of the file; it stands for the parameters then. None: they tell enough.
+        nanoseconds: (1 + solutions,) its part of the time; None: nobody has measured the target.
+    """
+
+    file_bytes: Ints | None = None
+    nanoseconds: Ints | None = None
+
+
+NO_PRICE = Price()
+"""Of a target of which nothing is known."""
 
 
 @dataclass(frozen=True)
 class Together:
-    """The Pareto set of the sums of parameters, FLOPs and losses over several layers, by ascending parameters.
+    """The Pareto set of what several layers take together and lose, or what stands for it; in ascending order.
 
     Attributes:
         fronts: the Pareto set of each layer.
@@ -39,6 +64,7 @@ class Together:
         params: (n,) numbers stored.
         flops: (n,) FLOPs a sample.
         loss: (n,) sums of the layers' losses, in units of 1 / `ONE`.
+        objectives: (k, n) what is to be small: parameters or bytes, FLOPs, the time where it is known, the loss.
         epsilon: as in `Front`, over all that was thinned on the way.
     """
 
@@ -47,6 +73,7 @@ class Together:
     params: Ints
     flops: Ints
     loss: Ints
+    objectives: Ints
     epsilon: float = 0.0
 
     def __len__(self) -> int:
@@ -64,36 +91,26 @@ class Together:
         """Thin the set out to fewer solutions that stand for all.
 
         Args:
-            size: the most that may be left, 8 or more.
+            size: the most that may be left, 16 or more.
 
         Returns:
             The smaller set, its `epsilon` saying how well it stands for this one.
         """
-        rows, epsilon = thinned_to((self.params, self.flops, self.loss), size)
-        return replace(self._take(rows), epsilon=(1 + self.epsilon) * (1 + epsilon) - 1)
-
-    def _take(self, rows: Ints) -> Together:
+        rows, epsilon = thinned_to(tuple(self.objectives), size)
         return replace(
-            self, choices=self.choices[rows], params=self.params[rows], flops=self.flops[rows], loss=self.loss[rows]
+            self,
+            choices=self.choices[rows],
+            params=self.params[rows],
+            flops=self.flops[rows],
+            loss=self.loss[rows],
+            objectives=self.objectives[:, rows],
+            epsilon=(1 + self.epsilon) * (1 + epsilon) - 1,
         )
 
-    def _plus(self, front: Front, uses: int, share: Share) -> Together:
-        """With one layer more."""
-        params, flops, loss = _options(front, uses)
-        here = self.thinned(max(8, MOST_PAIRS // len(params)))
-        totals = [
-            (total[:, None] + option).ravel()
-            for total, option in ((here.params, params), (here.flops, flops), (here.loss, loss))
-        ]
-        fits = np.flatnonzero((totals[0] <= share.params) & (totals[1] <= share.flops))
-        rows = fits[undominated([total[fits] for total in totals])]
-        mine, other = np.divmod(rows, len(params))
-        choices = np.concatenate([here.choices[mine], other[:, None] - 1], axis=1)
-        params, flops, loss = (total[rows] for total in totals)
-        return Together((*self.fronts, front), choices, params, flops, loss, here.epsilon)
 
-
-def together(fronts: Sequence[Front], uses: Sequence[int], share: Share = Share()) -> Together:
+def together(
+    fronts: Sequence[Front], uses: Sequence[int], share: Share = Share(), prices: Sequence[Price] | None = None
+) -> Together:
     """Join the Pareto sets of several layers: a budget goes where the weights need it.
 
     A layer may stay dense where its share does more good elsewhere; the model with every layer dense is left out.
@@ -102,23 +119,39 @@ def together(fronts: Sequence[Front], uses: Sequence[int], share: Share = Share(
         fronts: one a layer.
         uses: how often each layer runs for one sample.
         share: the most that the layers together may take.
+        prices: what each layer takes on the target, all with the same known; None: nothing is.
 
     Returns:
-        The Pareto set of their sums inside the share.
+        The Pareto set of their sums inside the share, or, where it is too large, what stands for it.
     """
-    nothing = np.zeros(1, np.int64)
-    epsilon = max((front.epsilon for front in fronts), default=0.0)
-    joined = Together((), np.zeros((1, 0), np.int64), nothing, nothing, nothing, epsilon)
-    for front, times in zip(fronts, uses, strict=True):
-        joined = joined._plus(front, times, share)
-    return joined._take(np.flatnonzero((joined.choices >= 0).any(axis=1)))
-
-
-def _options(front: Front, uses: int) -> tuple[Ints, Ints, Ints]:
-    """Parameters, FLOPs and loss of the dense layer and, after it, of each solution."""
-    costs = [cost.dense(front.layer), *front.costs]
-    return (
-        np.array([each.params for each in costs]),
-        np.array([each.flops * uses for each in costs]),
-        np.rint(np.array([0.0, *front.losses]) * ONE).astype(np.int64),
+    known = [NO_PRICE] * len(fronts) if prices is None else prices
+    counted = [_counted(front, times) for front, times in zip(fronts, uses, strict=True)]
+    sums = joined(
+        [_objectives(each, price) for each, price in zip(counted, known, strict=True)],
+        _limits(share, known[0] if known else NO_PRICE),
     )
+    choices = sums.choices.astype(np.int64)
+    taken = [each[:, rows] for each, rows in zip(counted, choices.T, strict=True)]
+    params, flops, loss = sum(taken, np.zeros((3, len(choices)), np.int64))
+    epsilon = (1 + max((front.epsilon for front in fronts), default=0.0)) * (1 + sums.epsilon) - 1
+    return Together(tuple(fronts), choices - 1, params, flops, loss, sums.totals, epsilon)
+
+
+def _counted(front: Front, uses: int) -> Ints:
+    """(3, 1 + solutions): parameters, FLOPs and loss of the dense layer and, after it, of each solution."""
+    costs = [cost.dense(front.layer), *front.costs]
+    losses = np.rint(np.array([0.0, *front.losses]) * ONE).astype(np.int64)
+    return np.array([[each.params for each in costs], [each.flops * uses for each in costs], losses])
+
+
+def _objectives(counted: Ints, price: Price) -> Ints:
+    """What is to be small of each option: parameters or bytes, FLOPs, the time where it is known, the loss."""
+    params, flops, loss = counted
+    time = () if price.nanoseconds is None else (price.nanoseconds,)
+    return np.stack([params if price.file_bytes is None else price.file_bytes, flops, *time, loss])
+
+
+def _limits(share: Share, price: Price) -> Ints:
+    """The limits of these objectives, but for the loss."""
+    time = () if price.nanoseconds is None else (share.nanoseconds,)
+    return np.array([share.params if price.file_bytes is None else share.file_bytes, share.flops, *time], np.int64)

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from edgett.forms import catalogue
 from edgett.forms.front import ONE, Front, Search
+from edgett.forms.moments import Moments
 from edgett.forms.site import Found
 from edgett.search.solution import Candidate
-from edgett.search.together import Share, Together, together
+from edgett.search.together import NO_PRICE, Price, Share, Together, together
 
 MOST_CANDIDATES = 4096
 """Joint solutions whose whole models are costed; a longer front is thinned to so many."""
@@ -27,11 +28,13 @@ class Weighed:
         found: the layer, perhaps excluded.
         weight: its trained weight (X, Y); None for one that is excluded.
         uses: how often it runs for one sample.
+        seen: what its forms are fitted to; None: the weight alone.
     """
 
     found: Found
     weight: NDArray[np.floating] | None = None
     uses: int = 1
+    seen: Moments | None = None
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,21 @@ class Whole:
         return replace(self, layers=tuple((found, front and front.thinned(size)) for found, front in self.layers))
 
 
+Prices = Callable[[Sequence[Front]], Sequence[Price]]
+"""What the layers of these fronts take on a target, in each solution."""
+
+
+def unpriced(fronts: Sequence[Front]) -> Sequence[Price]:
+    """Of a target of which nothing is known."""
+    return [NO_PRICE] * len(fronts)
+
+
 def explore(
-    layers: Sequence[Weighed], search: Search, share: Share, advance: Callable[[int], None] = lambda units: None
+    layers: Sequence[Weighed],
+    search: Search,
+    share: Share,
+    advance: Callable[[int], None] = lambda units: None,
+    prices: Prices = unpriced,
 ) -> Whole:
     """Find the Pareto set of the whole space of each layer, and of the layers together.
 
@@ -84,6 +100,7 @@ def explore(
         search: which ranks there may be, and bounds.
         share: the most that the layers together may take.
         advance: is called with the units of work just done, of `units(layers)` in all.
+        prices: what layers take on the target.
 
     Returns:
         The fronts, and the candidates. Where nothing fits into the share it is left out, to tell the nearest miss.
@@ -96,8 +113,9 @@ def explore(
     sharing = {found.layer.name: front for found, front in explored if front is not None}
     uses = [layer.uses for layer in layers if layer.found.layer.name in sharing]
     fronts = tuple(sharing.values())
+    priced = prices(fronts)
     # Where nothing fits, the nearest miss is to be told.
-    joint = together(fronts, uses, share) or together(fronts, uses)
+    joint = together(fronts, uses, share, priced) or together(fronts, uses, Share(), priced)
     few = joint.thinned(MOST_CANDIDATES)
     candidates = tuple(
         Candidate({name: spec for name, spec in zip(sharing, specs, strict=True) if spec is not None}, loss / ONE)
@@ -117,12 +135,12 @@ def _searched(layer: Weighed) -> bool:
 
 def _explored(layer: Weighed, search: Search, advance: Callable[[int], None]) -> tuple[Found, Front | None]:
     """The layer's front, and why the layer is left alone where it is."""
-    found, size = layer.found, f"{layer.found.layer.inputs}x{layer.found.layer.outputs}: "
+    found, size = layer.found, f"{layer.found.layer.size}: "
     if found.excluded is not None:
         return found, None
     if _searched(layer):
         assert layer.weight is not None, "a layer that may be factorised comes with its weight"
-        front = catalogue.front(found.layer, layer.weight, search, advance)
+        front = replace(catalogue.front(found.layer, layer.weight, search, advance, layer.seen), seen=layer.seen)
     else:
         front = Front(found.layer, 0, reason=catalogue.unfit(found.layer))
     return Found(found.layer, front.reason and front.reason.removeprefix(size)), front

@@ -16,8 +16,8 @@ from edgett.forms.front import ONE, Front, Search
 from edgett.forms.site import Cost, Layer
 from edgett.forms.tt.pareto import front
 from edgett.forms.tt.shape import TTShape
-from edgett.search import together
-from edgett.search.together import Share, Together
+from edgett.search import join, together
+from edgett.search.together import Price, Share, Together
 from tests.forms.tt.test_pareto import spectra
 
 Point = tuple[int, int, int]
@@ -212,12 +212,13 @@ def test_a_size_that_holds_all_thins_nothing() -> None:
     assert thin.epsilon == 0
 
 
-@pytest.mark.parametrize("most", [1, 100, 500])
+@pytest.mark.parametrize("most", [1, 100, 300])
 def test_thinned_on_the_way_where_pairs_outgrow_memory(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     fronts = [found(size, seed, Search(1, 12)).thinned(11) for seed, size in enumerate(SIZES[:3])]
     fronts = [made(one.layer, options(one, 1)[1:]) for one in fronts]
     uses = [1, 2, 1]
-    monkeypatch.setattr(together, "MOST_PAIRS", most)
+    monkeypatch.setattr(join, "MOST_SUMS", most)
+    monkeypatch.setattr(join, "MOST_KEPT", most)
 
     joint = together.together(fronts, uses)
 
@@ -248,3 +249,24 @@ def test_sums_beyond_32_bits_are_exact() -> None:
 
     assert points_of(joint) == plain(fronts, [1000] * 3)
     assert max(joint.flops) > 2**40
+
+
+def test_bytes_stand_for_parameters_and_time_is_one_objective_more() -> None:
+    layer = Layer("fc", 8, 8)
+    front = made(layer, [(20, 60, 3), (30, 50, 2), (40, 40, 1)])
+    price = Price(np.array([100, 60, 50, 70]), np.array([9, 4, 6, 5]))
+
+    priced = together.together([front], [2], prices=[price])
+
+    # The first is beaten by the second but for its time, and so they all stay; without it, it goes.
+    np.testing.assert_array_equal(priced.objectives, [[50, 60, 70], [100, 120, 80], [6, 4, 5], [2, 3, 1]])
+    np.testing.assert_array_equal(priced.params, [30, 20, 40])
+    by_bytes = together.together([front], [2], prices=[Price(price.file_bytes)])
+    np.testing.assert_array_equal(by_bytes.params, [30, 40])
+    for share, choices in (
+        (Share(file_bytes=65), [1, 0]),
+        (Share(nanoseconds=5), [0, 2]),
+        (Share(params=1), [1, 0, 2]),
+    ):
+        assert together.together([front], [2], share, [price]).choices.ravel().tolist() == choices
+    assert together.together([front], [2], Share(nanoseconds=1)).params.tolist() == [20, 30, 40]
