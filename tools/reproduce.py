@@ -106,10 +106,11 @@ def size(item: Found) -> str:
 def network(example: str) -> Network:
     """The example, built and counted."""
     from edgett.examples import zoo
-    from edgett.model import layers  # here: TensorFlow takes seconds to load
+    from edgett.model import worth  # here: TensorFlow takes seconds to load
+    from edgett.model.kinds import FULLY_CONNECTED
 
     model = zoo.example(example).build()
-    return Network(model.count_params(), layers.fc_layers(model))
+    return Network(model.count_params(), worth.replaceable(model, of=FULLY_CONNECTED))
 
 
 @cache

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from edgett.forms import catalogue
 from edgett.forms.operators import Add, Moves, Mul, Operator, Product, Reshape, Transpose, sources
-from edgett.forms.spec import Factors, Spec
+from edgett.forms.spec import Spec
+from edgett.model.in_form import LayerInForm
 
 
 @keras.saving.register_keras_serializable(package="edgett")
-class Factored(keras.layers.Layer):
+class Factored(LayerInForm):
     """Maps (batch, ..., X) to (batch, ..., Y) as `Dense` does, with the factors of a form in place of the weight X x Y.
 
     Each factor is a trainable weight. A batch meets one after the other when the layer infers, which is what is
@@ -33,92 +32,25 @@ class Factored(keras.layers.Layer):
     training_rows = 128
     inference_rows: int | None = None
 
-    def __init__(
-        self,
-        spec: Spec | Mapping[str, Any],
-        *,
-        activation: Any = None,
-        use_bias: bool = True,
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        bias_constraint: Any = None,
-        **keywords: Any,
-    ) -> None:
-        """Make the layer; it has factors once it is built.
-
-        Args:
-            spec: the form with its sizes, as a value or as what `edgett.forms.catalogue.document` says of one.
-            activation: this and the others as in `keras.layers.Dense`.
-            use_bias: whether Y numbers are added.
-            bias_initializer: what they start from.
-            kernel_regularizer: sees the dense weight (X, Y) that the factors stand for.
-            bias_regularizer: sees the bias.
-            activity_regularizer: sees the outputs.
-            bias_constraint: holds the bias.
-            **keywords: those of `keras.layers.Layer`.
-
-        Raises:
-            ValueError: for a document that tells of no spec.
-        """
-        super().__init__(activity_regularizer=activity_regularizer, **keywords)
-        self.spec = spec if isinstance(spec, Spec) else catalogue.read(spec)
-        self.activation = keras.activations.get(activation)
-        self.use_bias = use_bias
-        self.bias_initializer = keras.initializers.get(bias_initializer)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
-        self.bias_constraint = keras.constraints.get(bias_constraint)
+    def __init__(self, spec: Spec | Mapping[str, Any], **settings: Any) -> None:
+        """Make the layer; see `LayerInForm`, whose settings it has."""
+        super().__init__(spec, **settings)
         self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: self.spec.matrix[0]})
-        self.factors: list[Any] = []
-        self.bias: Any = None
 
-    @classmethod
-    def from_dense(cls, layer: keras.layers.Dense, spec: Spec, factors: Factors | None = None) -> Self:
-        """Make the layer that stands in for a built `Dense`: same name, bias and activation, its weight decomposed.
-
-        Args:
-            layer: the dense layer, of weight (X, Y).
-            spec: the form for its weight.
-            factors: those of the spec, where they are known already; None: the best ones.
-
-        Returns:
-            The built layer.
-
-        Raises:
-            ValueError: when the sizes differ.
-        """
-        kept = {name: getattr(layer, name) for name in _SHARED_WITH_DENSE}
-        twin = cls._holding(spec, dtype=layer.dtype_policy, **kept)
-        twin.build((None, spec.matrix[0]))
-        weights = list(spec.best(np.asarray(layer.kernel)) if factors is None else factors)
-        twin.set_weights(weights + ([np.asarray(layer.bias)] if layer.use_bias else []))
-        return twin
-
-    @classmethod
-    def _holding(cls, spec: Spec, **keywords: Any) -> Self:
-        return cls(spec, **keywords)
-
-    def build(self, input_shape: Any) -> None:
-        outputs = self.spec.matrix[1]
+    def _make(self, input_shape: Any) -> None:
         spread = keras.initializers.RandomNormal(stddev=self.spec.deviation())
         self.factors = [
             self.add_weight(name=f"factor_{index}", shape=shape, initializer=spread)
             for index, shape in enumerate(self.spec.factors)
         ]
-        if self.kernel_regularizer is not None:
-            # Held by one factor, for all: so it counts once however often the layer is called, as in `Dense`.
-            self.factors[0].regularizer = lambda factor: self.kernel_regularizer(self.kernel())
         if self.use_bias:
             self.bias = self.add_weight(
                 name="bias",
-                shape=(outputs,),
+                shape=(self.spec.matrix[1],),
                 initializer=self.bias_initializer,
                 regularizer=self.bias_regularizer,
                 constraint=self.bias_constraint,
             )
-        self.built = True
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         # As in `Dense`, which multiplies integers by floats.
@@ -128,10 +60,6 @@ class Factored(keras.layers.Layer):
         if self.bias is not None:
             outputs = tf.nn.bias_add(outputs, tf.cast(self.bias, outputs.dtype))
         return self.activation(outputs)
-
-    def kernel(self) -> Any:
-        """Multiply the factors out to the dense weight: a tensor (X, Y)."""
-        return self.spec.rebuild([tf.convert_to_tensor(factor) for factor in self.factors], tf)
 
     def contract(self, inputs: Any) -> Any:
         """The product of inputs with the weight, operator by operator, as the spec plans it.
@@ -173,18 +101,6 @@ class Factored(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         return (*input_shape[:-1], self.spec.matrix[1])
 
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {
-            "spec": catalogue.document(self.spec),
-            "activation": keras.activations.serialize(self.activation),
-            "use_bias": self.use_bias,
-            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
-            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
-            "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
-            "activity_regularizer": keras.regularizers.serialize(self.activity_regularizer),
-            "bias_constraint": keras.constraints.serialize(self.bias_constraint),
-        }
-
 
 def in_rows(inputs: Any, product: Callable[[Any], Any]) -> Any:
     """Apply a product of rows to each position of each sample.
@@ -203,9 +119,3 @@ def in_rows(inputs: Any, product: Callable[[Any], Any]) -> Any:
     made = product(tf.reshape(inputs, (-1 if unknown else math.prod(before), features)))
     sizes = [-1 if size is None else size for size in before] if unknown < 2 else tf.unstack(tf.shape(inputs))[:-1]
     return tf.reshape(made, (*sizes, made.shape[-1]))
-
-
-_SHARED_WITH_DENSE = frozenset(
-    "name trainable activation use_bias bias_initializer kernel_regularizer bias_regularizer activity_regularizer "
-    "bias_constraint".split()
-)

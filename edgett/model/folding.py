@@ -15,7 +15,8 @@ from edgett.model.layers import like
 from edgett.model.trace import Call, Trace
 
 _L = keras.layers
-CONVOLUTIONS = (_L.Conv1D, _L.Conv2D, _L.DepthwiseConv2D)
+DEPTHWISE = (_L.DepthwiseConv1D, _L.DepthwiseConv2D)
+CONVOLUTIONS = (_L.Conv1D, _L.Conv2D, *DEPTHWISE)
 SPELLED_OUT = (_L.SeparableConv2D, _L.Conv2DTranspose)
 PRODUCTS = (_L.Dense, Factored, *CONVOLUTIONS)
 # Layers that only rearrange: a multiplication by one number, the same for all, may pass them.
@@ -126,7 +127,7 @@ def _into_previous(before: Call, affine: Call, held: frozenset[str]) -> tuple[Ca
         return None
     bias = np.asarray(layer.bias) if layer.use_bias else np.zeros(1, np.float32)
     kernels = layer.get_weights()[:-1] if layer.use_bias else layer.get_weights()
-    if isinstance(layer, _L.DepthwiseConv2D):
+    if isinstance(layer, DEPTHWISE):
         kernels[-1] = kernels[-1] * factor.reshape(kernels[-1].shape[-2:])
     elif isinstance(layer, _L.Conv2DTranspose):
         kernels[-1] = kernels[-1] * factor[:, None]
@@ -228,6 +229,11 @@ def _ends_linear(layer: Any) -> bool:
     """Whether the last thing that the layer does is to apply its activation, and that does nothing."""
     known = is_product(layer) or type(layer) in (Affine, *SPELLED_OUT)
     return known and _is_linear(layer.activation)
+
+
+def is_link(call: Call) -> bool:
+    """Whether it is one of the convolutions that stand for one: a layer of another name than its path."""
+    return isinstance(call.layer, CONVOLUTIONS) and call.layer.name != call.path.rsplit("/", 1)[-1]
 
 
 def is_idle(call: Call) -> bool:

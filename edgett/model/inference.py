@@ -8,7 +8,7 @@ form, so the converters find nothing to fold and the files hold what was predict
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,14 +19,17 @@ from edgett.graph.graph import Graph, Step
 from edgett.graph.order import lightest
 from edgett.model.activations import of_layer
 from edgett.model.affine import Affine, Cast, as_affine
+from edgett.model.convolved import Convolved
 from edgett.model.factored import Factored
 from edgett.model.folding import (
+    CONVOLUTIONS,
     PRODUCTS,
     SPELLED_OUT,
     activated,
     folded,
     handed_on,
     is_idle,
+    is_link,
     is_output,
     is_product,
     spliced,
@@ -76,7 +79,8 @@ def inference_form(
     Raises:
         ModelError: for a model that is neither Sequential nor functional.
     """
-    form = trace(model, batch)
+    form = _with_links(trace(model, batch))
+    held -= {call.path for call in form.calls if isinstance(call.layer, (*CONVOLUTIONS, *SPELLED_OUT))}
     if untrained:
         form = _without_zeros(form)
     for rewrite in (_without_idle, _with_plain, _with_affine, _with_casts, _with_functions, _without_zero_bias):
@@ -88,23 +92,53 @@ def inference_form(
     return _ordered(_with_groups(form))
 
 
+def _with_links(form: Trace) -> Trace:
+    """A convolution in a form as its links, which are plain layers of its path."""
+    calls: list[Call] = []
+    parts: dict[int, list[Any]] = {}
+    for call in form.calls:
+        if not isinstance(call.layer, Convolved):
+            calls.append(call)
+            continue
+        plain = parts.setdefault(id(call.layer), call.layer.plain(call.reads[0].shape[1:]).layers[1:])
+        (read,) = call.reads
+        for part in plain[:-1]:
+            made = keras.KerasTensor(part.compute_output_shape(read.shape), call.writes[0].dtype)
+            calls.append(Call(call.path, part, (read,), {}, made))
+            read = made
+        calls.append(Call(call.path, plain[-1], (read,), {}, call.outputs))
+    return replace(form, calls=tuple(calls))
+
+
 def _ordered(form: Trace) -> Trace:
     """The calls in the order that keeps the least alive between them; Keras runs all branches abreast.
 
-    By what goes in and out of the calls alone, so that layers in a form leave the order as it is.
+    By what goes in and out of the layers alone, so that those in a form leave the order as it is.
     """
     names = {id(tensor): name for name, tensor in form.inputs.items()}
     sizes = {name: math.prod(tensor.shape) for name, tensor in form.inputs.items()}
-    steps = []
-    for call in form.calls:
-        for tensor in call.writes:
+    steps, chains = [], _chains(form.calls)
+    for chain in chains:
+        first, last = chain[0], chain[-1]
+        for tensor in last.writes:
             names[id(tensor)] = f"/{len(names)}"
             sizes[names[id(tensor)]] = math.prod(tensor.shape)
-        reads, writes = (tuple(names[id(tensor)] for tensor in side) for side in (call.reads, call.writes))
-        steps.append(Step(call.path, type(call.layer).__name__, reads, writes))
+        reads, writes = (tuple(names[id(tensor)] for tensor in side) for side in (first.reads, last.writes))
+        steps.append(Step(first.path, type(first.layer).__name__, reads, writes))
     outputs = tuple(names[id(tensor)] for tensor in form.outputs.values())
     order = lightest(Graph(tuple(steps), sizes, tuple(form.inputs), outputs))
-    return replace(form, calls=tuple(form.calls[index] for index in order))
+    return replace(form, calls=tuple(call for index in order for call in chains[index]))
+
+
+def _chains(calls: Sequence[Call]) -> list[list[Call]]:
+    """The calls in their order, the links of a convolution together where the last of them stands."""
+    chains: dict[int, list[Call]] = {}
+    for call in calls:
+        before = chains.get(id(call.reads[0])) if call.reads and is_link(call) else None
+        linked = before is not None and before[-1].path == call.path
+        chain = chains.pop(id(call.reads[0])) if linked else []
+        chains[id(call.writes[0])] = [*chain, call]
+    return list(chains.values())
 
 
 def _without_idle(form: Trace) -> Trace:

@@ -1,9 +1,8 @@
-"""Step 1: which fully connected layers of a model are worth factorising; and swapping them for factored ones."""
+"""Copies of models with layers swapped: for those in forms, for other sizes, for other types of numbers."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,51 +12,13 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from edgett.errors import ModelError, UsageError
-from edgett.forms.site import Found, Layer
+from edgett.errors import ModelError
+from edgett.forms.site import Layer
 from edgett.forms.spec import Factors, Spec
 from edgett.model import keras_compat, kinds
-from edgett.model.factored import Factored
+from edgett.model.in_form import LayerInForm
 from edgett.model.kinds.kind import Kind
 from edgett.model.trace import Call, Trace, trace
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What the user asks of step 1: the share of the parameters below which layers are left alone; layers by name."""
-
-    share: float = 0.10
-    only: tuple[str, ...] = ()
-    skip: tuple[str, ...] = ()
-
-
-def fc_layers(model: keras.Model, wish: Wish = Wish()) -> tuple[Found, ...]:
-    """Find the layers whose weights may be replaced, nested ones included, in the order of the calls (step 1).
-
-    Args:
-        model: a Sequential or functional model.
-        wish: which layers the user wants replaced.
-
-    Returns:
-        Each layer of a kind, with the reason if it stays.
-
-    Raises:
-        UsageError: when `wish` names a layer that the model does not have.
-        ModelError: for a model that cannot be opened, and for a layer without weights.
-    """
-    flow = trace(model)
-    total = model.count_params()
-    dense = {id(call.layer): call for call in _first_calls(flow)}
-    judged = [Found(_value(call), _barred(call, flow, wish)) for call in dense.values()]
-    held = Counter(_size(item.layer) for item in judged if item.excluded is None)
-    found = [item if item.excluded or wish.only else _weighed(item, held, wish, total) for item in judged]
-    found += [
-        Found(_value(Call(layer.name, layer, (), {}, ())), "it sits inside a layer that edgett cannot open")
-        for layer in keras_compat.nested(model, itself=False)
-        if kinds.is_any(layer) and layer.built and id(layer) not in dense
-    ]
-    _refuse_unknown((*wish.only, *wish.skip), [item.layer.name for item in found])
-    return tuple(found)
 
 
 def replace(model: keras.Model, edits: Mapping[str, Spec], factors: Mapping[str, Factors] | None = None) -> keras.Model:
@@ -75,7 +36,7 @@ def replace(model: keras.Model, edits: Mapping[str, Spec], factors: Mapping[str,
         ModelError: when the model cannot be copied.
         ValueError: for a layer that there is not, and when a spec is of another size than its layer.
     """
-    places = _places(model, edits)
+    places = spots_of(model, edits)
     if len(places) != len(edits):
         raise ValueError(f"no layers named {sorted(set(edits) - set(places))}")
     known = factors or {}
@@ -184,103 +145,37 @@ def compilation(model: keras.Model) -> dict[str, Any]:
 
 def kernels(model: keras.Model, paths: Collection[str]) -> dict[str, NDArray[np.float32]]:
     """The dense weights (X, Y) of the layers of these paths."""
-    return {path: place.kind.weight(place.layer, place.site) for path, place in _places(model, paths).items()}
+    return {path: place.kind.weight(place.layer, place.site) for path, place in spots_of(model, paths).items()}
 
 
 def positions(model: keras.Model, paths: Collection[str]) -> dict[str, int]:
     """How often a sample meets the weight of each layer of these paths each time that it runs."""
-    return {path: place.site.positions for path, place in _places(model, paths).items()}
+    return {path: place.site.positions for path, place in spots_of(model, paths).items()}
 
 
 def give(model: keras.Model, path: str, weight: NDArray[Any], bias: NDArray[Any] | None) -> None:
     """Assign a weight (X, Y), and a bias (Y,) where it has one, to the layer of this path."""
-    place = _places(model, [path])[path]
+    place = spots_of(model, [path])[path]
     place.kind.give(place.layer, place.site, weight, bias)
 
 
-def factored_layers(model: keras.Model) -> dict[str, Factored]:
+def factored_layers(model: keras.Model) -> dict[str, LayerInForm]:
     """The layers of a model that are held in a form, by path."""
-    return {call.path: call.layer for call in trace(model).calls if isinstance(call.layer, Factored)}
+    return {call.path: call.layer for call in trace(model).calls if isinstance(call.layer, LayerInForm)}
 
 
 def factored_positions(model: keras.Model) -> dict[str, int]:
     """How often a sample meets the weight of each layer in a form each time that it runs, by path."""
     calls = trace(model).calls
-    return {call.path: math.prod(call.reads[0].shape[1:-1]) for call in calls if isinstance(call.layer, Factored)}
-
-
-def _barred(call: Call, flow: Trace, wish: Wish) -> str | None:
-    """Why a layer is left alone, however large it is."""
-    reason = _unfit(call, flow)
-    if reason is None and wish.only and not _named(call.path, wish.only):
-        reason = "--only-layer names others"
-    if reason is None and _named(call.path, wish.skip):
-        reason = "--skip-layer names it"
-    return reason
-
-
-def _weighed(found: Found, held: Mapping[tuple[int, int, bool], int], wish: Wish, total: int) -> Found:
-    """The layer, left alone where it and all of its size that may be factorised hold too few of the parameters.
-
-    What is small alone may be much together, and layers of one size take the same shapes.
-    """
-    inputs, outputs, bias = _size(found.layer)
-    alike = held[inputs, outputs, bias]
-    share = alike * (inputs * outputs + outputs * bias) / total
-    if share >= wish.share:
-        return found
-    what = "it holds" if alike == 1 else f"it and the {alike - 1} others of its size hold"
-    return Found(
-        found.layer, f"{what} {share:.1%} of the parameters, under the {wish.share:.0%} that make a layer worth it"
-    )
-
-
-def _size(layer: Layer) -> tuple[int, int, bool]:
-    return layer.inputs, layer.outputs, layer.bias
-
-
-def _unfit(call: Call, flow: Trace) -> str | None:
-    """Why a layer cannot be swapped at all, whatever the user wishes."""
-    layer, found = call.layer, kinds.sites(call)
-    if isinstance(found, str):
-        return found
-    paths = list(dict.fromkeys(other.path for other in flow.calls_of(layer)))
-    if len(paths) > 1:
-        return f"{' and '.join(paths)} are one layer, which different models share"
-    for other in flow.calls:
-        if other.layer is not layer and layer in _inside(other.layer):
-            return f"it is also part of {other.path!r}, which edgett cannot open"
-    axes = list(dict.fromkeys(other.reads[0].shape[1:-1] for other in flow.calls_of(layer)))
-    if len(axes) > 1:
-        return f"it is called with {' and '.join(map(_axes, axes))}; only layers of one sort of input are factorised"
-    if axes[0] and any(map(keras_compat.is_masked, keras_compat.read(layer))):
-        return "its input has a mask, which the plain layers of the saved model would not hand on"
-    return None
-
-
-def _axes(between: tuple[int, ...]) -> str:
-    return f"{'x'.join(map(str, between))} positions" if between else "single rows"
-
-
-def _inside(layer: Any) -> list[Any]:
-    """The layers that a layer holds; none for a bare operation."""
-    return keras_compat.nested(layer, itself=False) if isinstance(layer, keras.layers.Layer) else []
-
-
-def _value(call: Call) -> Layer:
-    """What a layer holds, whether it can be replaced or not."""
-    layer = call.layer
-    if not layer.built:
-        raise ModelError(f"layer {call.path!r} has no weights yet.", "Call the model once before it is saved.")
-    found = kinds.sites(call)
-    if not isinstance(found, str):
-        return found[0]
-    *inputs, outputs = layer.kernel.shape
-    return Layer(call.path, math.prod(inputs), outputs, getattr(layer, "bias", None) is not None)
+    return {
+        call.path: math.prod(call.reads[0].shape[1:]) // call.layer.spec.reads
+        for call in calls
+        if isinstance(call.layer, LayerInForm)
+    }
 
 
 @dataclass(frozen=True)
-class _Place:
+class Spot:
     """A layer of a model whose weight may be replaced, where that is, and how."""
 
     layer: Any
@@ -288,22 +183,22 @@ class _Place:
     site: Layer
 
 
-def _places(model: keras.Model, paths: Collection[str]) -> dict[str, _Place]:
+def spots_of(model: keras.Model, paths: Collection[str]) -> dict[str, Spot]:
     """Those of these paths that there are."""
     places = {}
-    for call in _first_calls(trace(model)):
+    for call in first_calls(trace(model)):
         found = kinds.sites(call) if call.path in paths else ""
         kind = kinds.kind_of(call)
         if kind is not None and not isinstance(found, str):
-            places[call.path] = _Place(call.layer, kind, found[0])
+            places[call.path] = Spot(call.layer, kind, found[0])
     return places
 
 
-def _first_calls(flow: Trace) -> list[Call]:
-    """Of each layer of a kind the first call."""
+def first_calls(flow: Trace, of: Sequence[Kind] = kinds.KINDS) -> list[Call]:
+    """Of each layer of one of these kinds the first call."""
     calls: dict[int, Call] = {}
     for call in flow.calls:
-        if kinds.is_any(call.layer):
+        if kinds.is_any(call.layer, of):
             calls.setdefault(id(call.layer), call)
     return list(calls.values())
 
@@ -324,7 +219,7 @@ def _cloned(model: keras.Model, copy: Any, floats: str | None = None) -> keras.M
 
 def _called(layer: Any, *args: Any, **kwargs: Any) -> Any:
     """A call of a copy; where it stands for a model, which notes a mask in its calls, without that."""
-    if isinstance(layer, Factored):
+    if isinstance(layer, LayerInForm):
         kwargs.pop("mask", None)
     return layer(*args, **kwargs)
 
@@ -338,7 +233,7 @@ def _input(tensor: Any, shape: tuple[int | None, ...], floats: str | None = None
 def like(layer: Any, **changes: Any) -> Any:
     """A layer of the same class and settings, `changes` apart, with weights of its own."""
     settings = layer.get_config()
-    if isinstance(layer, Factored) or type(layer).__module__.startswith("keras."):
+    if isinstance(layer, LayerInForm) or type(layer).__module__.startswith("keras."):
         # A configuration only names functions, and one of the user's own is not found by its name.
         held = {name: item for name, item in vars(layer).items() if name in settings and callable(item)}
         settings |= {name: item for name, item in held.items() if not isinstance(item, keras.layers.Layer)}
@@ -376,15 +271,3 @@ def _once(copy: Any) -> Any:
         return copies[id(layer)]
 
     return once
-
-
-def _named(path: str, names: Collection[str]) -> bool:
-    return path in names or path.rsplit("/", 1)[-1] in names
-
-
-def _refuse_unknown(wished: Collection[str], paths: Collection[str]) -> None:
-    for name in wished:
-        if not any(_named(path, [name]) for path in paths):
-            raise UsageError(
-                f"the model has no fully connected layer named {name!r}.", f"It has: {', '.join(paths) or 'none'}."
-            )

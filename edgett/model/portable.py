@@ -17,9 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgett.forms import catalogue
+from edgett.forms.convolution.chain import Chain
 from edgett.forms.operators import Add, Mul, Operator, Product, Reshape, Transpose, sources
 from edgett.forms.spec import Spec
+from edgett.model.convolved import Convolved
 from edgett.model.factored import Factored
+from edgett.model.in_form import LayerInForm
 from edgett.model.layers import substituted
 from edgett.model.trace import trace
 
@@ -46,8 +49,8 @@ def portable(model: keras.Model) -> keras.Model:
     Raises:
         ModelError: when the model cannot be copied.
     """
-    read = {id(call.layer): call.reads[0].shape[1:-1] for call in trace(model).calls}
-    held = {id(layer): _plain(layer, read[id(layer)]) for layer in _parts(model) if isinstance(layer, Factored)}
+    read = {id(call.layer): call.reads[0].shape[1:] for call in trace(model).calls}
+    held = {id(layer): _plain(layer, read[id(layer)]) for layer in _parts(model) if isinstance(layer, LayerInForm)}
     return substituted(model, held) if held else model
 
 
@@ -80,9 +83,12 @@ def _parts(model: keras.Model) -> Iterator[Any]:
             yield from _parts(layer)
 
 
-def _plain(layer: Factored, positions: Positions) -> keras.Model:
-    """The plain layers that a built layer comes to, its weights in them."""
-    parts = _Parts(layer, positions)
+def _plain(layer: LayerInForm, shape: Positions) -> keras.Model:
+    """The plain layers that a built layer comes to, its weights in them; `shape` is that of a sample that it reads."""
+    if isinstance(layer, Convolved):
+        return layer.plain(shape)
+    assert isinstance(layer, Factored), "there are two kinds of layers in forms"
+    parts = _Parts(layer, shape[:-1])
     made = parts.model()
     for operator, part in parts.products:
         part.kernel.assign(np.reshape(_turned(np.asarray(layer.factors[operator.factor]), operator), part.kernel.shape))
@@ -220,16 +226,30 @@ def _over(axes: Any, constraint: Any) -> Any:
     return type(constraint).from_config(settings | {"axis": axes}) if "axis" in settings else constraint
 
 
-def _held(made: keras.Model) -> Factored | None:
+def _held(made: keras.Model) -> LayerInForm | None:
     """The layer in a form that plain layers are what became of; None for any others."""
-    products = [layer for layer in made.layers if type(layer) is _L.EinsumDense]
-    if not made.built or not products or len(made.inputs) != 1:
+    spec = _told(made)
+    if spec is None:
         return None
-    if any(part.quantization_mode is not None or part.lora_enabled for part in products):
+    if isinstance(spec, Chain):
+        layer = Convolved.of(made, spec)
+        return layer if layer is not None and _alike(layer.plain(made.input_shape[1:]), made) else None
+    return _factored(made, spec)
+
+
+def _told(made: keras.Model) -> Spec | None:
+    """The form that the name of its only input tells; None where it tells of none."""
+    if not made.built or len(made.inputs) != 1:
         return None
     try:
-        spec = catalogue.read(json.loads(made.inputs[0].name))
+        return catalogue.read(json.loads(made.inputs[0].name))
     except (ValueError, TypeError, AttributeError):
+        return None
+
+
+def _factored(made: keras.Model, spec: Spec) -> Factored | None:
+    products = [layer for layer in made.layers if type(layer) is _L.EinsumDense]
+    if not products or any(part.quantization_mode is not None or part.lora_enabled for part in products):
         return None
     if len({part.trainable for part in products}) != 1:
         return None

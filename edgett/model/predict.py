@@ -26,6 +26,7 @@ from edgett.graph.traits import Op
 from edgett.model.activations import CUSTOM, inside, name_of
 from edgett.model.affine import Affine, Cast
 from edgett.model.factored import Factored
+from edgett.model.folding import DEPTHWISE, is_link
 from edgett.model.kinds.dense import DenseKind
 from edgett.model.trace import Call, Trace
 from edgett.search.replaced import joined, steps_of
@@ -203,11 +204,17 @@ def _convolution(call: Call, writer: _Writer) -> tuple[str, ...]:
     count = math.prod(layer.kernel.shape)
     if isinstance(layer, _L.Conv2DTranspose):
         flops = 2 * elements // layer.kernel.shape[-1] * count
-    elif isinstance(layer, _L.DepthwiseConv2D):
+    elif isinstance(layer, DEPTHWISE):
         flops = 2 * made * math.prod(layer.kernel_size)
     else:
         flops = 2 * made * count // layer.filters
-    return _biased(call, writer, source, Constant("kernel", count, channels=call.writes[0].shape[-1]), flops)
+    return _biased(
+        call,
+        writer,
+        source,
+        Constant(call.layer.name if is_link(call) else "kernel", count, channels=call.writes[0].shape[-1]),
+        flops,
+    )
 
 
 def _biased(call: Call, writer: _Writer, source: tuple[str, ...], kernel: Constant, flops: int) -> tuple[str, ...]:

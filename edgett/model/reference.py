@@ -12,9 +12,12 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from edgett.forms.operators import Moves, Mul, Product
+from edgett.forms.convolution.chain import Chain
+from edgett.forms.operators import Convolve, Moves, Mul, Product
 from edgett.forms.tt.shape import TTShape
+from edgett.model.convolved import DEPTHWISE, Convolved
 from edgett.model.factored import Factored
+from edgett.model.in_form import LayerInForm
 from edgett.model.layers import factored_layers
 
 Floats = NDArray[np.floating]
@@ -66,7 +69,39 @@ def deviations(model: keras.Model) -> tuple[Deviation, ...]:
     return tuple(_deviation(path, layer) for path, layer in factored_layers(model).items())
 
 
-def _deviation(path: str, layer: Factored) -> Deviation:
+def _deviation(path: str, layer: LayerInForm) -> Deviation:
+    return _of_links(path, layer) if isinstance(layer, Convolved) else _of_factors(path, layer)
+
+
+def _of_links(path: str, layer: Convolved) -> Deviation:
+    """A convolution in a form against one convolution with the weight that NumPy joins its links to, in float64."""
+    spec = layer.spec
+    factors = [factor.astype(np.float64) for factor in layer.held()]
+    x = np.random.default_rng(0).normal(size=(PROBES, *spec.window.size, spec.inputs))
+    parts = [part for part in layer.parts if part.name != DEPTHWISE]
+    found: Any = x.astype(np.float32)
+    for part in parts:
+        found = part(found[:, 0])[:, None] if part.rank == 1 else part(found)
+    found = np.asarray(found) - (np.asarray(layer.bias) if layer.use_bias else 0)
+    expected, squares = (
+        _convolved(spec, x**power, spec.rebuild([factor**power for factor in factors])) for power in (1, 2)
+    )
+    terms = sum(operator.stored // operator.outputs for operator in spec.plan() if isinstance(operator, Convolve))
+    norm = float(np.linalg.norm(expected)) or 1.0
+    error = float(np.linalg.norm(found - expected)) / norm
+    rounding = terms * _UNIT * math.sqrt(squares.sum()) / norm
+    return Deviation(path, "NumPy", error if math.isfinite(error) else math.inf, rounding)
+
+
+def _convolved(spec: Chain, x: Floats, weight: Floats) -> Floats:
+    """One convolution with a weight (X, N), in float64."""
+    window = spec.window
+    strides, dilations = (1, *window.strides, 1), (1, *window.dilation, 1)
+    kernel = weight.reshape(*window.kernel, spec.inputs, spec.outputs)
+    return np.asarray(tf.nn.conv2d(x, kernel, strides, window.padding.value.upper(), dilations=dilations))
+
+
+def _of_factors(path: str, layer: Any) -> Deviation:
     inputs, outputs = layer.spec.matrix
     whole = inputs * outputs <= WHOLE
     if whole:

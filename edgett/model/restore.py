@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from edgett.forms.spec import Spec
-from edgett.model.factored import Factored
+from edgett.model.in_form import LayerInForm
 from edgett.model.layers import compilation, give, replace
 from edgett.model.trace import trace
 
@@ -21,15 +21,15 @@ def dense_again(model: keras.Model, original: keras.Model, edits: Mapping[str, S
     have learnt to live with that, and in float32 the model computes what it did.
     """
     layers = _by_path(model)
-    factors = {path: tuple(np.asarray(factor) for factor in layers[path].factors) for path in edits}
+    factors = {path: layers[path].held() for path in edits}
     twin = replace(original, edits, factors)
     if model.compiled and not twin.compiled:
         twin.compile(**compilation(model))
     for path, layer in _by_path(twin).items():
         source = layers[path]
-        if isinstance(source, Factored) and not isinstance(layer, Factored):
+        if isinstance(source, LayerInForm) and not isinstance(layer, LayerInForm):
             bias = np.asarray(source.bias) if source.use_bias else None
-            give(twin, path, source.spec.dense(source.factors).astype(np.float32), bias)
+            give(twin, path, source.spec.dense(source.held()).astype(np.float32), bias)
         else:
             layer.set_weights(source.get_weights())
             layer.trainable = source.trainable

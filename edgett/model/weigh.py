@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgett.forms.error import Bracket
+from edgett.forms.moments import Moments, Sums, of_patches, sums
 from edgett.forms.spec import Spec, decomposed
-from edgett.model.layers import kernels
+from edgett.model.layers import Spot, kernels, spots_of
+from edgett.model.shifts import takers
 from edgett.model.trace import run
 from edgett.search.solution import Solution
 
@@ -23,6 +25,9 @@ POSITIONS = 16
 """Of the positions of a sample at most so many: neighbours are much alike."""
 
 BATCH = 256
+
+MOST = 1 << 24
+"""Numbers of rows that are made at once."""
 
 WORST = 1 - 1e-6
 """Share of the outputs' energy from which on a loss is as bad as any."""
@@ -65,27 +70,75 @@ def specs_of(solutions: Sequence[Solution]) -> list[tuple[str, Spec]]:
 
 def some_inputs(model: keras.Model, x: Mapping[str, Any], paths: Collection[str]) -> dict[str, NDArray[np.float32]]:
     """What the layers of these paths are given for some of the samples, spread out: they may be sorted."""
-    count = len(next(iter(x.values())))
-    rows = np.unique(np.linspace(0, count - 1, SAMPLES).astype(int))
-    return inputs_of(model, {name: array[rows] for name, array in x.items()}, paths)
+    return inputs_of(model, _spread(x), paths)
 
 
 def inputs_of(model: keras.Model, x: Mapping[str, Any], paths: Collection[str]) -> dict[str, NDArray[np.float32]]:
     """What the layers of these paths are given, over all their calls: (n, X).
 
-    A row is a position of a sample: of more than `POSITIONS` so many, drawn by chance.
+    A row is what the weight meets at a position of a sample: of more than `POSITIONS` so many, drawn by chance.
     """
     seen: dict[str, list[NDArray[np.float32]]] = {path: [] for path in paths}
-    random = np.random.default_rng(0)
+    _met(model, x, paths, lambda path, rows: seen[path].append(rows))
+    return {path: np.concatenate(parts) for path, parts in seen.items()}
+
+
+def moments(
+    model: keras.Model, x: Mapping[str, Any], paths: Collection[str], advance: Callable[[int], None]
+) -> dict[str, Moments]:
+    """What the convolutions of these paths are fitted to, by what they are given for some of the samples.
+
+    `x` are training inputs, of which `advance` hears.
+    """
+    found: dict[str, Sums] = {}
+
+    def add(path: str, rows: NDArray[np.float32]) -> None:
+        some = sums(rows)
+        found[path] = found[path] + some if path in found else some
+
+    _met(model, _spread(x), paths, add, advance)
+    weights, absorbed = kernels(model, paths), takers(model, paths)
+    return {path: of_patches(weights[path], each, path in absorbed) for path, each in found.items()}
+
+
+def _spread(x: Mapping[str, Any]) -> dict[str, Any]:
+    """Some of the samples, spread out: they may be sorted."""
+    count = len(next(iter(x.values())))
+    rows = np.unique(np.linspace(0, count - 1, SAMPLES).astype(int))
+    return {name: array[rows] for name, array in x.items()}
+
+
+def _met(
+    model: keras.Model,
+    x: Mapping[str, Any],
+    paths: Collection[str],
+    meet: Callable[[str, NDArray[np.float32]], None],
+    advance: Callable[[int], None] = lambda samples: None,
+) -> None:
+    """Hand on, batch by batch, some of the rows that the weights of these layers meet."""
+    random, places = np.random.default_rng(0), spots_of(model, paths)
 
     def call(path: str, layer: Any, args: Any, kwargs: Any) -> Any:
-        if path in seen:
-            rows = np.asarray(args[0], np.float32).reshape(-1, args[0].shape[-1])
-            most = POSITIONS * len(args[0])
-            seen[path].append(rows if len(rows) <= most else rows[random.choice(len(rows), most, replace=False)])
+        if path in places:
+            meet(path, _some(args[0], places[path], random))
         return layer(*args, **kwargs)
 
     count = len(next(iter(x.values())))
     for begin in range(0, count, BATCH):
         run(model, {name: array[begin : begin + BATCH] for name, array in x.items()}, call)
-    return {path: np.concatenate(parts) for path, parts in seen.items()}
+        advance(min(BATCH, count - begin))
+
+
+def _some(inputs: Any, place: Spot, random: np.random.Generator) -> NDArray[np.float32]:
+    """Some of the rows that the weight of a layer meets."""
+    inputs = np.asarray(inputs, np.float32)
+    positions = place.site.positions
+    if positions <= POSITIONS:
+        return np.asarray(place.kind.rows(place.layer, place.site, inputs), np.float32).reshape(-1, place.site.inputs)
+    most = max(MOST // (positions * place.site.inputs), 1)
+    parts = []
+    for begin in range(0, len(inputs), most):
+        rows = np.asarray(place.kind.rows(place.layer, place.site, inputs[begin : begin + most]), np.float32)
+        drawn = random.random((len(rows), positions)).argsort(axis=1)[:, :POSITIONS]
+        parts.append(np.take_along_axis(rows, drawn[:, :, None], axis=1).reshape(-1, place.site.inputs))
+    return np.concatenate(parts)

@@ -27,11 +27,12 @@ from edgett.model.factored import Factored
 from edgett.model.inference import inference_form
 from edgett.model.kinds.dense import site_of
 from edgett.model.kinds.positions import DenseOnPositions
-from edgett.model.layers import Wish, factored_layers, fc_layers
+from edgett.model.layers import factored_layers
 from edgett.model.portable import portable, recognised
 from edgett.model.predict import predict
 from edgett.model.restore import dense_again
 from edgett.model.trace import Call, trace
+from edgett.model.worth import Wish, replaceable
 from edgett.search.replaced import with_edits
 from edgett.workflow.files import Style, batches, check, predicted, read, write
 from tests.conftest import EASY, QUICK, Answer
@@ -141,7 +142,7 @@ class TestEveryKind:
     def test_costs_what_its_plan_says(self, model: keras.Model) -> None:
         """By the closed formulas, and by the steps of the graph."""
         dense, tt = (graph(model, ".onnx", "float32", shapes) for shapes in ({}, SHAPES))
-        layer = fc_layers(model, Wish(share=0))[0].layer
+        layer = replaceable(model, Wish(share=0))[0].layer
         assert (cost.dense(layer).params, cost.dense(layer).flops) == (dense.params("wide"), dense.flops("wide"))
         found, mine = cost.held(layer, SHAPES["wide"]), [step for step in tt.steps if step.layer == "wide"]
         assert (found.params, found.flops) == (tt.params("wide"), tt.flops("wide"))
@@ -227,7 +228,7 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> keras.Model:
 class TestToyKind:
     def test_without_its_kind_it_stays(self) -> None:
         model = keras.Sequential([keras.Input((6, 12)), Halved(8, name="half")])
-        (found,) = fc_layers(model)
+        (found,) = replaceable(model)
         assert found == Found(Layer("half", 12, 8), "it is a Halved, a kind of Dense of its own")
 
     @pytest.mark.slow

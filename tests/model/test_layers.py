@@ -14,8 +14,9 @@ from edgett.forms.site import Found, Layer
 from edgett.forms.tt.order import Order
 from edgett.forms.tt.shape import TTShape
 from edgett.model.factored import Factored
-from edgett.model.layers import Wish, factored_layers, fc_layers, replace
+from edgett.model.layers import factored_layers, replace
 from edgett.model.ports import input_ports, output_ports
+from edgett.model.worth import Wish, replaceable
 
 L = keras.layers
 RANDOM = np.random.default_rng(0)
@@ -79,7 +80,7 @@ def randomised(model: keras.Model) -> keras.Model:
 
 
 def judged(model: keras.Model, **wish: Any) -> dict[str, str | None]:
-    return {item.layer.name: item.excluded for item in fc_layers(model, Wish(**wish))}
+    return {item.layer.name: item.excluded for item in replaceable(model, Wish(**wish))}
 
 
 def assert_same(found: Any, wanted: Any, atol: float = 1e-5) -> None:
@@ -92,7 +93,7 @@ class Odd(L.Dense):
 
 class TestFcLayers:
     def test_every_dense_in_the_order_of_the_calls(self) -> None:
-        assert fc_layers(nested(), Wish(share=0)) == (
+        assert replaceable(nested(), Wish(share=0)) == (
             Found(Layer("body/core/fc", 12, 8)),
             Found(Layer("body/tail", 8, 6)),
             Found(Layer("out", 6, 3)),
@@ -113,10 +114,10 @@ class TestFcLayers:
         assert judged(dicts(), share=0) == {"fc": None, "size": None, "kind": None}
 
     def test_without_a_bias(self) -> None:
-        assert fc_layers(with_operations()) == (Found(Layer("fc", 12, 8, bias=False)),)
+        assert replaceable(with_operations()) == (Found(Layer("fc", 12, 8, bias=False)),)
 
     def test_a_model_without_any(self) -> None:
-        assert fc_layers(keras.Sequential([keras.Input((4,)), L.ReLU()])) == ()
+        assert replaceable(keras.Sequential([keras.Input((4,)), L.ReLU()])) == ()
 
     def test_the_share_of_the_parameters(self) -> None:
         # 104 of 131 parameters and 27 of 131.
@@ -157,22 +158,22 @@ class TestFcLayers:
 
     @pytest.mark.parametrize("wish", [Wish(only=("nope",)), Wish(skip=("fc", "nope"))])
     def test_an_unknown_name(self, wish: Wish) -> None:
-        with pytest.raises(UsageError, match="no fully connected layer named 'nope'") as caught:
-            fc_layers(sequential(), wish)
+        with pytest.raises(UsageError, match="no layer to factorise named 'nope'") as caught:
+            replaceable(sequential(), wish)
         assert "fc, out" in caught.value.cure
 
     def test_a_part_of_a_path_is_no_name(self) -> None:
         with pytest.raises(UsageError):
-            fc_layers(nested(), Wish(only=("core",)))
+            replaceable(nested(), Wish(only=("core",)))
 
     @pytest.mark.parametrize(("between", "positions"), [((), 1), ((5,), 5), ((2, 5), 10), ((2, 1, 5), 10)])
     def test_any_number_of_axes(self, between: tuple[int, ...], positions: int) -> None:
         model = keras.Sequential([keras.Input((*between, 12)), L.Dense(8, name="fc")])
-        assert fc_layers(model) == (Found(Layer("fc", 12, 8, positions=positions)),)
+        assert replaceable(model) == (Found(Layer("fc", 12, 8, positions=positions)),)
 
     def test_an_unknown_number_of_positions(self) -> None:
         model = keras.Sequential([keras.Input((None, 12)), L.Dense(8, name="fc")])
-        (found,) = fc_layers(model)
+        (found,) = replaceable(model)
         assert found.excluded == "how many positions of a sample it reads is not known: give the model's input a shape"
 
     @pytest.mark.parametrize("saved", [False, True])
@@ -378,6 +379,6 @@ def test_a_dense_whose_weight_another_layer_uses_is_left_alone() -> None:
     code = L.Dense(12, name="code")
     inputs = keras.Input((16,))
     model = keras.Model(inputs, Tied(code, name="decode")(code(inputs)))
-    (found,) = fc_layers(model)
+    (found,) = replaceable(model)
     assert found.layer.name == "code"
     assert found.excluded == "it is also part of 'decode', which edgett cannot open"

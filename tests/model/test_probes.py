@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgett.device.calibrate import Chain, Probe, ProductProbe, Sum, Train, graph
+from edgett.device.calibrate import Probe, ProductChain, ProductProbe, Sum, Train, graph
 from edgett.forms.tt.shape import TTShape
 from edgett.graph.graph import Graph
 from edgett.model.inference import inference_form
@@ -17,8 +17,8 @@ KINDS: tuple[Probe, ...] = (
     ProductProbe(5, 12, 7),
     Train(TTShape((4, 5), (3, 2), (1, 2, 1))),
     Train(TTShape((4, 4, 4), (4, 4, 4), (1, 2, 3, 1))),
-    Chain(1),
-    Chain(4),
+    ProductChain(1),
+    ProductChain(4),
     Sum(24),
 )
 
@@ -43,7 +43,7 @@ def test_every_kind_of_probe_is_looked_at() -> None:
     assert {type(probe) for probe in KINDS} == set(Probe.__args__)
 
 
-@pytest.mark.parametrize("probe", [ProductProbe(1, 512, 512), Chain(16)], ids=str)
+@pytest.mark.parametrize("probe", [ProductProbe(1, 512, 512), ProductChain(16)], ids=str)
 def test_numbers_neither_grow_nor_vanish(probe: Probe) -> None:
     """Subnormal ones take some processors a hundred times as long."""
     model, _ = _model(probe)

@@ -28,6 +28,9 @@ class DenseKind:
     def give(self, layer: Any, site: Layer, weight: NDArray[Any], bias: NDArray[Any] | None) -> None:
         layer.set_weights([weight] if bias is None else [weight, bias])
 
+    def rows(self, layer: Any, site: Layer, inputs: Any) -> Any:
+        return np.asarray(inputs).reshape(len(inputs), -1, site.inputs)
+
     def plain(self, call: Call) -> Any:
         return call.layer
 

@@ -56,6 +56,18 @@ class Kind(Protocol):
             bias: the new bias (Y,); None where the site has none.
         """
 
+    def rows(self, layer: Any, site: Layer, inputs: Any) -> Any:
+        """What the weight of a site meets.
+
+        Args:
+            layer: the built layer.
+            site: one of the layer's `sites`.
+            inputs: what the layer reads, the batch first.
+
+        Returns:
+            An array, or a tensor, (batch, positions, X).
+        """
+
     def plain(self, call: Call) -> Any:
         """The layer as it is exported while it stays dense.
 
