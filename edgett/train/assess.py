@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -24,9 +25,18 @@ def assess(model: keras.Model, split: Split, judge: Judge) -> Quality:
 
 def outputs(model: keras.Model, x: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The model's outputs for (n, ...) inputs, by name."""
+    return reader(model, x)()
+
+
+def reader(model: keras.Model, x: Mapping[str, np.ndarray]) -> Callable[[], dict[str, np.ndarray]]:
+    """What tells the model's outputs for (n, ...) inputs, by name, with the weights that it has when it is asked."""
     given = feed(model, x)
     signature = keras.tree.map_structure(lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), given)
     serve = tf.function(lambda part: model(part, training=False), [signature], autograph=False)
+    return lambda: _read(model, serve, given)
+
+
+def _read(model: keras.Model, serve: Callable[[Any], Any], given: Any) -> dict[str, np.ndarray]:
     parts = []
     for begin in range(0, len(keras.tree.flatten(given)[0]), PREDICTED):
         part = keras.tree.map_structure(lambda array, begin=begin: array[begin : begin + PREDICTED], given)

@@ -83,7 +83,9 @@ def pack(tuner: Tuner) -> Parcel:
         own = _own(model)
         with _sent_along([*own.values(), *keras.tree.flatten(compiled), *_function(tuner.judge)]):
             judged = tuner.judge.ask, tuner.judge.own
-            content = cloudpickle.dumps((config, own, model.get_weights(), compiled, judged, tuner.recipe))
+            content = cloudpickle.dumps(
+                (config, own, model.get_weights(), compiled, judged, tuner.recipe, tuner.starts)
+            )
         few = Parcel(content, {name: array[:2] for name, array in arrays.items()}, packed_by)
         _check_twin(tuner, unpack(few))
     except Exception as error:
@@ -98,7 +100,7 @@ def pack(tuner: Tuner) -> Parcel:
 def unpack(parcel: Parcel) -> Tuner:
     """The tuner that was packed."""
     with users.importable():
-        config, own, weights, compiled, judged, recipe = cloudpickle.loads(parcel.content)
+        config, own, weights, compiled, judged, recipe, starts = cloudpickle.loads(parcel.content)
     with keras.saving.custom_object_scope(own):
         model = keras.saving.deserialize_keras_object(config, safe_mode=False)
         model.set_weights(weights)
@@ -109,7 +111,7 @@ def unpack(parcel: Parcel) -> Tuner:
         part, side, name = key.split(".", 2)
         sides.setdefault((part, side), {})[name] = array
     train, validation = (Split(sides[part, "x"], sides[part, "y"]) for part in ("train", "validation"))
-    return Tuner(model, train, validation, judge(model, train.y, *judged), recipe)
+    return Tuner(model, train, validation, judge(model, train.y, *judged), recipe, starts)
 
 
 def _function(judge: Judge) -> list[Any]:

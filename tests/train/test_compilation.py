@@ -8,7 +8,8 @@ import keras
 import numpy as np
 import pytest
 
-from edgett.model.layers import fc_layers, replace
+from edgett.model.layers import replace
+from edgett.model.worth import replaceable
 from tests.model.test_layers import FULL, SMALL, dicts, inputs_of, nested, sequential
 
 
@@ -59,7 +60,7 @@ class TestCompiled:
         model = build()
         model.compile("sgd", loss_of_mine, metrics=[loss_of_mine], run_eagerly=True)
         x, y = inputs_of(model), np.ones((5, 3), np.float32)
-        path = next(item.layer.name for item in fc_layers(model) if item.layer.outputs == 8)
+        path = next(item.layer.name for item in replaceable(model) if item.layer.outputs == 8)
         twin = replace(model, {path: FULL})
         np.testing.assert_allclose(twin.evaluate(x, y, verbose=0), model.evaluate(x, y, verbose=0), rtol=1e-4)
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import replace
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
 
+from edgett.forms.convolution.spatial_svd import SpatialSVD
 from edgett.forms.site import Cost
 from edgett.forms.tt.shape import TTShape
+from edgett.forms.window import Window
 from edgett.job.choices import Recover
 from edgett.model.models import unpack_weights
 from edgett.search.solution import Solution
@@ -149,6 +152,9 @@ def test_the_average_of_the_weights_is_what_counts_where_the_optimiser_keeps_one
     assert with_average.weights != without.weights
 
 
+WARM = keras.optimizers.schedules.CosineDecay(0.0, 1000, warmup_target=0.2, warmup_steps=100)
+
+
 @pytest.mark.parametrize(
     ("optimizer", "rate"),
     [
@@ -158,13 +164,25 @@ def test_the_average_of_the_weights_is_what_counts_where_the_optimiser_keeps_one
         (keras.optimizers.RMSprop(1e-4), 4e-4),
         (keras.optimizers.SGD(0.1), 0.1),
         (keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(1e-3)), 4e-3),
-        (keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, 10)), None),
+        (keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, 10)), 4e-3),
+        (keras.optimizers.SGD(WARM), 0.2),
+        (keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(WARM)), 0.2),
     ],
 )
-def test_starting_rate(optimizer: keras.optimizers.Optimizer, rate: float | None) -> None:
-    found = starting_rate(optimizer, Recipe())
-    assert found == (None if rate is None else pytest.approx(rate))
+def test_starting_rate(optimizer: keras.optimizers.Optimizer, rate: float) -> None:
+    assert starting_rate(optimizer, Recipe()) == pytest.approx(rate, rel=0.02)
     assert starting_rate(optimizer, Recipe(learning_rate=0.5)) == 0.5
+
+
+@pytest.mark.parametrize(
+    "recipe", [Recipe(epochs=2, batch_size=16), Recipe(epochs=2, batch_size=16, learning_rate=0.01)]
+)
+@pytest.mark.parametrize("around", [lambda optimizer: optimizer, keras.optimizers.LossScaleOptimizer])
+def test_a_schedule_that_has_run_out_does_not_keep_a_model_from_learning(recipe: Recipe, around: Any) -> None:
+    spent = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, 1))
+    tuned = tuner(split(100), recipe, around(spent)).run(Task(solution(), 2), ignore)
+    still = tuner(split(100), Recipe(epochs=2, batch_size=16, learning_rate=1e-9)).run(Task(solution(), 2), ignore)
+    assert tuned.failure is None and tuned.losses[-1] < 0.98 * still.losses[-1]
 
 
 def test_the_rate_falls_in_a_line_to_zero_over_all_epochs() -> None:
@@ -218,3 +236,22 @@ def test_a_loss_that_is_lost_has_a_pace_too() -> None:
     tune = tuner(split(400), Recipe(epochs=1, batch_size=32, learning_rate=1e30))
 
     assert tune.run(Task(solution(), 0), ignore).pace is not None
+
+
+def test_what_was_fitted_keeps_its_rate_and_its_statistics() -> None:
+    """A convolution in a form is near already: large steps, and the statistics of batches, lead away from there."""
+    assert starting_rate(keras.optimizers.Adam(1e-3), Recipe(), near=True) == pytest.approx(1e-3)
+    body = [
+        keras.layers.Conv2D(6, 3, padding="same", use_bias=False, name="c"), keras.layers.BatchNormalization(name="n"),
+        keras.layers.Flatten(), keras.layers.Dense(3, "softmax", name="end"),
+    ]  # fmt: skip
+    model = keras.Sequential([keras.Input((4, 4, 5), name="x"), *body])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    random = np.random.default_rng(0)
+    data = Split({"x": random.normal(size=(64, 4, 4, 5)).astype(np.float32)}, {"end": random.integers(0, 3, 64)})
+    tune = Tuner(model, data, data, judge(model, data.y), Recipe(epochs=1, batch_size=16))
+    asked = Solution(0, {"c": SpatialSVD(Window((3, 3), (4, 4)), 5, 6, 3)}, Cost(1, 1), 1)
+    with np.load(io.BytesIO(tune.run(Task(asked, 1), ignore).weights)) as weights:
+        for index, before in enumerate(model.get_layer("n").get_weights()):
+            np.testing.assert_array_equal(weights[f"n:{index}"], before)
+        assert (weights["end:0"] != model.get_layer("end").get_weights()[0]).any()
