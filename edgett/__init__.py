@@ -1,4 +1,4 @@
-"""edgett makes a trained Keras model fit a device: large fully connected layers become tensor-train layers."""
+"""edgett makes a trained Keras model fit a device: its layers are held in low-rank forms, tensor trains above all."""
 
 from importlib import import_module
 from typing import Any

@@ -114,13 +114,14 @@ def explore(
     if isinstance(layers, Iterable):
         values = [parse_layer(layer) if isinstance(layer, str) else layer for layer in layers]
         return survey.over_grid([Found(value) for value in values], space, Silent())
-    from edgett.model.layers import Wish, fc_layers
+    from edgett.model.kinds import FULLY_CONNECTED
+    from edgett.model.worth import Wish, replaceable
 
-    return survey.over_grid(fc_layers(layers, Wish(share)), space, Silent())
+    return survey.over_grid(replaceable(layers, Wish(share), FULLY_CONNECTED), space, Silent())
 
 
 def explore_whole(model: keras.Model, search: Search | None = None, *, share: float = 0.10) -> Whole:
-    """Find the Pareto set of the whole design space of a model's fully connected layers; nothing is trained.
+    """Find the Pareto set of the whole design space of a model's layers; nothing is trained.
 
     Args:
         model: a trained `keras.Model`.
@@ -133,9 +134,9 @@ def explore_whole(model: keras.Model, search: Search | None = None, *, share: fl
     Raises:
         ModelError: for a model that is neither Sequential nor functional, and for weights that are not finite.
     """
-    from edgett.model.layers import Wish, fc_layers
+    from edgett.model.worth import Wish, replaceable
 
-    return survey.whole_of(model, fc_layers(model, Wish(share)), search or Search(), Silent())
+    return survey.whole_of(model, replaceable(model, Wish(share)), search or Search(), Silent())
 
 
 def _cost_model(given: CostModel | str) -> CostModel:

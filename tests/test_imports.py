@@ -36,7 +36,7 @@ LEVELS = (
 WORKFLOW = (
     {"inputs", "files", "survey", "forecast", "explored", "reasons"},
     {"convertible", "proposal", "tuning", "document", "readback", "reverting", "timing", "slim"},
-    {"original"},
+    {"original", "promising"},
     {"terms"},
     {"exports", "cures"},
     {"release"},

@@ -23,7 +23,7 @@ from edgett.cli.targets import app as targets
 
 app = typer.Typer(
     name="edgett",
-    help="Makes a trained Keras model fit a device: large fully connected layers become tensor-train layers.",
+    help="Makes a trained Keras model fit a device: its layers are held in low-rank forms, tensor trains above all.",
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

@@ -70,7 +70,7 @@ def explore(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Explore the design space of MODEL's fully connected layers, or of layers given by size; nothing is compressed.
+    """Explore the design space of MODEL's layers, or of layers given by size; nothing is compressed.
 
     [bold]Examples[/bold]
 
@@ -145,10 +145,10 @@ def _whole(job: Job, search: Search, screen: Screen) -> tuple[Whole, tuple[Apart
 
     with screen.stage("loading TensorFlow"):
         from edgett.model.apart import apart
-        from edgett.model.layers import Wish, fc_layers
-    model = inputs.trained(job, screen)
-    found = fc_layers(model, Wish(job.share, job.only_layer, job.skip_layer))
-    return survey.whole_of(model, found, search, screen), apart(model)
+        from edgett.model.worth import Wish, replaceable
+    model, x = inputs.trained(job, screen)
+    found = replaceable(model, Wish(job.least_share, job.only_layer, job.skip_layer))
+    return survey.whole_of(model, found, search, screen, x), apart(model)
 
 
 def _sized(layers: list[str]) -> tuple[Found, ...]:
@@ -162,10 +162,13 @@ def _of_model(job: Job, screen: Screen) -> tuple[tuple[Found, ...], tuple[Apart,
 
     with screen.stage("loading the model"):
         from edgett.model.apart import apart
-        from edgett.model.layers import Wish, fc_layers
+        from edgett.model.kinds import searched
+        from edgett.model.worth import Wish, replaceable
 
         model = model_only(job, screen)
-        return fc_layers(model, Wish(job.share, job.only_layer, job.skip_layer)), apart(model)
+        return replaceable(model, Wish(job.least_share, job.only_layer, job.skip_layer), searched(job.search)), apart(
+            model, searched(job.search)
+        )
 
 
 def _draw(explored: Explored, path: Path, screen: Screen) -> None:

@@ -148,7 +148,8 @@ ErrorEstimate = Annotated[
 Share = Annotated[
     float | None,
     typer.Option(
-        help="Leave layers alone that, with all of their size, hold a smaller share of the parameters. Default 0.1.",
+        help="Leave layers alone that, with all of their size, hold a smaller share of the parameters. Default 0.1,"
+        " for pareto 0.01.",
         show_default=False,
     ),
 ]

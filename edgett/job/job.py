@@ -45,6 +45,9 @@ _LIMITS = tuple(row.option for row in CONSTRAINTS)
 _DEPLOYED = ("target", "model", "data", "custom_objects", "input_shape", "metric", "seed", "batch", "dtype", *_LIMITS)
 
 
+_SHARES = {Strategy.GRID: 0.10, Strategy.PARETO: 0.01}
+
+
 @dataclass(frozen=True)
 class Job:
     """A model, its data and a target, and how to go about it; checks itself.
@@ -67,7 +70,7 @@ class Job:
     rank_multiple: int = 4
     max_rank: int = 64
     estimate: Estimate = Estimate.LARGEST_CUT
-    share: float = 0.10
+    share: float | None = None
     only_layer: tuple[str, ...] = ()
     skip_layer: tuple[str, ...] = ()
     limit: int | None = 24
@@ -104,7 +107,7 @@ class Job:
             raise UsageError(
                 "--patience has no place in --schedule halving, which stops early itself.", "Leave one of them out."
             )
-        if not 0 <= self.share < 1:
+        if self.share is not None and not 0 <= self.share < 1:
             raise UsageError(f"--share {self.share:g} is not from 0 to below 1.", "The paper's is 0.1.")
         if self.learning_rate is not None and not 0 < self.learning_rate < 10:
             raise UsageError(
@@ -128,6 +131,11 @@ class Job:
     def max_ranks(self) -> tuple[int, ...]:
         """The max ranks to try, ascending."""
         return parse_ranks(self.ranks)
+
+    @property
+    def least_share(self) -> float:
+        """The share of the parameters that makes a layer worth it: the paper's, or what no search minds."""
+        return _SHARES[self.search] if self.share is None else self.share
 
     @property
     def input_shapes(self) -> dict[str, tuple[int, ...]]:

@@ -177,8 +177,9 @@ def _label(spec: Spec, costs: Cost, error: Bracket) -> str:
 
 
 def _named(layer: Layer) -> str:
-    size = f"{layer.inputs}x{layer.outputs}"
-    return size if layer.name == size else f"{one_line(layer.name, 28)} ({size}{at(layer.positions)})"
+    size = layer.size
+    many = at(layer.positions) if layer.window is None else ""
+    return size if layer.name == size else f"{one_line(layer.name, 28)} ({size}{many})"
 
 
 def _remarks(whole: Whole) -> Iterator[str]:

@@ -33,7 +33,7 @@ from edgett.search.constraints import CONSTRAINTS, DROP, FLOPS, LATENCY, MODEL_B
 DENSE: Mapping[str, Any] = {"feasible": False, "complete": True}
 """What the dense model is as an option, beside what its document says."""
 STEPS = (
-    ("layers", "fully connected layers", 1),
+    ("layers", "layers that could be replaced", 1),
     ("layers_taken", "of them worth factorising", 1),
     ("solutions", "solutions of all layers, jointly", 2),
     ("efficient", "smaller and cheaper than dense in every layer", 4),

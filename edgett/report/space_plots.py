@@ -67,7 +67,7 @@ class _Kind:
 
     @property
     def size(self) -> str:
-        return f"{self.space.layer.inputs}x{self.space.layer.outputs}"
+        return self.space.layer.size
 
     @property
     def title(self) -> str:
@@ -87,7 +87,7 @@ def space_picture(
     kinds = [replace(kind, chosen=chosen or {}) for kind in _kinds(exploration)]
     panels = [panel for kind in kinds for panel in _panels(kind, grid, advance)]
     left_alone = [
-        f"left alone: {one_line(found.layer.name, 60)} ({found.layer.inputs}x{found.layer.outputs}): {one_line(why)}"
+        f"left alone: {one_line(found.layer.name, 60)} ({found.layer.size}): {one_line(why)}"
         for found, _ in exploration.layers
         if (why := found.excluded) is not None
     ]

@@ -70,7 +70,7 @@ def _macs(layer: Mapping[str, Any]) -> int:
 
 
 def _layers(document: Mapping[str, Any]) -> Iterator[RenderableType]:
-    yield title("Fully connected layers to factorise")
+    yield title("Layers to factorise")
     last = _SPACE[document["search"]]
     table = Sheet(words("layer"), *map(number, ("size", "parameters", "FLOPs", "MACs", *last)))
     for layer in document["layers"]:

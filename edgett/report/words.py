@@ -128,7 +128,9 @@ def duration(microseconds: float) -> str:
 
 
 def sized(layer: Mapping[str, Any]) -> str:
-    """A layer's size, and how many positions of a sample meet it where these are several."""
+    """A layer's size; that of no convolution with how many positions of a sample meet it, where these are several."""
+    if "window" in layer:
+        return str(layer["window"])
     return f"{layer['inputs']}x{layer['outputs']}{at(layer.get('positions', 1))}"
 
 

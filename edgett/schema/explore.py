@@ -15,6 +15,7 @@ from edgett.schema.parts import (
     Error,
     Many,
     Part,
+    Rare,
     Real,
     Size,
     Spec,
@@ -25,13 +26,16 @@ from edgett.search.choices import EmptyTiles
 
 
 class LayerDocument(Part):
-    """A fully connected layer, dense."""
+    """A fully connected layer or a convolution, dense."""
 
     name: Text = Field(description="its name in the model, or its size")
-    inputs: Size = Field(description="numbers that it takes")
+    inputs: Size = Field(description="numbers that its weight meets at once")
     outputs: Size = Field(description="numbers that it gives")
     params: Count = Field(description="numbers stored, biases included")
     positions: Size = Field(default=1, description="how often a sample meets its weight, each time that it runs")
+    window: Rare[Text] = Field(
+        default=ABSENT, description="of a convolution: window, channels read and written, the image that it writes"
+    )
     flops: Count = Field(description="of one sample: a multiplication is one, and an addition is one")
     excluded: Text | None = Field(description="why it is left alone; null: it is not")
     solutions: Many = Field(description="its solutions")
@@ -50,7 +54,7 @@ class ParetoLayer(LayerDocument):
 
 
 class ApartDocument(Part):
-    """A layer with weights that is not fully connected, and stays as it is."""
+    """A layer with weights that stays as it is."""
 
     name: Text = Field(description="its name in the model")
     kind: Text = Field(description="its class")

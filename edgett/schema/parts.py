@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetJsonSchemaHandler, WithJsonSchema
@@ -132,20 +132,28 @@ class _Described:
 
 
 def _described(kind: type[spec.Spec]) -> JsonSchemaValue:
+    return _object(kind, {"form": {"const": kind.form}})
+
+
+def _object(kind: Any, more: dict[str, Any]) -> JsonSchemaValue:
     hints = get_type_hints(kind)
-    sizes = {each.name: _field(hints[each.name]) for each in fields(kind)}
+    sizes = more | {each.name: _field(hints[each.name]) for each in fields(kind)}
     return {
         "type": "object",
         "description": (kind.__doc__ or "").partition("\n")[0],
-        "properties": {"form": {"const": kind.form}, **sizes},
-        "required": ["form", *sizes],
+        "properties": sizes,
+        "required": [*sizes],
         "additionalProperties": False,
     }
 
 
 def _field(kind: Any) -> JsonSchemaValue:
     if get_origin(kind) is tuple:
-        return {"type": "array", "items": _field(get_args(kind)[0])}
+        kinds = get_args(kind)
+        exact = {} if kinds[-1] is Ellipsis else {"minItems": len(kinds), "maxItems": len(kinds)}
+        return {"type": "array", "items": _field(kinds[0]), **exact}
+    if is_dataclass(kind):
+        return _object(kind, {})
     if issubclass(kind, enum.Enum):
         return {"enum": [item.value for item in kind]}
     return dict(_NATURAL)

@@ -65,7 +65,7 @@ class Npu(Part):
 class Funnel(Part):
     """Solutions left after each step."""
 
-    layers: Count = Field(default=0, description="fully connected layers")
+    layers: Count = Field(default=0, description="layers that could be replaced")
     layers_taken: Count = Field(default=0, description="those that are not left alone")
     solutions: Many = Field(default=0, description="of all layers together")
     joint_candidates: Many = Field(default=0, description="distinct solutions of the whole model")
@@ -149,14 +149,14 @@ class GridOutcome(OutcomeDocument, GridSearch):
     """What a search in a grid, as in the paper, and its fine-tuning came to."""
 
     funnel: GridFunnel = Field(description="how many solutions each step left")
-    layers: list[GridLayer] = Field(description="the fully connected layers, in the model's order")
+    layers: list[GridLayer] = Field(description="the layers that could be replaced, in the model's order")
 
 
 class ParetoOutcome(OutcomeDocument, ParetoSearch):
     """What a search of the whole space and its fine-tuning came to."""
 
     funnel: ParetoFunnel = Field(description="how many solutions each step left")
-    layers: list[ParetoLayer] = Field(description="the fully connected layers, in the model's order")
+    layers: list[ParetoLayer] = Field(description="the layers that could be replaced, in the model's order")
 
 
 class DeployedOutcome(OutcomeDocument):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edgett.device import calibrate as probing
 from edgett.device.bench import BenchReport, Device, Plan, Subject
-from edgett.device.calibrate import PROBES, Chain, Fit, Probe, ProductProbe, Sum, Train
+from edgett.device.calibrate import PROBES, Fit, Probe, ProductChain, ProductProbe, Sum, Train
 from edgett.device.local import Local
 from edgett.errors import ProfileError, UsageError
 from edgett.graph.dtype import DType
@@ -136,7 +136,7 @@ def _model(probe: Probe) -> tuple[Any, int]:
             return probes.product(inner, columns), rows
         case Train(spec):
             return probes.factored(spec), 1
-        case Chain(length):
+        case ProductChain(length):
             return probes.chain(length), 1
         case Sum(count):
             return probes.sum_of_two(count), 1

@@ -9,12 +9,13 @@ from edgett.search.solution import Solution
 from edgett.workflow import cures
 from edgett.workflow.inputs import Inputs
 from edgett.workflow.outcome import Outcome, nearest_miss, remarked
+from edgett.workflow.promising import promising
 from edgett.workflow.proposal import proposed
 from edgett.workflow.release import release
 from edgett.workflow.slim import slimmed
 from edgett.workflow.survey import Room
 from edgett.workflow.terms import terms_of
-from edgett.workflow.tuning import FineTuning, fine_tuned, promising
+from edgett.workflow.tuning import FineTuning, fine_tuned
 
 
 def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
@@ -31,24 +32,21 @@ def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
 
     remarks = remarked(inputs, limits, meter)
     # 1 to 5. Every solution of the layers that are worth it, costed; the inefficient discarded; the rest pruned.
-    found = proposed(job, source, Room(graph, limits, costing), meter)
+    found = proposed(job, source, Room(graph, limits, costing, inputs.data.train.x), meter)
     # 6. Fine-tune the survivors, started from the trained weights.
-    trials = fine_tuned(
-        promising(found.able, job, inputs, meter),
-        FineTuning(job, inputs, graph(frozenset()), limits, len(found.able)),
-        run,
-        meter,
-    )
+    chosen = promising(found, job, inputs, limits, meter)
+    asked = FineTuning(job, inputs, graph(frozenset()), limits, len(found.able), chosen.starts)
+    trials = fine_tuned(chosen.solutions, asked, run, meter)
     # 7. Select what the target allows; then export, check, and put an artefact that came out too large aside.
-    released, chosen = release(inputs, trials, terms, run, meter)
+    released, picked = release(inputs, trials, terms, run, meter)
 
-    tried: list[tuple[Solution, float | None]] = [(trial.solution, trial.drop) for trial in chosen.trials]
+    tried: list[tuple[Solution, float | None]] = [(trial.solution, trial.drop) for trial in picked.trials]
     tried = tried or [(item, None) for item in found.solutions]
     outcome = Outcome(
-        run.path, job, terms.target, limits, str(inputs.judge), found.exploration, chosen.dense, inputs.quality,
+        run.path, job, terms.target, limits, str(inputs.judge), found.exploration, picked.dense, inputs.quality,
         len(found.able),
-        chosen.trials, chosen.picks, nearest_miss(tried, chosen, limits), released, found.slower,
-        weigh.brackets(source, [trial.solution for trial in chosen.picks.named().values()] if chosen.picks else []),
+        picked.trials, picked.picks, nearest_miss(tried, picked, limits), released, found.slower,
+        weigh.brackets(source, [trial.solution for trial in picked.picks.named().values()] if picked.picks else []),
         remarks,
         found.larger,
     )  # fmt: skip

@@ -156,7 +156,7 @@ def _changes(job: Job) -> Iterator[list[dict[str, Any]]]:
     for name in ("only_layer", "skip_layer"):
         if getattr(job, name):
             yield [{name: ()}]
-    if shares := [{"share": share} for share in SHARES if share < job.share]:
+    if shares := [{"share": share} for share in SHARES if share < job.least_share]:
         yield shares
     if job.search is Strategy.GRID:
         if job.ranks != defaults.ranks:

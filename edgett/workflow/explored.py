@@ -80,6 +80,7 @@ def _layer(found: Found) -> dict[str, Any]:
         "inputs": found.layer.inputs,
         "outputs": found.layer.outputs,
         "positions": found.layer.positions,
+        **({"window": found.layer.size} if found.layer.window else {}),
         "params": dense.params,
         "flops": dense.flops,
         "excluded": found.excluded,

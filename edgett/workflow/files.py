@@ -54,7 +54,9 @@ class Style:
 
 @dataclass(frozen=True)
 class FileCheck:
-    """One artefact, its graph and outputs against the prediction. `paper`: equation 4's FLOPs of each layer in a form.
+    """One artefact, its graph and outputs against the prediction.
+
+    `paper`: equation 4's FLOPs of each fully connected layer in a form.
 
     `tensors` has what int8 makes of those inside, of a model with such layers; nothing for a float32 file.
     `compiled_peak` is what an .onnx file takes at once as C, its inputs and outputs included, in bytes, as predicted;
@@ -133,9 +135,11 @@ def check(model: Any, samples: Arrays, artifacts: Sequence[Path], root: Path, st
 
     batch, form = style.batch, _Form(model, style.batch)
     reference, decided, met = outputs(model, samples), decisions(model), factored_positions(model)
+    layers = factored_layers(model)
     paper = {
-        path: (layer.spec.paper_flops() + layer.spec.matrix[1] * layer.use_bias) * batch * met[path]
-        for path, layer in factored_layers(model).items()
+        path: (layer.spec.paper_flops() + layer.spec.writes * layer.use_bias) * batch * met[path]
+        for path, layer in layers.items()
+        if not layer.spec.windowed  # the paper has no convolutions
     }
     held = deviations(model)
     checks = {}
@@ -146,7 +150,7 @@ def check(model: Any, samples: Arrays, artifacts: Sequence[Path], root: Path, st
         expected = form.predicted(path.suffix, style)
         graph = compare(expected, form.read(path), path.name, style.width)
         numerics = compare_outputs(reference, local.run(path, samples, batch), style.tolerance, decided)
-        tensors = form.tensors(path, samples, tuple(paper)) if paper and style.calibration else ()
+        tensors = form.tensors(path, samples, tuple(layers)) if layers and style.calibration else ()
         counted = path.suffix == ".onnx" and not graph.partial
         compiled = Costing(batch, style.width, Format.C).peak_bytes(expected) if counted else None
         checks[str(artifact)] = FileCheck(graph, numerics, paper, tensors, compiled, held)

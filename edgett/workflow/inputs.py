@@ -136,9 +136,18 @@ def _file(job: Job) -> Path:
     return Path(job.model).expanduser()
 
 
-def trained(job: Job, meter: Meter) -> Any:
-    """The model with its trained weights; an example needs its data for that, a model of one's own does not."""
-    return _example(job, meter)[0] if job.model.startswith(EXAMPLE) else model_only(job, meter)
+def trained(job: Job, meter: Meter) -> tuple[Any, Mapping[str, Any] | None]:
+    """The model with its trained weights, and inputs of its training where there are some.
+
+    An example needs its data for that, a model of one's own does not.
+    """
+    from edgett.train.data import load_data
+
+    if job.model.startswith(EXAMPLE):
+        model, data = _example(job, meter)
+        return model, data.train.x
+    model = model_only(job, meter)
+    return model, None if job.data is None else load_data(job.data, model, job.seed).train.x
 
 
 def _example(job: Job, meter: Meter) -> tuple[Any, Data]:

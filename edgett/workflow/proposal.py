@@ -32,10 +32,11 @@ class Proposal:
 
 def proposed(job: Job, model: Any, room: Room, meter: Meter) -> Proposal:
     """Every solution of the layers that are worth it, costed; the inefficient discarded; the rest pruned, joined."""
-    from edgett.model.layers import Wish, fc_layers
+    from edgett.model.kinds import searched
+    from edgett.model.worth import Wish, replaceable
 
     graph, limits, costing = room.graph, room.limits, room.costing
-    found = fc_layers(model, Wish(job.share, job.only_layer, job.skip_layer))
+    found = replaceable(model, Wish(job.least_share, job.only_layer, job.skip_layer), searched(job.search))
     exploration = survey(model, found, job, room, meter)
     candidates = space.smaller(exploration.candidates if exploration.taken else (), graph, costing)
     larger = bool(exploration.taken) and not candidates

@@ -66,4 +66,4 @@ def predicted_slower(outcome: Outcome) -> bool:
 def unworthy(exploration: Explored) -> str:
     """That no layer can be factorised, and why."""
     reasons = "; ".join(f"{item.layer.name}: {item.excluded}" for item, _ in exploration.layers)
-    return f"no fully connected layer is worth factorising ({reasons or 'the model has none'})"
+    return f"no layer is worth factorising ({reasons or 'the model has none'})"

@@ -42,7 +42,7 @@ def slim(job: Job, out: Path, meter: Meter) -> dict[str, Any]:
     """
     from edgett.model.models import save_model
 
-    model = inputs.trained(job, meter)
+    model, _ = inputs.trained(job, meter)
     found, off = _compared(model, job.model, job.seed, meter)
     with folders.scratch() as folder:
         save_model(found.model, folder / "slim.keras")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from edgett.forms import cost
@@ -20,53 +20,68 @@ from edgett.search import explore, whole
 from edgett.search.choices import Strategy
 from edgett.search.constraints import FLOPS, MODEL_BYTES, PEAK, Constraints
 from edgett.search.explore import STANDARD, Costing, Exploration, Grid
-from edgett.search.together import NO_LIMIT, Share
+from edgett.search.join import NO_LIMIT
+from edgett.search.prices import part_of_file, prices
+from edgett.search.together import Share
 from edgett.search.whole import Weighed, Whole
 
 Explored = Exploration | Whole
 Graphs = Callable[[frozenset[str]], Graph]
 
 
+UNEVEN = 1024
+"""Bytes by which a file may be smaller than what its layers add up to: arrays begin at multiples of 16, and some biases
+ride on another layer. Of the whole files that are costed afterwards none may be above the limit."""
+
+
 @dataclass(frozen=True)
 class Room:
-    """The whole model, by the layers into which nothing is folded, the limits it has to keep, and how it is costed."""
+    """The whole model, by the layers into which nothing is folded, the limits it has to keep, and how it is costed.
+
+    `x` are inputs by name that forms are fitted to; None: they are fitted to the weights alone.
+    """
 
     graph: Graphs
     limits: Constraints
     costing: Costing = STANDARD
+    x: Mapping[str, Any] | None = None
 
 
 def graphs(model: Any, costing: Costing = STANDARD) -> Graphs:
     """What the inference form of a model does, by the layers into which nothing is to be folded.
 
-    With such layers it is that of the model after it was trained, without that of the model as it is.
+    With such layers it is that of the model after it was trained, without that of the model as it is. Into convolutions
+    all is folded as ever, in a form or not.
     """
     from edgett.model.inference import inference_form
     from edgett.model.predict import predict
+    from edgett.model.trace import trace
 
     @cache
-    def graph(names: frozenset[str]) -> Graph:
-        form = inference_form(model, costing.batch, names, untrained=bool(names))
+    def graph(held: frozenset[str], trained: bool) -> Graph:
+        form = inference_form(model, costing.batch, held, untrained=trained)
         fused = costing.form is Format.TFLITE
         return predict(form, costing.batch, fused=fused, quantised=costing.width == DType.INT8.size)
 
-    return graph
+    convolved = frozenset(call.path for call in trace(model).calls if hasattr(call.layer, "kernel_size"))
+    return lambda names: graph(names - convolved, bool(names))
 
 
 def survey(model: Any, found: Sequence[Found], job: Job, room: Room, meter: Meter) -> Explored:
     """Steps 2 to 5 by the job's strategy, the whole space inside the limits."""
     if job.search is Strategy.GRID:
         return over_grid(found, Grid(job.max_ranks, job.grid, job.empty_tiles, CostModel.EXACT), meter)
-    layers = weighed(model, found, room.graph(frozenset()))
+    layers = met(model, weighed(model, found, room.graph(frozenset())), room.x, meter)
     inside, search, peak = share(layers, room), job.whole_space, room.limits[PEAK]
+    priced = partial(prices, graph=room.graph, costing=room.costing)
     if peak is None:
-        return over_whole(layers, search, inside, meter)
+        return over_whole(layers, search, inside, meter, priced)
     most_peak = int(peak) // (room.costing.width * room.costing.batch)
-    explored = over_whole(layers, replace(search, most_peak=most_peak), inside, meter)
+    explored = over_whole(layers, replace(search, most_peak=most_peak), inside, meter, priced)
     # Where no layer fits, the nearest miss is to be told.
     if explored.taken or not whole.units(layers):
         return explored
-    return over_whole(layers, search, inside, meter)
+    return over_whole(layers, search, inside, meter, priced)
 
 
 def over_grid(found: Sequence[Found], grid: Grid, meter: Meter) -> Exploration:
@@ -75,15 +90,22 @@ def over_grid(found: Sequence[Found], grid: Grid, meter: Meter) -> Exploration:
         return explore.explore(found, grid, advance)
 
 
-def over_whole(layers: Sequence[Weighed], search: Search, inside: Share, meter: Meter) -> Whole:
+def over_whole(
+    layers: Sequence[Weighed], search: Search, inside: Share, meter: Meter, priced: whole.Prices = whole.unpriced
+) -> Whole:
     """The Pareto sets of layers whose weights are known."""
     with meter.stage("searching the whole design space", whole.units(layers)) as advance:
-        return whole.explore(layers, search, inside, advance)
+        return whole.explore(layers, search, inside, advance, priced)
 
 
-def whole_of(model: Any, found: Sequence[Found], search: Search, meter: Meter) -> Whole:
-    """The Pareto sets of a trained model's layers, with no budget to keep."""
-    return over_whole(weighed(model, found, graphs(model)(frozenset())), search, Share(), meter)
+def whole_of(
+    model: Any, found: Sequence[Found], search: Search, meter: Meter, x: Mapping[str, Any] | None = None
+) -> Whole:
+    """The Pareto sets of a trained model's layers, with no budget to keep; `x` as in `Room`."""
+    layers = weighed(model, found, graphs(model)(frozenset()))
+    if x is None and any(one.found.layer.window and one.found.excluded is None for one in layers):
+        meter.say("Convolutions are fitted to their weights alone: without --data nothing tells what they are given.")
+    return over_whole(met(model, layers, x, meter), search, Share(), meter)
 
 
 def weighed(model: Any, found: Sequence[Found], dense: Graph) -> tuple[Weighed, ...]:
@@ -91,8 +113,20 @@ def weighed(model: Any, found: Sequence[Found], dense: Graph) -> tuple[Weighed, 
     from edgett.model.layers import kernels
 
     weights = kernels(model, [item.layer.name for item in found if item.excluded is None])
-    uses = Counter(step.layer for step in dense.steps if step.operator == "Dense")
+    uses = Counter(step.layer for step in dense.steps if step.stores("kernel"))
     return tuple(Weighed(item, weights.get(item.layer.name), uses[item.layer.name]) for item in found)
+
+
+def met(model: Any, layers: Sequence[Weighed], x: Mapping[str, Any] | None, meter: Meter) -> tuple[Weighed, ...]:
+    """The layers, convolutions with what they are given for some samples; without samples as they are."""
+    from edgett.model import weigh
+
+    paths = [one.found.layer.name for one in layers if one.found.layer.window and one.found.excluded is None]
+    if x is None or not paths:
+        return tuple(layers)
+    with meter.stage("looking at what convolutions are given", weigh.SAMPLES) as advance:
+        seen = weigh.moments(model, x, paths, advance)
+    return tuple(replace(one, seen=seen.get(one.found.layer.name)) for one in layers)
 
 
 def share(layers: Sequence[Weighed], room: Room) -> Share:
@@ -102,7 +136,7 @@ def share(layers: Sequence[Weighed], room: Room) -> Share:
     dense = graph(frozenset())
     # What is folded into a dense layer may give it a bias that a form in its place spares.
     alone = [graph(frozenset([layer.found.layer.name])) for layer in taken]
-    params, flops = NO_LIMIT, NO_LIMIT
+    params, flops, file_bytes = NO_LIMIT, NO_LIMIT, NO_LIMIT
     if (most := limits[MODEL_BYTES]) is not None:
         names = {layer.found.layer.name for layer in taken}
         others = replace(dense, steps=tuple(step for step in dense.steps if step.layer not in names))
@@ -110,8 +144,10 @@ def share(layers: Sequence[Weighed], room: Room) -> Share:
         rest = dense.params() + sum(min(0, one.params() - dense.params()) for one in alone)
         rest -= sum(cost.dense(layer.found.layer).params for layer in taken)
         params = (int(most) - overhead) // room.costing.width - rest
+        parts = sum(max(0, part_of_file(layer.found.layer.name, dense, room.costing)) for layer in taken)
+        file_bytes = int(most) + UNEVEN - (room.costing.file_bytes(dense) - parts)
     if (most := limits[FLOPS]) is not None:
         rest = (dense.flops() + sum(min(0, one.flops() - dense.flops()) for one in alone)) // room.costing.batch
         rest -= sum(cost.dense(layer.found.layer).flops * layer.uses for layer in taken)
         flops = int(most) - rest
-    return Share(params, flops)
+    return Share(params, flops, file_bytes)

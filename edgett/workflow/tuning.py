@@ -5,21 +5,22 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgett.errors import ToolError, UsageError
+from edgett.forms.spec import Spec
+from edgett.forms.start import Start
 from edgett.graph.graph import Graph
 from edgett.job.choices import Schedule, Trunk
 from edgett.job.job import Job
 from edgett.meter import Meter
 from edgett.run.directory import Run
 from edgett.search import choose
-from edgett.search import explore as space
 from edgett.search.constraints import Constraints
 from edgett.search.quality import Quality
 from edgett.search.solution import Solution, Trial
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from edgett.model.trunk import Parts
     from edgett.train.finetune import Task, Tuned, Tuner
     from edgett.train.workers import Crew
-
-SHORTLIST = 8
-"""Candidates that are weighed for each one that is fine-tuned."""
 
 ATTEMPTS = 2
 """Workers that a task may outlive."""
@@ -51,7 +49,7 @@ WORTH_FREEZING = 1 / 3
 class FineTuning:
     """What is fine-tuned, and how; `dense` is what the model does as it is, `limits` what the picks must keep.
 
-    `able` counts the solutions that could have been chosen.
+    `able` counts the solutions that could have been chosen; `starts` has where layers start from, by path and spec.
     """
 
     job: Job
@@ -59,6 +57,7 @@ class FineTuning:
     dense: Graph
     limits: Constraints
     able: int
+    starts: Mapping[tuple[str, Spec], Start] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,19 +85,6 @@ class Course:
             rungs.add(epochs)
             epochs = round(epochs / 3)
         return tuple(sorted(rungs))
-
-
-def promising(able: Sequence[Solution], job: Job, inputs: Inputs, meter: Meter) -> tuple[Solution, ...]:
-    """Whom to fine-tune: spread out; where a loss is expected, by what the layers lose on inputs of theirs."""
-    from edgett.model import weigh
-
-    if job.limit is None or len(able) <= job.limit or any(item.loss is None for item in able):
-        return space.spread_out(able, job.limit)
-    shortlist = space.spread_out(able, SHORTLIST * job.limit)
-    with meter.stage("weighing the candidates", len(weigh.specs_of(shortlist))) as advance:
-        losses = weigh.output_losses(inputs.source, inputs.data.train.x, shortlist, advance)
-    weighed = [replace(item, loss=loss) for item, loss in zip(shortlist, losses, strict=True)]
-    return space.spread_out(weighed, job.limit)
 
 
 def fine_tuned(chosen: Sequence[Solution], asked: FineTuning, run: Run, meter: Meter) -> tuple[Trial, ...]:
@@ -175,7 +161,7 @@ def _tuner(chosen: Sequence[Solution], asked: FineTuning, folder: Path, meter: M
                 Split(trunk.features(parts, split.x, folder / f"features-{index}", advance), split.y)
                 for index, split in enumerate(splits)
             ]
-    return Tuner(model, splits[0], splits[1], inputs.judge, recipe)
+    return Tuner(model, splits[0], splits[1], inputs.judge, recipe, asked.starts)
 
 
 def _frozen(chosen: Sequence[Solution], asked: FineTuning, meter: Meter) -> Parts | None:

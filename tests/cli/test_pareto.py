@@ -21,7 +21,7 @@ from edgett.forms.tt.shape import TTShape
 from tests.conftest import EASY, Answer, Finished, Tiny
 
 Call = Callable[..., Answer]
-PARETO = ("--search", "pareto")
+PARETO = ("--search", "pareto", "--share", "0.1")
 PICKS = ("highest_accuracy", "lowest_memory", "lowest_flops", "recommended")
 
 
@@ -209,7 +209,7 @@ def test_drawn_for_a_person(edgett: Call, tiny: Tiny, document: dict[str, Any]) 
         ((*PARETO, "--max-moved", "-1"), "--max-moved"),
         ((*PARETO, "--estimate", "luck"), "'luck' is not one of 'kept-energy', 'largest-cut'"),
         (("--search", "luck"), "'luck' is not one of 'grid', 'pareto'"),
-        ((*PARETO, "--only-layer", "nobody"), "no fully connected layer named 'nobody'"),
+        ((*PARETO, "--only-layer", "nobody"), "no layer to factorise named 'nobody'"),
     ],
 )
 def test_refused(edgett: Call, tiny: Tiny, options: tuple[str, ...], told: str) -> None:

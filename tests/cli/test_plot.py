@@ -45,7 +45,19 @@ def test_layers_of_a_model(edgett: Call, tiny: Tiny) -> None:
 
 
 def test_pareto_sets_of_a_model(edgett: Call, tiny: Tiny) -> None:
-    command = "explore", tiny.model, "--data", tiny.data, "--search", "pareto", "--max-rank", "8", "--json"
+    command = (
+        "explore",
+        tiny.model,
+        "--data",
+        tiny.data,
+        "--search",
+        "pareto",
+        "--share",
+        "0.1",
+        "--max-rank",
+        "8",
+        "--json",
+    )
     plain = edgett(*command)
     answer = edgett(*command, "--plot", "front.svg")
 

@@ -20,11 +20,13 @@ from edgett.run.directory import Run
 from edgett.search import explore as space
 from edgett.search.choices import Strategy
 from edgett.search.constraints import DROP, MODEL_BYTES, Constraints, Objective
+from edgett.search.solution import Solution
 from edgett.train.data import data_from_arrays
 from edgett.workflow import compress, document, inputs
 from edgett.workflow.outcome import Outcome, problem, remarked
+from edgett.workflow.promising import promising
+from edgett.workflow.proposal import Proposal
 from edgett.workflow.survey import Room, graphs, survey
-from edgett.workflow.tuning import promising
 from tests.conftest import Tiny
 
 OPTIONS: dict[str, Any] = {
@@ -126,7 +128,7 @@ def test_model_without_dense_layers_is_recommended_as_it_is(tmp_path: Path, sear
     outcome = edgett.compress(model, data, out=tmp_path / "run", **options)
     written = checked(outcome)
     assert {pick["solution"] for pick in written["picks"].values()} == {-1}
-    why = "The dense model holds every budget that can be checked, and no fully connected layer is worth factorising"
+    why = "The dense model holds every budget that can be checked, and no layer is worth factorising"
     assert written["why_dense"] == f"{why} (the model has none)."
     assert sections.verdict(written).words[1] == written["why_dense"]
     assert {paths[0] for paths in written["artifacts"].values()} == {"artifacts/baseline.keras"}
@@ -249,25 +251,29 @@ def test_file_over_the_budget_gives_way_and_is_told_with_its_size(
 
 
 def test_candidates_of_the_whole_space_are_weighed_before_any_is_fine_tuned(tiny: Tiny) -> None:
-    from edgett.model.layers import fc_layers
     from edgett.model.weigh import output_losses
+    from edgett.model.worth import replaceable
 
     job = Job("host", str(tiny.model), str(tiny.data), search=Strategy.PARETO, limit=3)
     loaded = inputs.load(job, Silent())
     graph = graphs(loaded.model)
     limits = Constraints(Objective.FLOPS)
-    explored = survey(loaded.model, fc_layers(loaded.model), job, Room(graph, limits), Silent())
+    explored = survey(loaded.model, replaceable(loaded.model), job, Room(graph, limits), Silent())
     able = space.solutions(explored.candidates, graph)
-    few = promising(able, job, loaded, Silent())
+
+    def chosen(able: tuple[Solution, ...], job: Job) -> tuple[Solution, ...]:
+        return promising(Proposal(explored, able, able, {}, larger=False), job, loaded, limits, Silent()).solutions
+
+    few = chosen(able, job)
     assert len(few) == 3 < len(able)
     weighed = output_losses(loaded.model, loaded.data.train.x, few, lambda units: None)
     np.testing.assert_allclose([item.loss for item in few], weighed)
     assert [item.loss for item in few] != [able[item.number].loss for item in few]
     assert {item.number for item in few} <= {item.number for item in able}
     # With no limit, or a grid's candidates, there is nothing to choose by.
-    assert len(promising(able, replace(job, limit=None), loaded, Silent())) == len(able)
-    blind = [replace(item, loss=None) for item in able]
-    assert [item.loss for item in promising(blind, job, loaded, Silent())] == [None] * 3
+    assert len(chosen(able, replace(job, limit=None))) == len(able)
+    blind = tuple(replace(item, loss=None) for item in able)
+    assert [item.loss for item in chosen(blind, job)] == [None] * 3
 
 
 @pytest.fixture(scope="module")

@@ -40,7 +40,8 @@ def space(*excluded: str | None) -> Whole:
     layers = tuple((item, None if item.excluded else Front(item.layer, 1, (SPEC,), (Cost(10, 20),))) for item in found)
     none = np.empty(0, np.int64)
     candidates = (Candidate({"first": SPEC}), Candidate({"first": SPEC, "second": SPEC}))
-    return Whole(Search(), layers, Together((), none.reshape(0, 0), none, none, none), candidates, 0.0)
+    joint = Together((), none.reshape(0, 0), none, none, none, none.reshape(3, 0))
+    return Whole(Search(), layers, joint, candidates, 0.0)
 
 
 DENSE_TRIAL = trial(DENSE, 0.0)
@@ -74,13 +75,11 @@ class TestNothingToTell:
 class TestNoForm:
     def test_every_layer_is_left_alone(self) -> None:
         outcome = replace(PLAIN, exploration=space("it is skipped", "it is prime"), trials=(), able=0)
-        assert told(outcome) == (
-            "no fully connected layer is worth factorising (first: it is skipped; second: it is prime)"
-        )
+        assert told(outcome) == ("no layer is worth factorising (first: it is skipped; second: it is prime)")
 
     def test_there_is_no_layer(self) -> None:
         outcome = replace(PLAIN, exploration=space(), trials=(), able=0)
-        assert told(outcome) == "no fully connected layer is worth factorising (the model has none)"
+        assert told(outcome) == "no layer is worth factorising (the model has none)"
 
     def test_one_that_is_left_alone_is_not_the_reason(self) -> None:
         assert "worth" not in told(replace(PLAIN, exploration=space("it is skipped", None)))

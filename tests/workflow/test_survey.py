@@ -16,9 +16,10 @@ from edgett.graph.graph import Graph
 from edgett.job.job import Job
 from edgett.meter import Silent
 from edgett.model.inference import inference_form
-from edgett.model.layers import Wish, fc_layers, replace
+from edgett.model.layers import replace
 from edgett.model.models import load_model
 from edgett.model.predict import predict
+from edgett.model.worth import Wish, replaceable
 from edgett.search import choose, whole
 from edgett.search import explore as space
 from edgett.search.choices import Strategy
@@ -110,7 +111,7 @@ def searched(model: keras.Model, limits: Constraints, batch: int = 1) -> Whole:
     job = dataclasses.replace(JOB, batch=batch)
     costing = space.Costing(batch)
     room = Room(survey.graphs(model, costing), limits, costing)
-    explored = survey.survey(model, fc_layers(model, Wish(job.share)), job, room, Silent())
+    explored = survey.survey(model, replaceable(model, Wish(job.least_share)), job, room, Silent())
     assert isinstance(explored, Whole)
     return explored
 
@@ -173,6 +174,28 @@ def test_budgets_spare_what_they_cannot_admit(row: Constraint) -> None:
         assert all(holds(item, limits) for item in inside)
 
 
+@pytest.mark.usefixtures("unthinned")
+@pytest.mark.parametrize("build", MODELS)
+def test_bytes_of_an_int8_file_are_an_objective_and_their_budget_loses_none(build: Callable[[], Any]) -> None:
+    model, costing = build(), space.Costing(width=1)
+    graph = survey.graphs(model, costing)
+    found = replaceable(model, Wish(JOB.least_share))
+
+    def asked(limits: Constraints) -> tuple[Whole, tuple[Solution, ...]]:
+        explored = survey.survey(model, found, JOB, Room(graph, limits, costing), Silent())
+        assert isinstance(explored, Whole)
+        return explored, space.solutions(explored.candidates, graph, costing)
+
+    explored, every = asked(LIMITS)
+    added = explored.joint.thinned(whole.MOST_CANDIDATES).objectives[0]
+    bytes_of = np.array([item.file_bytes for item in every])
+    # Arrays begin at multiples of 16, and so a file is not to the byte what its layers add up to.
+    assert np.ptp(bytes_of - added) <= survey.UNEVEN
+    limits = LIMITS.with_limits({MODEL_BYTES: int(np.quantile(bytes_of, 0.3))})
+    admitted = {worth(item) for item in every if holds(item, limits)}
+    assert admitted <= {worth(item) for item in asked(limits)[1]}
+
+
 def test_a_budget_that_nothing_keeps_leaves_the_nearest_miss_to_be_told() -> None:
     free, _ = asked(plain(), LIMITS)
     for row in (MODEL_BYTES, FLOPS, PEAK):
@@ -184,7 +207,7 @@ def test_a_budget_that_nothing_keeps_leaves_the_nearest_miss_to_be_told() -> Non
 
 def test_share_of_a_model_by_hand() -> None:
     model = bent()
-    layers = survey.weighed(model, fc_layers(model, Wish(0.2)), survey.graphs(model)(frozenset()))
+    layers = survey.weighed(model, replaceable(model, Wish(0.2)), survey.graphs(model)(frozenset()))
     assert [each.found.layer.name for each in layers if each.found.excluded is None] == ["one", "two"]
     limits = LIMITS.with_limits({MODEL_BYTES: 12_000, FLOPS: 5_000})
 
@@ -204,7 +227,7 @@ def test_share_of_a_model_by_hand() -> None:
 @pytest.mark.parametrize("batch", [1, 4])
 def test_a_layer_called_twice_counts_twice(batch: int) -> None:
     model = shared()
-    layers = survey.weighed(model, fc_layers(model), survey.graphs(model, space.Costing(batch))(frozenset()))
+    layers = survey.weighed(model, replaceable(model), survey.graphs(model, space.Costing(batch))(frozenset()))
     assert {each.found.layer.name: each.uses for each in layers} == {"twice": 2, "once": 1}
     for each in layers:
         np.testing.assert_array_equal(each.weight, model.get_layer(each.found.layer.name).get_weights()[0])
@@ -220,7 +243,7 @@ def test_a_layer_called_twice_counts_twice(batch: int) -> None:
 
 def test_layers_that_stay_have_no_weight_to_look_at() -> None:
     model = plain()
-    layers = survey.weighed(model, fc_layers(model, Wish(skip=("one",))), survey.graphs(model)(frozenset()))
+    layers = survey.weighed(model, replaceable(model, Wish(skip=("one",))), survey.graphs(model)(frozenset()))
 
     assert [(each.found.layer.name, each.weight is None) for each in layers] == [
         ("one", True), ("two", False), ("digit", True),
@@ -289,7 +312,7 @@ def test_peak_bound_is_in_elements_of_one_sample() -> None:
 def test_grid_is_still_the_default(tiny: Tiny) -> None:
     model = load_model(tiny.model)
     job, graph = Job("host", ranks="2,4"), survey.graphs(model)
-    explored = survey.survey(model, fc_layers(model), job, Room(graph, LIMITS), Silent())
+    explored = survey.survey(model, replaceable(model), job, Room(graph, LIMITS), Silent())
     assert isinstance(explored, Exploration)
     assert explored.grid.max_ranks == (2, 4)
 
@@ -302,11 +325,11 @@ def test_tiny_inside_a_target(tiny: Tiny) -> None:
     limits = constraints(target, baseline(dense))
     job = Job("cortex-m4", search=Strategy.PARETO)
 
-    explored = survey.survey(model, fc_layers(model), job, Room(graph, limits), Silent())
+    explored = survey.survey(model, replaceable(model), job, Room(graph, limits), Silent())
 
     assert isinstance(explored, Whole)
     assert explored.layers[0][0].layer.name == "wide"
     assert explored.search == Search(4, 64, most_peak=explored.search.most_peak)
-    found = survey.whole_of(model, fc_layers(model), Search(), Silent())
+    found = survey.whole_of(model, replaceable(model), Search(), Silent())
     assert found.solutions >= explored.solutions
     assert {cost.dense(one.layer).params for one in found.taken} == {64 * 48 + 48, 48 * 36 + 36}

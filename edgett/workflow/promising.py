@@ -1,0 +1,146 @@
+"""Whom to fine-tune of many candidates, and where they start from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from edgett.forms.front import Front
+from edgett.forms.spec import Spec
+from edgett.forms.start import Start, fitted
+from edgett.job.job import Job
+from edgett.meter import Meter
+from edgett.search import explore as space
+from edgett.search.constraints import DROP, Constraints
+from edgett.search.solution import Solution
+from edgett.workflow.inputs import Inputs
+from edgett.workflow.proposal import Proposal
+from edgett.workflow.survey import Explored
+
+if TYPE_CHECKING:
+    from edgett.train.screening import Tryout
+
+SHORTLIST = 8
+"""Candidates that are weighed for each one that is fine-tuned."""
+
+FIRST = 2
+"""Of these so many from all that there are, to learn where to look."""
+
+HOPE = 6.0
+"""Times the drop allowed, of which fine-tuning may rid a model."""
+
+FLOOR = 0.01
+"""A loss that is as good as none: what the chance of the samples makes of it."""
+
+
+Held = tuple[str, Spec]
+"""A layer by its path, and its form."""
+
+
+@dataclass(frozen=True)
+class Promising:
+    """The solutions to fine-tune, and by path and spec where their layers start from that were fitted to data."""
+
+    solutions: tuple[Solution, ...]
+    starts: Mapping[Held, Start] = field(default_factory=dict)
+
+
+def promising(found: Proposal, job: Job, inputs: Inputs, limits: Constraints, meter: Meter) -> Promising:
+    """Choose whom to fine-tune: spread out; where a loss is expected, by what is lost before any training.
+
+    With a convolution in a form that is measured; with none it is told by what the layers lose on inputs of theirs.
+    """
+    from edgett.model import weigh
+
+    able, limit = found.able, job.limit
+    if any(spec.windowed for item in able for spec in item.edits.values()):
+        return _measured(found, job, inputs, limits, meter)
+    if limit is None or len(able) <= limit or any(item.loss is None for item in able):
+        return Promising(space.spread_out(able, limit))
+    shortlist = space.spread_out(able, SHORTLIST * limit)
+    with meter.stage("weighing the candidates", len(weigh.specs_of(shortlist))) as advance:
+        losses = weigh.output_losses(inputs.source, inputs.data.train.x, shortlist, advance)
+    weighed = [replace(item, loss=loss) for item, loss in zip(shortlist, losses, strict=True)]
+    return Promising(space.spread_out(weighed, limit))
+
+
+def _measured(found: Proposal, job: Job, inputs: Inputs, limits: Constraints, meter: Meter) -> Promising:
+    """Those that lead on the validation data with their layers as they start, as far as there is hope for them."""
+    from edgett.model import weigh
+    from edgett.train.screening import Tryout
+
+    specs = weigh.specs_of(found.able)
+    with meter.stage("fitting the layers", len(specs)) as advance:
+        begun = starts(found.exploration, inputs.source, specs, advance)
+    chosen: Sequence[Solution] = found.able
+    if job.limit is not None and len(chosen) > job.limit:
+        screen = Tryout(inputs.source, inputs.data.validation, inputs.judge, begun)
+        chosen = _leading(_Field(screen, found.able, limits[DROP], meter), job.limit)
+    fitted = {item: begun[item] for one in chosen for item in one.edits.items() if item[1].windowed}
+    return Promising(tuple(chosen), fitted)
+
+
+@dataclass(frozen=True)
+class _Field:
+    """Candidates that are measured before any training; `most` is the drop that one may have after it."""
+
+    screen: Tryout
+    able: Sequence[Solution]
+    most: float | None
+    meter: Meter
+
+    def measured(self, some: Sequence[Solution]) -> list[tuple[Solution, float]]:
+        """Each with the loss that was measured in place of the expected one, and its drop."""
+        from edgett.train.screening import screened
+
+        with self.meter.stage(f"measuring {len(some)} candidates", len(some)) as advance:
+            found = screened(self.screen, some, advance)
+        return [(replace(item, loss=max(one.loss, FLOOR)), one.drop) for item, one in zip(some, found, strict=True)]
+
+    def hopeful(self, drop: float) -> bool:
+        """Whether fine-tuning may bring a drop under the limit."""
+        return self.most is None or drop <= HOPE * max(self.most, 1.0)
+
+
+def _leading(field: _Field, limit: int) -> Sequence[Solution]:
+    """As many candidates as `limit`, spread over those for which there is hope.
+
+    First a few of all are measured. What is expected to lose more than any hopeful one of these is not looked at again.
+    """
+    few = space.spread_out(field.able, FIRST * limit)
+    first = field.measured(few)
+    good = [item.loss or 0.0 for item, (_, drop) in zip(few, first, strict=True) if field.hopeful(drop)]
+    seen = {item.number for item in few}
+    near = [item for item in field.able if item.number not in seen and (item.loss or 0.0) <= max(good, default=0.0)]
+    every = first + field.measured(space.spread_out(near, (SHORTLIST - FIRST) * limit))
+    able = [item for item, drop in every if field.hopeful(drop)]
+    if len(able) < limit:
+        able = [item for item, _ in sorted(every, key=lambda pair: pair[1])[:limit]]
+    return space.spread_out(able, limit)
+
+
+def starts(
+    exploration: Explored, model: Any, wanted: Sequence[Held], advance: Callable[[int], None]
+) -> dict[Held, Start]:
+    """Find where layers start from: fitted to what they are given, where that is known; else close to their weights.
+
+    Args:
+        exploration: what has been found.
+        model: the dense model.
+        wanted: layers by path with their specs.
+        advance: hears of each.
+
+    Returns:
+        A start for each.
+    """
+    from edgett.model.layers import kernels
+
+    fronts = [front for _, front in exploration.layers if isinstance(front, Front)]
+    seen = {front.layer.name: front.seen for front in fronts if front.seen is not None}
+    weights = kernels(model, {path for path, _ in wanted if path not in seen})
+    begun = {}
+    for path, spec in wanted:
+        begun[path, spec] = fitted(spec, seen[path]) if path in seen else Start(spec.best(weights[path]))
+        advance(1)
+    return begun

@@ -1,0 +1,102 @@
+"""Whom to fine-tune, where candidates are measured first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from edgett.job.job import Job
+from edgett.meter import Silent
+from edgett.search.choices import Strategy
+from edgett.search.constraints import DROP, MODEL_BYTES, Constraints, Objective
+from edgett.train.data import Data, Split
+from edgett.workflow import inputs
+from edgett.workflow.promising import HOPE, promising, starts
+from edgett.workflow.proposal import Proposal, proposed
+from edgett.workflow.survey import Room, graphs
+
+L = keras.layers
+JOB = Job("host", search=Strategy.PARETO, share=0.0, limit=3)
+
+
+def network() -> keras.Model:
+    body = [
+        L.Conv2D(8, 3, padding="same", use_bias=False, name="a"), L.BatchNormalization(), L.ReLU(),
+        L.Conv2D(12, 3, strides=2, name="b"), L.ReLU(), L.Flatten(), L.Dense(4, "softmax", name="end"),
+    ]  # fmt: skip
+    made = keras.Sequential([keras.Input((8, 8, 4), name="x"), *body])
+    random = np.random.default_rng(0)
+    made.set_weights([0.3 * random.normal(size=weight.shape) ** 2 for weight in made.get_weights()])
+    made.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return made
+
+
+def labelled(model: keras.Model, count: int, seed: int) -> Split:
+    x = np.random.default_rng(seed).normal(size=(count, 8, 8, 4)).astype(np.float32)
+    return Split({"x": x}, {"end": np.argmax(model(x), -1)})
+
+
+@pytest.fixture(scope="module")
+def loaded() -> inputs.Inputs:
+    model = network()
+    train, validation, test = (labelled(model, count, seed) for seed, count in enumerate((400, 200, 100)))
+    return inputs.inputs(model, Data(train, validation, test), Silent())
+
+
+@pytest.fixture(scope="module")
+def found(loaded: inputs.Inputs) -> Proposal:
+    room = Room(graphs(loaded.model), limits(None), x=loaded.data.train.x)
+    return proposed(JOB, loaded.model, room, Silent())
+
+
+def limits(drop: float | None) -> Constraints:
+    return Constraints(Objective.FLOPS, {DROP: drop, MODEL_BYTES: None})
+
+
+def test_those_that_lead_are_chosen(loaded: inputs.Inputs, found: Proposal) -> None:
+    assert len(found.able) > 8 * 3
+    free = promising(found, JOB, loaded, limits(None), Silent())
+    bound = promising(found, JOB, loaded, limits(1.0), Silent())
+    assert len(free.solutions) == len(bound.solutions) == 3
+    assert min(item.cost.params for item in free.solutions) < min(item.cost.params for item in bound.solutions)
+    again = promising(found, JOB, loaded, limits(1.0), Silent())
+    assert again.solutions == bound.solutions
+    # Where there is no hope for any, the least bad ones are tried.
+    assert len(promising(found, replace(JOB, limit=2), loaded, limits(0.0), Silent()).solutions) == 2
+
+
+def test_starts_go_along(loaded: inputs.Inputs, found: Proposal) -> None:
+    chosen = promising(found, replace(JOB, limit=None), loaded, limits(None), Silent())
+    assert chosen.solutions == tuple(found.able) or {item.number for item in chosen.solutions} == {
+        item.number for item in found.able
+    }
+    held = {item for one in chosen.solutions for item in one.edits.items() if item[1].windowed}
+    assert set(chosen.starts) == held
+    for (_, spec), start in chosen.starts.items():
+        assert tuple(factor.shape for factor in start.factors) == spec.factors and start.shift is not None
+
+
+def test_a_start_is_closer_than_a_decomposition(loaded: inputs.Inputs, found: Proposal) -> None:
+    """Fitted to what the layer puts out, and right in the mean."""
+    from edgett.model.layers import kernels
+    from edgett.model.weigh import inputs_of
+
+    rows = inputs_of(loaded.model, loaded.data.validation.x, ["b"])["b"]
+    weight = kernels(loaded.model, ["b"])["b"]
+    wanted = list({item for one in found.able for item in one.edits.items() if item[0] == "b"})[:12]
+    heard: list[int] = []
+    begun = starts(found.exploration, loaded.model, wanted, heard.append)
+    assert heard == [1] * len(wanted)
+    for (path, spec), start in begun.items():
+        plain: Any = rows @ (spec.dense(spec.best(weight)) - weight)
+        fitted: Any = rows @ (spec.dense(start.factors) - weight) + start.shift
+        assert np.square(fitted).sum() < 1.05 * np.square(plain).sum(), (path, spec)
+        assert np.abs(fitted.mean(axis=0)).max() < 0.2 * np.sqrt(np.square(rows @ weight).mean())
+
+
+def test_hope_has_an_end() -> None:
+    assert HOPE > 1
