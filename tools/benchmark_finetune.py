@@ -87,7 +87,7 @@ def finetune(
 
 def _bench(job: Job) -> tuple[FineTuning, tuple[Solution, ...]]:
     from edgett.forms.site import CostModel
-    from edgett.model.layers import Wish, fc_layers
+    from edgett.model.worth import Wish, replaceable
     from edgett.search.explore import Grid
     from edgett.train import finetune
 
@@ -98,7 +98,7 @@ def _bench(job: Job) -> tuple[FineTuning, tuple[Solution, ...]]:
     target = override(load_target(job.target), **job.budget)
     limits = constraints(target, baseline(dense))
     grid = Grid(job.max_ranks, job.grid, job.empty_tiles, CostModel.EXACT)
-    explored = over_grid(fc_layers(loaded.model, Wish(job.share)), grid, Silent())
+    explored = over_grid(replaceable(loaded.model, Wish(job.least_share)), grid, Silent())
     candidates = space.solutions(explored.candidates, graph)
     return FineTuning(job, loaded, graph(frozenset()), limits, len(candidates)), space.spread_out(candidates, job.limit)
 

@@ -30,9 +30,10 @@ from edgett.search.choices import Strategy
 from edgett.search.solution import Solution
 from edgett.target.profile import constraints, load_target
 from edgett.workflow import inputs
+from edgett.workflow.promising import promising
+from edgett.workflow.proposal import Proposal
 from edgett.workflow.survey import Room, graphs, survey
 from edgett.workflow.terms import baseline
-from edgett.workflow.tuning import promising
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 
@@ -84,7 +85,8 @@ def run(
 
 
 def _trials(job: Job, about: dict[str, Any], known: set[Any]) -> Iterator[dict[str, Any]]:
-    from edgett.model.layers import Wish, fc_layers, kernels
+    from edgett.model.layers import kernels
+    from edgett.model.worth import Wish, replaceable
     from edgett.train import finetune
 
     finetune.make_deterministic()
@@ -93,7 +95,8 @@ def _trials(job: Job, about: dict[str, Any], known: set[Any]) -> Iterator[dict[s
     dense = space.dense_solution(graph(frozenset()))
     target = load_target(job.target)
     limits = constraints(target, baseline(dense))
-    explored = survey(loaded.model, fc_layers(loaded.model, Wish(job.share)), job, Room(graph, limits), Silent())
+    found = replaceable(loaded.model, Wish(job.least_share))
+    explored = survey(loaded.model, found, job, Room(graph, limits), Silent())
     candidates = space.solutions(explored.candidates, graph)
     able = [item for item in candidates if all(h.holds is not False for h in choose.holdings(item, None, limits))]
     recipe = finetune.Recipe(job.epochs, job.batch_size, job.seed, recover=job.recover)
@@ -101,7 +104,8 @@ def _trials(job: Job, about: dict[str, Any], known: set[Any]) -> Iterator[dict[s
     layers = [front.layer.name for front in explored.taken]
     weights = kernels(loaded.model, layers)
     measure = _measure(weights, _moments(loaded, layers), {name: spectra(weights[name], 64) for name in layers})
-    for solution in promising(able, job, loaded, Silent()):
+    proposal = Proposal(explored, candidates, tuple(able), {}, larger=False)
+    for solution in promising(proposal, job, loaded, limits, Silent()).solutions:
         row = about | {"solution": solution.number, "epochs": job.epochs}
         if _key(row) in known:
             continue
