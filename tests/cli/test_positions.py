@@ -130,7 +130,7 @@ def test_compressed_it_needs_no_edgett(edgett: Call, plain: Encoder, tmp_path: P
 
 @pytest.mark.slow
 def test_of_what_no_rule_counts_the_rest_is_checked_all_the_same(edgett: Call, normed: Encoder) -> None:
-    options = ("--dtype", "int8", "--recover", "distill", "--search", "pareto", "--max-rank", "8")
+    options = ("--dtype", "int8", "--recover", "distill", "--search", "pareto", "--max-rank", "8", "--share", "0.1")
     answer = edgett("compress", *normed.arguments, *FEW, *options, "--out", "run", "--json")
     assert answer.code == 0, answer.err
     assert answer.document["check"]["ok"]
