@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import keras
+import numpy as np
 import pytest
 import typer
 
@@ -249,10 +250,13 @@ def real(edgett: Call, finished: Finished, tiny: Tiny, tmp_path: Path) -> set[st
     found |= printed(
         "firmware", "pack", finished.path, "--out", tmp_path / "tflm", "--name", "tiny", "--format", "tflm"
     )
-    found |= printed("doctor") | printed("slim", tiny.model, "--out", tmp_path / "slim.keras")
+    found |= printed("doctor")
     layers = [keras.Input((6, 6, 4)), keras.layers.Conv2D(8, 3, name="c"), keras.layers.Flatten()]
-    keras.Sequential([*layers, keras.layers.Dense(2)]).save(tmp_path / "convolved.keras")
+    convolved = keras.Sequential([*layers, keras.layers.Dense(2)])
+    convolved.layers[0].kernel.assign(convolved.layers[0].kernel * np.arange(8))  # the first filter is dead
+    convolved.save(tmp_path / "convolved.keras")
     found |= printed("explore", tmp_path / "convolved.keras", "--search", "pareto", "--share", "0")
+    found |= printed("slim", tmp_path / "convolved.keras", "--out", tmp_path / "slim.keras")
     found |= printed("firmware", "check", tmp_path / "package", "--run", finished.path)
     (tmp_path / "main.c").write_text("int app_run(void) { return 0; }\nint main(void) { return app_run(); }\n")
     subprocess.run(["gcc", "main.c", "-o", "app"], cwd=tmp_path, check=True)
