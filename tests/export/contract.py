@@ -110,6 +110,7 @@ class ExporterContract:
         assert (found.params("dense"), found.flops("dense")) == (12 * 8 + 8, 2 * (2 * 12 * 8 + 8))
 
     @pytest.mark.parametrize("name", COMPARED)
+    @pytest.mark.slow
     def test_the_bytes_depend_on_the_model_alone(self, name: str, elsewhere: Path, tmp_path: Path) -> None:
         """Neither on what this process converted before nor on how another one hashes."""
         again = zoo.export(zoo.fresh(name), self.form, 1, tmp_path / f"again{self.form.suffix}")

@@ -54,7 +54,7 @@ def specs(layer: Layer) -> list[Spec]:
 @pytest.mark.parametrize(
     "model", [images(), pytest.param(sequences(), marks=pytest.mark.slow)], ids=["images", "sequences"]
 )
-@pytest.mark.parametrize("fused", [True, False], ids=["tflite", "onnx"])
+@pytest.mark.parametrize("fused", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["tflite", "onnx"])
 @pytest.mark.parametrize("quantised", [False, True], ids=["float32", "int8"])
 def test_is_what_the_model_is_predicted_to_do(model: keras.Model, fused: bool, quantised: bool) -> None:
     random = np.random.default_rng(0)
