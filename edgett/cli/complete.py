@@ -83,7 +83,7 @@ def layers(context: typer.Context, incomplete: str) -> list[str]:
     if not Path(model).is_file():
         return []
     with zipfile.ZipFile(model) as file:
-        return _beginning(incomplete, dict.fromkeys(_dense(json.loads(file.read("config.json")))))
+        return _beginning(incomplete, dict.fromkeys(_layers(json.loads(file.read("config.json")))))
 
 
 def documents(context: typer.Context, incomplete: str) -> list[str]:
@@ -163,11 +163,14 @@ def _begun(incomplete: str, end: str) -> Iterator[str]:
     return glob.iglob(f"{glob.escape(incomplete)}*{end}")  # noqa: PTH207
 
 
-def _dense(config: Any, path: str = "") -> Iterator[str]:
-    """The paths of dense layers in the configuration of a model."""
+_FACTORISED = ("Dense", "Conv2D", "Conv1D", "SeparableConv2D")
+
+
+def _layers(config: Any, path: str = "") -> Iterator[str]:
+    """The paths of layers that may be factorised in the configuration of a model."""
     inner = config.get("config", {}) if isinstance(config, dict) else {}
     for layer in inner.get("layers", ()) if isinstance(inner, dict) else ():
         name = f"{path}{layer.get('config', {}).get('name', '')}"
-        if layer.get("class_name") == "Dense":
+        if layer.get("class_name") in _FACTORISED:
             yield name
-        yield from _dense(layer, f"{name}/")
+        yield from _layers(layer, f"{name}/")

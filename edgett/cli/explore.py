@@ -166,9 +166,8 @@ def _of_model(job: Job, screen: Screen) -> tuple[tuple[Found, ...], tuple[Apart,
         from edgett.model.worth import Wish, replaceable
 
         model = model_only(job, screen)
-        return replaceable(model, Wish(job.least_share, job.only_layer, job.skip_layer), searched(job.search)), apart(
-            model, searched(job.search)
-        )
+        kinds = searched(job.search)
+        return replaceable(model, Wish(job.least_share, job.only_layer, job.skip_layer), kinds), apart(model, kinds)
 
 
 def _draw(explored: Explored, path: Path, screen: Screen) -> None:

@@ -19,7 +19,7 @@ from edgett.model.in_form import LayerInForm
 _L = keras.layers
 
 
-DEPTHWISE = "depthwise_kernel"
+DEPTHWISE_HALF = "depthwise_kernel"
 """The name of the depthwise half of a separable convolution, which stays as it is."""
 
 
@@ -45,11 +45,11 @@ class Convolved(LayerInForm):
         """
         super().__init__(spec, **settings)
         given = before.get_config() if isinstance(before, keras.layers.Layer) else (before or {}).get("config")
-        self.before = None if given is None else _L.DepthwiseConv2D.from_config(given | {"name": DEPTHWISE})
+        self.before = None if given is None else _L.DepthwiseConv2D.from_config(given | {"name": DEPTHWISE_HALF})
 
     @classmethod
     def _entry(cls, spec: Spec, layer: Any) -> tuple[int | None, ...]:
-        kernel = layer.depthwise_kernel if hasattr(layer, DEPTHWISE) else layer.kernel
+        kernel = layer.depthwise_kernel if hasattr(layer, DEPTHWISE_HALF) else layer.kernel
         return (None, *[None] * layer.rank, kernel.shape[-2])
 
     @classmethod
@@ -65,7 +65,9 @@ class Convolved(LayerInForm):
             The built layer.
         """
         shared = {name: getattr(layer, name) for name in ("strides", "padding", "dilation_rate", "depth_multiplier")}
-        half = _L.DepthwiseConv2D(layer.kernel_size, use_bias=False, name=DEPTHWISE, dtype=layer.dtype_policy, **shared)
+        half = _L.DepthwiseConv2D(
+            layer.kernel_size, use_bias=False, name=DEPTHWISE_HALF, dtype=layer.dtype_policy, **shared
+        )
         twin = cls._like(layer, spec, before=half)
         twin.parts[0].kernel.assign(layer.depthwise_kernel)
         twin.hold(spec.best(np.asarray(layer.pointwise_kernel)[0, 0]) if factors is None else factors, layer.bias)
@@ -76,7 +78,7 @@ class Convolved(LayerInForm):
         for part in self.parts:
             part.build(input_shape)
             input_shape = part.compute_output_shape(input_shape)
-        self.factors = [part.kernel for part in self.parts if part.name != DEPTHWISE]
+        self.factors = [part.kernel for part in self.parts if part.name != DEPTHWISE_HALF]
         self.bias = self.parts[-1].bias if self.use_bias else None
 
     def call(self, inputs: Any) -> Any:
@@ -142,7 +144,7 @@ class Convolved(LayerInForm):
             return None
         first, last = parts[0], parts[-1]
         layer = cls(
-            spec, before=first if first.name == DEPTHWISE and type(first) is _L.DepthwiseConv2D else None,
+            spec, before=first if first.name == DEPTHWISE_HALF and type(first) is _L.DepthwiseConv2D else None,
             name=made.name, trainable=last.trainable, dtype=last.dtype_policy, use_bias=last.use_bias,
             bias_initializer=last.bias_initializer, bias_regularizer=last.bias_regularizer,
             bias_constraint=last.bias_constraint, activity_regularizer=last.activity_regularizer,

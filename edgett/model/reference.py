@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edgett.forms.convolution.chain import Chain
 from edgett.forms.operators import Convolve, Moves, Mul, Product
 from edgett.forms.tt.shape import TTShape
-from edgett.model.convolved import DEPTHWISE, Convolved
+from edgett.model.convolved import DEPTHWISE_HALF, Convolved
 from edgett.model.factored import Factored
 from edgett.model.in_form import LayerInForm
 from edgett.model.layers import factored_layers
@@ -78,7 +78,7 @@ def _of_links(path: str, layer: Convolved) -> Deviation:
     spec = layer.spec
     factors = [factor.astype(np.float64) for factor in layer.held()]
     x = np.random.default_rng(0).normal(size=(PROBES, *spec.window.size, spec.inputs))
-    parts = [part for part in layer.parts if part.name != DEPTHWISE]
+    parts = [part for part in layer.parts if part.name != DEPTHWISE_HALF]
     found: Any = x.astype(np.float32)
     for part in parts:
         found = part(found[:, 0])[:, None] if part.rank == 1 else part(found)

@@ -33,8 +33,7 @@ HOPE = 6.0
 FLOOR = 0.01
 """A loss that is as good as none: what the chance of the samples makes of it."""
 
-
-Held = tuple[str, Spec]
+Edit = tuple[str, Spec]
 """A layer by its path, and its form."""
 
 
@@ -43,7 +42,7 @@ class Promising:
     """The solutions to fine-tune, and by path and spec where their layers start from that were fitted to data."""
 
     solutions: tuple[Solution, ...]
-    starts: Mapping[Held, Start] = field(default_factory=dict)
+    starts: Mapping[Edit, Start] = field(default_factory=dict)
 
 
 def promising(found: Proposal, job: Job, inputs: Inputs, limits: Constraints, meter: Meter) -> Promising:
@@ -75,17 +74,17 @@ def _measured(found: Proposal, job: Job, inputs: Inputs, limits: Constraints, me
         begun = starts(found.exploration, inputs.source, specs, advance)
     chosen: Sequence[Solution] = found.able
     if job.limit is not None and len(chosen) > job.limit:
-        screen = Tryout(inputs.source, inputs.data.validation, inputs.judge, begun)
-        chosen = _leading(_Field(screen, found.able, limits[DROP], meter), job.limit)
-    fitted = {item: begun[item] for one in chosen for item in one.edits.items() if item[1].windowed}
-    return Promising(tuple(chosen), fitted)
+        tryout = Tryout(inputs.source, inputs.data.validation, inputs.judge, begun)
+        chosen = _leading(_Field(tryout, found.able, limits[DROP], meter), job.limit)
+    kept = {item: begun[item] for one in chosen for item in one.edits.items() if item[1].windowed}
+    return Promising(tuple(chosen), kept)
 
 
 @dataclass(frozen=True)
 class _Field:
     """Candidates that are measured before any training; `most` is the drop that one may have after it."""
 
-    screen: Tryout
+    tryout: Tryout
     able: Sequence[Solution]
     most: float | None
     meter: Meter
@@ -95,7 +94,7 @@ class _Field:
         from edgett.train.screening import screened
 
         with self.meter.stage(f"measuring {len(some)} candidates", len(some)) as advance:
-            found = screened(self.screen, some, advance)
+            found = screened(self.tryout, some, advance)
         return [(replace(item, loss=max(one.loss, FLOOR)), one.drop) for item, one in zip(some, found, strict=True)]
 
     def hopeful(self, drop: float) -> bool:
@@ -121,8 +120,8 @@ def _leading(field: _Field, limit: int) -> Sequence[Solution]:
 
 
 def starts(
-    exploration: Explored, model: Any, wanted: Sequence[Held], advance: Callable[[int], None]
-) -> dict[Held, Start]:
+    exploration: Explored, model: Any, wanted: Sequence[Edit], advance: Callable[[int], None]
+) -> dict[Edit, Start]:
     """Find where layers start from: fitted to what they are given, where that is known; else close to their weights.
 
     Args:

@@ -66,7 +66,7 @@ def dense(name: str) -> Mapping[str, object]:
         (("deploy", "example:clock", "--target", "ethos"), ["ethos-u55"]),
         (("bench", "runs/dial-host-1/s"), ["runs/dial-host-1/small.tflite"]),
         (("bench", "--device", "e"), ["emulator"]),
-        (("compress", "dial.keras", "--only-layer", ""), ["fc1", "head/fc2"]),
+        (("compress", "dial.keras", "--only-layer", ""), ["conv", "fc1", "head/fc2"]),
         (("compress", "faces.npz", "--only-layer", ""), []),
         (("compress", "example", ":", "le"), ["lenet300", "lenet5"]),
         (("compress", "example", ":"), ["clock", "lenet300", "lenet5", "alexnet", "vgg16"]),

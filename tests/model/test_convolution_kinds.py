@@ -10,10 +10,14 @@ import pytest
 
 from edgett.forms import catalogue
 from edgett.forms.front import Search
+from edgett.forms.operators import Convolve
 from edgett.forms.window import Padding, Window
 from edgett.model.apart import apart
-from edgett.model.kinds import FULLY_CONNECTED
+from edgett.model.inference import inference_form
+from edgett.model.kinds import FULLY_CONNECTED, kind_of
 from edgett.model.layers import kernels, replace
+from edgett.model.predict import predict
+from edgett.model.trace import trace
 from edgett.model.weigh import inputs_of
 from edgett.model.worth import Wish, replaceable
 
@@ -142,3 +146,16 @@ def test_too_few_channels(channels: int) -> None:
     (found,) = replaceable(of(L.Conv2D(8, 3, name="c"), shape=(8, 9, channels)), ALL)
     reason = catalogue.unfit(found.layer)
     assert found.excluded is None and reason is not None and "no chain of smaller convolutions" in reason
+
+
+@pytest.mark.parametrize(
+    "layer", [L.Conv2D(8, 3, strides=2, use_bias=False, name="c"), L.SeparableConv2D(8, 3, use_bias=False, name="c")]
+)
+def test_its_plan_is_what_the_dense_layer_is_predicted_to_do(layer: Any) -> None:
+    model = of(layer)
+    (call,), graph = trace(model, 1).calls, predict(inference_form(model))
+    kind = kind_of(call)
+    assert kind is not None
+    plan = kind.plan(call)
+    assert sum(operator.macs for operator in plan) == graph.macs
+    assert sum(operator.stored for operator in plan if isinstance(operator, Convolve)) == graph.params()
