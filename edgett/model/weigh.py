@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgett.forms.error import Bracket
-from edgett.forms.moments import Moments, Sums, of_patches, sums
+from edgett.forms.moments import LONGEST, Moments, Sums, of_patches, sums
 from edgett.forms.spec import Spec, decomposed
 from edgett.model.layers import Spot, kernels, spots_of
 from edgett.model.shifts import takers
@@ -70,7 +70,7 @@ def specs_of(solutions: Sequence[Solution]) -> list[tuple[str, Spec]]:
 
 def some_inputs(model: keras.Model, x: Mapping[str, Any], paths: Collection[str]) -> dict[str, NDArray[np.float32]]:
     """What the layers of these paths are given for some of the samples, spread out: they may be sorted."""
-    return inputs_of(model, _spread(x), paths)
+    return inputs_of(model, spread(x), paths)
 
 
 def inputs_of(model: keras.Model, x: Mapping[str, Any], paths: Collection[str]) -> dict[str, NDArray[np.float32]]:
@@ -79,7 +79,7 @@ def inputs_of(model: keras.Model, x: Mapping[str, Any], paths: Collection[str]) 
     A row is what the weight meets at a position of a sample: of more than `POSITIONS` so many, drawn by chance.
     """
     seen: dict[str, list[NDArray[np.float32]]] = {path: [] for path in paths}
-    _met(model, x, paths, lambda path, rows: seen[path].append(rows))
+    meet(model, x, paths, lambda path, rows: seen[path].append(rows))
     return {path: np.concatenate(parts) for path, parts in seen.items()}
 
 
@@ -90,37 +90,45 @@ def moments(
 
     `x` are training inputs, of which `advance` hears.
     """
+    weights, absorbed = kernels(model, paths), takers(model, paths)
     found: dict[str, Sums] = {}
 
     def add(path: str, rows: NDArray[np.float32]) -> None:
         some = sums(rows)
         found[path] = found[path] + some if path in found else some
 
-    _met(model, _spread(x), paths, add, advance)
-    weights, absorbed = kernels(model, paths), takers(model, paths)
-    return {path: of_patches(weights[path], each, path in absorbed) for path, each in found.items()}
+    meet(model, spread(x), [path for path in paths if len(weights[path]) <= LONGEST], add, advance)
+    return {path: of_patches(weights[path], found.get(path), path in absorbed) for path in paths}
 
 
-def _spread(x: Mapping[str, Any]) -> dict[str, Any]:
-    """Some of the samples, spread out: they may be sorted."""
+def spread(x: Mapping[str, Any]) -> dict[str, Any]:
+    """Take `SAMPLES` of the samples of inputs by name, spread out: they may be sorted."""
     count = len(next(iter(x.values())))
     rows = np.unique(np.linspace(0, count - 1, SAMPLES).astype(int))
     return {name: array[rows] for name, array in x.items()}
 
 
-def _met(
+def meet(
     model: keras.Model,
     x: Mapping[str, Any],
     paths: Collection[str],
-    meet: Callable[[str, NDArray[np.float32]], None],
+    tell: Callable[[str, NDArray[np.float32]], None],
     advance: Callable[[int], None] = lambda samples: None,
 ) -> None:
-    """Hand on, batch by batch, some of the rows that the weights of these layers meet."""
+    """Hand on, batch by batch, some of the rows that the weights of layers meet.
+
+    Args:
+        model: a Sequential or functional model.
+        x: inputs by name.
+        paths: of the layers. Of one path the rows are from the same positions in whatever model.
+        tell: hears of the path of a layer and rows (n, X).
+        advance: hears of samples.
+    """
     random, places = np.random.default_rng(0), spots_of(model, paths)
 
     def call(path: str, layer: Any, args: Any, kwargs: Any) -> Any:
         if path in places:
-            meet(path, _some(args[0], places[path], random))
+            tell(path, _some(args[0], places[path], random))
         return layer(*args, **kwargs)
 
     count = len(next(iter(x.values())))

@@ -24,6 +24,7 @@ from edgett.model.shifts import shift
 from edgett.search.quality import Quality
 from edgett.search.solution import Solution
 from edgett.train.assess import PREDICTED, assess
+from edgett.train.beginnings import Beginnings
 from edgett.train.data import Split
 from edgett.train.methods import METHODS
 from edgett.train.methods.method import Method
@@ -148,7 +149,7 @@ class _Stopwatch:
 class Tuner:
     """Fine-tunes solutions of one model on the same data.
 
-    `starts`: by path and spec where layers start from that have been fitted already.
+    `starts`: by path and spec where layers start from that have been fitted already, each for itself.
     """
 
     model: keras.Model
@@ -223,7 +224,7 @@ class Tuner:
     def _training(self, task: Task) -> Training:
         """As the task finds it."""
         keras.utils.set_random_seed(self.recipe.seed)
-        model = self._begun(task.solution, {} if task.state else self._starts(task))
+        model = self._begun(task.solution, {} if task.state else self._beginnings.of(task.solution))
         training = Training(model, self.train, self.recipe.seed, self._method.teacher)
         if task.state is not None:
             training.resume(task.state)
@@ -243,11 +244,9 @@ class Tuner:
     def _method(self) -> Method:
         return METHODS[self.recipe.recover](self.model, self.judge, self.train.x)
 
-    def _starts(self, task: Task) -> dict[str, Start]:
-        known = {item[0]: self.starts[item] for item in task.solution.edits.items() if item in self.starts}
-        left = {path: spec for path, spec in task.solution.edits.items() if path not in known}
-        found = self._method.factors(left) if left else {}
-        return {path: Start(factors) for path, factors in found.items()} | known
+    @cached_property
+    def _beginnings(self) -> Beginnings:
+        return Beginnings(self._method, self.validation, self.judge, self.starts)
 
     def _begun(self, solution: Solution, starts: Mapping[str, Start]) -> keras.Model:
         model = compressed(self.model, solution, self.judge, starts)

@@ -15,20 +15,20 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from edgett.forms.moments import Moments, of_patches, sums
+from edgett.forms.moments import LONGEST, Moments, Sums, of_patches, sums
 from edgett.forms.spec import Spec
 from edgett.forms.start import Start
 from edgett.model.layers import kernels, spots_of, substituted
 from edgett.model.shifts import takers
 from edgett.model.trace import trace
-from edgett.model.weigh import some_inputs
+from edgett.model.weigh import inputs_of, meet, spread
 
 Singles = NDArray[np.float32]
 Floats = NDArray[np.float64]
 
 
 class Following:
-    """Fits the layers of one model after one another, for whatever solution."""
+    """Fits the convolutions of one model, one after the other, for whatever solution."""
 
     def __init__(self, model: keras.Model, x: Mapping[str, Any]) -> None:
         """Look at a model.
@@ -37,15 +37,16 @@ class Following:
             model: the dense one.
             x: training inputs by name, of which some are looked at.
         """
-        self._model, self._x = model, x
+        self._model, self._x = model, spread(x)
         self._order = [call.path for call in trace(model).calls]
         self._given: dict[str, Singles] = {}
 
-    def starts(self, edits: Mapping[str, Spec]) -> dict[str, Start]:
+    def starts(self, edits: Mapping[str, Spec], alone: Mapping[str, Start]) -> dict[str, Start]:
         """Where the layers of a solution start from.
 
         Args:
             edits: by the path of a layer the form of its weight; convolutions alone are fitted.
+            alone: by path where each starts from for itself, which its fit begins with.
 
         Returns:
             By path their links, and what makes up for the mean.
@@ -55,10 +56,8 @@ class Following:
         able, weights, places = takers(made, paths), kernels(self._model, paths), spots_of(made, paths)
         for path in paths:
             spec, weight, place = edits[path], weights[path], places[path]
-            now = some_inputs(made, self._x, [path])[path]
-            wanted = self._given_to(path) @ weight
-            seen, mean = _matched(weight, now, wanted, path in able)
-            factors = spec.fitted(spec.best(seen.weight), seen)
+            seen, mean = self._matched(made, path, weight, path in able)
+            factors = spec.fitted(alone[path].factors, seen)
             dense = spec.dense(factors)
             shift = None if mean is None or seen.mean is None else mean - seen.mean @ dense
             begun[path] = Start(factors, shift)
@@ -68,22 +67,37 @@ class Following:
                 able[path].add(shift)
         return begun
 
-    def _given_to(self, path: str) -> Singles:
+    def _matched(
+        self, made: keras.Model, path: str, weight: Singles, bias: bool
+    ) -> tuple[Moments, Floats | None]:
+        """Moments of what a layer (X, N) gets in `made`, for the weight that makes the most of it; the mean to reach.
+
+        The mean is that of the dense layer's outputs, None where nothing takes it up.
+        """
+        if len(weight) > LONGEST:
+            return of_patches(weight, None), None
+        wanted = self._wanted(path, weight)
+        found, cross, met = Sums(0, np.zeros(len(weight)), np.zeros((len(weight),) * 2)), np.zeros(weight.shape), 0
+
+        def add(_: str, rows: Singles) -> None:
+            nonlocal found, cross, met
+            found = found + sums(rows)
+            cross += rows.T @ wanted[met : met + len(rows)]
+            met += len(rows)
+
+        meet(made, self._x, [path], add)
+        seen = of_patches(weight, found, bias)
+        if not (seen.usable and seen.moment is not None and np.isfinite(cross).all()):
+            return seen, None
+        mean, cross = wanted.mean(axis=0, dtype=np.float64), cross / met
+        if bias:
+            cross -= np.outer(found.total / found.count, mean)
+        best = np.linalg.solve(seen.moment.astype(np.float64), cross + seen.ridge * weight).astype(np.float32)
+        matched = Moments(best, seen.moment, seen.moment @ best, seen.ridge, seen.mean)
+        return matched, mean if bias else None
+
+    def _wanted(self, path: str, weight: Singles) -> Singles:
+        """What the weight of the dense layer makes of its inputs, (n, N)."""
         if path not in self._given:
-            self._given[path] = some_inputs(self._model, self._x, [path])[path]
+            self._given[path] = inputs_of(self._model, self._x, [path])[path] @ weight
         return self._given[path]
-
-
-def _matched(weight: Singles, now: Singles, wanted: Singles, bias: bool) -> tuple[Moments, Floats | None]:
-    """Moments of the new inputs (n, X) for the weight that makes the most of them, and the mean of what is wanted."""
-    found = sums(now)
-    plain = of_patches(weight, found, bias)
-    if not plain.usable or plain.moment is None:
-        return plain, None
-    cross = now.T.astype(np.float64) @ wanted / len(now)
-    mean = wanted.mean(axis=0, dtype=np.float64)
-    if bias:
-        cross -= np.outer(found.total / found.count, mean)
-    best = np.linalg.solve(plain.moment.astype(np.float64), cross + plain.ridge * weight).astype(np.float32)
-    fitted = Moments(best, plain.moment, plain.moment @ best, plain.ridge, plain.mean)
-    return fitted, mean if bias else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,33 +24,31 @@ from edgett.train.quality import Judge
 SAMPLES = 2048
 """Samples that a solution is judged on."""
 
-Starts = Mapping[tuple[str, Spec], Start]
-
-
 class Tryout:
     """A copy of a dense model in which weights are swapped for what forms stand for: nothing is built anew."""
 
-    def __init__(self, model: keras.Model, split: Split, judge: Judge, starts: Starts) -> None:
-        """Copy the model; `starts` are where layers in forms start from, by their path and spec."""
-        self._model, self._judge, self._starts = substituted(model, {}), judge, starts
-        self._places: Mapping[str, Spot] = spots_of(self._model, {path for path, _ in starts})
+    def __init__(self, model: keras.Model, split: Split, judge: Judge, paths: Collection[str]) -> None:
+        """Copy the model, of which layers with these paths may be put into forms."""
+        self._model, self._judge = substituted(model, {}), judge
+        self._places: Mapping[str, Spot] = spots_of(self._model, paths)
         self._dense = {path: _state(place) for path, place in self._places.items()}
         self._takers = takers(self._model, set(self._places))
         self._still = {path: np.asarray(taker.numbers).copy() for path, taker in self._takers.items()}
         some = split.take(np.unique(np.linspace(0, len(split) - 1, SAMPLES).astype(np.int64)))
         self._read, self._y = reader(self._model, some.x), some.y
 
-    def quality(self, edits: Mapping[str, Spec]) -> Quality:
+    def quality(self, edits: Mapping[str, Spec], starts: Mapping[str, Start]) -> Quality:
         """The quality with some layers in forms, as they are before any training.
 
         Args:
-            edits: by the path of a layer the form of its weight; each has a start.
+            edits: by the path of a layer the form of its weight.
+            starts: by path where the layers start from.
 
         Returns:
             The quality on the samples.
         """
         for path, spec in edits.items():
-            start, (weight, bias) = self._starts[path, spec], self._dense[path]
+            start, (weight, bias) = starts[path], self._dense[path]
             self._give(path, spec.dense(start.factors).astype(weight.dtype), bias)
             if start.shift is not None:
                 self._takers[path].add(start.shift)
@@ -81,21 +79,23 @@ class Untuned:
 
 
 def screened(
-    screen: Tryout, solutions: Sequence[Solution], advance: Callable[[int], None] = lambda solutions: None
+    screen: Tryout,
+    begun: Sequence[tuple[Solution, Mapping[str, Start]]],
+    advance: Callable[[int], None] = lambda solutions: None,
 ) -> list[Untuned]:
     """Measure what solutions lose before they are fine-tuned.
 
     Args:
         screen: the model.
-        solutions: their layers have starts.
+        begun: solutions, each with where its layers start from, by path.
         advance: hears of solutions.
 
     Returns:
         What each loses.
     """
-    dense, found = screen.quality({}), []
-    for solution in solutions:
-        found.append(_measured(screen.quality(solution.edits), dense))
+    dense, found = screen.quality({}, {}), []
+    for solution, starts in begun:
+        found.append(_measured(screen.quality(solution.edits, starts), dense))
         advance(1)
     return found
 

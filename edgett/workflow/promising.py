@@ -74,8 +74,8 @@ def _measured(found: Proposal, job: Job, inputs: Inputs, limits: Constraints, me
         begun = starts(found.exploration, inputs.source, specs, advance)
     chosen: Sequence[Solution] = found.able
     if job.limit is not None and len(chosen) > job.limit:
-        tryout = Tryout(inputs.source, inputs.data.validation, inputs.judge, begun)
-        chosen = _leading(_Field(tryout, found.able, limits[DROP], meter), job.limit)
+        tryout = Tryout(inputs.source, inputs.data.validation, inputs.judge, {path for path, _ in specs})
+        chosen = _leading(_Field(tryout, begun, found.able, limits[DROP], meter), job.limit)
     kept = {item: begun[item] for one in chosen for item in one.edits.items() if item[1].windowed}
     return Promising(tuple(chosen), kept)
 
@@ -85,6 +85,7 @@ class _Field:
     """Candidates that are measured before any training; `most` is the drop that one may have after it."""
 
     tryout: Tryout
+    begun: Mapping[Edit, Start]
     able: Sequence[Solution]
     most: float | None
     meter: Meter
@@ -93,8 +94,9 @@ class _Field:
         """Each with the loss that was measured in place of the expected one, and its drop."""
         from edgett.train.screening import screened
 
+        starts = [{item[0]: self.begun[item] for item in one.edits.items()} for one in some]
         with self.meter.stage(f"measuring {len(some)} candidates", len(some)) as advance:
-            found = screened(self.tryout, some, advance)
+            found = screened(self.tryout, list(zip(some, starts, strict=True)), advance)
         return [(replace(item, loss=max(one.loss, FLOOR)), one.drop) for item, one in zip(some, found, strict=True)]
 
     def hopeful(self, drop: float) -> bool:

@@ -10,7 +10,7 @@ from edgett.forms.convolution.channel_svd import ChannelSVD, Side
 from edgett.forms.convolution.spatial_svd import SpatialSVD
 from edgett.forms.start import Start, fitted
 from edgett.forms.window import Window
-from edgett.model.layers import replace
+from edgett.model.layers import kernels, replace
 from edgett.model.shifts import shift
 from edgett.model.weigh import moments
 from edgett.train.following import Following
@@ -52,8 +52,9 @@ def begun(model: keras.Model, starts: dict[str, Start]) -> keras.Model:
 def test_the_end_is_nearer_than_with_each_layer_for_itself(model: keras.Model) -> None:
     x, new = {"x": inputs(512, 0)}, inputs(128, 1)
     seen = moments(model, x, EDITS, lambda samples: None)
-    alone = begun(model, {path: fitted(spec, seen[path]) for path, spec in EDITS.items()})
-    following = begun(model, Following(model, x).starts(EDITS))
+    starts = {path: fitted(spec, seen[path]) for path, spec in EDITS.items()}
+    alone = begun(model, starts)
+    following = begun(model, Following(model, x).starts(EDITS, starts))
     expected = np.asarray(model(new))
     lost = [np.square(np.asarray(one(new)) - expected).sum() for one in (alone, following)]
     assert lost[1] < 0.95 * lost[0]
@@ -65,13 +66,15 @@ def test_the_first_layer_is_fitted_as_it_was(model: keras.Model) -> None:
     x = {"x": inputs(256, 0)}
     only = {"a": EDITS["a"]}
     seen = moments(model, x, only, lambda samples: None)
-    plain, found = fitted(EDITS["a"], seen["a"]), Following(model, x).starts(only)["a"]
+    plain = fitted(EDITS["a"], seen["a"])
+    found = Following(model, x).starts(only, {"a": plain})["a"]
     spec = EDITS["a"]
     np.testing.assert_allclose(spec.dense(found.factors), spec.dense(plain.factors), rtol=1e-2, atol=1e-2)
 
 
 def test_the_model_stays_as_it_was(model: keras.Model) -> None:
     before = [weight.copy() for weight in model.get_weights()]
-    Following(model, {"x": inputs(64, 0)}).starts(EDITS)
+    weights = kernels(model, EDITS)
+    Following(model, {"x": inputs(64, 0)}).starts(EDITS, {path: Start(spec.best(weights[path])) for path, spec in EDITS.items()})
     for one, other in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)

@@ -49,7 +49,7 @@ def split(model: keras.Model) -> Split:
 def starts(model: keras.Model) -> Any:
     weights = kernels(model, EDITS)
     shifts = {"c": np.full(6, 0.3, np.float32), "fc": None}
-    return {(path, spec): Start(spec.best(weights[path]), shifts[path]) for path, spec in EDITS.items()}
+    return {path: Start(spec.best(weights[path]), shifts[path]) for path, spec in EDITS.items()}
 
 
 def solution(edits: Any) -> Solution:
@@ -58,22 +58,23 @@ def solution(edits: Any) -> Solution:
 
 def test_tells_what_the_model_would_do(model: keras.Model, split: Split, starts: Any) -> None:
     judged = judge(model, split.y, Ask())
-    screen = Tryout(model, split, judged, starts)
+    screen = Tryout(model, split, judged, EDITS)
     for edits in (EDITS, {"c": EDITS["c"]}, {"fc": EDITS["fc"]}, {}):
-        begun = {path: starts[item] for path, item in ((path, (path, spec)) for path, spec in edits.items())}
+        begun = {path: starts[path] for path in edits}
         real = assess(compressed(model, solution(edits), judged, begun), split, judged)
-        found = screen.quality(edits)
+        found = screen.quality(edits, begun)
         np.testing.assert_allclose(found.scores[0].value, real.scores[0].value, atol=0.005)
         np.testing.assert_allclose(found.loss, real.loss, rtol=1e-4)
 
 
 def test_leaves_the_model_as_it_was(model: keras.Model, split: Split, starts: Any) -> None:
     before = model.get_weights()
-    screen = Tryout(model, split, judge(model, split.y, Ask()), starts)
-    dense = screen.quality({})
+    screen = Tryout(model, split, judge(model, split.y, Ask()), EDITS)
+    dense = screen.quality({}, {})
     heard: list[int] = []
-    losses = screened(screen, [solution(EDITS), solution({"fc": EDITS["fc"]}), solution(EDITS)], heard.append)
+    some = [solution(EDITS), solution({"fc": EDITS["fc"]}), solution(EDITS)]
+    losses = screened(screen, [(one, starts) for one in some], heard.append)
     assert losses[0] == losses[2] and losses[0].loss > losses[1].loss > 0 and heard == [1, 1, 1]
-    assert screen.quality({}) == dense
+    assert screen.quality({}, {}) == dense
     for one, other in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
