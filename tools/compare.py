@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from compare_convolutions import convolutions
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
@@ -36,6 +37,7 @@ from edgett.workflow.survey import Room, graphs, survey
 from edgett.workflow.terms import baseline
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
+app.command()(convolutions)
 
 TARGET = "cortex-a53"
 DROP = 1.5  # percentage points, the paper's

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 
-import keras
-
 from edgett.forms.spec import Spec
 from edgett.forms.start import Start
 from edgett.model.layers import kernels

@@ -224,7 +224,7 @@ class Tuner:
     def _training(self, task: Task) -> Training:
         """As the task finds it."""
         keras.utils.set_random_seed(self.recipe.seed)
-        model = self._begun(task.solution, {} if task.state else self._beginnings.of(task.solution))
+        model = self._begun(task.solution, {} if task.state else self.beginnings.of(task.solution))
         training = Training(model, self.train, self.recipe.seed, self._method.teacher)
         if task.state is not None:
             training.resume(task.state)
@@ -245,7 +245,8 @@ class Tuner:
         return METHODS[self.recipe.recover](self.model, self.judge, self.train.x)
 
     @cached_property
-    def _beginnings(self) -> Beginnings:
+    def beginnings(self) -> Beginnings:
+        """Finds where solutions start from."""
         return Beginnings(self._method, self.validation, self.judge, self.starts)
 
     def _begun(self, solution: Solution, starts: Mapping[str, Start]) -> keras.Model:

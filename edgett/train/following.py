@@ -67,9 +67,7 @@ class Following:
                 able[path].add(shift)
         return begun
 
-    def _matched(
-        self, made: keras.Model, path: str, weight: Singles, bias: bool
-    ) -> tuple[Moments, Floats | None]:
+    def _matched(self, made: keras.Model, path: str, weight: Singles, bias: bool) -> tuple[Moments, Floats | None]:
         """Moments of what a layer (X, N) gets in `made`, for the weight that makes the most of it; the mean to reach.
 
         The mean is that of the dense layer's outputs, None where nothing takes it up.

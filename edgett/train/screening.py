@@ -24,6 +24,7 @@ from edgett.train.quality import Judge
 SAMPLES = 2048
 """Samples that a solution is judged on."""
 
+
 class Tryout:
     """A copy of a dense model in which weights are swapped for what forms stand for: nothing is built anew."""
 

@@ -75,6 +75,8 @@ def test_the_first_layer_is_fitted_as_it_was(model: keras.Model) -> None:
 def test_the_model_stays_as_it_was(model: keras.Model) -> None:
     before = [weight.copy() for weight in model.get_weights()]
     weights = kernels(model, EDITS)
-    Following(model, {"x": inputs(64, 0)}).starts(EDITS, {path: Start(spec.best(weights[path])) for path, spec in EDITS.items()})
+    Following(model, {"x": inputs(64, 0)}).starts(
+        EDITS, {path: Start(spec.best(weights[path])) for path, spec in EDITS.items()}
+    )
     for one, other in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
