@@ -109,14 +109,15 @@ def _plain(asked: FineTuning, chosen: Sequence[Solution]) -> None:
 
     from edgett.model.layers import compilation
     from edgett.model.ports import feed, wanted
-    from edgett.train.finetune import Recipe, batches, compressed, starting_rate
+    from edgett.train.finetune import batches, compressed
+    from edgett.train.rates import starting_rate
 
     data, job = asked.inputs.data, asked.job
     every = batches(len(data.train), job.batch_size)
     for solution in chosen:
         keras.utils.set_random_seed(job.seed)
         model = compressed(asked.inputs.model, solution, asked.inputs.judge)
-        rate = starting_rate(model.optimizer, Recipe())
+        rate = starting_rate(model.optimizer)
         falling = _falling(float(rate or 0.0), every * job.epochs)
         model.compile(**compilation(model) | {"optimizer": keras.optimizers.Adam(falling), "jit_compile": False})
         for epoch in range(job.epochs):

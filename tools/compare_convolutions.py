@@ -27,6 +27,7 @@ from edgett.search.solution import Candidate, Solution
 from edgett.target.profile import constraints, load_target
 from edgett.train import finetune
 from edgett.train.assess import assess
+from edgett.train.rates import unscheduled
 from edgett.train.screening import Tryout, screened
 from edgett.workflow import inputs
 from edgett.workflow.promising import starts
@@ -172,7 +173,7 @@ def _fitted(ground: Ground, solution: Solution, begun: Mapping[str, Start], seed
     keras.utils.set_random_seed(seed)
     model = finetune.compressed(loaded.source, solution, loaded.judge, begun)
     given = compilation(model)
-    model.compile(**given | {"optimizer": finetune.unscheduled(given["optimizer"]), "metrics": None})
+    model.compile(**given | {"optimizer": unscheduled(given["optimizer"]), "metrics": None})
     train = loaded.data.train
     steps = finetune.batches(len(train), job.batch_size) * job.epochs
     (labels,) = train.y.values()

@@ -58,7 +58,7 @@ def compress(
         Schedule | None,
         typer.Option(
             help="full: every candidate for all epochs (the paper's). halving: after 0.3 epochs only those that may be"
-            " picked, again and again. Default full.",
+            " picked, again and again. Default auto: halving where convolutions are put into forms.",
             show_default=False,
         ),
     ] = None,

@@ -6,8 +6,12 @@ import enum
 
 
 class Schedule(enum.Enum):
-    """`full` trains every candidate for all epochs, as the paper does; `halving` only those that may be picked."""
+    """`full` trains every candidate for all epochs, as the paper does; `halving` only those that may be picked.
 
+    `auto` is halving where convolutions are put into forms, whose epochs take long.
+    """
+
+    AUTO = "auto"
     FULL = "full"
     HALVING = "halving"
 

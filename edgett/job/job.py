@@ -74,7 +74,7 @@ class Job:
     only_layer: tuple[str, ...] = ()
     skip_layer: tuple[str, ...] = ()
     limit: int | None = 24
-    schedule: Schedule = Schedule.FULL
+    schedule: Schedule = Schedule.AUTO
     trunk: Trunk = Trunk.AUTO
     recover: Recover = Recover.DISTILL
     epochs: int = 3
@@ -217,7 +217,7 @@ class Project(TomlTable):
     limit: Annotated[int | str, PlainValidator(_limit)] | None = Field(
         default=None, description='joint candidates to fine-tune, or "all"'
     )
-    schedule: Annotated[Schedule, Field(strict=False)] | None = Field(default=None, description="full or halving")
+    schedule: Annotated[Schedule, Field(strict=False)] | None = Field(default=None, description="auto, full or halving")
     trunk: Annotated[Trunk, Field(strict=False)] | None = Field(default=None, description="auto, frozen or trained")
     recover: Annotated[Recover, Field(strict=False)] | None = Field(default=None, description="plain or distill")
     jobs: Annotated[int, Field(ge=0)] | None = Field(default=None, description="processes that fine-tune; 0: none")

@@ -31,6 +31,7 @@ class Beginnings:
             known: by path and spec where layers start from that were fitted each for itself.
         """
         self._method, self._validation, self._judge, self._known = method, validation, judge, known
+        self._found: dict[int, Mapping[str, Start]] = {}
 
     def of(self, solution: Solution) -> Mapping[str, Start]:
         """Find where the layers of a solution start from.
@@ -42,6 +43,11 @@ class Beginnings:
             By path. Convolutions start from where each was fitted for itself, or one after the other to what they are
             given then: whichever measures better. A layer that is missing starts from its decomposed weight.
         """
+        if solution.number not in self._found:
+            self._found[solution.number] = self._of(solution)
+        return self._found[solution.number]
+
+    def _of(self, solution: Solution) -> Mapping[str, Start]:
         edits, model = solution.edits, self._method.model
         begun = {path: self._known[path, spec] for path, spec in edits.items() if (path, spec) in self._known}
         left = {path: spec for path, spec in edits.items() if path not in begun}

@@ -19,8 +19,10 @@ from edgett.forms.start import Start
 from edgett.job.choices import Recover
 from edgett.model import keras_compat
 from edgett.model.layers import compilation, factored_layers, replace
+from edgett.model.levels import level
 from edgett.model.models import pack_weights
 from edgett.model.shifts import shift
+from edgett.model.weigh import spread
 from edgett.search.quality import Quality
 from edgett.search.solution import Solution
 from edgett.train.assess import PREDICTED, assess
@@ -29,6 +31,7 @@ from edgett.train.data import Split
 from edgett.train.methods import METHODS
 from edgett.train.methods.method import Method
 from edgett.train.quality import Judge
+from edgett.train.rates import starting_rate, unscheduled
 from edgett.train.training import BATCHES, Training
 
 
@@ -182,9 +185,21 @@ class Tuner:
         else:
             _finish(model)
         quality = self._quality(model)
+        if state is None and _near(model):
+            quality = self._no_worse(task.solution, model, quality)
+            level(model, spread(self.train.x))
         if quality.loss is not None and not np.isfinite(quality.loss):
             return _lost(losses, started, f"its loss on the validation data became {quality.loss}")
         return Tuned(quality, tuple(losses), time.monotonic() - started, pack_weights(model), state)
+
+    def _no_worse(self, solution: Solution, model: keras.Model, quality: Quality) -> Quality:
+        """Put a model back to where it began where training made it worse, as a short one may what was fitted."""
+        begun = self._begun(solution, self.beginnings.of(solution))
+        before = self._quality(begun)
+        if before.drop_from(quality) >= 0:
+            return quality
+        model.set_weights(begun.get_weights())
+        return before
 
     def ready(self) -> None:
         """Do what is done once, for all solutions."""
@@ -269,7 +284,8 @@ class Tuner:
         A few epochs at the full rate end wherever the last batches push: falling, the same epochs end several points of
         accuracy higher.
         """
-        rate = starting_rate(model.optimizer, self.recipe, near=_near(model))
+        asked = self.recipe.learning_rate
+        rate = starting_rate(model.optimizer, near=_near(model)) if asked is None else asked
         every = batches(len(self.train), self.recipe.batch_size)
         done = np.arange(epoch * every, (epoch + 1) * every)
         return np.float32(rate) * (1 - done / (every * self.recipe.epochs)).astype(np.float32)
@@ -338,56 +354,6 @@ class _Patience:
         if self._weights is not None:
             model.set_weights(self._weights)
         return True
-
-
-def starting_rate(optimizer: keras.optimizers.Optimizer, recipe: Recipe, *, near: bool = False) -> float:
-    """The rate that fine-tuning starts from and falls to zero from.
-
-    Cores bear, and need, larger steps than the dense weight that they stand for: an adaptive optimiser starts at four
-    times its compiled rate, though not above 4e-3 unless it was compiled so. On LeNet300 with 15,000 parameters that
-    leaves a third of the drop after 3 epochs (1.5 to 0.5 percentage points). Other optimisers may be at their limit
-    already and keep their rate, and so does what starts `near` its end, fitted to data. A schedule was for the training
-    that made the model, which is over: of one the highest rate counts.
-    """
-    if recipe.learning_rate is not None:
-        return recipe.learning_rate
-    optimizer = _inner(optimizer)
-    rate = optimizer.get_config()["learning_rate"]
-    if not isinstance(rate, float):
-        rate = _highest(optimizer)
-    return max(rate, min(4 * rate, 4e-3)) if isinstance(optimizer, _ADAPTIVE) and not near else rate
-
-
-def _inner(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-    """The optimiser itself where there is one around it that scales the loss."""
-    return getattr(optimizer, "inner_optimizer", optimizer)
-
-
-def _highest(optimizer: keras.optimizers.Optimizer) -> float:
-    """The highest rate of a schedule, warmed up or not."""
-    schedule = keras.optimizers.schedules.deserialize(optimizer.get_config()["learning_rate"])
-    return max(float(schedule(step)) for step in (0, *np.unique(np.geomspace(1, 1e6, 200).astype(int)).tolist()))
-
-
-def unscheduled(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-    """The same kind of optimiser at a rate that can be assigned; the very same where that was so already."""
-    inner = _inner(optimizer)
-    if isinstance(inner.get_config()["learning_rate"], float):
-        return optimizer
-    steady = inner.__class__.from_config(inner.get_config() | {"learning_rate": _highest(inner)})
-    if inner is optimizer:
-        return steady
-    around = {key: value for key, value in optimizer.get_config().items() if key != "inner_optimizer"}
-    return optimizer.__class__(steady, **around)
-
-
-_ADAPTIVE = (
-    keras.optimizers.Adam,
-    keras.optimizers.AdamW,
-    keras.optimizers.Adamax,
-    keras.optimizers.Nadam,
-    keras.optimizers.RMSprop,
-)
 
 
 def batches(samples: int, size: int) -> int:

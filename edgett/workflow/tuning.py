@@ -99,7 +99,7 @@ def fine_tuned(chosen: Sequence[Solution], asked: FineTuning, run: Run, meter: M
     with run.staging() as folder:
         tuner = _tuner(chosen, asked, folder, meter)
         batches = finetune.batches(len(tuner.train), job.batch_size)
-        course = Course(job.schedule, job.epochs, batches, job.seed, quality, asked.limits)
+        course = Course(_schedule(job, chosen), job.epochs, batches, job.seed, quality, asked.limits)
         with _crew(tuner, job, len(chosen), folder) as crew:
             _announce(chosen, asked, _Desk(course, crew, run, meter))
             trials = tune(chosen, course, crew, run, meter)
@@ -139,6 +139,14 @@ def _announce(chosen: Sequence[Solution], asked: FineTuning, desk: _Desk) -> Non
     meter.say(f"{what}, {epochs} each on {samples}, {where}{time}")
     told = (f"begin {one.begin:.2f} s, batch {one.batch:.4f} s, judge {one.judge:.2f} s" for one in sum(paces, ()))
     meter.note(f"forecast {seconds:.1f} s: {'; '.join(told)}")
+
+
+def _schedule(job: Job, chosen: Sequence[Solution]) -> Schedule:
+    """The one that is asked for, or suits: patience is for whoever is trained to the end."""
+    if job.schedule is not Schedule.AUTO:
+        return job.schedule
+    windowed = any(spec.windowed for solution in chosen for spec in solution.edits.values())
+    return Schedule.HALVING if windowed and job.patience is None else Schedule.FULL
 
 
 def _processes(count: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -21,8 +22,9 @@ from edgett.search.solution import Solution
 from edgett.train import finetune
 from edgett.train.assess import assess, outputs
 from edgett.train.data import Split
-from edgett.train.finetune import Recipe, Task, Tuner, make_deterministic, starting_rate
+from edgett.train.finetune import Recipe, Task, Tuner, compressed, make_deterministic
 from edgett.train.quality import judge
+from edgett.train.rates import starting_rate
 
 SHAPE = TTShape((4, 6), (5, 4), (1, 4, 1))
 
@@ -170,8 +172,7 @@ WARM = keras.optimizers.schedules.CosineDecay(0.0, 1000, warmup_target=0.2, warm
     ],
 )
 def test_starting_rate(optimizer: keras.optimizers.Optimizer, rate: float) -> None:
-    assert starting_rate(optimizer, Recipe()) == pytest.approx(rate, rel=0.02)
-    assert starting_rate(optimizer, Recipe(learning_rate=0.5)) == 0.5
+    assert starting_rate(optimizer) == pytest.approx(rate, rel=0.02)
 
 
 @pytest.mark.parametrize(
@@ -238,20 +239,38 @@ def test_a_loss_that_is_lost_has_a_pace_too() -> None:
     assert tune.run(Task(solution(), 0), ignore).pace is not None
 
 
-def test_what_was_fitted_keeps_its_rate_and_its_statistics() -> None:
-    """A convolution in a form is near already: large steps, and the statistics of batches, lead away from there."""
-    assert starting_rate(keras.optimizers.Adam(1e-3), Recipe(), near=True) == pytest.approx(1e-3)
+def convolutional(labels: Callable[[keras.Model, Any], Any], recipe: Recipe) -> Tuner:
     body = [
         keras.layers.Conv2D(6, 3, padding="same", use_bias=False, name="c"), keras.layers.BatchNormalization(name="n"),
         keras.layers.Flatten(), keras.layers.Dense(3, "softmax", name="end"),
     ]  # fmt: skip
+    keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((4, 4, 5), name="x"), *body])
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    random = np.random.default_rng(0)
-    data = Split({"x": random.normal(size=(64, 4, 4, 5)).astype(np.float32)}, {"end": random.integers(0, 3, 64)})
-    tune = Tuner(model, data, data, judge(model, data.y), Recipe(epochs=1, batch_size=16))
-    asked = Solution(0, {"c": SpatialSVD(Window((3, 3), (4, 4)), 5, 6, 3)}, Cost(1, 1), 1)
-    with np.load(io.BytesIO(tune.run(Task(asked, 1), ignore).weights)) as weights:
-        for index, before in enumerate(model.get_layer("n").get_weights()):
+    x = np.random.default_rng(0).normal(size=(64, 4, 4, 5)).astype(np.float32)
+    data = Split({"x": x}, {"end": labels(model, x)})
+    return Tuner(model, data, data, judge(model, data.y), recipe)
+
+
+CONVOLVED = Solution(0, {"c": SpatialSVD(Window((3, 3), (4, 4)), 5, 6, 3)}, Cost(1, 1), 1)
+
+
+def test_what_was_fitted_keeps_its_rate_and_its_statistics() -> None:
+    """A convolution in a form is near already: large steps, and the statistics of batches, lead away from there."""
+    assert starting_rate(keras.optimizers.Adam(1e-3), near=True) == pytest.approx(1e-3)
+    drawn = np.random.default_rng(1).integers(0, 3, 64)
+    tune = convolutional(lambda model, x: drawn, Recipe(epochs=4, batch_size=16, learning_rate=0.01))
+    with np.load(io.BytesIO(tune.run(Task(CONVOLVED, 4), ignore).weights)) as weights:
+        for index, before in enumerate(tune.model.get_layer("n").get_weights()):
             np.testing.assert_array_equal(weights[f"n:{index}"], before)
-        assert (weights["end:0"] != model.get_layer("end").get_weights()[0]).any()
+        assert (weights["end:0"] != tune.model.get_layer("end").get_weights()[0]).any()
+
+
+def test_training_that_makes_it_worse_is_undone() -> None:
+    """The labels are what the model says itself, which the start is near; the steps are far too large."""
+    tune = convolutional(lambda model, x: np.argmax(model(x), -1), Recipe(epochs=1, batch_size=64, learning_rate=3.0))
+    begun = compressed(tune.model, CONVOLVED, tune.judge, tune.beginnings.of(CONVOLVED))
+    tuned = tune.run(Task(CONVOLVED, 1), ignore)
+    assert tuned.quality == assess(begun, tune.validation, tune.judge)
+    with np.load(io.BytesIO(tuned.weights)) as weights:
+        np.testing.assert_array_equal(weights["end:0"], begun.get_layer("end").get_weights()[0])
