@@ -120,7 +120,7 @@ def explore(
     return survey.over_grid(replaceable(layers, Wish(share), FULLY_CONNECTED), space, Silent())
 
 
-def explore_whole(model: keras.Model, search: Search | None = None, *, share: float = 0.10) -> Whole:
+def explore_whole(model: keras.Model, search: Search | None = None, *, share: float = 0.01) -> Whole:
     """Find the Pareto set of the whole design space of a model's layers; nothing is trained.
 
     Args:

@@ -97,6 +97,8 @@ def explore(
         "share": share, "only_layer": only_layer or None, "skip_layer": skip_layer or None,
         "custom_objects": custom_objects, "input_shape": input_shape or None,
     }  # fmt: skip
+    if search is None and (layer or cost):
+        given["search"] = Strategy.GRID
     job, origins = resolve(given, load_project())
     if layer and model:
         raise UsageError(f"--layer and the model {model} are both given.", "Give one of the two.")

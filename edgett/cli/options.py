@@ -132,8 +132,8 @@ GridSize = Annotated[int | None, typer.Option(min=1, help="Tiles a side of the g
 SearchBy = Annotated[
     Strategy | None,
     typer.Option(
-        help="grid: one max rank for all bonds, corner points of a grid (the paper's). pareto: a rank for every bond,"
-        " the whole space, the weights' spectra in view. Default grid.",
+        help="pareto: a rank for every bond, the whole space, the weights' spectra in view; convolutions too. grid: one"
+        " max rank for all bonds, corner points of a grid (the paper's). Default pareto, or grid with an option of it.",
         show_default=False,
     ),
 ]

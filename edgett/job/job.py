@@ -63,7 +63,7 @@ class Job:
     data: str | None = None
     custom_objects: str | None = None
     input_shape: tuple[str, ...] = ()
-    search: Strategy = Strategy.GRID
+    search: Strategy = Strategy.PARETO
     ranks: str = "2:12"
     grid: int = 8
     empty_tiles: EmptyTiles = EmptyTiles.SKIP
@@ -200,7 +200,7 @@ class Project(TomlTable):
     input_shape: list[str] | None = Field(
         default=None, description="sizes of a sample where the model leaves them open: 96,96,3 or NAME=96,96,3"
     )
-    search: Annotated[Strategy, Field(strict=False)] | None = Field(default=None, description="grid or pareto")
+    search: Annotated[Strategy, Field(strict=False)] | None = Field(default=None, description="pareto, or grid: the paper's")
     ranks: str | None = Field(default=None, description="max ranks: 2:12, 2:64:4 or 4,8,16")
     grid: Whole | None = Field(default=None, description="tiles a side")
     empty_tiles: Annotated[EmptyTiles, Field(strict=False)] | None = Field(default=None, description="skip or nearest")
@@ -306,6 +306,8 @@ def resolve(given: Mapping[str, Any], project: Project, giver: str = "command li
         raise UsageError(
             "no target is named.", "Add --target NAME; 'edgett targets list' lists them. The first to try: cortex-a53."
         )
+    if "search" not in values and (meant := _meant(sources)):
+        values["search"], origins["search"] = meant
     job = Job(**values)
     for strategy, names in _ONLY.items():
         for name in names:
@@ -315,6 +317,15 @@ def resolve(given: Mapping[str, Any], project: Project, giver: str = "command li
                     f"Leave it out, or add --search {strategy.value}.",
                 )
     return job, origins
+
+
+def _meant(sources: Mapping[str, Mapping[str, Any]]) -> tuple[Strategy, str] | None:
+    """The search whose options are given where it is not itself, and by whom; the first source that says it decides."""
+    for origin, named in sources.items():
+        for strategy, names in _ONLY.items():
+            if named.keys() & set(names):
+                return strategy, origin
+    return None
 
 
 def target_of(job: Job) -> Target:
