@@ -200,7 +200,9 @@ class Project(TomlTable):
     input_shape: list[str] | None = Field(
         default=None, description="sizes of a sample where the model leaves them open: 96,96,3 or NAME=96,96,3"
     )
-    search: Annotated[Strategy, Field(strict=False)] | None = Field(default=None, description="pareto, or grid: the paper's")
+    search: Annotated[Strategy, Field(strict=False)] | None = Field(
+        default=None, description="pareto, or grid: the paper's"
+    )
     ranks: str | None = Field(default=None, description="max ranks: 2:12, 2:64:4 or 4,8,16")
     grid: Whole | None = Field(default=None, description="tiles a side")
     empty_tiles: Annotated[EmptyTiles, Field(strict=False)] | None = Field(default=None, description="skip or nearest")

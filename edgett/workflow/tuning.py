@@ -99,7 +99,7 @@ def fine_tuned(chosen: Sequence[Solution], asked: FineTuning, run: Run, meter: M
     with run.staging() as folder:
         tuner = _tuner(chosen, asked, folder, meter)
         batches = finetune.batches(len(tuner.train), job.batch_size)
-        course = Course(_schedule(job, chosen), job.epochs, batches, job.seed, quality, asked.limits)
+        course = Course(schedule_of(job, chosen), job.epochs, batches, job.seed, quality, asked.limits)
         with _crew(tuner, job, len(chosen), folder) as crew:
             _announce(chosen, asked, _Desk(course, crew, run, meter))
             trials = tune(chosen, course, crew, run, meter)
@@ -141,8 +141,8 @@ def _announce(chosen: Sequence[Solution], asked: FineTuning, desk: _Desk) -> Non
     meter.note(f"forecast {seconds:.1f} s: {'; '.join(told)}")
 
 
-def _schedule(job: Job, chosen: Sequence[Solution]) -> Schedule:
-    """The one that is asked for, or suits: patience is for whoever is trained to the end."""
+def schedule_of(job: Job, chosen: Sequence[Solution]) -> Schedule:
+    """Full or halving: what is asked for, else what suits; patience is for those that are trained to the end."""
     if job.schedule is not Schedule.AUTO:
         return job.schedule
     windowed = any(spec.windowed for solution in chosen for spec in solution.edits.values())

@@ -22,6 +22,7 @@ from tests.conftest import EASY, Answer, Finished, Tiny
 
 Call = Callable[..., Answer]
 PARETO = ("--search", "pareto", "--share", "0.1")
+GRID = ("--search", "grid")
 PICKS = ("highest_accuracy", "lowest_memory", "lowest_flops", "recommended")
 
 
@@ -192,13 +193,13 @@ def test_drawn_for_a_person(edgett: Call, tiny: Tiny, document: dict[str, Any]) 
         ((*PARETO, "--ranks", "2:4"), "--ranks belongs to --search grid, this is pareto"),
         ((*PARETO, "--grid", "8"), "--grid belongs to --search grid, this is pareto"),
         ((*PARETO, "--empty-tiles", "skip"), "--empty-tiles belongs to --search grid, this is pareto"),
-        (("--rank-multiple", "4"), "--rank-multiple belongs to --search pareto, this is grid"),
-        (("--max-rank", "64"), "--max-rank belongs to --search pareto, this is grid"),
-        (("--estimate", "kept-energy"), "--estimate belongs to --search pareto, this is grid"),
-        (("--thin", "8"), "--thin belongs to --search pareto"),
-        (("--max-peak", "1"), "--max-peak belongs to --search pareto"),
-        (("--max-moved", "1"), "--max-moved belongs to --search pareto"),
-        (("--max-moved", "0"), "--max-moved belongs to --search pareto"),
+        ((*GRID, "--rank-multiple", "4"), "--rank-multiple belongs to --search pareto, this is grid"),
+        ((*GRID, "--max-rank", "64"), "--max-rank belongs to --search pareto, this is grid"),
+        ((*GRID, "--estimate", "kept-energy"), "--estimate belongs to --search pareto, this is grid"),
+        ((*GRID, "--thin", "8"), "--thin belongs to --search pareto"),
+        ((*GRID, "--max-peak", "1"), "--max-peak belongs to --search pareto"),
+        ((*GRID, "--max-moved", "1"), "--max-moved belongs to --search pareto"),
+        ((*GRID, "--max-moved", "0"), "--max-moved belongs to --search pareto"),
         ((*PARETO, "--rank-multiple", "65"), "No rank is a multiple of 65 and at most 64."),
         ((*PARETO, "--rank-multiple", "0"), "A rank multiple of 0 is below 1."),
         ((*PARETO, "--rank-multiple", "-4"), "A rank multiple of -4 is below 1."),

