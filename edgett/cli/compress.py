@@ -57,8 +57,8 @@ def compress(
     schedule: Annotated[
         Schedule | None,
         typer.Option(
-            help="full: every candidate for all epochs (the paper's). halving: after 0.3 epochs only those that may be"
-            " picked, again and again. Default auto: halving where convolutions are put into forms.",
+            help="full: every candidate for all epochs (the paper's). halving: after a part of an epoch only those that"
+            " may be picked, again and again. Default auto: halving where convolutions are put into forms.",
             show_default=False,
         ),
     ] = None,

@@ -184,21 +184,22 @@ class Tuner:
         else:
             _finish(model)
         quality = self._quality(model)
-        if state is None and _near(model):
-            quality = self._no_worse(task.solution, model, quality)
-            level(model, spread(self.train.x))
+        if _near(model):
+            quality = self._no_worse(task.solution, model, quality, ended=state is None)
         if quality.loss is not None and not np.isfinite(quality.loss):
             return _lost(losses, started, f"its loss on the validation data became {quality.loss}")
         return Tuned(quality, tuple(losses), time.monotonic() - started, pack_weights(model), state)
 
-    def _no_worse(self, solution: Solution, model: keras.Model, quality: Quality) -> Quality:
-        """Put a model back to where it began where training made it worse, as a short one may what was fitted."""
+    def _no_worse(self, solution: Solution, model: keras.Model, quality: Quality, *, ended: bool) -> Quality:
+        """What the model can do at least: a short training may make worse what was fitted, and is undone at the end."""
         begun = self._begun(solution, self.beginnings.of(solution))
         before = self._quality(begun)
-        if before.drop_from(quality) >= 0:
-            return quality
-        model.set_weights(begun.get_weights())
-        return before
+        better = before.drop_from(quality) < 0
+        if ended:
+            if better:
+                model.set_weights(begun.get_weights())
+            level(model, spread(self.train.x))
+        return before if better else quality
 
     def ready(self) -> None:
         """Do what is done once, for all solutions."""

@@ -38,6 +38,9 @@ ATTEMPTS = 2
 FIRST_LOOK, SHORTEST_LOOK = 0.3, 128
 """The part of an epoch after which halving judges for the first time; the batches that it takes at least."""
 
+GLANCE = 16
+"""The batches instead where candidates were fitted: where they start says more than how a short training upsets it."""
+
 MOMENT = 0.2
 """Seconds between two looks at how far the workers have come."""
 
@@ -62,7 +65,10 @@ class FineTuning:
 
 @dataclass(frozen=True)
 class Course:
-    """How long solutions are trained: by `schedule` up to `epochs` of `batches` each, and what they are judged by."""
+    """How long solutions are trained: by `schedule` up to `epochs` of `batches` each, and what they are judged by.
+
+    `fitted`: they start from what was fitted, and count as no worse than that.
+    """
 
     schedule: Schedule
     epochs: int
@@ -70,15 +76,19 @@ class Course:
     seed: int
     baseline: Quality
     limits: Constraints
+    fitted: bool = False
 
     @property
     def rungs(self) -> tuple[float, ...]:
         """The epochs after which trials are judged, and after the last of which they end.
 
-        For halving thirds of thirds, the shortest a part of an epoch, or one where it is short.
+        For halving thirds of thirds, the shortest a part of an epoch, or one where it is short. What was fitted has
+        two: half trained, it tells less than where it started.
         """
         if self.schedule is Schedule.FULL:
             return (self.epochs,)
+        if self.fitted:
+            return tuple(sorted({min(self.batches, GLANCE) / self.batches, self.epochs}))
         look = min(self.batches, max(SHORTEST_LOOK, round(FIRST_LOOK * self.batches))) / self.batches
         rungs, epochs = {1, look}, self.epochs
         while epochs > 1:
@@ -99,7 +109,8 @@ def fine_tuned(chosen: Sequence[Solution], asked: FineTuning, run: Run, meter: M
     with run.staging() as folder:
         tuner = _tuner(chosen, asked, folder, meter)
         batches = finetune.batches(len(tuner.train), job.batch_size)
-        course = Course(schedule_of(job, chosen), job.epochs, batches, job.seed, quality, asked.limits)
+        schedule, fitted = schedule_of(job, chosen), _fitted(chosen)
+        course = Course(schedule, job.epochs, batches, job.seed, quality, asked.limits, fitted)
         with _crew(tuner, job, len(chosen), folder) as crew:
             _announce(chosen, asked, _Desk(course, crew, run, meter))
             trials = tune(chosen, course, crew, run, meter)
@@ -145,8 +156,11 @@ def schedule_of(job: Job, chosen: Sequence[Solution]) -> Schedule:
     """Full or halving: what is asked for, else what suits; patience is for those that are trained to the end."""
     if job.schedule is not Schedule.AUTO:
         return job.schedule
-    windowed = any(spec.windowed for solution in chosen for spec in solution.edits.values())
-    return Schedule.HALVING if windowed and job.patience is None else Schedule.FULL
+    return Schedule.HALVING if _fitted(chosen) and job.patience is None else Schedule.FULL
+
+
+def _fitted(chosen: Sequence[Solution]) -> bool:
+    return any(spec.windowed for solution in chosen for spec in solution.edits.values())
 
 
 def _processes(count: int) -> str:

@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import Answer, Tiny
 
 Call = Callable[..., Answer]
+GRID = ("--search", "grid")
 
 
 def test_document(edgett: Call) -> None:
@@ -136,17 +137,17 @@ def test_ranks_and_grids_that_cannot_be(edgett: Call, options: tuple[str, str], 
 
 
 def test_model_file_with_layers_left_alone(edgett: Call, tiny: Tiny) -> None:
-    document = edgett("explore", tiny.model, "--json").document
+    document = edgett("explore", tiny.model, *GRID, "--json").document
 
     layers = {layer["name"]: layer for layer in document["layers"]}
     assert [*layers][:1] + [*layers][-1:] == ["wide", "digit"]
     assert layers["wide"]["excluded"] is None
     assert "7.0% of the parameters" in layers["digit"]["excluded"]
     assert layers["digit"]["solutions"] == 0
-    assert edgett("explore", tiny.model, "--share", "0.01", "--json").document["layers"][-1]["excluded"] is None
-    only = edgett("explore", tiny.model, "--only-layer", "digit", "--json").document
+    assert edgett("explore", tiny.model, *GRID, "--share", "0.01", "--json").document["layers"][-1]["excluded"] is None
+    only = edgett("explore", tiny.model, *GRID, "--only-layer", "digit", "--json").document
     assert [layer["excluded"] is None for layer in only["layers"]] == [False, False, True]
-    skipped = edgett("explore", tiny.model, "--skip-layer", "wide", "--json").document
+    skipped = edgett("explore", tiny.model, *GRID, "--skip-layer", "wide", "--json").document
     assert "--skip-layer" in skipped["layers"][0]["excluded"]
 
 
@@ -187,7 +188,7 @@ def test_every_layer_with_weights_is_listed_with_why_it_stays(edgett: Call, tmp_
     model = keras.Model([words, picture, index], end)
     model.save(tmp_path / "model.keras")
 
-    plain = edgett("explore", "model.keras", "--json").document
+    plain = edgett("explore", "model.keras", *GRID, "--json").document
     layers = {layer["name"]: layer for layer in plain["layers"]}
     params = {layer.name: layer.count_params() for layer in model.layers if layer.weights}
     assert {name: layer["params"] for name, layer in layers.items() if "kind" in layer} == {
@@ -205,6 +206,6 @@ def test_every_layer_with_weights_is_listed_with_why_it_stays(edgett: Call, tmp_
     assert "cannot open" in layers["each/inner" if "each/inner" in layers else "inner"]["excluded"]
     assert plain["totals"]["solutions"] == layers["fc"]["solutions"] > 0
 
-    told = " ".join(edgett("explore", "model.keras").out.split())
+    told = " ".join(edgett("explore", "model.keras", *GRID).out.split())
     assert "left alone: conv (Conv2D, 40): a convolution: only --search pareto has forms for it" in told
     assert "apart (SeparableConv1D, " in told and "a convolution for which there is no form" in told

@@ -309,9 +309,9 @@ def test_peak_bound_is_in_elements_of_one_sample() -> None:
         assert explored.search.most_peak == 150
 
 
-def test_grid_is_still_the_default(tiny: Tiny) -> None:
+def test_the_papers_grid(tiny: Tiny) -> None:
     model = load_model(tiny.model)
-    job, graph = Job("host", ranks="2,4"), survey.graphs(model)
+    job, graph = Job("host", search=Strategy.GRID, ranks="2,4"), survey.graphs(model)
     explored = survey.survey(model, replaceable(model), job, Room(graph, LIMITS), Silent())
     assert isinstance(explored, Exploration)
     assert explored.grid.max_ranks == (2, 4)

@@ -134,6 +134,8 @@ def test_the_most_promising_are_begun_first(run: Run) -> None:
 def test_halving_climbs_in_thirds_from_a_part_of_an_epoch(batches: int, epochs: int, rungs: tuple[float, ...]) -> None:
     assert replace(course(Schedule.HALVING, batches=batches), epochs=epochs).rungs == rungs
     assert replace(course(batches=batches), epochs=epochs).rungs == (epochs,)
+    fitted = replace(course(Schedule.HALVING, batches=batches), epochs=epochs, fitted=True)
+    assert fitted.rungs == tuple(sorted({min(batches, 16) / batches, epochs}))
 
 
 @pytest.mark.parametrize("batches", [10, 1000])
