@@ -6,6 +6,7 @@ from typing import Any
 _HOMES = {
     "compress": "edgett.api",
     "explore": "edgett.api",
+    "explore_sizes": "edgett.api",
     "explore_whole": "edgett.api",
     "load_target": "edgett.target.profile",
     "TTDense": "edgett.model.tt_dense",

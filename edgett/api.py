@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgett.errors import UsageError
 from edgett.forms.front import Search
-from edgett.forms.site import CostModel, Found, Layer
-from edgett.forms.tt.shapes import parse_layer, parse_ranks
+from edgett.forms.site import CostModel, Found, Layer, parse_layer
+from edgett.forms.tt.shapes import parse_ranks
 from edgett.job.job import Job, Project, from_python, resolve
 from edgett.meter import Meter, Silent
 from edgett.report import reports
@@ -18,6 +18,7 @@ from edgett.run.directory import Run, new_path, refuse_occupied
 from edgett.run.log import logged
 from edgett.search.choices import EmptyTiles
 from edgett.search.explore import Exploration, Grid
+from edgett.search.sized import Sized
 from edgett.search.whole import Whole
 from edgett.workflow import compress as work
 from edgett.workflow import inputs as sources
@@ -109,11 +110,8 @@ def explore(
     """
     given = from_python({"ranks": ranks, "grid": grid, "empty_tiles": empty_tiles, "share": share})
     space = Grid(parse_ranks(given["ranks"]), given["grid"], given["empty_tiles"], _cost_model(cost))
-    if isinstance(layers, (str, Layer)):
-        layers = [layers]
-    if isinstance(layers, Iterable):
-        values = [parse_layer(layer) if isinstance(layer, str) else layer for layer in layers]
-        return survey.over_grid([Found(value) for value in values], space, Silent())
+    if isinstance(layers, (str, Layer, Iterable)):
+        return survey.over_grid([*map(Found, _by_size(layers))], space, Silent())
     from edgett.model.kinds import FULLY_CONNECTED
     from edgett.model.worth import Wish, replaceable
 
@@ -137,6 +135,28 @@ def explore_whole(model: keras.Model, search: Search | None = None, *, share: fl
     from edgett.model.worth import Wish, replaceable
 
     return survey.whole_of(model, replaceable(model, Wish(share)), search or Search(), Silent())
+
+
+def explore_sizes(layers: Layer | str | Iterable[Layer | str], search: Search | None = None) -> Sized:
+    """List the whole design space of convolutions of which no weight is known.
+
+    Args:
+        layers: one or several: "3x3x64x64@8x8" (window, channels read, channels written, image; stride 1, padding same,
+            with a bias) or a `Layer` with a window.
+        search: which ranks there may be, and bounds; None: `Search()`.
+
+    Returns:
+        The layers; `taken` has the space (specs, costs) of each that can be held in a form smaller and cheaper.
+
+    Raises:
+        UsageError: for a size that cannot be used, and for a fully connected layer.
+    """
+    return survey.over_sizes(_by_size(layers), search or Search(), Silent())
+
+
+def _by_size(layers: Layer | str | Iterable[Layer | str]) -> list[Layer]:
+    given = [layers] if isinstance(layers, (str, Layer)) else layers
+    return [parse_layer(layer) if isinstance(layer, str) else layer for layer in given]
 
 
 def _cost_model(given: CostModel | str) -> CostModel:

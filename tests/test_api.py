@@ -11,6 +11,7 @@ import pytest
 import edgett
 from edgett.errors import DataError, ProfileError, UsageError
 from edgett.forms.site import CostModel, Layer
+from edgett.forms.window import Window
 from edgett.graph.dtype import DType
 from edgett.job.choices import Recover, Schedule
 from edgett.job.job import Project, from_python, resolve
@@ -122,6 +123,21 @@ def test_explore_layers_and_a_model(tiny: Tiny) -> None:
     assert [item.excluded is None for item, _ in of_model.layers] == [True, True, False]
     with pytest.raises(UsageError, match="64y48"):
         edgett.explore(["64y48"])
+
+
+def test_explore_sizes() -> None:
+    window = Window((3, 3), (8, 8), strides=(2, 2))
+    strided = Layer("strided", 9 * 8, 8, bias=False, positions=window.positions, window=window)
+    one, two = edgett.explore_sizes(["3x3x8x8@4x4", strided], edgett.Search(rank_multiple=2)).taken
+
+    assert (one.layer.name, two.layer.name) == ("3x3x8x8@4x4", "strided")
+    assert max(each.params for each in one.costs) < 9 * 8 * 8 + 8
+    assert {spec.window for spec in two.specs} == {window} and max(each.params for each in two.costs) < 9 * 8 * 8
+    for wrong, told in (("64x48", "fully connected"), ("3x3x8x8", "without its image")):
+        with pytest.raises(UsageError, match=told):
+            edgett.explore_sizes(wrong)
+    with pytest.raises(UsageError, match="is a convolution"):
+        edgett.explore("3x3x8x8@4x4")
 
 
 def test_targets_are_loaded_by_name() -> None:

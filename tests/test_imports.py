@@ -242,6 +242,7 @@ def loaded_after(code: str) -> set[str]:
         ("import edgett.cli; edgett.cli.run(['schema'])", set()),
         ("import edgett.cli; edgett.cli.run(['schema', 'compress'])", {"numpy"}),
         ("import edgett.cli; edgett.cli.run(['explore', '--layer', '64x48', '--quiet', '--json'])", {"numpy"}),
+        ("import edgett.cli; edgett.cli.run(['explore', '--layer', '3x3x4x4@4x4', '--quiet'])", {"numpy"}),
         ("import edgett; edgett.explore(['64x48'])", {"numpy"}),
         ("import edgett; edgett.load_target('cortex-m4')", set()),
     ],

@@ -16,8 +16,8 @@ from functools import cache
 from pathlib import Path
 
 from edgett.forms.cost import dense
-from edgett.forms.site import CostModel, Found
-from edgett.forms.tt.shapes import count_solutions, parse_layer
+from edgett.forms.site import CostModel, Found, parse_layer
+from edgett.forms.tt.shapes import count_solutions
 from edgett.search.choices import EmptyTiles
 from edgett.search.tiles import LayerSpace, joint, layer_space
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,9 +17,11 @@ from edgett.search.choices import EmptyTiles, Strategy
 
 if TYPE_CHECKING:
     from edgett.forms.front import Search
+    from edgett.forms.site import Layer
     from edgett.job.job import Job
     from edgett.model.apart import Apart
     from edgett.search.explore import Exploration
+    from edgett.search.sized import Sized
     from edgett.search.whole import Whole
     from edgett.workflow.survey import Explored
 
@@ -28,7 +31,10 @@ def explore(
     layer: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="XxY", help="A layer of X inputs and Y outputs, with a bias, instead of a model; may be repeated."
+            metavar="SIZE",
+            help="A layer instead of a model, with a bias: XxY of X inputs and Y outputs, or a convolution"
+            " KHxKWxCxN@HxW, its window, the channels that it reads and writes, and its image (stride 1, padding same;"
+            " a sequence is an image of one row). May be repeated.",
         ),
     ] = None,
     cost: Annotated[
@@ -80,11 +86,14 @@ def explore(
 
     edgett explore --layer 784x300 --plot space.html
 
+    edgett explore --layer 3x3x64x64@8x8 --search pareto --max-peak 8192 --plot forms.html
+
     edgett explore model.keras --search pareto --max-rank 32 --plot front.png
     """
     from edgett.job.job import load_project, resolve
     from edgett.report import terminal
-    from edgett.workflow import document
+    from edgett.search.sized import Sized
+    from edgett.workflow import document, survey
 
     screen = Screen(json=json, silent=quiet)
     if plot:
@@ -97,25 +106,33 @@ def explore(
         "share": share, "only_layer": only_layer or None, "skip_layer": skip_layer or None,
         "custom_objects": custom_objects, "input_shape": input_shape or None,
     }  # fmt: skip
-    if search is None and (layer or cost):
+    sizes = _sizes(layer or ())
+    if sizes:
+        _refuse_of_model(given | {"thin": thin})
+        given["search"] = search or _strategy(sizes)
+    elif search is None and cost:
         given["search"] = Strategy.GRID
     job, origins = resolve(given, load_project())
-    if layer and model:
-        raise UsageError(f"--layer and the model {model} are both given.", "Give one of the two.")
-    if not layer:
+    if not sizes:
         _announce(job, origins["model"], screen)
-    exploration: Explored
+    exploration: Explored | Sized
+    others: tuple[Apart, ...] = ()
     if job.search is Strategy.GRID:
         _refuse({"--max-peak": max_peak, "--max-moved": max_moved, "--thin": thin}, Strategy.PARETO)
-        exploration, others = _grid(job, layer, cost or CostModel.EXACT, screen)
+        exploration, others = _grid(job, sizes, cost or CostModel.EXACT, screen)
     else:
-        _refuse({"--layer, which has no weights,": layer or None, "--cost": cost}, Strategy.GRID)
+        _refuse({"--cost": cost}, Strategy.GRID)
         bounds = replace(job.whole_space, most_peak=max_peak, most_moved=max_moved)
-        found, others = _whole(job, bounds, screen)
-        exploration = found if thin is None else found.thinned(thin)
+        if sizes:
+            _refuse_max_rank(max_rank)
+            exploration = survey.over_sizes(sizes, bounds, screen)
+        else:
+            found, others = _whole(job, bounds, screen)
+            exploration = found if thin is None else found.thinned(thin)
     if plot:
         _draw(exploration, plot, screen)
-    screen.show(document.explored(exploration, others), terminal.explored)
+    drawn = terminal.spaces if isinstance(exploration, Sized) else terminal.explored
+    screen.show(document.explored(exploration, others), drawn)
 
 
 def _announce(job: Job, origin: str, screen: Screen) -> None:
@@ -134,11 +151,42 @@ def _refuse(values: dict[str, object], strategy: Strategy) -> None:
             )
 
 
-def _grid(job: Job, layers: list[str] | None, cost: CostModel, screen: Screen) -> tuple[Exploration, tuple[Apart, ...]]:
+def _sizes(texts: Sequence[str]) -> tuple[Layer, ...]:
+    from edgett.forms.site import parse_layer
+
+    return tuple(map(parse_layer, texts))
+
+
+def _strategy(sizes: Sequence[Layer]) -> Strategy:
+    """The one that layers given by size are explored by, where none is named: trains of a grid are no convolutions."""
+    return Strategy.PARETO if any(layer.window for layer in sizes) else Strategy.GRID
+
+
+def _refuse_of_model(given: Mapping[str, object]) -> None:
+    """Raise UsageError for what means nothing to layers of which no more than the size is known."""
+    if given["model"] is not None:
+        raise UsageError(f"--layer and the model {given['model']} are both given.", "Give one of the two.")
+    for name in ("data", "estimate", "thin", "share", "only_layer", "skip_layer", "custom_objects", "input_shape"):
+        if given[name] is not None:
+            raise UsageError(
+                f"--{name.replace('_', '-')} means nothing to --layer, which has no weights and no model.",
+                "Leave it out, or explore a model.",
+            )
+
+
+def _refuse_max_rank(given: int | None) -> None:
+    if given is not None:
+        raise UsageError(
+            f"--max-rank {given} is for tensor trains: ranks of a convolution run up to what is smaller than dense.",
+            "Leave it out; --max-peak and --rank-multiple do bound them.",
+        )
+
+
+def _grid(job: Job, sizes: Sequence[Layer], cost: CostModel, screen: Screen) -> tuple[Exploration, tuple[Apart, ...]]:
     from edgett.search.explore import Grid
     from edgett.workflow import survey
 
-    found, others = (_sized(layers), ()) if layers else _of_model(job, screen)
+    found, others = (tuple(map(Found, sizes)), ()) if sizes else _of_model(job, screen)
     return survey.over_grid(found, Grid(job.max_ranks, job.grid, job.empty_tiles, cost), screen), others
 
 
@@ -151,12 +199,6 @@ def _whole(job: Job, search: Search, screen: Screen) -> tuple[Whole, tuple[Apart
     model, x = inputs.trained(job, screen)
     found = replaceable(model, Wish(job.least_share, job.only_layer, job.skip_layer))
     return survey.whole_of(model, found, search, screen, x), apart(model)
-
-
-def _sized(layers: list[str]) -> tuple[Found, ...]:
-    from edgett.forms.tt.shapes import parse_layer
-
-    return tuple(Found(parse_layer(text)) for text in layers)
 
 
 def _of_model(job: Job, screen: Screen) -> tuple[tuple[Found, ...], tuple[Apart, ...]]:
@@ -172,13 +214,16 @@ def _of_model(job: Job, screen: Screen) -> tuple[tuple[Found, ...], tuple[Apart,
         return replaceable(model, Wish(job.least_share, job.only_layer, job.skip_layer), kinds), apart(model, kinds)
 
 
-def _draw(explored: Explored, path: Path, screen: Screen) -> None:
-    from edgett.report import draw, front_plots, space_plots
+def _draw(explored: Explored | Sized, path: Path, screen: Screen) -> None:
+    from edgett.report import draw, front_plots, sized_plots, space_plots
     from edgett.search.explore import Exploration
+    from edgett.search.sized import Sized
 
     if isinstance(explored, Exploration):
         with screen.stage("counting solutions for the plot", space_plots.units(explored)) as advance:
             picture = space_plots.space_picture(explored, advance)
+    elif isinstance(explored, Sized):
+        picture = sized_plots.sized_picture(explored)
     else:
         picture = front_plots.front_picture(explored)
     with screen.stage("drawing"):

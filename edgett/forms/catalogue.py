@@ -17,7 +17,7 @@ from edgett.forms.convolution.spatial_svd import SpatialSVD
 from edgett.forms.convolution.tt_conv import TTConv
 from edgett.forms.convolution.tucker2 import Tucker2
 from edgett.forms.form import Form
-from edgett.forms.front import Front, Search, joined
+from edgett.forms.front import Front, Search, Space, joined, nothing
 from edgett.forms.moments import Moments
 from edgett.forms.site import Layer
 from edgett.forms.spec import Matrix, Spec
@@ -96,6 +96,27 @@ def front(
     if not fit:
         return Front(layer, 0, reason=unfit(layer))
     return joined(layer, [form.front(layer, weight, search, advance, seen) for form in fit], search)
+
+
+def space(layer: Layer, search: Search) -> Space:
+    """List what a convolution may be held as of which no weight is known.
+
+    Args:
+        layer: the convolution.
+        search: which ranks there may be, and bounds.
+
+    Returns:
+        The solutions of all forms, one form after the other; where there is none, the reason.
+    """
+    if reason := unfit(layer):
+        return Space(layer, 0, reason=reason)
+    spaces = [form.space(layer, search) for form in FORMS if isinstance(form, Chained) and form.unfit(layer) is None]
+    solutions = sum(each.solutions for each in spaces)
+    if not any(map(len, spaces)):
+        return Space(layer, solutions, reason=nothing(layer, solutions, search).reason)
+    specs = tuple(spec for each in spaces for spec in each.specs)
+    costs = tuple(cost for each in spaces for cost in each.costs)
+    return Space(layer, solutions, specs, costs)
 
 
 def document(spec: Spec) -> dict[str, Any]:

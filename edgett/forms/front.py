@@ -76,6 +76,28 @@ class Search:
 
 
 @dataclass(frozen=True)
+class Space:
+    """What a layer of which no more than the size is known may be held as: nothing tells how near to its weight.
+
+    Attributes:
+        layer: the layer.
+        solutions: how many there are in the space, efficient or not.
+        specs: those that are smaller and cheaper than dense and inside the bounds.
+        costs: what each costs for one sample, the bias included.
+        reason: why there is none, in the user's words; None where there are some.
+    """
+
+    layer: Layer
+    solutions: int
+    specs: tuple[Spec, ...] = ()
+    costs: tuple[Cost, ...] = ()
+    reason: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.specs)
+
+
+@dataclass(frozen=True)
 class Front:
     """The Pareto set of a layer: no solution of the space is as good as one of these in all objectives at once.
 

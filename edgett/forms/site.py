@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import enum
+import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edgett.errors import UsageError
 from edgett.forms.window import Window
 
 MOST_WEIGHTS = 1 << 28
 """Costs are summed along paths, and multiplied by one another: beyond this many weights they would leave 64 bits."""
+
+MOST_PIXELS = 1 << 24
+"""Of an image, for the same reason: one of 4096 by 4096."""
 
 
 class CostModel(enum.Enum):
@@ -114,6 +121,65 @@ class Layer:
             return f"{self.inputs}x{self.outputs}"
         kernel, made = ("x".join(map(str, pair)) for pair in (self.window.kernel, self.window.made))
         return f"{kernel}x{self.channels}x{self.outputs}@{made}"
+
+
+_SIZE = "([0-9]+)"
+_DENSE, _WINDOW = (re.compile("x".join([_SIZE] * count)) for count in (2, 4))
+_IMAGE = re.compile(f"{_WINDOW.pattern}@{_SIZE}x{_SIZE}")
+_HOW = (
+    "Write inputs x outputs, for example 4096x1000, or for a convolution its window, the channels that it reads and"
+    " writes, and its image: 3x3x64x64@8x8, or 1x9x64x64@1x49 over a sequence."
+)
+
+
+def parse_layer(text: str) -> Layer:
+    """Read a layer as `Layer.size` writes it; it has a bias.
+
+    Args:
+        text: inputs x outputs, such as "4096x1000", or a convolution of stride 1 that writes an image as large as it
+            reads, such as "3x3x64x64@8x8"; over a sequence the image has one row. That is its name too.
+
+    Returns:
+        The layer.
+
+    Raises:
+        UsageError: for any other text, for a size of 0 or beyond what can be explored, and for a window that sees
+            nothing but padding in some of its rows or columns.
+    """
+    told = repr(text if len(text) <= 80 else f"{text[:77]}...")
+    if _WINDOW.fullmatch(text):
+        raise UsageError(f"Layer {told} is a convolution without its image.", f"Add the image: {text[:80]}@8x8.")
+    found = _DENSE.fullmatch(text) or _IMAGE.fullmatch(text)
+    if not found:
+        raise UsageError(f"Layer {told} is not two whole numbers joined by an x, and no convolution.", cure=_HOW)
+    if long := [size for size in found.groups() if len(size.lstrip("0")) > len(str(MOST_WEIGHTS))]:
+        raise UsageError(
+            f"Layer {told} has a size of {len(long[0])} digits, and {MOST_WEIGHTS} weights can be explored.", cure=_HOW
+        )
+    sizes = [*map(int, found.groups())]
+    if min(sizes) < 1:
+        raise UsageError(f"Layer {told} has a size of {min(sizes)}, below 1.", cure=_HOW)
+    return Layer(text, sizes[0], sizes[1]) if len(sizes) == 2 else _convolution(text, sizes)
+
+
+def _convolution(text: str, sizes: Sequence[int]) -> Layer:
+    """The one of these sizes: window, channels read, channels written, image. Raises UsageError as `parse_layer`."""
+    rows, columns, inputs, outputs, *image = sizes
+    kernel, size = (rows, columns), (image[0], image[1])
+    if (pixels := math.prod(size)) > MOST_PIXELS:
+        raise UsageError(
+            f"Layer {text!r} has an image of {pixels} pixels, more than the {MOST_PIXELS} that can be explored.",
+            "Give the image that it has in the model.",
+        )
+    for name, seen, there in zip(("rows", "columns"), kernel, size, strict=True):
+        if seen > 2 * there - 1:
+            raise UsageError(
+                f"Layer {text!r} has a window of {seen} {name} over an image of {there}: beyond {2 * there - 1} they"
+                " see nothing but padding.",
+                f"Give a window of at most {2 * there - 1} {name}, or a larger image.",
+            )
+    window = Window(kernel, size)
+    return Layer(text, window.taps * inputs, outputs, positions=window.positions, window=window)
 
 
 def not_flat(layer: Layer) -> str | None:

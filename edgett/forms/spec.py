@@ -30,6 +30,8 @@ class Spec(abc.ABC):
 
     form: ClassVar[str]
     """The name of the form, in documents and in files."""
+    title: ClassVar[str]
+    """What people call it."""
 
     @classmethod
     @abc.abstractmethod

@@ -41,6 +41,7 @@ class SVDShape(Spec):
     outputs: int
     rank: int
     form: ClassVar[str] = "svd"
+    title: ClassVar[str] = "SVD"
 
     def __post_init__(self) -> None:
         if not 1 <= self.rank <= min(self.inputs, self.outputs):

@@ -24,6 +24,10 @@ MARKS = {
     p.Mark.SQUARE: "square",
     p.Mark.DIAMOND: "diamond",
     p.Mark.STAR: "star",
+    p.Mark.TRIANGLE: "triangle-up",
+    p.Mark.CROSS: "x",
+    p.Mark.PLUS: "cross",
+    p.Mark.ARROW: "triangle-down",
 }
 CORNERS = {p.Mark.LOWER_LEFT: 45, p.Mark.LOWER_RIGHT: -45, p.Mark.UPPER_LEFT: 135, p.Mark.UPPER_RIGHT: -135}
 """How far a corner is turned to point at its point, degrees clockwise from up."""

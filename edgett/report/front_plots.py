@@ -15,6 +15,7 @@ from edgett.forms.error import Bracket
 from edgett.forms.front import ONE, Front
 from edgett.forms.site import Cost, CostModel, Estimate, Layer
 from edgett.forms.spec import Spec
+from edgett.report.looks import by_form
 from edgett.report.picture import Axis, Hue, Mark, Panel, Picture, Points, Rules, Scale
 from edgett.report.space_plots import FLOPS, MARKS, PARAMS, Chosen
 from edgett.report.words import PICKS, at, count, nearly
@@ -34,7 +35,7 @@ LOSS = {
 UNDOMINATED, OF_TWO, CANDIDATES = "undominated", "undominated in the two shown", "candidates to be costed"
 DENSE = "dense"
 WHISKERS = (
-    "An upright line through a point runs from the least error that its form can have"
+    "An upright line through a point of the stairs runs from the least error that its form can have"
     " to the most that its decomposition can make."
 )
 
@@ -63,6 +64,11 @@ class _Plane:
         lower = np.diff(best, prepend=np.inf) < 0
         return order[lower]
 
+    def line(self) -> Points:
+        """The best ones, joined."""
+        dots = self.points(OF_TWO, self.stairs, Hue.GREY, {})
+        return replace(dots, joined=True, stairs=True, size=0.0)
+
     def points(self, name: str, rows: Ints, hue: Hue, labels: Mapping[int, str]) -> Points:
         """Those rows as dots."""
         shown = tuple(labels[row] for row in rows.tolist()) if labels else ()
@@ -74,8 +80,8 @@ class _Plane:
         ends = [end for series in layers for whisker in series.whiskers for end in whisker]
         return Panel(
             title,
-            _axis(self.cost, np.append(self.costs, known), Scale.LOG),
-            _axis(loss, np.append(self.losses, ends), scale),
+            Axis.around(self.cost, np.append(self.costs, known), Scale.LOG),
+            Axis.around(loss, np.append(self.losses, ends), scale),
             (Rules(DENSE, known, (), Hue.GREY, dashed=True), *layers),
         )
 
@@ -110,21 +116,21 @@ def _layer(front: Front, marked: Sequence[tuple[Cost, Points]]) -> Iterator[Pane
     params, flops = np.array([(each.params, each.flops) for each in front.costs], np.int64).T
     errors = np.array([each.estimate for each in front.errors])
     dots, _ = thinned_to((params, flops, errors), MOST_DOTS)
-    rows = enumerate(zip(front.specs, front.costs, front.errors, strict=True))
-    labels = {row: _label(spec, costs, error) for row, (spec, costs, error) in rows}
+    each = enumerate(zip(front.specs, front.costs, front.errors, strict=True))
+    labels = {row: _label(spec, costs, error) for row, (spec, costs, error) in each}
     for plane in (
         _Plane(PARAMS, params, errors, dense.params),
         _Plane(FLOPS[CostModel.EXACT], flops, errors, dense.flops),
     ):
         stairs = plane.stairs
-        shown = _undominated(len(front), len(np.union1d(dots, stairs)))
-        title = f"{_named(layer)}: {shown} of {count(front.solutions)} solutions"
+        rows = np.union1d(dots, stairs)
+        title = f"{_named(layer)}: {_undominated(len(front), len(rows))} of {count(front.solutions)} solutions"
         low, high = (_drawn(getattr(front.errors[row], end) for row in stairs) for end in ("low", "high"))
         whiskers = tuple(zip(low, high, strict=True))
-        best = replace(plane.points(OF_TWO, stairs, Hue.BLUE, labels), joined=True, stairs=True, whiskers=whiskers)
-        rest = plane.points(UNDOMINATED, np.setdiff1d(dots, stairs), Hue.SKY, labels)
+        best, every = replace(plane.line(), whiskers=whiskers), plane.points(UNDOMINATED, rows, Hue.GREY, labels)
+        forms = by_form(every, [front.specs[row] for row in rows])
         placed = [replace(points, x=(plane.of(costs),)) for costs, points in marked]
-        yield plane.panel(title, ERROR, Scale.LINEAR, (rest, best, *placed))
+        yield plane.panel(title, ERROR, Scale.LINEAR, (best, *forms, *placed))
 
 
 def _together(whole: Whole) -> Iterator[Panel]:
@@ -144,10 +150,9 @@ def _together(whole: Whole) -> Iterator[Panel]:
         _Plane(PARAMS, joint.params, losses, dense),
         _Plane(FLOPS[CostModel.EXACT], joint.flops, losses, None),
     ):
-        stairs = replace(plane.points(OF_TWO, plane.stairs, Hue.BLUE, {}), joined=True, stairs=True, size=0.0)
-        rest = plane.points(UNDOMINATED, np.setdiff1d(dots, chosen), Hue.SKY, {})
-        few = plane.points(CANDIDATES, chosen, Hue.ORANGE, labels)
-        yield plane.panel(title, LOSS[whole.search.estimate], scale, (rest, few, stairs))
+        rest = plane.points(UNDOMINATED, np.setdiff1d(dots, chosen), Hue.PALE, {})
+        few = plane.points(CANDIDATES, chosen, Hue.BLUE, labels)
+        yield plane.panel(title, LOSS[whole.search.estimate], scale, (rest, few, plane.line()))
 
 
 def _candidates(whole: Whole) -> dict[int, str]:
@@ -199,12 +204,3 @@ def _remarks(whole: Whole) -> Iterator[str]:
 def _drawn(values: Iterable[float]) -> tuple[float, ...]:
     """With as many digits as can be seen."""
     return tuple(float(f"{value:.6g}") for value in values)
-
-
-def _axis(title: str, values: Numbers | Ints, scale: Scale) -> Axis:
-    """From the smallest to the largest value, with some room on both sides."""
-    ends = np.array([values.min(), values.max()], np.float64)
-    if scale is Scale.LOG:
-        ends = np.log10(ends)
-    low, high = (ends + max(np.ptp(ends), 0.01) * np.array([-0.05, 0.05])).tolist()
-    return Axis(title, 10**low, 10**high, scale) if scale is Scale.LOG else Axis(title, low, high, scale)

@@ -29,6 +29,10 @@ class Mark(enum.Enum):
     SQUARE = "square"
     DIAMOND = "diamond"
     STAR = "star"
+    TRIANGLE = "triangle"
+    CROSS = "cross"
+    PLUS = "plus"
+    ARROW = "arrow"
     LOWER_LEFT = "lower left"
     LOWER_RIGHT = "lower right"
     UPPER_LEFT = "upper left"
@@ -66,6 +70,15 @@ class Axis:
     def __post_init__(self) -> None:
         if not self.low < self.high or (self.scale is Scale.LOG and self.low <= 0):
             raise ValueError(f"axis {self.title!r} from {self.low} to {self.high}")
+
+    @classmethod
+    def around(cls, title: str, values: NDArray[np.int64] | NDArray[np.float64], scale: Scale) -> Axis:
+        """From the smallest to the largest value, with some room on both sides."""
+        ends = np.array([values.min(), values.max()], np.float64)
+        if scale is Scale.LOG:
+            ends = np.log10(ends)
+        low, high = (ends + max(np.ptp(ends), 0.01) * np.array([-0.05, 0.05])).tolist()
+        return cls(title, 10**low, 10**high, scale) if scale is Scale.LOG else cls(title, low, high, scale)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from edgett.forms.catalogue import FORMS
 from edgett.graph.filesize import Format
 from edgett.report import speed
 from edgett.report.checks import check_tables, decibels, partial_line
@@ -30,6 +31,7 @@ _SPACE = {
     "grid": {"solutions": "solutions", "efficient": "efficient", "tiles": "occupied_tiles"},
     "pareto": {"solutions": "solutions", "undominated": "undominated"},
 }
+_EFFICIENT = {"solutions": "solutions", "efficient": "efficient"}
 _REFUGES = {"float32": "float32", "dense": "dense", "dense_int8": "dense int8"}
 _OBJECTIVES = {"accuracy": "accuracy", "memory": "memory", "flops": "FLOPs", "latency": "latency"}
 
@@ -37,7 +39,7 @@ _OBJECTIVES = {"accuracy": "accuracy", "memory": "memory", "flops": "FLOPs", "la
 def compressed(document: Mapping[str, Any]) -> RenderableType:
     """The summary of a run: funnel, layers, the picks beside the dense model, budgets, cross-check, files."""
     sections = (
-        *((_layers(document), _funnel(document)) if document["funnel"] else ()),
+        *((_layers(document, _SPACE[document["search"]]), _funnel(document)) if document["funnel"] else ()),
         _models(document),
         _budgets(document),
         check_tables(document["check"]),
@@ -62,16 +64,44 @@ def explored(document: Mapping[str, Any]) -> RenderableType:
             f"{totals['solutions']:,} solutions, {totals['efficient']:,} efficient; {totals['shared_tiles']} tiles"
             f" ({empty}), {totals['points']:,} points, {totals['joint_candidates']:,} distinct joint candidates."
         )
-    return Group(*_layers(document), Text(), remark(words))
+    return Group(*_layers(document, _SPACE[document["search"]]), Text(), remark(words))
+
+
+def spaces(document: Mapping[str, Any]) -> RenderableType:
+    """The summary of the spaces of layers given by size: what each form can make of each layer."""
+    totals = document["totals"]
+    told = (
+        f"{count(totals['solutions'])} solutions, ranks in multiples of {document['rank_multiple']};"
+        f" {count(totals['efficient'])} smaller and cheaper than dense. How near they come to a layer its weights tell:"
+        " explore the model."
+    )
+    forms = [part for layer in document["layers"] if layer["space"] for part in (Text(), *_forms(layer))]
+    return Group(*_layers(document, _EFFICIENT), *forms, Text(), remark(told))
+
+
+def _forms(layer: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """The solutions of each form of a layer, from the least that they take to the most."""
+    called = {form.spec.form: form.spec.title for form in FORMS}
+    yield title(f"What forms can make of {layer['name']}")
+    table = Sheet(words("form"), *map(number, ("efficient", "parameters", "FLOPs", "elements at once")))
+    for form in dict.fromkeys(point["spec"]["form"] for point in layer["space"]):
+        points = [point for point in layer["space"] if point["spec"]["form"] == form]
+        spans = [[point[name] for point in points] for name in ("params", "flops", "peak_elements")]
+        table.add(called[form], f"{len(points):,}", *map(_span, spans))
+    yield table
+
+
+def _span(values: Sequence[int]) -> str:
+    return f"{min(values):,} to {max(values):,}"
 
 
 def _macs(layer: Mapping[str, Any]) -> int:
     return int(layer["inputs"] * layer["outputs"] * layer.get("positions", 1))
 
 
-def _layers(document: Mapping[str, Any]) -> Iterator[RenderableType]:
+def _layers(document: Mapping[str, Any], last: Mapping[str, str]) -> Iterator[RenderableType]:
+    """The layers that are factorised, the `last` columns being of the space; and the others."""
     yield title("Layers to factorise")
-    last = _SPACE[document["search"]]
     table = Sheet(words("layer"), *map(number, ("size", "parameters", "FLOPs", "MACs", *last)))
     for layer in document["layers"]:
         if layer["excluded"] is None:

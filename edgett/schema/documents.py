@@ -27,7 +27,9 @@ class Described:
 DOCUMENTS: Mapping[str, Described] = {
     "compress": Described("edgett compress --json", "run", ("GridOutcome", "ParetoOutcome")),
     "deploy": Described("edgett deploy --json", "run", ("DeployedOutcome",)),
-    "explore": Described("edgett explore --json", "explore", ("GridExploration", "ParetoExploration")),
+    "explore": Described(
+        "edgett explore --json", "explore", ("GridExploration", "ParetoExploration", "SizedExploration")
+    ),
     "slim": Described("edgett slim --json", "slim", ("SlimAnswer",)),
     "export": Described("edgett export --json", "check", ("ExportAnswer",)),
     "check": Described("edgett check --json, and a run's check.json", "check", ("CheckAnswer",)),

@@ -109,10 +109,15 @@ class ParetoSearch(Document):
     totals: ParetoTotals = Field(default=ABSENT, description="of all layers together")
 
 
-class Point(CostDocument):
-    """A solution of a Pareto set, and what it costs."""
+class Held(CostDocument):
+    """A solution, and what it costs."""
 
     spec: Spec = Field(description="its form")
+
+
+class Point(Held):
+    """A solution of a Pareto set, what it costs and what it loses."""
+
     loss: Real = Field(description="what stands for its error in the search")
     error: Error = Field(description="how far it is from the trained weight")
 
@@ -131,3 +136,25 @@ class ParetoExploration(ParetoSearch):
     """The whole design space."""
 
     layers: list[Fronted | ApartDocument] = Field(description="all layers with weights, in the order given")
+
+
+class SizedLayer(LayerDocument):
+    efficient: Many = Field(description="solutions that are smaller and cheaper than the dense layer")
+    space: list[Held] = Field(description="those, one form after the other")
+
+
+class SizedTotals(Part):
+    """Of all layers together."""
+
+    solutions: Many = Field(description="the product over the layers")
+    efficient: Many = Field(description="the product over the layers")
+
+
+class SizedExploration(Document):
+    """The whole design space of convolutions given by size, which have no weights that solutions could be near to."""
+
+    search: Literal["pareto"] = Field(description="the whole space")
+    cost_model: Literal["exact"] = Field(description="FLOPs are counted")
+    rank_multiple: Size = Field(description="ranks are multiples of it")
+    layers: list[SizedLayer] = Field(description="in the order given")
+    totals: SizedTotals = Field(description="of all layers together")

@@ -13,10 +13,11 @@ from edgett.schema import SCHEMA
 from edgett.search.choose import DENSE, feasible, holdings
 from edgett.search.constraints import DROP, FLOPS, LATENCY, MODEL_BYTES, PEAK, Constraints, Holding
 from edgett.search.quality import Quality
+from edgett.search.sized import Sized
 from edgett.search.solution import Solution, Trial
 from edgett.search.whole import Whole
 from edgett.target.estimate import basis
-from edgett.workflow.explored import front_document, summary
+from edgett.workflow.explored import front_document, sized, summary
 
 if TYPE_CHECKING:
     from edgett.model.apart import Apart
@@ -29,11 +30,13 @@ _COUNTED = ("params", "weight_bytes", "flops", "macs")
 """What a file and its prediction must have the same of."""
 
 
-def explored(exploration: Explored, others: Sequence[Apart] = ()) -> dict[str, Any]:
+def explored(exploration: Explored | Sized, others: Sequence[Apart] = ()) -> dict[str, Any]:
     """The document of `explore`: exact integers, layers in the order given; of a whole space its Pareto sets.
 
     Among the layers are `others` with weights, of which no more than the reason why they stay is told.
     """
+    if isinstance(exploration, Sized):
+        return {"schema": SCHEMA} | sized(exploration)
     content = {"schema": SCHEMA} | summary(exploration)
     if isinstance(exploration, Whole):
         for layer, (_, front) in zip(content["layers"], exploration.layers, strict=True):

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgett.forms import catalogue, cost
-from edgett.forms.front import Front
-from edgett.forms.site import CostModel, Found
+from edgett.forms.front import Front, Space
+from edgett.forms.site import Cost, CostModel, Found
 from edgett.search.choices import Strategy
 from edgett.search.explore import Exploration
+from edgett.search.sized import Sized
 from edgett.search.whole import Whole
 
 if TYPE_CHECKING:
+    from edgett.forms.spec import Spec
     from edgett.workflow.survey import Explored
 
 
@@ -73,6 +75,20 @@ def _whole(exploration: Whole) -> dict[str, Any]:
     }
 
 
+def sized(exploration: Sized) -> dict[str, Any]:
+    """All that layers given by size may be held as."""
+    return {
+        "search": Strategy.PARETO.value,
+        "cost_model": CostModel.EXACT.value,
+        "rank_multiple": exploration.search.rank_multiple,
+        "layers": [
+            _layer(found) | {"solutions": space.solutions, "efficient": len(space), "space": _space_document(space)}
+            for found, space in exploration.layers
+        ],
+        "totals": {"solutions": exploration.solutions, "efficient": exploration.efficient},
+    }
+
+
 def _layer(found: Found) -> dict[str, Any]:
     dense = cost.dense(found.layer)
     return {
@@ -90,14 +106,21 @@ def _layer(found: Found) -> dict[str, Any]:
 def front_document(front: Front) -> list[dict[str, Any]]:
     rows = zip(front.specs, front.costs, front.losses, front.errors, strict=True)
     return [
-        {
-            "spec": catalogue.document(spec),
-            "params": costs.params,
-            "flops": costs.flops,
-            "peak_elements": costs.peak_elements,
-            "moved_elements": costs.moved_elements,
-            "loss": loss,
-            "error": {"low": error.low, "estimate": error.estimate, "high": error.high},
-        }
+        _point(spec, costs)
+        | {"loss": loss, "error": {"low": error.low, "estimate": error.estimate, "high": error.high}}
         for spec, costs, loss, error in rows
     ]
+
+
+def _space_document(space: Space) -> list[dict[str, Any]]:
+    return [_point(spec, costs) for spec, costs in zip(space.specs, space.costs, strict=True)]
+
+
+def _point(spec: Spec, costs: Cost) -> dict[str, Any]:
+    return {
+        "spec": catalogue.document(spec),
+        "params": costs.params,
+        "flops": costs.flops,
+        "peak_elements": costs.peak_elements,
+        "moved_elements": costs.moved_elements,
+    }

@@ -8,20 +8,22 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any
 
+from edgett.errors import UsageError
 from edgett.forms import cost
 from edgett.forms.front import Search
-from edgett.forms.site import CostModel, Found
+from edgett.forms.site import CostModel, Found, Layer
 from edgett.graph.dtype import DType
 from edgett.graph.filesize import Format
 from edgett.graph.graph import Graph
 from edgett.job.job import Job
 from edgett.meter import Meter
-from edgett.search import explore, whole
+from edgett.search import explore, sized, whole
 from edgett.search.choices import Strategy
 from edgett.search.constraints import FLOPS, MODEL_BYTES, PEAK, Constraints
 from edgett.search.explore import STANDARD, Costing, Exploration, Grid
 from edgett.search.join import NO_LIMIT
 from edgett.search.prices import part_of_file, prices
+from edgett.search.sized import Sized
 from edgett.search.together import Share
 from edgett.search.whole import Weighed, Whole
 
@@ -85,9 +87,21 @@ def survey(model: Any, found: Sequence[Found], job: Job, room: Room, meter: Mete
 
 
 def over_grid(found: Sequence[Found], grid: Grid, meter: Meter) -> Exploration:
-    """The paper's steps 2 to 5, for layers of which no more than the size matters."""
+    """The paper's steps 2 to 5, for layers of which no more than the size matters. Raises UsageError for others."""
+    for layer in (item.layer for item in found if item.excluded is None):
+        if layer.window is not None:
+            raise UsageError(
+                f"Layer {layer.size} is a convolution: --search grid, the paper's, is for fully connected layers.",
+                "Explore it by --search pareto, in Python by edgett.explore_sizes.",
+            )
     with meter.stage("exploring the design space", explore.units(found, grid)) as advance:
         return explore.explore(found, grid, advance)
+
+
+def over_sizes(layers: Sequence[Layer], search: Search, meter: Meter) -> Sized:
+    """All that convolutions may be held as of which no more than the size is known."""
+    with meter.stage("listing the design space"):
+        return sized.explore(layers, search)
 
 
 def over_whole(

@@ -222,10 +222,10 @@ def test_refused(edgett: Call, tiny: Tiny, options: tuple[str, ...], told: str) 
 
 
 def test_layers_by_size_have_no_weights(edgett: Call) -> None:
-    answer = edgett("explore", "--layer", "64x48", *PARETO, "--json")
+    answer = edgett("explore", "--layer", "64x48", "--search", "pareto", "--json")
 
     assert answer.code == 2
-    assert "--layer, which has no weights" in answer.document["error"]["message"]
+    assert "without weights only --search grid explores it" in answer.document["error"]["message"]
 
 
 def test_weights_that_are_not_finite(edgett: Call, tiny: Tiny) -> None:

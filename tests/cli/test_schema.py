@@ -243,6 +243,7 @@ def real(edgett: Call, finished: Finished, tiny: Tiny, tmp_path: Path) -> set[st
     found |= keys(finished.document)
     found |= keys(edgett("explore", "--layer", "x", "--json").document)
     found |= printed("explore", tiny.model, "--search", "pareto")
+    found |= printed("explore", "--layer", "3x3x4x4@4x4", "--search", "pareto")
     found |= printed("explore", "--layer", "64x48") | printed("check", finished.path)
     found |= printed("export", finished.path, "--format", "tflite", "--out", tmp_path / "out")
     found |= printed("targets", "list") | printed("targets", "show", "cortex-m4")

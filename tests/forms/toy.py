@@ -26,6 +26,7 @@ class DiagonalPlus(Spec):
 
     size: int
     form: ClassVar[str] = "diagonal_plus"
+    title: ClassVar[str] = "diagonal plus rank one"
 
     def __str__(self) -> str:
         return f"diagonal of {self.size} plus rank one"

@@ -13,8 +13,8 @@ from types import ModuleType
 
 import pytest
 
-from edgett.forms.site import CostModel
-from edgett.forms.tt.shapes import count_solutions, parse_layer
+from edgett.forms.site import CostModel, parse_layer
+from edgett.forms.tt.shapes import count_solutions
 from edgett.search.choices import EmptyTiles
 from edgett.search.tiles import LayerSpace, joint, layer_space
 from tests.conftest import Answer

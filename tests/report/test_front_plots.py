@@ -42,6 +42,11 @@ def series(panel: Panel, name: str) -> Points:
     return found
 
 
+def forms(panel: Panel) -> list[Points]:
+    """The series of a layer's forms."""
+    return [layer for layer in panel.layers if isinstance(layer, Points) and layer.name != OF_TWO]
+
+
 def rules(panel: Panel) -> tuple[float, ...]:
     return tuple(place for layer in panel.layers if isinstance(layer, Rules) for place in layer.x)
 
@@ -59,12 +64,12 @@ def test_panels_of_a_layer(two: Whole, column: int, cost_name: str) -> None:
         panel = drawn.panels[2 * number + column]
         costs = [getattr(each, cost_name) for each in front.costs]
         points = list(zip(costs, [error.estimate for error in front.errors], strict=True))
-        best, rest = series(panel, OF_TWO), series(panel, UNDOMINATED)
+        best = series(panel, OF_TWO)
 
         assert list(zip(best.x, best.y, strict=True)) == [(x, pytest.approx(y, rel=1e-5)) for x, y in lowest(points)]
-        assert best.joined and best.stairs
-        both = sorted([*zip(best.x, best.y, strict=True), *zip(rest.x, rest.y, strict=True)])
-        assert both == [(x, pytest.approx(y, rel=1e-5)) for x, y in sorted(points)]
+        assert best.joined and best.stairs and best.size == 0
+        every = sorted(point for dots in forms(panel) for point in zip(dots.x, dots.y, strict=True))
+        assert every == [(x, pytest.approx(y, rel=1e-5)) for x, y in sorted(points)]
         assert rules(panel) == (getattr(cost.dense(front.layer), cost_name),)
         assert (panel.x.scale, panel.y.scale) == (Scale.LOG, Scale.LINEAR)
         size = f"{front.layer.inputs}x{front.layer.outputs}"
@@ -76,17 +81,30 @@ def test_labels_and_brackets_are_of_their_point(two: Whole) -> None:
     front = two.taken[0]
     rows = {str(shape): row for row, shape in enumerate(front.specs)}
     for panel in front_picture(two).panels[:2]:
-        best, rest = series(panel, OF_TWO), series(panel, UNDOMINATED)
-        for points in (best, rest):
-            for y, label in zip(points.y, points.labels, strict=True):
+        best, at = series(panel, OF_TWO), {}
+        for points in forms(panel):
+            for x, y, label in zip(points.x, points.y, points.labels, strict=True):
                 shape, costs, error = label.split("\n")
                 each, bracket = front.costs[rows[shape]], front.errors[rows[shape]]
+                at[x, y] = bracket
                 assert costs == f"{each.params:,} parameters, {each.flops:,} FLOPs"
                 assert error == f"error {y:.3g}, between {bracket.low:.3g} and {bracket.high:.3g}"
-        for (low, high), y, label in zip(best.whiskers, best.y, best.labels, strict=True):
-            bracket = front.errors[rows[label.split("\n")[0]]]
+                assert points.name == front.specs[rows[shape]].title
+        for (low, high), x, y in zip(best.whiskers, best.x, best.y, strict=True):
+            bracket = at[x, y]
             assert (low, high) == (pytest.approx(bracket.low, rel=1e-5), pytest.approx(bracket.high, rel=1e-5))
             assert low <= y <= high
+
+
+def test_forms_are_told_apart_as_everywhere(two: Whole) -> None:
+    drawn = front_picture(two)
+    assert {spec.title for front in two.taken for spec in front.specs} == {"TT", "SVD"}
+    for panel in drawn.panels[:4]:
+        assert {points.name for points in forms(panel)} <= {"TT", "SVD"}
+    named = [layer for layer in drawn.legend if isinstance(layer, Points)]
+    looks = {each.name: (each.hue, each.mark) for each in named if each.size}
+    assert {"TT", "SVD", UNDOMINATED, CANDIDATES} == {*looks} and len({*looks.values()}) == 4
+    assert "TT" in shown(draw.drawn(drawn, PictureFormat.SVG))
 
 
 @pytest.mark.parametrize("estimate", Estimate)
@@ -175,7 +193,7 @@ def test_a_long_front_is_thinned_and_a_count_beyond_reading_rounded(
     long = replace(two, layers=tuple((found, front and _huge(front)) for found, front in two.layers))
     drawn = front_picture(long)
     for panel, front in zip(drawn.panels[::2], long.taken, strict=False):
-        dots = len(series(panel, OF_TWO).x) + len(series(panel, UNDOMINATED).x)
+        dots = sum(len(points.x) for points in forms(panel))
         assert dots < len(front)
         assert panel.title.endswith(f": {len(front)} undominated ({dots} drawn) of 1.20e+15 solutions")
     assert len(series(drawn.panels[4], CANDIDATES).x) == len(two.candidates)
@@ -193,7 +211,7 @@ def test_a_thinned_front_says_so(two: Whole) -> None:
         "wide (64x48): thinned", "<b>narrow (48x36): thinned",
     ]  # fmt: skip
     assert f"{thin.taken[0].epsilon:.1%}" in drawn.remarks[1]
-    assert len(series(drawn.panels[0], OF_TWO).x) + len(series(drawn.panels[0], UNDOMINATED).x) == len(thin.taken[0])
+    assert sum(len(points.x) for points in forms(drawn.panels[0])) == len(thin.taken[0])
 
 
 def test_weights_of_low_rank_leave_a_loss_of_nothing() -> None:

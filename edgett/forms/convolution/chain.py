@@ -10,7 +10,7 @@ import abc
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -61,7 +61,6 @@ class Chain(Spec):
     window: Window
     inputs: int
     outputs: int
-    title: ClassVar[str]
 
     def __post_init__(self) -> None:
         if min(self.inputs, self.outputs) < 1:

@@ -16,7 +16,7 @@ from edgett.forms.convolution.fit import Fitter, Head, shares, work
 from edgett.forms.dominance import thinned_to, undominated
 from edgett.forms.error import Bracket, normalised
 from edgett.forms.form import Form
-from edgett.forms.front import ONE, Front, Search, loss_of, nothing
+from edgett.forms.front import ONE, Front, Search, Space, loss_of, nothing
 from edgett.forms.moments import Moments, of_patches
 from edgett.forms.site import Cost, Layer
 from edgett.forms.spec import Matrix
@@ -58,6 +58,19 @@ class Chained(Form):
         """Count as many for every layer; see `Form.units`."""
         return UNITS
 
+    def space(self, layer: Layer, search: Search) -> Space:
+        """List the chains of a layer of which no weight is known.
+
+        Args:
+            layer: a layer that is not `unfit`.
+            search: which ranks there may be, and bounds.
+
+        Returns:
+            Those that are smaller and cheaper than dense.
+        """
+        count, able = self._able(layer, search)
+        return Space(layer, count, tuple(able), tuple(able.values()))
+
     def front(
         self,
         layer: Layer,
@@ -72,13 +85,11 @@ class Chained(Form):
         Losses and errors are those of the outputs, or of the weight where nothing is known of the inputs; the fitted
         links are kept with the moments. Errors are bracketed from below by what no weight of that rank can reach.
         """
-        assert layer.window is not None
-        every = list(self.spec.every(layer, search.rank_multiple))
-        able = _able(layer, every, search)
+        count, able = self._able(layer, search)
         scaled = normalised(weight)
         if not able:
             advance(UNITS)
-            return nothing(layer, len(every), search)
+            return nothing(layer, count, search)
         if scaled is None:
             advance(UNITS)
             found = dict.fromkeys(able, Bracket(0.0, 0.0, 0.0))
@@ -87,7 +98,7 @@ class Chained(Form):
             found = _fitted(able, wanted, advance)
         front = Front(
             layer,
-            len(every),
+            count,
             tuple(found),
             tuple(able[spec] for spec in found),
             tuple(loss_of(error.estimate**2) for error in found.values()),
@@ -95,13 +106,14 @@ class Chained(Form):
         )
         return front.efficient()
 
-
-def _able(layer: Layer, specs: Sequence[Chain], search: Search) -> Costs:
-    """The chains smaller and cheaper than dense and inside the bounds, and what they cost."""
-    dense, most = cost.dense(layer), math.inf if search.most_peak is None else search.most_peak
-    bias = layer.outputs * layer.bias
-    costs = {spec: cost.held(layer, spec) for spec in specs if spec.params + bias < dense.params}
-    return {spec: each for spec, each in costs.items() if each.flops < dense.flops and each.peak_elements <= most}
+    def _able(self, layer: Layer, search: Search) -> tuple[int, Costs]:
+        """How many chains there are; those smaller and cheaper than dense and inside the bounds, and what they cost."""
+        specs = list(self.spec.every(layer, search.rank_multiple))
+        dense, most = cost.dense(layer), math.inf if search.most_peak is None else search.most_peak
+        bias = layer.outputs * layer.bias
+        costs = {spec: cost.held(layer, spec) for spec in specs if spec.params + bias < dense.params}
+        able = {spec: each for spec, each in costs.items() if each.flops < dense.flops and each.peak_elements <= most}
+        return len(specs), able
 
 
 def _fitted(able: Costs, wanted: Moments, advance: Callable[[int], None]) -> dict[Chain, Bracket]:

@@ -36,6 +36,7 @@ class TTShape(Spec):
     ranks: tuple[int, ...]
     order: Order = Order.LAST_FIRST
     form: ClassVar[str] = "tt"
+    title: ClassVar[str] = "TT"
 
     def __post_init__(self) -> None:
         if len(self.inputs) < 2 or len(self.inputs) != len(self.outputs):

@@ -194,25 +194,3 @@ def parse_ranks(text: str) -> tuple[int, ...]:
         raise UsageError(f"Ranks {text!r} are neither a range nor a list of whole numbers.", cure=cure)
     check_max_ranks(ranks)
     return ranks
-
-
-def parse_layer(text: str) -> Layer:
-    """Read a layer as the command line writes it; it has a bias.
-
-    Args:
-        text: inputs x outputs, such as "4096x1000": that is its name too.
-
-    Returns:
-        The layer.
-
-    Raises:
-        UsageError: for any other text, and for a size of 0.
-    """
-    sizes = re.fullmatch(r"(\d+)x(\d+)", text)
-    cure = "Write inputs x outputs, for example 4096x1000."
-    if not sizes:
-        raise UsageError(f"Layer {text!r} is not two whole numbers joined by an x.", cure=cure)
-    inputs, outputs = int(sizes[1]), int(sizes[2])
-    if min(inputs, outputs) < 1:
-        raise UsageError(f"Layer {text!r} has a size of {min(inputs, outputs)}, below 1.", cure=cure)
-    return Layer(text, inputs, outputs)

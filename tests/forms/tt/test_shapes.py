@@ -15,7 +15,6 @@ from edgett.forms.tt.shapes import (
     count_orders,
     count_solutions,
     nth_factorisation,
-    parse_layer,
     parse_ranks,
     places,
     unfactorable,
@@ -99,18 +98,4 @@ def test_ranks_as_written(text: str, ranks: tuple[int, ...]) -> None:
 def test_ranks_that_cannot_be_used(text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
         parse_ranks(text)
-    assert caught.value.cure
-
-
-def test_a_layer_as_written() -> None:
-    assert parse_layer("4096x1000") == Layer("4096x1000", 4096, 1000, bias=True)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [("4096", "two whole numbers"), ("4096X10", "two whole"), ("4x-4", "two whole"), ("0x4", "a size of 0, below 1")],
-)
-def test_a_layer_that_cannot_be_read(text: str, message: str) -> None:
-    with pytest.raises(UsageError, match=message) as caught:
-        parse_layer(text)
     assert caught.value.cure
