@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from edgett.forms import catalogue, cost
+from edgett.forms.site import parse_layer
 from tests.conftest import Answer, Tiny
 
 Call = Callable[..., Answer]
@@ -134,6 +137,80 @@ def test_ranks_and_grids_that_cannot_be(edgett: Call, options: tuple[str, str], 
 
     assert answer.code == 2
     assert told in answer.document["error"]["message"]
+
+
+def test_convolutions_by_size(edgett: Call) -> None:
+    sizes = ("--layer", "3x3x8x12@5x6", "--layer", "1x1x2x64@5x6")
+    document = edgett("explore", *sizes, "--search", "pareto", "--rank-multiple", "2", "--json").document
+
+    assert set(document) == {"schema", "search", "cost_model", "rank_multiple", "layers", "totals"}
+    assert (document["search"], document["cost_model"], document["rank_multiple"]) == ("pareto", "exact", 2)
+    layer, none = document["layers"]
+    assert set(layer) == {
+        "name", "inputs", "outputs", "positions", "window", "params", "flops", "excluded",
+        "solutions", "efficient", "space",
+    }  # fmt: skip
+    assert layer["name"] == layer["window"] == "3x3x8x12@5x6"
+    assert (layer["inputs"], layer["outputs"], layer["positions"]) == (72, 12, 30)
+    assert (layer["params"], layer["flops"]) == (72 * 12 + 12, 30 * (2 * 72 * 12 + 12))
+    assert layer["efficient"] == len(layer["space"]) <= layer["solutions"]
+    for row in layer["space"]:
+        spec = catalogue.read(row["spec"])
+        held = cost.held(parse_layer("3x3x8x12@5x6"), spec)
+        assert (row["params"], row["flops"], row["peak_elements"]) == (held.params, held.flops, held.peak_elements)
+    forms = Counter(row["spec"]["form"] for row in layer["space"])
+    assert set(forms) == {"spatial_svd", "cp", "channel_svd", "tucker2", "tt_conv"}
+    assert none["excluded"] == "no chain of smaller convolutions is smaller" and none["space"] == []
+    assert document["totals"] == {"solutions": layer["solutions"], "efficient": layer["efficient"]}
+
+    drawn = edgett("explore", *sizes, "--search", "pareto", "--rank-multiple", "2").out
+    for title, form in (("Tucker-2", "tucker2"), ("spatial SVD", "spatial_svd")):
+        (row,) = [line.split() for line in drawn.splitlines() if line.startswith(title)]
+        params = [point["params"] for point in layer["space"] if point["spec"]["form"] == form]
+        assert row[len(title.split()) :][:4] == [f"{forms[form]}", f"{min(params):,}", "to", f"{max(params):,}"]
+    assert "left alone: 1x1x2x64@5x6" in drawn
+
+
+def test_layers_by_size_are_explored_by_the_search_that_takes_them(edgett: Call) -> None:
+    Path("edgett.toml").write_text('search = "pareto"\n')
+    assert edgett("explore", "--layer", "64x48", "--ranks", "4", "--json").document["search"] == "grid"
+    Path("edgett.toml").write_text('search = "grid"\n')
+    assert edgett("explore", "--layer", "1x1x8x8@2x2", "--json").document["search"] == "pareto"
+
+
+def test_peak_bounds_convolutions_by_size(edgett: Call) -> None:
+    size = ("--layer", "3x3x8x12@5x6", "--search", "pareto", "--json")
+    free, bound = (edgett("explore", *size, *more).document["layers"][0] for more in ((), ("--max-peak", "480")))
+
+    assert bound["space"] == [row for row in free["space"] if row["peak_elements"] <= 480]
+    assert 0 < bound["efficient"] < free["efficient"]
+
+
+@pytest.mark.parametrize(
+    ("options", "told", "cure"),
+    [
+        (("3x3x64x64",), "without its image", "3x3x64x64@8x8"),
+        (("3x3x64x0@8x8",), "size of 0", "3x3x64x64@8x8"),
+        (("3x3x64x64@9999x9999",), "99980001 pixels, more than the 16777216", "Give the image"),
+        (("5x5x64x64@2x2",), "5 rows over an image of 2", "at most 3 rows"),
+        (("3x3x8x8@4x4", "--search", "grid"), "3x3x8x8@4x4 is a convolution", "--search pareto"),
+        (("3x3x8x8@4x4", "--layer", "64x48"), "64x48 is fully connected", "--search grid"),
+        (("3x3x8x8@4x4", "--cost", "paper"), "--cost belongs to --search grid", "search by grid"),
+        (("3x3x8x8@4x4", "--ranks", "2:4"), "--ranks belongs to --search grid", "--search grid"),
+        (("3x3x8x8@4x4", "--thin", "9"), "--thin means nothing to --layer", "explore a model"),
+        (("3x3x8x8@4x4", "--estimate", "kept-energy"), "--estimate means nothing to --layer", "explore a model"),
+        (("3x3x8x8@4x4", "--max-rank", "8"), "--max-rank 8 is for tensor trains", "--max-peak"),
+        (("64x48", "--data", "mnist"), "--data means nothing to --layer", "explore a model"),
+        (("64x48", "--skip-layer", "fc"), "--skip-layer means nothing to --layer", "explore a model"),
+    ],
+)
+def test_sizes_and_options_that_do_not_go_together(
+    edgett: Call, options: tuple[str, ...], told: str, cure: str
+) -> None:
+    answer = edgett("explore", "--layer", *options, "--json")
+
+    assert answer.code == 2
+    assert told in answer.document["error"]["message"] and cure in answer.document["error"]["cure"]
 
 
 def test_model_file_with_layers_left_alone(edgett: Call, tiny: Tiny) -> None:

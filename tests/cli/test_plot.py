@@ -44,6 +44,18 @@ def test_layers_of_a_model(edgett: Call, tiny: Tiny) -> None:
     assert "wide (64x48)" in text and "left alone: digit (36x10)" in text
 
 
+def test_convolutions_by_size(edgett: Call) -> None:
+    sizes = ("--layer", "3x3x8x8@4x4", "--layer", "1x1x8x8@4x4", "--search", "pareto", "--json")
+    answer = edgett("explore", *sizes, "--plot", "forms.svg")
+
+    assert (answer.code, answer.out) == (0, edgett("explore", *sizes).out)
+    text = shown(Path("forms.svg").read_bytes())
+    for layer in answer.document["layers"]:
+        assert f"{layer['name']}: {layer['efficient']} smaller and cheaper of {layer['solutions']} solutions" in text
+    for form in ("TT", "SVD", "spatial SVD", "CP", "channel SVD", "Tucker-2", "dense"):
+        assert form in text.split("\n")
+
+
 def test_pareto_sets_of_a_model(edgett: Call, tiny: Tiny) -> None:
     command = (
         "explore",
