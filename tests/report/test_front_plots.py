@@ -12,10 +12,10 @@ import pytest
 from edgett.forms import cost
 from edgett.forms.front import ONE, Front, Search
 from edgett.forms.site import Estimate, Found, Layer
-from edgett.report import draw, front_plots
+from edgett.report import draw, draw_page, front_plots, page
 from edgett.report.draw import PictureFormat
 from edgett.report.front_plots import CANDIDATES, DENSE, OF_TWO, UNDOMINATED, front_picture
-from edgett.report.picture import Panel, Picture, Points, Rules, Scale
+from edgett.report.picture import Hue, Panel, Picture, Points, Rules, Scale
 from edgett.search import whole
 from edgett.search.together import Share
 from edgett.search.whole import Weighed, Whole
@@ -161,8 +161,8 @@ def test_the_title_counts_and_names_are_text(two: Whole) -> None:
     assert drawn.title == f"Pareto sets: ranks in multiples of 2 up to 8, {two.solutions:,} solutions"
     assert drawn.remarks[-1] == "left alone: digit (36x10): too small"
     assert "<b>narrow (48x36)" in shown(draw.drawn(drawn, PictureFormat.SVG))
-    page = draw.drawn(drawn, PictureFormat.HTML).decode()
-    assert "&lt;b&gt;narrow" in json.dumps(plotted(page)) and "<b>narrow" not in page
+    text = draw.drawn(drawn, PictureFormat.HTML).decode()
+    assert "&lt;b&gt;narrow" in json.dumps(plotted(text)) and "<b>narrow" not in text
     assert draw.drawn(drawn, PictureFormat.PNG) == draw.drawn(front_picture(two), PictureFormat.PNG)
 
 
@@ -234,3 +234,12 @@ def test_thousands_of_points_make_a_small_file() -> None:
     assert len(drawn.panels) == 2
     assert len(draw.drawn(drawn, PictureFormat.SVG)) < 500_000
     assert len(json.dumps(plotted(draw.drawn(drawn, PictureFormat.HTML).decode()))) < 2_500_000
+
+
+def test_what_is_grey_or_black_has_another_colour_on_a_dark_page(two: Whole) -> None:
+    figures = [*draw_page.figures(front_picture(two))]
+    script = (page.TEMPLATES / "page.js").read_text()
+    whiskers = {trace["error_y"]["color"] for figure in figures for trace in figure["data"] if trace.get("error_y")}
+    assert len(whiskers) == 1
+    for colour in (*whiskers, Hue.GREY.value, Hue.BLACK.value):
+        assert f'"{colour}": colour(' in script

@@ -87,11 +87,14 @@ function framed(layout) {
 function stored(place, figure) {
   const swaps = {
     "#000000": colour("ink"), "#6b6b6b": colour("soft"), "#c4c4c4": colour("line"), "#fff": colour("card"),
-    "rgba(255,255,255,0.75)": colour("veil"), "#0072b2": colour("blue"),
+    "rgba(255,255,255,0.75)": colour("veil"), "#0072b2": colour("blue"), "rgba(107, 107, 107, 0.35)": colour("faint"),
   };
   const layout = framed(swapped(figure.layout, swaps));
   const traces = figure.data.map((trace) => {
-    if (trace.type !== "heatmap") return { ...trace, marker: swapped(trace.marker ?? {}, swaps), line: swapped(trace.line ?? {}, swaps) };
+    if (trace.type !== "heatmap") {
+      const [marker, line] = [trace.marker, trace.line].map((look) => swapped(look ?? {}, swaps));
+      return { ...trace, marker, line, error_y: swapped(trace.error_y, swaps) };
+    }
     const logs = trace.z.map((row) => row.map((count) => (count ? Math.log10(count) : null)));
     const words = trace.z.map((row) => row.map((count) => (count ? number(count) : "")));
     const dark = DARK_HEAT.map((tint, place) => [place / (DARK_HEAT.length - 1), tint]);
