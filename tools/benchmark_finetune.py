@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from benchmark_epoch import ways_through_an_epoch
 
 from edgett.job.choices import Recover, Schedule
 from edgett.job.job import Job
@@ -32,18 +34,37 @@ from edgett.workflow.tuning import FineTuning, fine_tuned
 ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 
 
+class Network(enum.Enum):
+    """What is fine-tuned."""
+
+    LENET300 = "lenet300"
+    RESNET8 = "resnet8"
+
+
 def finetune(
-    data: Annotated[str, typer.Option(help="mnist.npz")],
+    data: Annotated[str, typer.Option(help="mnist.npz, for resnet8 cifar10.npz")],
+    model: Annotated[
+        Network, typer.Option(help="Candidates of lenet300 one after the other, or the parts of an epoch of resnet8.")
+    ] = Network.LENET300,
     limit: Annotated[int, typer.Option(help="Candidates.")] = 24,
     epochs: Annotated[int, typer.Option(help="Epochs.")] = 3,
     check: Annotated[int, typer.Option(help="Candidates whose results are compared digit by digit.")] = 3,
+    images: Annotated[int, typer.Option(help="Of an epoch of resnet8.")] = 2560,
+    turns: Annotated[int, typer.Option(help="Epochs of resnet8 each way, in turn; their median counts.")] = 3,
     plain_threads: Annotated[int, typer.Option(hidden=True)] = 0,
 ) -> None:
     """LeNet300's candidates, fine-tuned by edgett and by a plain loop: build, `fit`, `evaluate`, one after the other.
 
     The plain loop has all processors. Its sums come in another order than those of one thread: so the results are
     compared with those of the same loop on one thread.
+
+    With `--model resnet8`, untrained: an epoch of the dense network in `fit`, and of compressed ones in `fit` and in
+    edgett's loop, on one thread; and where a step goes.
     """
+    if model is Network.RESNET8:
+        os.environ |= ONE_THREAD
+        ways_through_an_epoch(data, images, turns)
+        return
     job = Job(
         "host", "example:lenet300", data, search=Strategy.GRID, limit=limit, epochs=epochs, max_drop=1.5,
         recover=Recover.PLAIN,

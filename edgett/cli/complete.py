@@ -13,13 +13,20 @@ from typing import Any
 import typer
 
 EXAMPLES = {
-    "example:clock": ("hour_fc", "minute_fc", "hour", "minute"),
+    "example:clock": ("conv1", "conv2", "conv3", "hour_fc", "minute_fc", "hour", "minute"),
     "example:lenet300": ("fc1", "fc2", "fc3"),
-    "example:lenet5": ("fc1", "fc2", "fc3"),
-    "example:alexnet": ("fc1", "fc2", "fc3", "fc4"),
-    "example:vgg16": ("fc1", "fc2", "fc3"),
-}
-"""The built-in models with their dense layers, which would take TensorFlow to find."""
+    "example:lenet5": ("conv1", "conv2", "fc1", "fc2", "fc3"),
+    "example:alexnet": ("conv1", "conv2", "conv3", "conv4", "conv5", "fc1", "fc2", "fc3", "fc4"),
+    "example:vgg16": (
+        "conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "conv3_2", "conv3_3", "conv4_1", "conv4_2", "conv4_3",
+        "conv5_1", "conv5_2", "conv5_3", "fc1", "fc2", "fc3",
+    ),
+    "example:resnet8": (
+        "conv1", "conv2_1", "conv2_2", "conv3_1", "conv3_2", "shortcut3", "conv4_1", "conv4_2", "shortcut4", "fc",
+    ),
+    "example:dscnn": ("conv1", "pointwise2", "pointwise3", "pointwise4", "pointwise5", "word"),
+}  # fmt: skip
+"""The built-in models with their layers that may be factorised, which would take TensorFlow to find."""
 
 _ASKED, _WORDS, _WORD = "_EDGETT_COMPLETE", "COMP_WORDS", "COMP_CWORD"
 _BREAKS = ":="
@@ -73,7 +80,7 @@ def solutions(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def layers(context: typer.Context, incomplete: str) -> list[str]:
-    """The dense layers of an example or a .keras file."""
+    """The layers of an example or a .keras file that may be factorised."""
     import json
     import zipfile
 

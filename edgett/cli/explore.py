@@ -196,7 +196,7 @@ def _whole(job: Job, search: Search, screen: Screen) -> tuple[Whole, tuple[Apart
     with screen.stage("loading TensorFlow"):
         from edgett.model.apart import apart
         from edgett.model.worth import Wish, replaceable
-    model, x = inputs.trained(job, screen)
+    model, x = inputs.explorable(job, screen)
     found = replaceable(model, Wish(job.least_share, job.only_layer, job.skip_layer))
     return survey.whole_of(model, found, search, screen, x), apart(model)
 

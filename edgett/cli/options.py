@@ -34,7 +34,7 @@ Model = Annotated[
     typer.Argument(
         metavar="MODEL",
         help="A Keras model's file, or example:clock, example:lenet300, example:lenet5, example:alexnet,"
-        " example:vgg16. Default: the model in edgett.toml, else example:clock.",
+        " example:vgg16, example:resnet8, example:dscnn. Default: the model in edgett.toml, else example:clock.",
         show_default=False,
         autocompletion=complete.models,
     ),

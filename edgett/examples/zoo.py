@@ -1,4 +1,4 @@
-"""The five networks of the paper, built in as `example:` names, and how each is trained from scratch."""
+"""The networks built in as `example:` names, the paper's and two of MLPerf Tiny: how each is trained from scratch."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ from edgett.train.data import Data, data_from_arrays
 
 @dataclass(frozen=True)
 class Example:
-    """A network of the paper: `build` makes it compiled and untrained.
+    """A network: `build` makes it compiled and untrained.
 
-    `dataset` is what the paper trained it on; `draw(seed)` makes its data, or is None if the user has to give them.
-    `epochs` and `batch_size` train its baseline, at the compiled learning rate falling to zero along a cosine.
+    `dataset` is what its authors trained it on, by the name that edgett knows it by; None where it knows none.
+    `draw(seed)` makes its data, or is None if the user has to give them. `epochs` and `batch_size` train its baseline,
+    at the compiled learning rate falling to zero along a cosine.
     """
 
     name: str
     build: Callable[[], keras.Model]
-    dataset: str
+    dataset: str | None
     draw: Callable[[int], Data] | None
     epochs: int
     batch_size: int
@@ -51,8 +52,7 @@ def train(example: Example, data: Data, seed: int, meter: Meter) -> keras.Model:
 
     Sets the seeds of Python, NumPy and TensorFlow.
     """
-    keras.utils.set_random_seed(seed)
-    model = example.build()
+    model = untrained(example, seed)
     batches = example.epochs * math.ceil(len(data.train) / example.batch_size)
     with meter.stage(f"training the baseline {example.name}, {example.epochs} epochs", batches) as advance:
         model.fit(
@@ -64,6 +64,12 @@ def train(example: Example, data: Data, seed: int, meter: Meter) -> keras.Model:
             verbose=0,
         )
     return with_weights(example, model.get_weights())
+
+
+def untrained(example: Example, seed: int) -> keras.Model:
+    """The example with initial weights, the same for the same seed. Sets the seeds as `train` does."""
+    keras.utils.set_random_seed(seed)
+    return example.build()
 
 
 def with_weights(example: Example, weights: Sequence[np.ndarray]) -> keras.Model:
@@ -149,6 +155,44 @@ def clock() -> keras.Model:
     return _compiled("clock", image, outputs, learning_rate=3e-3)
 
 
+def resnet8() -> keras.Model:
+    """ResNet8 of MLPerf Tiny for 32x32 colour images: residual stacks of 16, 32 and 64 channels, 78,666 parameters.
+
+    77,706 of them are left when batch normalisation is folded. Every convolution has a bias.
+    """
+    image = keras.Input((32, 32, 3), name="image")
+    x = _normalised(layers.Conv2D(16, 3, padding="same", name="conv1"), _scaled(image))
+    for stack, channels in enumerate((16, 32, 64), start=2):
+        strides = 1 if stack == 2 else 2
+        y = _normalised(layers.Conv2D(channels, 3, strides=strides, padding="same", name=f"conv{stack}_1"), x)
+        y = layers.Conv2D(channels, 3, padding="same", name=f"conv{stack}_2")(y)
+        y = layers.BatchNormalization(name=f"conv{stack}_2_bn")(y)
+        if strides > 1:
+            x = layers.Conv2D(channels, 1, strides=strides, padding="same", name=f"shortcut{stack}")(x)
+        x = layers.ReLU(name=f"add{stack}_relu")(layers.Add(name=f"add{stack}")([x, y]))
+    x = layers.AveragePooling2D(8, name="pool")(x)
+    x = layers.Flatten(name="flatten")(x)
+    return _compiled("resnet8", image, {"fc": layers.Dense(10, activation="softmax", name="fc")(x)})
+
+
+def dscnn() -> keras.Model:
+    """DS-CNN of MLPerf Tiny: one of 12 words in 49 frames of 10 cepstral coefficients, 24,908 parameters.
+
+    A convolution of 10x4, then four of 3x3 in each channel, each with a pointwise one behind it. Coefficients have no
+    scale of their own, so nothing scales them here.
+    """
+    frames = keras.Input((49, 10, 1), name="frames")
+    x = _normalised(layers.Conv2D(64, (10, 4), strides=2, padding="same", name="conv1"), frames)
+    x = layers.Dropout(0.2, name="dropout1")(x)
+    for block in range(2, 6):
+        x = _normalised(layers.DepthwiseConv2D(3, padding="same", name=f"depthwise{block}"), x)
+        x = _normalised(layers.Conv2D(64, 1, padding="same", name=f"pointwise{block}"), x)
+    x = layers.Dropout(0.4, name="dropout2")(x)
+    x = layers.AveragePooling2D((25, 5), name="pool")(x)
+    x = layers.Flatten(name="flatten")(x)
+    return _compiled("dscnn", frames, {"word": layers.Dense(12, activation="softmax", name="word")(x)})
+
+
 def _examples() -> dict[str, Example]:
     # The paper trains all of them for 100 epochs; AlexNet and VGG16 take minutes an epoch without a GPU.
     known = (
@@ -157,6 +201,8 @@ def _examples() -> dict[str, Example]:
         Example("lenet5", lenet5, "mnist", None, epochs=10, batch_size=128),
         Example("alexnet", alexnet, "cifar10", None, epochs=20, batch_size=128),
         Example("vgg16", vgg16, "cifar10", None, epochs=20, batch_size=32),
+        Example("resnet8", resnet8, "cifar10", None, epochs=20, batch_size=64),
+        Example("dscnn", dscnn, None, None, epochs=30, batch_size=64),
     )
     return {example.name: example for example in known}
 

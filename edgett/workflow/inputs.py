@@ -17,6 +17,7 @@ from edgett.search.quality import Quality
 from edgett.system import folders
 
 if TYPE_CHECKING:
+    from edgett.examples.zoo import Example
     from edgett.train.data import Data
     from edgett.train.quality import Judge
 
@@ -150,6 +151,20 @@ def trained(job: Job, meter: Meter) -> tuple[Any, Mapping[str, Any] | None]:
     return model, None if job.data is None else load_data(job.data, model, job.seed).train.x
 
 
+def explorable(job: Job, meter: Meter) -> tuple[Any, Mapping[str, Any] | None]:
+    """As `trained`; but an example that has no data and is given none comes with its initial weights."""
+    from edgett.examples import zoo
+
+    chosen = zoo.example(job.model.removeprefix(EXAMPLE)) if job.model.startswith(EXAMPLE) else None
+    if chosen is None or chosen.draw is not None or job.data is not None:
+        return trained(job, meter)
+    meter.say(
+        f"Note: {job.model} has no data of its own, so it is not trained here, and errors are those of its initial"
+        f" weights. {_of_data(chosen)}"
+    )
+    return prepared(zoo.untrained(chosen, job.seed), job, meter), None
+
+
 def _example(job: Job, meter: Meter) -> tuple[Any, Data]:
     from edgett.examples.baseline import baseline
     from edgett.examples.zoo import example
@@ -162,14 +177,24 @@ def _example(job: Job, meter: Meter) -> tuple[Any, Data]:
         with meter.stage("drawing the data"):
             data = chosen.draw(job.seed)
     else:
-        raise DataError(
-            f"{job.model} has no data of its own.", f"Add --data {chosen.dataset}.npz, or --data {chosen.dataset}."
-        )
+        raise DataError(f"{job.model} has no data of its own.", _of_data(chosen))
     if not data.labelled:
         raise DataError(f"{job.data} has no labels, and {job.model} is trained here.", "Add y_train and y_test.")
     # Whatever was set aside, the baseline that is trained here does not learn it.
     network = prepared(baseline(chosen, data, job.seed, folders.cache(), meter), job, meter)
     return network, replace(data, aside=False)
+
+
+def _of_data(chosen: Example) -> str:
+    """What data an example wants."""
+    from edgett.model.ports import input_ports, output_ports
+
+    if chosen.dataset is not None:
+        return f"Add --data {chosen.dataset}.npz, or --data {chosen.dataset}."
+    model = chosen.build()
+    (x,), (y,) = input_ports(model), output_ports(model)
+    classes = int(y.shape[-1] or 0)
+    return f"Add --data FILE.npz with x_train {x}, y_train (n,) of classes 0 to {classes - 1}, and x_test, y_test."
 
 
 def _own(job: Job, meter: Meter) -> tuple[Any, Data]:

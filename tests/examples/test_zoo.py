@@ -1,5 +1,6 @@
-"""The networks of the paper have the paper's sizes, train reproducibly, and are cached."""
+"""The networks have the sizes that their authors give, train reproducibly, and are cached."""
 
+import math
 import os
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,12 +17,15 @@ from edgett.meter import Silent
 from edgett.model.ports import feed, wanted
 from edgett.system import folders
 from edgett.train.data import data_from_arrays, load_data
+from edgett.workflow.survey import graphs
 
 SIZES = {
     "lenet300": (266_610, {"fc1": (784, 300), "fc2": (300, 100), "fc3": (100, 10)}),
     "lenet5": (61_706, {"fc1": (400, 120), "fc2": (120, 84), "fc3": (84, 10)}),
     "alexnet": (25_730_466, {"fc1": (256, 4096), "fc2": (4096, 4096), "fc3": (4096, 1000), "fc4": (1000, 10)}),
     "vgg16": (39_979_338, {"fc1": (2048, 4096), "fc2": (4096, 4096), "fc3": (4096, 10)}),
+    "resnet8": (78_666, {"fc": (64, 10)}),
+    "dscnn": (24_908, {"word": (64, 12)}),
     "clock": (955_998, {"hour_fc": (4536, 100), "minute_fc": (4536, 100), "hour": (100, 12), "minute": (100, 60)}),
 }
 
@@ -67,7 +71,7 @@ def short():
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_networks_have_the_sizes_of_the_paper(name):
+def test_networks_have_the_sizes_of_their_authors(name):
     model = zoo.example(name).build()
     params, expected = SIZES[name]
     found = {layer.name: layer.kernel.shape for layer in model.layers if isinstance(layer, keras.layers.Dense)}
@@ -76,11 +80,72 @@ def test_networks_have_the_sizes_of_the_paper(name):
     assert model.compiled
 
 
+def _convolution(positions, taps, outputs):
+    """Multiplications of a convolution, and its parameters."""
+    return positions * taps * outputs, (taps + 1) * outputs
+
+
+RESNET8 = (
+    _convolution(32 * 32, 9 * 3, 16),
+    *[_convolution(32 * 32, 9 * 16, 16)] * 2,
+    *(_convolution(16 * 16, taps, 32) for taps in (9 * 16, 9 * 32, 16)),
+    *(_convolution(8 * 8, taps, 64) for taps in (9 * 32, 9 * 64, 32)),
+    _convolution(1, 64, 10),
+)
+DSCNN = (
+    _convolution(25 * 5, 10 * 4, 64),
+    *[_convolution(25 * 5, 9, 64)] * 4,
+    *[_convolution(25 * 5, 64, 64)] * 4,
+    _convolution(1, 64, 12),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "parts", "macs", "params"),
+    [("resnet8", RESNET8, 12_501_632, 77_706), ("dscnn", DSCNN, 2_656_768, 22_604)],
+)
+def test_networks_of_mlperf_tiny_cost_what_their_authors_say(name, parts, macs, params):
+    """ResNet8 12.5 M MACs, DS-CNN 2.7 M; batch normalisation is folded. Beside it, each layer counted by hand."""
+    graph = graphs(zoo.example(name).build())(frozenset())
+    assert graph.macs == macs == sum(part[0] for part in parts)
+    assert graph.params() == params == sum(part[1] for part in parts)
+
+
+def test_resnet8_computes_what_the_original_does(mlperf):
+    """Layer by layer with the same shapes, strides, paddings and activations, and with its weights the same outputs."""
+    original, ours = keras.models.load_model(mlperf / "resnet8.keras"), zoo.resnet8()
+    for kind in (keras.layers.Conv2D, keras.layers.BatchNormalization, keras.layers.Dense):
+        theirs, mine = (_ordered(model, kind) for model in (original, ours))
+        for one, other in zip(theirs, mine, strict=True):
+            assert _described(one) == _described(other)
+            other.set_weights(one.get_weights())
+    first = ours.get_layer("conv1")
+    kernel, bias = first.get_weights()
+    first.set_weights([kernel * 255, bias])  # the original takes what the images hold, ours divides it by 255
+    images = np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3)).astype(np.float32)
+    expected = original.predict(images, verbose=0)
+    assert np.ptp(expected, 0).max() > 0.1  # it tells these apart
+    # Probabilities, after float32 sums in another order.
+    np.testing.assert_allclose(ours.predict(images, verbose=0), expected, atol=1e-4)
+
+
+def _ordered(model, kind):
+    """The layers of a kind, from the input on; of branches side by side that of the larger kernel first."""
+    found = [layer for layer in model.layers if isinstance(layer, kind)]
+    return sorted(found, key=lambda layer: (layer.weights[-1].shape[-1], -math.prod(layer.weights[0].shape[:2])))
+
+
+def _described(layer):
+    settings = ("strides", "padding", "activation", "use_bias", "dilation_rate", "groups", "epsilon")
+    config = layer.get_config()
+    return [weight.shape for weight in layer.weights], {name: config[name] for name in settings if name in config}
+
+
 def test_clock_rounds_to_the_size_of_the_paper():
     assert round(zoo.clock().count_params() / 1e6, 2) == 0.96
 
 
-@pytest.mark.parametrize("name", ["lenet300", "lenet5", "clock"])
+@pytest.mark.parametrize("name", ["lenet300", "lenet5", "clock", "resnet8", "dscnn"])
 def test_names_do_not_depend_on_what_was_built_before(name):
     first, second = zoo.example(name).build(), zoo.example(name).build()
     assert [w.path for w in first.weights] == [w.path for w in second.weights]
@@ -91,7 +156,7 @@ def test_names_do_not_depend_on_what_was_built_before(name):
 
 
 def test_every_network_takes_raw_images():
-    for name in ("lenet300", "lenet5", "clock"):
+    for name in ("lenet300", "lenet5", "clock", "resnet8"):
         layer = zoo.example(name).build().layers[1]
         assert isinstance(layer, keras.layers.Rescaling)
         assert layer.scale == pytest.approx(1 / 255)
@@ -104,6 +169,12 @@ def test_an_unknown_example_is_told_the_nearest_and_all():
     with pytest.raises(ModelError) as caught:
         zoo.example("zzzz")
     assert "mean" not in caught.value.cure
+
+
+def test_cepstral_coefficients_are_taken_as_they_are():
+    frames, first = zoo.dscnn().layers[:2]
+    assert frames.output.shape == (None, 49, 10, 1)
+    assert isinstance(first, keras.layers.Conv2D)
 
 
 def test_only_the_clock_brings_its_data():
