@@ -107,16 +107,20 @@ def _begun(tuner: Tuner, solution: Solution, *, frozen: bool = True) -> Training
     """A training as a worker begins it; with batch normalisation frozen as it leaves it, or trained."""
     import keras
 
+    from edgett.model.layers import compilation
     from edgett.train.finetune import Task
     from edgett.train.training import Training
 
     training = tuner._training(Task(solution, 1))
     if frozen:
         return training
-    for layer in training.model.layers:
+    model = training.model
+    for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = True
-    return Training(training.model, training.samples, training.seed, training.teacher)
+    fresh = model.optimizer.from_config(model.optimizer.get_config())
+    model.compile(**compilation(model) | {"optimizer": fresh, "jit_compile": False})
+    return Training(model, training.samples, training.seed, training.teacher)
 
 
 def _epoch(training: Training) -> Call:

@@ -82,6 +82,56 @@ def test_is_explored_without_data(folder: Path, edgett: Callable[..., Answer]) -
     assert kinds["second"] == "Conv2D" and kinds["end"] is None
 
 
+def test_an_example_without_data_is_explored_as_it_begins(edgett: Callable[..., Answer]) -> None:
+    asked = ("explore", "example:dscnn", "--search", "pareto", "--only-layer", "pointwise3", "--json")
+    first = edgett(*asked)
+    assert first.code == 0, first.err
+    assert "example:dscnn has no data of its own, so it is not trained here" in first.err
+    assert "x_train (n, 49, 10, 1)" in first.err
+    layers = {layer["name"]: layer for layer in first.document["layers"]}
+    assert layers["conv1"]["window"] == "10x4x1x64@25x5" and layers["pointwise3"]["window"] == "1x1x64x64@25x5"
+    assert {point["spec"]["form"] for point in layers["pointwise3"]["front"]} == {"pointwise_svd"}
+    assert layers["depthwise3"]["kind"] == "DepthwiseConv2D"
+    assert edgett(*asked).document == first.document
+
+
+@pytest.mark.slow
+def test_every_layer_of_resnet8_has_forms(edgett: Callable[..., Answer]) -> None:
+    told = edgett("explore", "example:resnet8", "--search", "pareto", "--share", "0", "--json").document
+    forms = {
+        layer["name"]: {point["spec"]["form"] for point in layer["front"]}
+        for layer in told["layers"]
+        if "window" in layer
+    }
+    assert len(forms) == 9
+    assert all(held == {"pointwise_svd"} for name, held in forms.items() if name.startswith("shortcut"))
+    assert all(len(held) > 1 for name, held in forms.items() if name.startswith("conv"))
+
+
+@pytest.mark.slow
+def test_words_are_compressed_for_a_microcontroller(edgett: Callable[..., Answer], tmp_path: Path) -> None:
+    """Twelve tones under noise, in the place of recordings."""
+    random, arrays = np.random.default_rng(0), {}
+    for part, count in (("train", 480), ("val", 240), ("test", 240)):
+        y = np.arange(count) % 12
+        phase, frames = random.uniform(0, 2 * np.pi, (count, 1)), np.arange(49)
+        tones = np.sin(0.25 * (1 + y)[:, None] * frames + phase)[..., None, None]
+        noise = 0.3 * random.normal(size=(count, 49, 10, 1))
+        arrays |= {f"x_{part}": (tones + noise).astype(np.float32), f"y_{part}": y}
+    np.savez(tmp_path / "words.npz", **arrays)
+    answer = edgett(
+        "compress", "example:dscnn", "--data", str(tmp_path / "words.npz"), "--search", "pareto", "--target",
+        "cortex-m4", "--dtype", "int8", "--epochs", "1", "--limit", "2", "--jobs", "0", "--max-drop", "30",
+        "--out", str(tmp_path / "run"), "--json",
+    )  # fmt: skip
+    told = answer.document
+    assert answer.code == 0, answer.err
+    assert told["check"]["ok"]
+    assert told["baseline"]["accuracy"][0]["value"] > 0.5
+    assert {held["form"] for trial in told["trials"] for held in trial["edits"].values()} >= {"pointwise_svd"}
+    assert edgett("firmware", "pack", str(tmp_path / "run"), "--out", str(tmp_path / "words")).code == 0
+
+
 @pytest.mark.slow
 def test_a_resumed_run_ends_as_one_that_was_not(folder: Path, edgett: Callable[..., Answer], tmp_path: Path) -> None:
     told = edgett(*asked(folder, tmp_path / "run", "--target", "host")).document

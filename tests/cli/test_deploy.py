@@ -206,9 +206,17 @@ class TestAlone:
         header = (tmp_path / "firmware" / "include" / f"{answer.document['name']}_selftest.h").read_text()
         assert "/* Random inputs, and how far" in header and "validation" not in header
 
-    def test_an_example_brings_its_own(self, edgett: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-        answer = edgett("deploy", "example:lenet300", "-t", "cortex-m4", "--out", "run")
-        assert answer.code == 3 and "example:lenet300 has no data of its own" in answer.err
+    @pytest.mark.parametrize(
+        ("example", "cure"),
+        [
+            ("example:lenet300", "Add --data mnist.npz, or --data mnist."),
+            ("example:dscnn", "Add --data FILE.npz with x_train (n, 49, 10, 1), y_train (n,) of classes 0 to 11,"),
+        ],
+    )
+    def test_an_example_brings_its_own(self, edgett: Call, example: str, cure: str) -> None:
+        answer = edgett("deploy", example, "-t", "cortex-m4", "--out", "run")
+        assert answer.code == 3 and f"{example} has no data of its own" in answer.err
+        assert cure in answer.err
 
 
 class TestBudgets:
