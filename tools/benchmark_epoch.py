@@ -61,7 +61,7 @@ def ways_through_an_epoch(data: str, images: int, turns: int) -> None:
     _begin_and_judge(tuner[Recover.PLAIN], chosen["CP"])
     print(f"\n{'a batch of CP, edgett':36}{'wall':>9}{'CPU':>9}{'share':>7}")
     found = _timed(_parts(trainings["CP"]), turns)
-    _print(found | {"backward": found["both"] - found["forward"]}, found["the whole step"])
+    _print(found | {"backward": found["forward and backward"] - found["forward"]}, found["the whole step"])
     print("ratios and shares are of CPU time, on one thread, which is how a worker of edgett trains")
 
 
@@ -162,7 +162,7 @@ def _parts(training: Training) -> dict[str, Call]:
     return {
         "samples picked": lambda: training._rows(rows),
         "forward": tf.function(loss, autograph=False),
-        "both": both,
+        "forward and backward": both,
         "the whole step": lambda: whole(x, y, soft, NO_RATES, BATCH),
     }
 

@@ -204,7 +204,7 @@ def _examples() -> dict[str, Example]:
         Example("alexnet", alexnet, "cifar10", None, epochs=20, batch_size=128),
         Example("vgg16", vgg16, "cifar10", None, epochs=20, batch_size=32),
         Example("resnet8", resnet8, "cifar10", None, epochs=20, batch_size=64),
-        Example("dscnn", dscnn, None, None, epochs=30, batch_size=64),
+        Example("dscnn", dscnn, None, None, epochs=30, batch_size=32),
     )
     return {example.name: example for example in known}
 
