@@ -53,7 +53,7 @@ def ways_through_an_epoch(data: str, images: int, turns: int) -> None:
     tuner = {recover: _tuner(model, part, recover, chosen.values()) for recover in Recover}
     trainings = {name: _begun(tuner[Recover.PLAIN], solution) for name, solution in chosen.items()}
     ways: dict[str, Call] = {"dense, fit": _fit(model, part), "CP, fit": _fit(trainings["CP"].model, part)}
-    ways["CP, edgett, statistics of batches"] = _epoch(_begun(tuner[Recover.PLAIN], chosen["CP"], frozen=False))
+    ways["CP, edgett, statistics frozen"] = _epoch(_begun(tuner[Recover.PLAIN], chosen["CP"], frozen=True))
     ways |= {f"{name}, edgett": _epoch(training) for name, training in trainings.items()}
     ways["CP, edgett, distilling"] = _epoch(_begun(tuner[Recover.DISTILL], chosen["CP"]))
     print(f"\n{f'an epoch of {len(part.train):,} images':36}{'wall':>9}{'CPU':>9}{'ratio':>7}")
@@ -103,8 +103,8 @@ def _tuner(model: Any, data: Data, recover: Recover, every: Any) -> Tuner:
     return Tuner(model, data.train, data.validation, judge(model, data.train.y), recipe, starts)
 
 
-def _begun(tuner: Tuner, solution: Solution, *, frozen: bool = True) -> Training:
-    """A training as a worker begins it; with batch normalisation frozen as it leaves it, or trained."""
+def _begun(tuner: Tuner, solution: Solution, *, frozen: bool = False) -> Training:
+    """A training as a worker begins it, or with the statistics of batch normalisation left as they are."""
     import keras
 
     from edgett.model.layers import compilation
@@ -112,12 +112,12 @@ def _begun(tuner: Tuner, solution: Solution, *, frozen: bool = True) -> Training
     from edgett.train.training import Training
 
     training = tuner._training(Task(solution, 1))
-    if frozen:
+    if not frozen:
         return training
     model = training.model
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.trainable = True
+            layer.trainable = False
     fresh = model.optimizer.from_config(model.optimizer.get_config())
     model.compile(**compilation(model) | {"optimizer": fresh, "jit_compile": False})
     return Training(model, training.samples, training.seed, training.teacher)
