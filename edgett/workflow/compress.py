@@ -14,7 +14,7 @@ from edgett.workflow.proposal import proposed
 from edgett.workflow.release import release
 from edgett.workflow.slim import slimmed
 from edgett.workflow.survey import Room
-from edgett.workflow.terms import terms_of
+from edgett.workflow.terms import in_float, terms_of
 from edgett.workflow.tuning import FineTuning, fine_tuned
 
 
@@ -35,7 +35,8 @@ def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
     found = proposed(job, source, Room(graph, limits, costing, inputs.data.train.x), meter)
     # 6. Fine-tune the survivors, started from the trained weights.
     chosen = promising(found, job, inputs, limits, meter)
-    asked = FineTuning(job, inputs, graph(frozenset()), limits, len(found.able), chosen.starts)
+    aims = in_float(terms, inputs, meter)
+    asked = FineTuning(job, inputs, graph(frozenset()), aims, len(found.able), chosen.starts)
     trials = fine_tuned(chosen.solutions, asked, run, meter)
     # 7. Select what the target allows; then export, check, and put an artefact that came out too large aside.
     released, picked = release(inputs, trials, terms, run, meter)

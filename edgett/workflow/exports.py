@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgett.device import local
 from edgett.forms.spec import Spec
 from edgett.run.directory import Run
 from edgett.search.choose import DENSE, choose, feasible, holdings
@@ -17,7 +16,7 @@ from edgett.workflow.files import SUFFIXES, Style, write
 from edgett.workflow.inputs import Inputs
 from edgett.workflow.readback import as_written
 from edgett.workflow.reverting import back, costed, without, worst
-from edgett.workflow.terms import Terms
+from edgett.workflow.terms import Terms, told_by
 from edgett.workflow.timing import Clock, Lineup
 
 
@@ -45,8 +44,7 @@ def as_file(made: Made, file: Path, inputs: Inputs, terms: Terms) -> Trial:
     trial = replace(made.trial, solution=solution)
     if not terms.int8:
         return trial
-    held = inputs.data.validation
-    quality = inputs.judge.quality(local.run(file, held.x, terms.batch), held.y)
+    quality = told_by(file, inputs, terms)
     return replace(trial, quality=quality, drop=quality.drop_from(inputs.quality))
 
 

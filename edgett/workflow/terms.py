@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from edgett.device import local
 from edgett.graph.dtype import DType
 from edgett.graph.filesize import Format
 from edgett.job.job import Job, target_of
 from edgett.meter import Meter
 from edgett.run.directory import Run
-from edgett.search.constraints import CONSTRAINTS, Constraint, Constraints, Objective
+from edgett.search.constraints import CONSTRAINTS, DROP, Constraint, Constraints, Objective
 from edgett.search.explore import Costing, dense_solution
+from edgett.search.quality import Quality
 from edgett.search.solution import Refuge, Solution
 from edgett.target.estimate import estimate, unfit
 from edgett.target.profile import Target, constraints
@@ -90,6 +93,22 @@ def terms_of(job: Job, inputs: Inputs, run: Run, meter: Meter) -> tuple[Terms, G
     if inputs.given is not None:
         given = dense_solution(graphs(inputs.given, costing)(frozenset()), costing)
     return Terms(target, constraints(target, baseline(given)), costing, dense, written), graph
+
+
+def told_by(file: Path, inputs: Inputs, terms: Terms) -> Quality:
+    """The quality of what a file for the target says of the validation data."""
+    held = inputs.data.validation
+    return inputs.judge.quality(local.run(file, held.x, terms.batch), held.y)
+
+
+def in_float(terms: Terms, inputs: Inputs, meter: Meter) -> Constraints:
+    """The limits with room for int8, which is reckoned to take of every model what it takes of the dense one."""
+    most = terms.limits[DROP]
+    if not terms.int8 or most is None or inputs.drawn:
+        return terms.limits
+    with meter.stage("measuring the dense model in int8"):
+        taken = told_by(terms.original.path, inputs, terms).drop_from(inputs.quality)
+    return terms.limits.with_limits({DROP: max(most - max(taken, 0.0), 0.0)})
 
 
 def baseline(dense: Solution) -> dict[Constraint, float]:

@@ -50,7 +50,7 @@ WORTH_FREEZING = 1 / 3
 
 @dataclass(frozen=True)
 class FineTuning:
-    """What is fine-tuned, and how; `dense` is what the model does as it is, `limits` what the picks must keep.
+    """What is fine-tuned, and how; `dense` is what the model does as it is, `limits` what picks must keep in float32.
 
     `able` counts the solutions that could have been chosen; `starts` has where layers start from, by path and spec.
     """
