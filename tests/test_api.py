@@ -78,7 +78,7 @@ def test_bad_input_leaves_no_run(tiny: Tiny, tmp_path: Path) -> None:
         ({"only_layer": 3}, "only_layer is 3"),
         ({"model_bytes": True}, "model_bytes is True"),
         ({"metric": "a:b:c"}, "--metric a:b:c is no metric"),
-        ({"rank_multiple": 2}, "--rank-multiple belongs to --search pareto, this is grid"),
+        ({"search": "grid", "rank_multiple": 2}, "--rank-multiple belongs to --search pareto, this is grid"),
         ({"search": "pareto", "grid": 4}, "--grid belongs to --search grid, this is pareto"),
     ],
 )

@@ -9,12 +9,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
+
+from edgett.forms.site import Layer
+from edgett.forms.window import Window
 
 
 @pytest.fixture(scope="module")
 def compare() -> ModuleType:
     path = Path(__file__).parents[1] / "tools" / "compare.py"
+    sys.path.insert(0, str(path.parent))  # as where it is run
     spec = importlib.util.spec_from_file_location("compare", path)
     assert spec is not None and spec.loader is not None
     module = sys.modules["compare"] = importlib.util.module_from_spec(spec)
@@ -58,3 +63,41 @@ def test_what_is_known_is_not_trained_again(compare: ModuleType, results: Path) 
     keys = [compare._key(item) for item in compare._rows(results)]
     assert len(set(keys)) == len(keys) == 24
     assert list(compare._rows(results.with_name("none.jsonl"))) == []
+
+
+@pytest.fixture(scope="module")
+def practice(compare: ModuleType) -> ModuleType:
+    return sys.modules["practice"]
+
+
+@pytest.mark.parametrize("rank", [1, 4, 9])
+def test_variational_bayes_finds_the_rank_under_noise(practice: ModuleType, rank: int) -> None:
+    random = np.random.default_rng(rank)
+    signal = random.normal(size=(48, rank)) @ random.normal(size=(rank, 90))
+    for matrix in (signal, signal.T):
+        assert practice.vbmf_rank(matrix + 0.2 * random.normal(size=matrix.shape)) == rank
+
+
+def test_variational_bayes_finds_nothing_in_noise(practice: ModuleType) -> None:
+    assert practice.vbmf_rank(np.random.default_rng(0).normal(size=(60, 80))) == 1
+
+
+def test_common_practice_is_the_largest_that_fits(practice: ModuleType) -> None:
+    layers = {
+        "a": Layer("a", 72, 16, bias=False, positions=64, window=Window((3, 3), (8, 8))),
+        "b": Layer("b", 16, 16, bias=False, positions=64, window=Window((1, 1), (8, 8))),
+    }
+    random = np.random.default_rng(0)
+    weights = {path: random.normal(size=(layer.inputs, layer.outputs)) for path, layer in layers.items()}
+    dense = sum(weight.size for weight in weights.values())
+
+    def left(edits: Any) -> int:
+        return sum(edits[path].params if path in edits else weights[path].size for path in layers)
+
+    def fits(some: Any) -> Any:
+        return next((edits for edits in some if left(edits) <= 0.6 * dense), None)
+
+    network = practice.Network(layers, weights, fits, lambda path, spec: spec.params / weights[path].size)
+    for method, choose in practice.PRACTICE.items():
+        edits = choose(network)
+        assert edits is not None and 0.3 * dense < left(edits) <= 0.6 * dense, method

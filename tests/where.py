@@ -141,6 +141,7 @@ TESTED_IN: Mapping[str, tuple[str, ...]] = {
     "train/checks.py": ("train/test_data.py",),
     "train/methods/method.py": ("train/methods/test_distill.py", "train/test_finetune.py"),
     "train/metrics.py": ("train/test_quality.py",),
+    "train/rates.py": ("train/test_finetune.py",),
     "workflow/bench.py": ("cli/test_bench.py", "device/test_odd_models.py"),
     "workflow/deploy.py": ("cli/test_deploy.py",),
     "workflow/document.py": ("workflow/test_compress.py", "cli/test_schema.py"),

@@ -77,7 +77,7 @@ def test_is_explored_without_data(folder: Path, edgett: Callable[..., Answer]) -
     forms = {point["spec"]["form"] for point in layers["second"]["front"]}
     assert len(forms) > 1 and layers["second"]["undominated"] == len(layers["second"]["front"])
     assert "depthwise" not in told["layers"][0]
-    plain = edgett("explore", str(folder / "waves.keras"), "--json").document
+    plain = edgett("explore", str(folder / "waves.keras"), "--search", "grid", "--json").document
     kinds = {layer["name"]: layer.get("kind") for layer in plain["layers"]}
     assert kinds["second"] == "Conv2D" and kinds["end"] is None
 
