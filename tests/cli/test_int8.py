@@ -66,15 +66,15 @@ def test_what_the_dense_model_loses_in_int8_counts(
     edgett: Call, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its file says something else than Keras: what is told beside its bytes is what the file says."""
-    from edgett.workflow import exports, release
+    from edgett.workflow import release, terms
 
-    whole = exports.local.run
+    whole = terms.local.run
 
     def wrong(path: Path, inputs: Any, batch: int) -> Any:
         return {name: np.roll(values, 1, axis=-1) for name, values in whole(path, inputs, batch).items()}
 
     asking = type("Local", (), {"run": staticmethod(wrong)})
-    monkeypatch.setattr(exports, "local", asking)
+    monkeypatch.setattr(terms, "local", asking)
     monkeypatch.setattr(release, "local", asking)
     command = ("deploy", tiny.model, "--data", tiny.data, "--target", "cortex-m4", "--dtype", "int8", "--json")
     answer = edgett(*command, "--out", "run")
@@ -135,7 +135,7 @@ def test_screen_says_whose_accuracy_it_is(edgett: Call, quantised: Path) -> None
     assert "the worst tensor of each replaced layer" in said and " dB" in said
 
 
-BALANCED = ("--max-drop", "25", "--model-bytes", "200 %", "--epochs", "3", "--dtype", "int8")
+BALANCED = ("--search", "grid", "--max-drop", "25", "--model-bytes", "200 %", "--epochs", "3", "--dtype", "int8")
 """A budget that float32 holds, and int8 only if no layer is badly off."""
 
 
