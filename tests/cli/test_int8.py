@@ -135,7 +135,7 @@ def test_screen_says_whose_accuracy_it_is(edgett: Call, quantised: Path) -> None
     assert "the worst tensor of each replaced layer" in said and " dB" in said
 
 
-BALANCED = ("--search", "grid", "--max-drop", "25", "--model-bytes", "200 %", "--epochs", "3", "--dtype", "int8")
+BALANCED = ("--max-drop", "25", "--model-bytes", "200 %", "--epochs", "20", "--dtype", "int8")
 """A budget that float32 holds, and int8 only if no layer is badly off."""
 
 
