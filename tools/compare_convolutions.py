@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -73,9 +74,9 @@ def convolutions(
     known = {(row["method"], *row["point"], row["seed"], row["epochs"]) for row in _rows(results)}
     finetune.make_deterministic()
     job = Job(TARGET, model, data, search=Strategy.PARETO, epochs=epochs)
-    loaded = inputs.load(job, Silent())
+    base = _ground(job, inputs.load(job, Silent()))
     for point in POINTS:
-        ground = _ground(job, loaded, point)
+        ground = replace(base, network=replace(base.network, fits=partial(_fits, base, point)))
         for method in (OURS, *PRACTICE):
             left = [seed for seed in range(seeds) if (method, *point, seed, epochs) not in known]
             for row in _trials(ground, method, point, left) if left else ():
@@ -84,7 +85,8 @@ def convolutions(
     show(results)
 
 
-def _ground(job: Job, loaded: inputs.Inputs, point: tuple[float, float]) -> Ground:
+def _ground(job: Job, loaded: inputs.Inputs) -> Ground:
+    """What all points have in common; nothing fits into no point."""
     graph = graphs(loaded.model)
     dense = space.dense_solution(graph(frozenset()))
     limits = constraints(load_target(job.target), baseline(dense))
@@ -100,13 +102,13 @@ def _ground(job: Job, loaded: inputs.Inputs, point: tuple[float, float]) -> Grou
     def accuracy(path: str, spec: Any) -> float:
         return tryout.quality({path: spec}, {path: Start(spec.best(weights[path]))}).scores[0].value
 
-    def fits(some: Sequence[Edits]) -> Edits | None:
-        for edits, solution in zip(some, space.solutions([Candidate(one, 0.0) for one in some], graph), strict=True):
-            if _within(solution, dense, point):
-                return edits
-        return None
+    return Ground(job, loaded, found, dense, graph, Network(layers, weights, lambda some: None, accuracy))
 
-    return Ground(job, loaded, found, dense, graph, Network(layers, weights, fits, accuracy))
+
+def _fits(ground: Ground, point: tuple[float, float], some: Sequence[Edits]) -> Edits | None:
+    solutions = space.solutions([Candidate(one, 0.0) for one in some], ground.graph)
+    able = (edits for edits, one in zip(some, solutions, strict=True) if _within(one, ground.dense, point))
+    return next(able, None)
 
 
 def _within(solution: Solution, dense: Solution, point: tuple[float, float]) -> bool:

@@ -195,8 +195,8 @@ def dscnn() -> keras.Model:
 
 def _examples() -> dict[str, Example]:
     # The paper trains all of its own for 100 epochs; AlexNet and VGG16 take minutes an epoch without a GPU. MLPerf Tiny
-    # trains ResNet8 for 500 on images that it turns, shifts and mirrors; 20 on images as they are take about half an
-    # hour on two cores. What these reach was not measured, nor anything of DS-CNN on recordings.
+    # trains ResNet8 for 500 on images that it turns, shifts and mirrors; 20 on images as they are were reckoned to take
+    # half an hour on two cores. Neither that nor what they reach was measured, nor anything of DS-CNN on recordings.
     known = (
         Example("clock", clock, "clock faces", clock_data, epochs=10, batch_size=32),
         Example("lenet300", lenet300, "mnist", None, epochs=12, batch_size=128),

@@ -53,6 +53,11 @@ class Solution:
         return frozenset({FLOPS} if self.read_back else {FLOPS, MODEL_BYTES, PEAK})
 
     @property
+    def windowed(self) -> bool:
+        """Whether a convolution is in a form."""
+        return any(spec.windowed for spec in self.edits.values())
+
+    @property
     def work(self) -> float:
         """What an inference costs: its time where that can be predicted, else its FLOPs."""
         return self.cost.flops if self.latency_us is None else self.latency_us

@@ -15,6 +15,9 @@ from edgett.train.methods.method import Method
 from edgett.train.quality import Judge
 from edgett.train.screening import Tryout, screened
 
+MOST = 1 << 28
+"""Bytes that starts may take which may be asked for again."""
+
 
 class Beginnings:
     """Finds where the solutions of one model start from."""
@@ -43,9 +46,11 @@ class Beginnings:
             By path. Convolutions start from where each was fitted for itself, or one after the other to what they are
             given then: whichever measures better. A layer that is missing starts from its decomposed weight.
         """
-        if solution.number not in self._found:
-            self._found[solution.number] = self._of(solution)
-        return self._found[solution.number]
+        found = self._found.pop(solution.number, None) or self._of(solution)
+        self._found[solution.number] = found
+        while len(self._found) > 1 and sum(map(_bytes, self._found.values())) > MOST:
+            del self._found[next(iter(self._found))]
+        return found
 
     def _of(self, solution: Solution) -> Mapping[str, Start]:
         edits, model = solution.edits, self._method.model
@@ -66,3 +71,7 @@ class Beginnings:
     @cached_property
     def _following(self) -> Following:
         return Following(self._method.model, self._method.x)
+
+
+def _bytes(starts: Mapping[str, Start]) -> int:
+    return sum(factor.nbytes for start in starts.values() for factor in start.factors)

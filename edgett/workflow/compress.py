@@ -35,8 +35,7 @@ def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
     found = proposed(job, source, Room(graph, limits, costing, inputs.data.train.x), meter)
     # 6. Fine-tune the survivors, started from the trained weights.
     chosen = promising(found, job, inputs, limits, meter)
-    aims = in_float(terms, inputs, meter)
-    asked = FineTuning(job, inputs, graph(frozenset()), aims, len(found.able), chosen.starts)
+    asked = FineTuning(job, inputs, graph(frozenset()), in_float(terms, inputs), len(found.able), chosen.starts)
     trials = fine_tuned(chosen.solutions, asked, run, meter)
     # 7. Select what the target allows; then export, check, and put an artefact that came out too large aside.
     released, picked = release(inputs, trials, terms, run, meter)

@@ -44,7 +44,7 @@ def as_file(made: Made, file: Path, inputs: Inputs, terms: Terms) -> Trial:
     trial = replace(made.trial, solution=solution)
     if not terms.int8:
         return trial
-    quality = told_by(file, inputs, terms)
+    quality = told_by(file, inputs, terms.batch)
     return replace(trial, quality=quality, drop=quality.drop_from(inputs.quality))
 
 

@@ -53,7 +53,7 @@ def promising(found: Proposal, job: Job, inputs: Inputs, limits: Constraints, me
     from edgett.model import weigh
 
     able, limit = found.able, job.limit
-    if any(spec.windowed for item in able for spec in item.edits.values()):
+    if any(item.windowed for item in able):
         return _measured(found, job, inputs, limits, meter)
     if limit is None or len(able) <= limit or any(item.loss is None for item in able):
         return Promising(space.spread_out(able, limit))

@@ -19,7 +19,7 @@ from edgett.run.directory import Run, file_digest
 from edgett.search.choose import DENSE
 from edgett.search.quality import Quality
 from edgett.search.solution import Picks, Trial
-from edgett.workflow.exports import Exports, Made, as_file, completed
+from edgett.workflow.exports import Exports, Made, completed
 from edgett.workflow.files import FileCheck, Style, check
 from edgett.workflow.inputs import Inputs
 from edgett.workflow.original import BASELINE, FOLDER
@@ -129,9 +129,9 @@ def _clock(inputs: Inputs, terms: Terms, run: Run, meter: Meter) -> Clock | None
 
 def _dense(inputs: Inputs, terms: Terms, folder: Path) -> Made:
     """The dense model as its files are written, but for Keras's already, and as that for the target measures."""
-    trial, file = Trial(terms.dense, inputs.quality, 0.0, 0, 0, 0.0), terms.original.path
+    drop = terms.quality.drop_from(inputs.quality) if terms.int8 else 0.0
+    trial = Trial(terms.dense, terms.quality, drop, 0, 0, 0.0)
     made = Made(trial, inputs.model, terms.original.style, terms.original.files)
-    made = replace(made, trial=as_file(made, file, inputs, terms))
     return completed(made, folder / BASELINE, terms.original.suffixes)
 
 

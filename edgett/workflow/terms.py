@@ -27,7 +27,7 @@ from edgett.workflow.survey import Graphs, graphs
 class Terms:
     """What is released under: the target, its budget in absolute numbers, how a model is costed, and the dense one.
 
-    `original` is the dense model's file.
+    `original` is the dense model's file, `quality` that of the dense model on the target: in int8 what the file says.
     """
 
     target: Target
@@ -35,6 +35,7 @@ class Terms:
     costing: Costing
     dense: Solution
     original: Original
+    quality: Quality
 
     @property
     def batch(self) -> int:
@@ -92,22 +93,25 @@ def terms_of(job: Job, inputs: Inputs, run: Run, meter: Meter) -> tuple[Terms, G
     given = dense
     if inputs.given is not None:
         given = dense_solution(graphs(inputs.given, costing)(frozenset()), costing)
-    return Terms(target, constraints(target, baseline(given)), costing, dense, written), graph
+    quality = inputs.quality
+    if runtime.dtype is DType.INT8:
+        with meter.stage("measuring the dense model in int8"):
+            quality = told_by(written.path, inputs, job.batch)
+    return Terms(target, constraints(target, baseline(given)), costing, dense, written, quality), graph
 
 
-def told_by(file: Path, inputs: Inputs, terms: Terms) -> Quality:
-    """The quality of what a file for the target says of the validation data."""
+def told_by(file: Path, inputs: Inputs, batch: int) -> Quality:
+    """The quality of what a file says of the validation data, so many samples at once."""
     held = inputs.data.validation
-    return inputs.judge.quality(local.run(file, held.x, terms.batch), held.y)
+    return inputs.judge.quality(local.run(file, held.x, batch), held.y)
 
 
-def in_float(terms: Terms, inputs: Inputs, meter: Meter) -> Constraints:
+def in_float(terms: Terms, inputs: Inputs) -> Constraints:
     """The limits with room for int8, which is reckoned to take of every model what it takes of the dense one."""
     most = terms.limits[DROP]
-    if not terms.int8 or most is None or inputs.drawn:
+    if not terms.int8 or most is None:
         return terms.limits
-    with meter.stage("measuring the dense model in int8"):
-        taken = told_by(terms.original.path, inputs, terms).drop_from(inputs.quality)
+    taken = terms.quality.drop_from(inputs.quality)
     return terms.limits.with_limits({DROP: max(most - max(taken, 0.0), 0.0)})
 
 

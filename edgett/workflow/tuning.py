@@ -109,7 +109,7 @@ def fine_tuned(chosen: Sequence[Solution], asked: FineTuning, run: Run, meter: M
     with run.staging() as folder:
         tuner = _tuner(chosen, asked, folder, meter)
         batches = finetune.batches(len(tuner.train), job.batch_size)
-        schedule, fitted = schedule_of(job, chosen), _fitted(chosen)
+        schedule, fitted = schedule_of(job, chosen), any(solution.windowed for solution in chosen)
         course = Course(schedule, job.epochs, batches, job.seed, quality, asked.limits, fitted)
         with _crew(tuner, job, len(chosen), folder) as crew:
             _announce(chosen, asked, _Desk(course, crew, run, meter))
@@ -156,11 +156,8 @@ def schedule_of(job: Job, chosen: Sequence[Solution]) -> Schedule:
     """Full or halving: what is asked for, else what suits; patience is for those that are trained to the end."""
     if job.schedule is not Schedule.AUTO:
         return job.schedule
-    return Schedule.HALVING if _fitted(chosen) and job.patience is None else Schedule.FULL
-
-
-def _fitted(chosen: Sequence[Solution]) -> bool:
-    return any(spec.windowed for solution in chosen for spec in solution.edits.values())
+    windowed = any(solution.windowed for solution in chosen)
+    return Schedule.HALVING if windowed and job.patience is None else Schedule.FULL
 
 
 def _processes(count: int) -> str:

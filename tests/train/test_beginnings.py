@@ -17,6 +17,7 @@ from edgett.forms.window import Window
 from edgett.model.layers import kernels
 from edgett.model.weigh import moments
 from edgett.search.solution import Solution
+from edgett.train import beginnings
 from edgett.train.beginnings import Beginnings
 from edgett.train.data import Split
 from edgett.train.methods.method import Method
@@ -90,3 +91,17 @@ def test_each_for_itself_where_that_measures_better(model: keras.Model, known: A
 def test_a_lone_convolution_has_nobody_to_follow(model: keras.Model, known: Any) -> None:
     found = begun(model, split(model, 50, 1), known, {"b": EDITS["b"], "end": EDITS["end"]})
     assert found == {"b": known["b", EDITS["b"]]}
+
+
+def test_starts_are_kept_as_far_as_there_is_room(
+    model: keras.Model, known: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    validation = split(model, 50, 1)
+    judged = judge(model, validation.y, Ask())
+    kept = Beginnings(Method(model, judged, split(model, 64, 0).x), validation, judged, known)
+    one, other = (Solution(number, {"b": EDITS["b"]}, Cost(1, 1), 1) for number in (0, 1))
+    first = kept.of(one)
+    assert kept.of(other) is not first and kept.of(one) is first
+    monkeypatch.setattr(beginnings, "MOST", 1)
+    kept.of(other)
+    assert kept.of(one) is not first and kept.of(one) == first

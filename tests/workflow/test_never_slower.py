@@ -101,7 +101,9 @@ class Wanted:
         dense = dense_solution(self.graph(frozenset()), self.costing)
         target = override(load_target("host"), objective=objective)
         written = original(self.given, target.runtime, 1, self.run, Silent())
-        terms = Terms(target, allowed, self.costing, replace(dense, file_bytes=written.bytes), written)
+        terms = Terms(
+            target, allowed, self.costing, replace(dense, file_bytes=written.bytes), written, self.given.quality
+        )
         released, chosen = release(self.given, self.trials, terms, self.run, Silent())
         return released, chosen.picks, chosen.trials
 
