@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from edgett.forms import catalogue
+from edgett.forms.convolution.cp import CP
+from edgett.forms.convolution.spatial_svd import SpatialSVD
 from edgett.forms.front import Search
 from edgett.forms.operators import Convolve
 from edgett.forms.window import Padding, Window
@@ -143,9 +145,19 @@ def test_a_shared_one_on_images_of_two_sizes_stays() -> None:
 
 @pytest.mark.parametrize("channels", [1, 2])
 def test_too_few_channels(channels: int) -> None:
-    (found,) = replaceable(of(L.Conv2D(8, 3, name="c"), shape=(8, 9, channels)), ALL)
+    (found,) = replaceable(of(L.Conv2D(2, 1, name="c"), shape=(8, 9, channels)), ALL)
     reason = catalogue.unfit(found.layer)
     assert found.excluded is None and reason is not None and "no chain of smaller convolutions" in reason
+
+
+def test_one_channel_is_enough_for_a_large_window() -> None:
+    """The first convolution of DS-CNN."""
+    model = of(L.Conv2D(64, (10, 4), strides=2, padding="same", name="c"), shape=(49, 10, 1))
+    (found,) = replaceable(model, ALL)
+    weight = kernels(model, ["c"])["c"]
+    front = catalogue.front(found.layer, weight, Search())
+    assert {type(spec) for spec in front.specs} >= {CP, SpatialSVD}
+    assert all(each.params < 64 * 40 for each in front.costs)
 
 
 @pytest.mark.parametrize(

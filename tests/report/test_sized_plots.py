@@ -18,7 +18,7 @@ from tests.report.test_picture import plotted, shown
 
 @pytest.fixture(scope="module")
 def two() -> Sized:
-    sizes = ("3x3x16x12@6x6", "1x1x24x16@4x4", "3x3x2x2@4x4")
+    sizes = ("3x3x16x12@6x6", "1x1x24x16@4x4", "1x1x2x2@4x4")
     return sized.explore([*map(parse_layer, sizes)], Search())
 
 
@@ -51,7 +51,7 @@ def test_every_solution_is_a_point_of_its_form(two: Sized) -> None:
         f"3x3x16x12@6x6: {len(two.taken[0])} smaller and cheaper of {two.taken[0].solutions} solutions"
     )
     assert drawn.title == f"Design space: ranks in multiples of 4, {two.solutions:,} solutions"
-    assert drawn.remarks[-1] == "left alone: 3x3x2x2@4x4: no chain of smaller convolutions is smaller"
+    assert drawn.remarks[-1] == "left alone: 1x1x2x2@4x4: no chain of smaller convolutions is smaller"
 
 
 def test_flops_follow_the_parameters(two: Sized) -> None:
@@ -85,7 +85,7 @@ def test_of_too_many_some_of_every_form_are_drawn(two: Sized, monkeypatch: pytes
 
 
 def test_nothing_to_draw() -> None:
-    drawn = sized_picture(sized.explore([parse_layer("3x3x2x2@4x4")], Search()))
+    drawn = sized_picture(sized.explore([parse_layer("1x1x2x2@4x4")], Search()))
     assert drawn.panels == () and len(drawn.remarks) == 1
     for form in PictureFormat:
         assert draw.drawn(drawn, form)

@@ -18,7 +18,7 @@ from edgett.forms.convolution import fit
 from edgett.forms.error import Bracket, normalised
 from edgett.forms.moments import Moments
 from edgett.forms.operators import Convolve, Moves, Operator
-from edgett.forms.site import Layer, too_large
+from edgett.forms.site import Layer
 from edgett.forms.spec import Factors, Matrix, Spec
 from edgett.forms.window import Pair, Window
 
@@ -275,13 +275,6 @@ def lost(matrix: Matrix, rank: int) -> float:
     gram = matrix @ matrix.T if matrix.shape[0] <= matrix.shape[1] else matrix.T @ matrix
     values = np.linalg.eigvalsh(gram)
     return math.sqrt(max(float(values[: max(len(values) - rank, 0)].sum()), 0.0))
-
-
-def too_few(layer: Layer) -> str | None:
-    """Why a layer has too few channels for a chain of smaller convolutions to be smaller."""
-    if min(layer.channels, layer.outputs) < 3:
-        return f"{layer.size}: no chain of smaller convolutions is smaller"
-    return too_large(layer)
 
 
 def pixel(layer: Layer) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from edgett.forms.convolution.chain import Chain, ChainLink, multiples, pixel, split, too_few
+from edgett.forms.convolution.chain import Chain, ChainLink, multiples, pixel, split
 from edgett.forms.site import Layer
 from edgett.forms.spec import Matrix
 
@@ -64,8 +64,8 @@ class ChannelSVD(Chain):
 
     @classmethod
     def unfit(cls, layer: Layer) -> str | None:
-        """For windows of more than one pixel, and three channels or more; see `Chain.unfit`."""
-        return too_few(layer) or pixel(layer)
+        """For windows of more than one pixel; see `Chain.unfit`."""
+        return pixel(layer)
 
     @classmethod
     def every(cls, layer: Layer, multiple: int) -> Iterator[Self]:

@@ -18,7 +18,7 @@ from edgett.forms.error import Bracket, normalised
 from edgett.forms.form import Form
 from edgett.forms.front import ONE, Front, Search, Space, loss_of, nothing
 from edgett.forms.moments import Moments, of_patches
-from edgett.forms.site import Cost, Layer
+from edgett.forms.site import Cost, Layer, too_large
 from edgett.forms.spec import Matrix
 
 Floats = NDArray[np.float64]
@@ -52,7 +52,13 @@ class Chained(Form):
 
     def unfit(self, layer: Layer) -> str | None:
         """Why a layer is no convolution, or none that a chain can be smaller than; see `Form.unfit`."""
-        return f"{layer.size}: it is no convolution" if layer.window is None else self.spec.unfit(layer)
+        if layer.window is None:
+            return f"{layer.size}: it is no convolution"
+        if (reason := too_large(layer) or self.spec.unfit(layer)) is not None:
+            return reason
+        weights = layer.inputs * layer.outputs
+        smaller = any(spec.params < weights for spec in self.spec.every(layer, 1))
+        return None if smaller else f"{layer.size}: no chain of smaller convolutions is smaller"
 
     def units(self, layer: Layer) -> int:
         """Count as many for every layer; see `Form.units`."""

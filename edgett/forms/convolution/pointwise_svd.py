@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from edgett.forms.convolution.chain import Chain, ChainLink, multiples, split, too_few
+from edgett.forms.convolution.chain import Chain, ChainLink, multiples, split
 from edgett.forms.site import Layer
 from edgett.forms.spec import Matrix
 
@@ -50,9 +50,9 @@ class PointwiseSVD(Chain):
 
     @classmethod
     def unfit(cls, layer: Layer) -> str | None:
-        """For windows of one pixel, and three channels or more; see `Chain.unfit`."""
+        """For windows of one pixel; see `Chain.unfit`."""
         large = layer.window is None or layer.window.taps > 1
-        return too_few(layer) or ("its window is larger than a pixel" if large else None)
+        return "its window is larger than a pixel" if large else None
 
     @classmethod
     def every(cls, layer: Layer, multiple: int) -> Iterator[Self]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from edgett.forms.convolution.chain import Chain, ChainLink, flat, multiples, split, too_few
+from edgett.forms.convolution.chain import Chain, ChainLink, flat, multiples, split
 from edgett.forms.site import Layer
 from edgett.forms.spec import Matrix
 
@@ -51,8 +51,8 @@ class SpatialSVD(Chain):
 
     @classmethod
     def unfit(cls, layer: Layer) -> str | None:
-        """For windows of several rows and columns, and three channels or more; see `Chain.unfit`."""
-        return too_few(layer) or flat(layer)
+        """For windows of several rows and columns; see `Chain.unfit`."""
+        return flat(layer)
 
     @classmethod
     def every(cls, layer: Layer, multiple: int) -> Iterator[Self]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -137,13 +139,22 @@ def test_every_spec_of_a_layer_can_be_made_once(kind: type[Chain], window: Windo
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.form)
 def test_why_a_layer_has_no_such_form(kind: type[Chain]) -> None:
     form = Chained(kind)
-    few = Layer("c", 18, 6, positions=30, window=PLAIN)
-    assert form.unfit(few) == "3x3x2x6@5x6: no chain of smaller convolutions is smaller" == catalogue.unfit(few)
     assert form.unfit(Layer("fc", 24, 24)) == "24x24: it is no convolution"
     line, point = Window((1, 3), (1, 9)), Layer("c", 12, 12, positions=30, window=POINT)
     told = form.unfit(point), form.unfit(Layer("c", 36, 12, positions=9, window=line))
     assert (told[0] is None) == (kind is PointwiseSVD) and (told[1] is None) == (kind in (CP, ChannelSVD, Tucker2))
     assert catalogue.unfit(point) is None
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.form)
+@pytest.mark.parametrize("window", WINDOWS, ids=str)
+def test_a_layer_is_unfit_where_none_of_its_chains_is_smaller(kind: type[Chain], window: Window) -> None:
+    for inputs, outputs in itertools.product(range(1, 6), repeat=2):
+        layer = Layer("c", window.taps * inputs, outputs, positions=window.positions, window=window)
+        if kind.unfit(layer) is None:
+            smaller = any(sum(map(math.prod, spec.factors)) < layer.inputs * outputs for spec in kind.every(layer, 1))
+            told = None if smaller else f"{layer.size}: no chain of smaller convolutions is smaller"
+            assert Chained(kind).unfit(layer) == told
 
 
 def test_dense_forms_leave_convolutions_alone() -> None:
