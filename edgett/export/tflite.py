@@ -7,7 +7,7 @@ import functools
 import hashlib
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from edgett.errors import ToolError
 from edgett.export.calibration import Calibration
 from edgett.export.compact_tflite import compacted
 from edgett.export.owners import Owners
+from edgett.export.refined import refined
 from edgett.export.refusal import refused
 from edgett.graph.graph import Constant, Graph, Step, around
 from edgett.graph.op import named
@@ -54,14 +55,14 @@ def write(
         with scratch() as folder, quiet(), _full_told():
             tf.saved_model.save(servable, str(folder), signatures={"serving_default": servable.serve})
             converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
-            if calibration is not None:
+            if calibration is None:
+                content = converter.convert()
+            else:
                 converter.optimizations = [tf.lite.Optimize.DEFAULT]
-                # Scales and zero points of a column and its bias take 24 bytes, more than a core has for it in numbers.
-                converter._experimental_disable_per_channel_quantization_for_dense_layers = True
                 converter.representative_dataset = lambda: iter(calibration)
                 converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
                 converter.inference_input_type = converter.inference_output_type = tf.int8
-            content = converter.convert() if floats is None else _mixed(converter, calibration, floats)
+                content = _quantised(converter, calibration, floats)
     except (OSError, ToolError):
         raise
     except Exception as error:
@@ -80,27 +81,37 @@ def _full_told() -> Iterator[None]:
         raise
 
 
-def _mixed(converter: Any, calibration: Calibration | None, floats: Callable[[list[str]], bool]) -> bytes:
+def _quantised(converter: Any, calibration: Calibration, floats: Callable[[list[str]], bool] | None) -> bytes:
     """An int8 model in which some operators stay in float32, by their names in the one in which none does."""
-    import tensorflow as tf
+    from tensorflow.lite.python.convert import mlir_quantize
 
+    converter._experimental_calibrate_only = True
+    calibrated = converter.convert()
+
+    def made(content: bytes, spared: Sequence[str] = ()) -> bytes:
+        # Scales and zero points of a column and its bias take 24 bytes, more than a core has for it in numbers.
+        return bytes(
+            mlir_quantize(
+                content,
+                fully_quantize=True,
+                disable_per_channel_for_dense_layers=True,
+                denylisted_nodes=list(spared),
+            )
+        )
+
+    spared = [] if floats is None else [*_spared(made(calibrated), floats)]
+    return made(refined(calibrated, calibration, spared), spared)
+
+
+def _spared(content: bytes, floats: Callable[[list[str]], bool]) -> Iterator[str]:
+    """The names of the results of operators that stay in float32."""
     from edgett.export.flatbuffer import parsed
 
-    options = tf.lite.experimental.QuantizationDebugOptions(fully_quantize=True)
-    debugger = tf.lite.experimental.QuantizationDebugger(
-        converter=converter, debug_dataset=lambda: iter(calibration or ()), debug_options=options
-    )
-    model = parsed(debugger.get_nondebug_quantized_model())
-    body = model.subgraphs[0]
-    outputs = _outputs(model)
-    # Only now: the debugger wants to see operators that it can watch, which may be just these.
-    options.denylisted_nodes = [
-        body.tensors[index].name.decode()
-        for operator in body.operators
-        if floats(_told(body, operator, outputs))
-        for index in operator.outputs
-    ]
-    return bytes(debugger.get_nondebug_quantized_model())
+    model = parsed(content)
+    body, outputs = model.subgraphs[0], _outputs(model)
+    for operator in body.operators:
+        if floats(_told(body, operator, outputs)):
+            yield from (body.tensors[index].name.decode() for index in operator.outputs)
 
 
 def read(path: Path, owners: Owners) -> Graph:
