@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from compare_convolutions import convolutions
+from compare_forms import forms
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
@@ -38,6 +39,7 @@ from edgett.workflow.terms import baseline
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 app.command()(convolutions)
+app.command()(forms)
 
 TARGET = "cortex-a53"
 DROP = 1.5  # percentage points, the paper's

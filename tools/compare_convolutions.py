@@ -68,16 +68,16 @@ def convolutions(
     model: Annotated[str, typer.Option(help="A trained network.")],
     data: Annotated[str, typer.Option(help="cifar10.npz")],
     seeds: Annotated[int, typer.Option(help="Fine-tunings from so many seeds.")] = 3,
-    epochs: Annotated[int, typer.Option(help="Epochs of fine-tuning.")] = 1,
+    epochs: Annotated[int, typer.Option(help="Epochs of fine-tuning.")] = 3,
+    only: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join((OURS, *PRACTICE))}.")] = None,
 ) -> None:
     """Before and after fine-tuning, at the same shares of parameters and FLOPs: edgett's pick, and common practice."""
     known = {(row["method"], *row["point"], row["seed"], row["epochs"]) for row in _rows(results)}
     finetune.make_deterministic()
-    job = Job(TARGET, model, data, search=Strategy.PARETO, epochs=epochs)
-    base = _ground(job, inputs.load(job, Silent()))
+    base = ground_of(Job(TARGET, model, data, search=Strategy.PARETO, epochs=epochs))
     for point in POINTS:
         ground = replace(base, network=replace(base.network, fits=partial(_fits, base, point)))
-        for method in (OURS, *PRACTICE):
+        for method in only or (OURS, *PRACTICE):
             left = [seed for seed in range(seeds) if (method, *point, seed, epochs) not in known]
             for row in _trials(ground, method, point, left) if left else ():
                 with results.open("a", encoding="utf-8") as file:
@@ -85,8 +85,9 @@ def convolutions(
     show(results)
 
 
-def _ground(job: Job, loaded: inputs.Inputs) -> Ground:
+def ground_of(job: Job) -> Ground:
     """What all points have in common; nothing fits into no point."""
+    loaded = inputs.load(job, Silent())
     graph = graphs(loaded.model)
     dense = space.dense_solution(graph(frozenset()))
     limits = constraints(load_target(job.target), baseline(dense))
@@ -117,9 +118,9 @@ def _within(solution: Solution, dense: Solution, point: tuple[float, float]) -> 
 
 
 def _trials(ground: Ground, method: str, point: tuple[float, float], seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
-    loaded = ground.loaded
+    job, loaded = ground.job, ground.loaded
     ours = method == OURS
-    begun = _ours(ground, point) if ours else _theirs(ground, method)
+    begun = leading(ground, ground.found, point) if ours else _theirs(ground, method)
     if begun is None:
         print(f"{method}: nothing fits", flush=True)
         return
@@ -129,12 +130,12 @@ def _trials(ground: Ground, method: str, point: tuple[float, float], seeds: Sequ
     tryout = Tryout(loaded.source, loaded.data.validation, loaded.judge, solution.edits)
     for seed in seeds:
         if ours:
-            recipe = finetune.Recipe(ground.job.epochs, ground.job.batch_size, seed)
+            recipe = finetune.Recipe(job.epochs, job.batch_size, seed, recover=job.recover)
             tuner = finetune.Tuner(
                 loaded.source, loaded.data.train, loaded.data.validation, loaded.judge, recipe, known
             )
             at_start = dict(tuner.beginnings.of(solution))
-            after = tuner.run(finetune.Task(solution, ground.job.epochs), lambda units: None).quality
+            after = tuner.run(finetune.Task(solution, job.epochs), lambda units: None).quality
         else:
             after = _fitted(ground, solution, at_start, seed)
         (before,) = screened(tryout, [(solution, at_start)])
@@ -144,9 +145,9 @@ def _trials(ground: Ground, method: str, point: tuple[float, float], seeds: Sequ
         yield row
 
 
-def _ours(ground: Ground, point: tuple[float, float]) -> tuple[Solution, Mapping[Any, Start]] | None:
-    """Of the candidates that fit those expected to lose least, measured; the best of them."""
-    loaded, found = ground.loaded, ground.found
+def leading(ground: Ground, found: Proposal, point: tuple[float, float]) -> tuple[Solution, Mapping[Any, Start]] | None:
+    """Of the candidates that fit those expected to lose least, measured; the best of them, and where it starts."""
+    loaded = ground.loaded
     able = [item for item in found.able if _within(item, ground.dense, point)]
     some = sorted(able, key=lambda item: item.loss or 0.0)[:TRIED]
     if not some:
