@@ -286,11 +286,11 @@ def dense_solution(graph: Graph, costing: Costing = STANDARD) -> Solution:
 
 
 def spread_out(candidates: Sequence[Solution], limit: int | None) -> tuple[Solution, ...]:
-    """Choose candidates to fine-tune: in farthest-point order from the smallest one on, over parameters and FLOPs.
+    """Choose candidates to fine-tune: in farthest-point order from the smallest one on, over bytes and FLOPs.
 
     Where the target was measured, the predicted time takes the place of the FLOPs. Candidates of a grid go by the ranks
     of their costs. Where a loss is expected, costs go by their logarithms, and those come first that trade it best for
-    parameters alone or for FLOPs alone: one of them holds the lowest memory, the fewest FLOPs or the highest accuracy,
+    bytes alone or for FLOPs alone: one of them holds the lowest memory, the fewest FLOPs or the highest accuracy,
     whatever the budget turns out to allow.
 
     Args:
@@ -300,7 +300,7 @@ def spread_out(candidates: Sequence[Solution], limit: int | None) -> tuple[Solut
     Returns:
         Those chosen, in that order.
     """
-    costs = np.array([(item.cost.params, item.work) for item in candidates], np.float64).reshape(-1, 2)
+    costs = np.array([(item.file_bytes, item.work) for item in candidates], np.float64).reshape(-1, 2)
     losses = [item.loss for item in candidates if item.loss is not None]
     if not losses:
         return tuple(candidates[row] for row in spread(ranked(costs), limit))

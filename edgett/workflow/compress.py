@@ -34,8 +34,9 @@ def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
     # 1 to 5. Every solution of the layers that are worth it, costed; the inefficient discarded; the rest pruned.
     found = proposed(job, source, Room(graph, limits, costing, inputs.data.train.x), meter)
     # 6. Fine-tune the survivors, started from the trained weights.
-    chosen = promising(found, job, inputs, limits, meter)
-    asked = FineTuning(job, inputs, graph(frozenset()), in_float(terms, inputs), len(found.able), chosen.starts)
+    kept = in_float(terms, inputs)
+    chosen = promising(found, job, inputs, kept, meter)
+    asked = FineTuning(job, inputs, graph(frozenset()), kept, len(found.able), chosen.starts)
     trials = fine_tuned(chosen.solutions, asked, run, meter)
     # 7. Select what the target allows; then export, check, and put an artefact that came out too large aside.
     released, picked = release(inputs, trials, terms, run, meter)

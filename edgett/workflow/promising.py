@@ -30,11 +30,17 @@ FIRST = 2
 HOPE = 6.0
 """Times the drop allowed, of which fine-tuning may rid a model."""
 
+MOST_ACCURATE = 2
+"""Candidates that stay for their accuracy alone, where smaller ones hold as they start."""
+
 FLOOR = 0.01
 """A loss that is as good as none: what the chance of the samples makes of it."""
 
 Edit = tuple[str, Spec]
 """A layer by its path, and its form."""
+
+Measured = tuple[Solution, float]
+"""A solution with the loss that it starts with, and its drop."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,7 @@ class _Field:
     most: float | None
     meter: Meter
 
-    def measured(self, some: Sequence[Solution]) -> list[tuple[Solution, float]]:
+    def measured(self, some: Sequence[Solution]) -> list[Measured]:
         """Each with the loss that was measured in place of the expected one, and its drop."""
         from edgett.train.screening import screened
 
@@ -104,21 +110,41 @@ class _Field:
         return self.most is None or drop <= HOPE * max(self.most, 1.0)
 
 
-def _leading(field: _Field, limit: int) -> Sequence[Solution]:
-    """As many candidates as `limit`, spread over those for which there is hope.
+def needful(some: Sequence[Solution], others: Sequence[Measured], most: float | None) -> list[Solution]:
+    """Those of some solutions from which there is to be gained: where others hold as they start, the rest need not.
 
-    First a few of all are measured. What is expected to lose more than any hopeful one of these is not looked at again.
+    Args:
+        some: solutions.
+        others: solutions, each with its drop before any training.
+        most: the drop that a model may have; None: any.
+
+    Returns:
+        Those than which none of the others that hold takes both fewer bytes and less work.
+    """
+    holding = [other for other, drop in others if most is not None and drop <= most]
+    return [
+        item for item in some
+        if not any(other.file_bytes < item.file_bytes and other.work < item.work for other in holding)
+    ]  # fmt: skip
+
+
+def _leading(field: _Field, limit: int) -> Sequence[Solution]:
+    """As many candidates as `limit`, spread over those for which there is hope and from which there is to be gained.
+
+    First a few of all are measured. What is expected to lose more than any hopeful one of these is not looked at again,
+    nor what is larger and slower than one that holds already.
     """
     few = space.spread_out(field.able, FIRST * limit)
     first = field.measured(few)
     good = [item.loss or 0.0 for item, (_, drop) in zip(few, first, strict=True) if field.hopeful(drop)]
     seen = {item.number for item in few}
     near = [item for item in field.able if item.number not in seen and (item.loss or 0.0) <= max(good, default=0.0)]
+    near = needful(near, first, field.most)
     every = first + field.measured(space.spread_out(near, (SHORTLIST - FIRST) * limit))
-    able = [item for item, drop in every if field.hopeful(drop)]
-    if len(able) < limit:
-        able = [item for item, _ in sorted(every, key=lambda pair: pair[1])[:limit]]
-    return space.spread_out(able, limit)
+    best = [item for item, _ in sorted(every, key=lambda pair: pair[1])]
+    able = needful([item for item, drop in every if field.hopeful(drop)], every, field.most)
+    chosen = {item.number: item for item in (*able, *best[:MOST_ACCURATE], *best[: max(limit - len(able), 0)])}
+    return space.spread_out(tuple(chosen.values()), limit)
 
 
 def starts(

@@ -9,13 +9,17 @@ import keras
 import numpy as np
 import pytest
 
+from edgett.forms.site import Cost
 from edgett.job.job import Job
 from edgett.meter import Silent
+from edgett.model.weigh import specs_of
 from edgett.search.choices import Strategy
 from edgett.search.constraints import DROP, MODEL_BYTES, Constraints, Objective
+from edgett.search.solution import Solution
 from edgett.train.data import Data, Split
+from edgett.train.screening import Tryout, screened
 from edgett.workflow import inputs
-from edgett.workflow.promising import promising, starts
+from edgett.workflow.promising import MOST_ACCURATE, needful, promising, starts
 from edgett.workflow.proposal import Proposal, proposed
 from edgett.workflow.survey import Room, graphs
 
@@ -57,6 +61,10 @@ def limits(drop: float | None) -> Constraints:
     return Constraints(Objective.FLOPS, {DROP: drop, MODEL_BYTES: None})
 
 
+def solution(number: int, size: int, flops: int, loss: float) -> Solution:
+    return Solution(number, {}, Cost(size, flops), size, loss)
+
+
 def test_those_that_lead_are_chosen(loaded: inputs.Inputs, found: Proposal) -> None:
     assert len(found.able) > 8 * 3
     free = promising(found, JOB, loaded, limits(None), Silent())
@@ -67,6 +75,35 @@ def test_those_that_lead_are_chosen(loaded: inputs.Inputs, found: Proposal) -> N
     assert again.solutions == bound.solutions
     # Where there is no hope for any, the least bad ones are tried.
     assert len(promising(found, replace(JOB, limit=2), loaded, limits(0.0), Silent()).solutions) == 2
+
+
+def test_what_is_larger_and_slower_than_one_that_holds_is_needless() -> None:
+    """Numbers are bytes, FLOPs and the drop before training."""
+    rows = [(100, 100, 0.0), (90, 90, 0.4), (80, 80, 0.9), (70, 95, 1.0), (60, 60, 2.0), (50, 70, 2.5), (40, 40, 5.0)]
+    every = [(solution(number, *row), row[2]) for number, row in enumerate(rows)]
+
+    def left(most: float | None) -> list[int]:
+        return [item.number for item in needful([item for item, _ in every], every, most)]
+
+    assert left(1.0) == [2, 3, 4, 5, 6]
+    assert left(2.0) == [4, 5, 6]
+    assert left(0.0) == left(None) == [*range(len(every))]
+
+
+def test_the_limit_of_the_drop_moves_those_that_lead(loaded: inputs.Inputs, found: Proposal) -> None:
+    """With more of a drop allowed none is tried that is larger and slower than one that holds without training."""
+    job = replace(JOB, limit=6)
+    chosen = promising(found, job, loaded, limits(20.0), Silent()).solutions
+    paths = {path for one in found.able for path in one.edits}
+    tryout = Tryout(loaded.source, loaded.data.validation, loaded.judge, paths)
+    begun = starts(found.exploration, loaded.source, specs_of(chosen), lambda units: None)
+    lost = screened(tryout, [(one, {edit[0]: begun[edit] for edit in one.edits.items()}) for one in chosen])
+    holding = [one for one, told in zip(chosen, lost, strict=True) if told.drop <= 20.0]
+    beaten = [
+        one for one in chosen
+        if any(other.file_bytes < one.file_bytes and other.work < one.work for other in holding)
+    ]  # fmt: skip
+    assert holding and len(beaten) <= MOST_ACCURATE
 
 
 def test_starts_go_along(loaded: inputs.Inputs, found: Proposal) -> None:
