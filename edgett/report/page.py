@@ -13,7 +13,8 @@ from edgett.escape import html, one_line
 from edgett.report import draw_page
 from edgett.report.facts import Cell, Mood, Option, Report, Section, Table
 from edgett.report.picture import Panel, Picture, Points
-from edgett.search.constraints import CONSTRAINTS, DROP, FLOPS, LATENCY, Constraint, Objective
+from edgett.search.choose import NEAR
+from edgett.search.constraints import CONSTRAINTS, DROP, FLOPS, LATENCY, MODEL_BYTES, Constraint, Objective
 
 TEMPLATES = Path(__file__).parent / "templates"
 LONG = 12
@@ -60,7 +61,8 @@ def document(report: Report) -> str:
         "dense": _told(report.dense),
         "options": [_told(option) for option in report.options],
         "constraints": {row.name: _row(row) for row in CONSTRAINTS},
-        "named": {"drop": DROP.name, "latency": LATENCY.name, "flops": FLOPS.name},
+        "named": {"drop": DROP.name, "latency": LATENCY.name, "flops": FLOPS.name, "bytes": MODEL_BYTES.name},
+        "near": NEAR,
         "sliders": {slider.row.name: _scale(slider) for slider in sliders},
         "limits": {row.name: limit for row, limit in report.limits.items()},
         "objective": report.objective.value,

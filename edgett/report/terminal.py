@@ -264,8 +264,17 @@ def _budgets(document: Mapping[str, Any]) -> Iterator[RenderableType]:
     elif document["why_dense"]:
         yield remark(f"The dense model is recommended. {document['why_dense']}")
     else:
-        yield remark(f"Values of the recommended solution, the best in {_OBJECTIVES[document['objective']]}.")
+        yield remark(f"Values of the recommended solution, {_because(document)}.")
         yield from (remark(line, BAD) for line in over_budget(document))
+
+
+def _because(document: Mapping[str, Any]) -> str:
+    """Why that solution is the recommended one."""
+    name = _OBJECTIVES[objective := document["objective"]]
+    least = document["picks"].get(f"lowest_{objective}")
+    if least is None or least["solution"] == document["picks"]["recommended"]["solution"]:
+        return f"the best in {name}"
+    return f"the best in bytes and work together of those nearly the best in {name}"
 
 
 def _npu(summaries: Mapping[str, Any]) -> Iterator[RenderableType]:

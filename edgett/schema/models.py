@@ -154,7 +154,7 @@ class Pick(Written):
 class PicksDocument(Part):
     """The best that hold the constraints; null where there is none."""
 
-    recommended: Pick | None = Field(description="the best in the objective")
+    recommended: Pick | None = Field(description="the best in the objective, or in bytes and work of those near it")
     highest_accuracy: Pick | None = Field(description="the most accurate factorised one, while one holds")
     lowest_memory: Pick | None = Field(description="the one of the smallest file")
     lowest_flops: Pick | None = Field(description="the one of fewest FLOPs")

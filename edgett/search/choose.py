@@ -14,6 +14,9 @@ from edgett.forms.dominance import undominated
 from edgett.search.constraints import CONSTRAINTS, DROP, NAMED, Constraint, Constraints, Holding, Objective, worse
 from edgett.search.solution import Picks, Solution, Trial
 
+NEAR = 0.1
+"""By so much of the best in the objective a model may be behind that is the best in bytes and work together."""
+
 DENSE = -1
 """The number of the solution that replaces nothing: the dense model."""
 
@@ -53,9 +56,10 @@ def _scaled(columns: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def tradeoffs(costs: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The rows of (params, FLOPs, loss) that none beats in both parameters and loss, or in both FLOPs and loss."""
-    ranks = [np.unique(column, return_inverse=True)[1] for column in costs.T]
-    return np.union1d(undominated([ranks[0], ranks[2]]), undominated([ranks[1], ranks[2]]))
+    """The rows of (bytes, FLOPs, loss) that none beats in the loss and in bytes, in FLOPs, or in their product."""
+    columns = (*costs.T, costs[:, 0] * costs[:, 1])
+    size, work, loss, both = (np.unique(column, return_inverse=True)[1] for column in columns)
+    return np.unique(np.concatenate([undominated([one, loss]) for one in (size, work, both)]))
 
 
 def holdings(solution: Solution, drop: float | None, limits: Constraints) -> tuple[Holding, ...]:
@@ -87,6 +91,9 @@ def feasible(trial: Trial, limits: Constraints) -> bool:
 def choose(trials: Sequence[Trial], limits: Constraints, dense: Trial | None = None) -> Picks | None:
     """The picks among the trials within the constraints; None when there is none.
 
+    Recommended is the best in the objective or, where that is memory, FLOPs or latency, what is the best in bytes times
+    work of those that are nearly as good (`NEAR`): a little memory may buy many FLOPs, and the other way round.
+
     The `dense` model is a solution like the others where it holds the constraints, and of those that are equal in the
     objective it is the recommended one: nothing was done to it. Where the objective is accuracy that is often so, for
     drops are measured by it, and then no budget asks for less. Lowest memory and lowest FLOPs are never above it
@@ -106,11 +113,23 @@ def choose(trials: Sequence[Trial], limits: Constraints, dense: Trial | None = N
         return min(among, key=lambda trial: _rank(trial, objective))
 
     return Picks(
-        best(limits.objective, every),
+        _balanced(best(limits.objective, every), every, limits.objective),
         best(Objective.ACCURACY, able or every),
         best(Objective.MEMORY, every),
         best(Objective.FLOPS, every),
     )
+
+
+def _balanced(best: Trial, among: Sequence[Trial], objective: Objective) -> Trial:
+    """What is best in bytes times work and nearly as good as the best in the objective, and better than dense there."""
+    if objective is Objective.ACCURACY or best.solution.number == DENSE:
+        return best
+    most = (1 + NEAR) * worth(best, objective)
+    dense = [worth(trial, objective) for trial in among if trial.solution.number == DENSE]
+    near = [
+        trial for trial in among if worth(trial, objective) <= most and all(worth(trial, objective) < d for d in dense)
+    ]
+    return min(near, key=lambda trial: (trial.solution.file_bytes * trial.solution.work, *_rank(trial, objective)))
 
 
 def worth(trial: Trial, objective: Objective) -> float:
@@ -136,16 +155,17 @@ LEFT = 0.3
 
 
 def promoted(trials: Sequence[Trial], limits: Constraints) -> list[Solution]:
-    """Who goes on after the first rung: in turn the next most accurate, the next smallest and the next cheapest.
+    """Who goes on after the first rung: in turn the next smallest, cheapest, best in both, and most accurate.
 
     Small and cheap only count where the drop may yet come within its limit.
     """
     going = [trial for trial in trials if math.isfinite(trial.drop) and not trial.complete]
     hopeful = [trial for trial in going if _expected(trial, LEFT).drop <= limits.most(DROP)]
     orders = [
-        sorted(going, key=lambda trial: (trial.drop, trial.solution.number)),
         sorted(hopeful, key=lambda trial: (trial.solution.file_bytes, trial.solution.number)),
         sorted(hopeful, key=lambda trial: (trial.solution.work, trial.solution.number)),
+        sorted(hopeful, key=lambda trial: (trial.solution.file_bytes * trial.solution.work, trial.solution.number)),
+        sorted(going, key=lambda trial: (trial.drop, trial.solution.number)),
     ]
     turns = itertools.chain.from_iterable(itertools.zip_longest(*orders))
     chosen = {trial.solution.number: trial.solution for trial in turns if trial is not None}

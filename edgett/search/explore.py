@@ -290,8 +290,8 @@ def spread_out(candidates: Sequence[Solution], limit: int | None) -> tuple[Solut
 
     Where the target was measured, the predicted time takes the place of the FLOPs. Candidates of a grid go by the ranks
     of their costs. Where a loss is expected, costs go by their logarithms, and those come first that trade it best for
-    bytes alone or for FLOPs alone: one of them holds the lowest memory, the fewest FLOPs or the highest accuracy,
-    whatever the budget turns out to allow.
+    bytes, for FLOPs, or for the product of the two: one of them holds the lowest memory, the fewest FLOPs or the
+    highest accuracy, whatever the budget turns out to allow.
 
     Args:
         candidates: solutions with their costs.

@@ -106,13 +106,17 @@ class TestTradeoffs:
     def test_what_none_beats_in_one_cost_and_the_loss(self, rows: list[tuple[int, int, int]]) -> None:
         found = {rows[row] for row in tradeoffs(np.array(rows, np.float64).reshape(-1, 3))}
 
+        def costs(row: tuple[int, int, int]) -> tuple[int, int, int, int]:
+            return (*row, row[0] * row[1])
+
         def front(kind: int) -> set[tuple[int, int]]:
-            pairs = {(row[kind], row[2]) for row in rows}
+            pairs = {(costs(row)[kind], row[2]) for row in rows}
             return {p for p in pairs if not any(q != p and q[0] <= p[0] and q[1] <= p[1] for q in pairs)}
 
         assert {(row[0], row[2]) for row in found} >= front(0)
         assert {(row[1], row[2]) for row in found} >= front(1)
-        assert all((row[0], row[2]) in front(0) or (row[1], row[2]) in front(1) for row in found)
+        assert {(row[0] * row[1], row[2]) for row in found} >= front(3)
+        assert all(any((costs(row)[kind], row[2]) in front(kind) for kind in (0, 1, 3)) for row in found)
 
 
 class TestHoldings:
@@ -201,6 +205,30 @@ class TestChoose:
         assert numbers == [3, 3, 2, 3]
         same = choose([trial(index) for index in order], FREE)
         assert same is not None and {item.solution.number for item in same.named().values()} == {0}
+
+    @pytest.mark.parametrize("objective", [Objective.MEMORY, Objective.FLOPS])
+    def test_a_little_of_the_objective_may_buy_much_of_the_other(self, objective: Objective) -> None:
+        def costs(own: int, other: int) -> dict[str, int]:
+            size, flops = (own, other) if objective is Objective.MEMORY else (other, own)
+            return {"size": size, "flops": flops}
+
+        trials = [
+            trial(0, **costs(1000, 90)),
+            trial(1, **costs(1090, 60)),
+            trial(2, **costs(1095, 70)),
+            trial(3, **costs(1110, 5)),  # too much behind
+        ]
+        picks = choose(trials, replace(FREE, objective=objective))
+        assert picks is not None and picks.recommended.solution.number == 1
+        # What is bought has to be worth more than what it costs.
+        picks = choose([trials[0], trial(4, **costs(1090, 89))], replace(FREE, objective=objective))
+        assert picks is not None and picks.recommended.solution.number == 0
+
+    def test_what_is_bought_is_never_behind_the_dense_model(self) -> None:
+        dense = trial(-1, 0.0, params=100, flops=100, size=1000)
+        others = [trial(0, params=100, flops=95, size=900), trial(1, params=100, flops=101, size=100)]
+        picks = choose(others, replace(FREE, objective=Objective.FLOPS), dense)
+        assert picks is not None and picks.recommended.solution.number == 0
 
     def test_none_when_nothing_holds(self) -> None:
         assert choose(self.TRIALS, FREE.with_limits({FLOPS: 9})) is None
@@ -314,14 +342,14 @@ class TestHalving:
     def test_the_first_in_every_order_goes_on(self, rows: list[tuple[int, int, float]], most: float) -> None:
         trials = [begun(n, drop, params=params, flops=flops) for n, (params, flops, drop) in enumerate(rows)]
         going = promoted(trials, FREE.with_limits({DROP: most}))
-        assert len({item.number for item in going}) == len(going) <= max(3, math.ceil(len(rows) / 4))
+        assert len({item.number for item in going}) == len(going) <= max(4, math.ceil(len(rows) / 4))
         assert min(trials, key=lambda one: (one.drop, one.solution.number)).solution in going
         hopeful = [one.solution for one in trials if LEFT * one.drop <= most]
         for axis in ("params", "flops"):
             least = min((getattr(item.cost, axis) for item in hopeful), default=None)
             assert least is None or any(getattr(item.cost, axis) == least for item in going)
 
-    def test_in_turn_by_accuracy_memory_and_flops(self) -> None:
+    def test_in_turn_by_memory_flops_both_and_accuracy(self) -> None:
         trials = [
             begun(0, 0.1, params=90, flops=90),
             begun(1, 0.2, params=80, flops=80),
@@ -331,9 +359,9 @@ class TestHalving:
             begun(5, math.inf, params=2, flops=2),
         ]
         limits = FREE.with_limits({DROP: 1.5})
-        assert [item.number for item in promoted(trials, limits)] == [0, 2, 3]
-        assert [item.number for item in promoted(trials * 3, limits)] == [0, 2, 3, 1, 4]
-        assert [item.number for item in promoted(trials, FREE)] == [0, 4, 1]
+        assert [item.number for item in promoted(trials, limits)] == [2, 3, 0, 1]
+        assert [item.number for item in promoted(trials * 3, limits)] == [2, 3, 0, 1, 4]
+        assert [item.number for item in promoted(trials, FREE)] == [4, 0, 2, 3]
 
     def paths(self, drops: list[tuple[float, ...]], rungs: int = 2) -> list[list[Trial]]:
         """Drops after the rungs that were reached, of so many; the later in the list, the smaller and cheaper."""

@@ -6,7 +6,7 @@ const form = byId("replay");
 const TOP = 200; // of a slider; one more is "no limit"
 const limits = { ...data.limits };
 const ROWS = data.constraints; // by name: what an option is limited in, with its title and its unit
-const [DROP, LATENCY, FLOPS] = [data.named.drop, data.named.latency, data.named.flops];
+const [DROP, LATENCY, FLOPS, BYTES] = [data.named.drop, data.named.latency, data.named.flops, data.named.bytes];
 const ROLES = { recommended: "recommended", accuracy: "highest accuracy", memory: "lowest memory", flops: "lowest FLOPs" };
 
 /** The limits that an option breaks; what is not known is not checked. */
@@ -35,16 +35,21 @@ function choose(objective) {
   // The dense model before what is no better.
   const best = (options, worth, other = drop) =>
     least(options, (option) => [worth(option), Number(option !== data.dense), other(option), option.solution]);
-  const most = (options) => best(options, drop, (option) => option.params);
+  const most = (options) => best(options, drop, (option) => option[BYTES]);
   const picks = {
     accuracy: most(able.length ? able : every),
-    memory: best(every, (option) => option.params),
+    memory: best(every, (option) => option[BYTES]),
     flops: best(every, (option) => option[FLOPS]),
   };
-  const recommended = {
-    ...picks, accuracy: most(every), latency: objective === "latency" ? best(every, (option) => option[LATENCY]) : null,
-  };
-  return { ...picks, recommended: recommended[objective] };
+  if (objective === "accuracy") return { ...picks, recommended: most(every) };
+  const worth = (option) => option[{ memory: BYTES, flops: FLOPS, latency: LATENCY }[objective]];
+  const first = best(every, worth);
+  if (first === null || first === data.dense) return { ...picks, recommended: first };
+  // Of those nearly as good, and better than the dense model, the best in bytes times work.
+  const above = holds(data.dense) ? worth(data.dense) : Infinity;
+  const near = able.filter((option) => worth(option) <= (1 + data.near) * worth(first) && worth(option) < above);
+  const both = (option) => option[BYTES] * (option[LATENCY] ?? option[FLOPS]);
+  return { ...picks, recommended: least(near, (option) => [both(option), worth(option), drop(option), option.solution]) };
 }
 
 function limitAt(name, position) {
