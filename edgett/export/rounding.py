@@ -44,7 +44,7 @@ def rounded(weight: NDArray[np.floating], moment: Floats, noise: float, *, apart
     if not np.isfinite(moment).all() or not np.isfinite(noise) or mean <= 0:
         return plain.astype(np.float32)
     noisy = moment + max(noise, DAMPING * mean) * np.eye(len(moment))
-    best: Floats = np.linalg.solve(noisy, moment @ exact)
+    best = np.linalg.solve(noisy, moment @ exact).astype(np.float64)
     scale = scales(best, apart=apart)
     found = _compensated(best, noisy, scale)
     rows, columns = np.abs(best).argmax(axis=0), np.arange(best.shape[1])

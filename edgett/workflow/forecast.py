@@ -6,7 +6,7 @@ import math
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgett.search.choose import GOING_ON
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 FINALISTS = 3
 """Solutions that halving usually trains on from the second judgement to the third, and so on: the picks."""
+
+AFTERWARDS = 2
+"""Where halving judges but once, so many are usually trained to the end then, one after the other, for a pick."""
 
 MIDDLE, SIDES = 1 / 2, (1 / 4, 3 / 4)
 """Where a worker's part of the solutions, ordered by what they cost, is tried first, and where then."""
@@ -46,6 +49,10 @@ def legs(rungs: Sequence[float], batches: int, reached: Sequence[float]) -> tupl
         left = min(count, usual[index]) - sum(epochs >= until for epochs in reached)
         length = until - (rungs[index - 1] if index else 0)
         found.append(Leg(max(left, 0), round(length * batches), index == 0))
+    ended = min(sum(epochs >= rungs[-1] for epochs in reached), count)
+    if len(rungs) == 2:
+        over = max(ended - usual[1], 0)
+        found += [replace(found[-1], tasks=1)] * max(min(AFTERWARDS, count - usual[1]) - over, 0)
     return tuple(found)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
     from edgett.train.screening import Tryout
 
 SHORTLIST = 8
-"""Candidates that are weighed for each one that is fine-tuned."""
+"""Candidates that are weighed for each one that is fine-tuned, where no convolution is in a form."""
 
-FIRST = 2
-"""Of these so many from all that there are, to learn where to look."""
+FIRST, SECOND, NEIGHBOURS = 2, 3, 5
+"""With convolutions: from all that there are, to learn where to look; from the rest; around each of those that lead."""
 
 HOPE = 6.0
 """Times the drop allowed, of which fine-tuning may rid a model."""
@@ -132,19 +133,40 @@ def _leading(field: _Field, limit: int) -> Sequence[Solution]:
     """As many candidates as `limit`, spread over those for which there is hope and from which there is to be gained.
 
     First a few of all are measured. What is expected to lose more than any hopeful one of these is not looked at again,
-    nor what is larger and slower than one that holds already.
+    nor what is larger and slower than one that holds already. Then some of the others are, and in the end those that
+    are expected to lose least of what takes no more than one that would be chosen.
     """
-    few = space.spread_out(field.able, FIRST * limit)
-    first = field.measured(few)
-    good = [item.loss or 0.0 for item, (_, drop) in zip(few, first, strict=True) if field.hopeful(drop)]
-    seen = {item.number for item in few}
-    near = [item for item in field.able if item.number not in seen and (item.loss or 0.0) <= max(good, default=0.0)]
-    near = needful(near, first, field.most)
-    every = first + field.measured(space.spread_out(near, (SHORTLIST - FIRST) * limit))
+    every = field.measured(space.spread_out(field.able, FIRST * limit))
+    expected = {item.number: item.loss or 0.0 for item in field.able}
+    most = max((expected[item.number] for item, drop in every if field.hopeful(drop)), default=0.0)
+    near = needful([item for item in _others(field.able, every) if expected[item.number] <= most], every, field.most)
+    every += field.measured(space.spread_out(near, SECOND * limit))
+    every += field.measured(_no_larger(_others(field.able, every), _chosen(field, every, limit)))
+    return _chosen(field, every, limit)
+
+
+def _others(able: Sequence[Solution], every: Sequence[Measured]) -> list[Solution]:
+    """Those that were not measured."""
+    seen = {item.number for item, _ in every}
+    return [item for item in able if item.number not in seen]
+
+
+def _chosen(field: _Field, every: Sequence[Measured], limit: int) -> tuple[Solution, ...]:
+    """So many of those that were measured."""
     best = [item for item, _ in sorted(every, key=lambda pair: pair[1])]
     able = needful([item for item, drop in every if field.hopeful(drop)], every, field.most)
     chosen = {item.number: item for item in (*able, *best[:MOST_ACCURATE], *best[: max(limit - len(able), 0)])}
     return space.spread_out(tuple(chosen.values()), limit)
+
+
+def _no_larger(some: Sequence[Solution], chosen: Sequence[Solution]) -> list[Solution]:
+    """For each that is chosen the few expected to lose least of some that take neither more bytes nor more work."""
+    found: dict[int, Solution] = {}
+    by_loss = sorted(some, key=lambda item: (item.loss or 0.0, item.number))
+    for one in chosen:
+        inside = (item for item in by_loss if item.file_bytes <= one.file_bytes and item.work <= one.work)
+        found |= {item.number: item for item in itertools.islice(inside, NEIGHBOURS)}
+    return list(found.values())
 
 
 def starts(
