@@ -35,7 +35,8 @@ class Histogram:
 
     def __init__(self, low: float, high: float) -> None:
         """Begin with no number, to get some that are between these two."""
-        self.low, self.high = min(low, 0.0), max(high, 0.0)
+        self.low = min(low, 0.0)
+        self.high = max(high, 0.0)
         self._counts = np.zeros(BINS, np.int64)
 
     def add(self, numbers: NDArray[np.floating]) -> None:

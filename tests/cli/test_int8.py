@@ -92,7 +92,7 @@ def test_the_check_holds_and_bytes_are_a_quarter(document: dict[str, Any]) -> No
     for path, check in document["check"]["artifacts"].items():
         assert check["params"]["predicted"] == check["params"]["found"], path
         assert check["flops"]["predicted"] == check["flops"]["found"], path
-        assert check["peak_bytes"]["found"] <= check["peak_bytes"]["predicted"] <= 256, path
+        assert check["peak_bytes"]["found"] <= check["peak_bytes"]["predicted"] <= 512, path
     assert document["baseline"]["peak_activation_bytes"] == 64 + 48
 
 
