@@ -41,6 +41,7 @@ TESTED_IN: Mapping[str, tuple[str, ...]] = {
     "export/qrules.py": ("export/test_c_operators.py",),
     "export/refusal.py": ("workflow/test_convertible.py", "export/test_onnx.py"),
     "export/tensors.py": ("export/test_int8.py",),
+    "export/watched.py": ("export/test_refined.py", "export/test_int8.py"),
     "firmware/kind.py": ("cli/test_firmware.py",),
     "firmware/manifest.py": ("cli/test_firmware.py",),
     "firmware/package.py": ("cli/test_firmware.py", "firmware/test_cmake.py"),

@@ -7,7 +7,7 @@ that TensorFlow finds for them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edgett.export.calibration import Calibration
 from edgett.export.ranges import STEPS, Histogram
 from edgett.export.rounding import LONGEST, rounded
+from edgett.export.watched import watched
 
 ENOUGH = 4
 """Rows that a weight of an output is told by, at least; of fewer nothing is learnt about it."""
@@ -51,7 +52,7 @@ def refined(content: bytes, calibration: Calibration, spared: Collection[str]) -
     ranges = dict(_ranges(body))
     products = [*_products(model, body, spared, len(calibration))]
     wanted, random = {*ranges, *(one.source for one in products)}, np.random.default_rng(0)
-    for tensors in _watched(content, calibration, wanted):
+    for tensors in watched(content, wanted, calibration):
         for index, histogram in ranges.items():
             numbers = tensors[index].reshape(-1)
             histogram.add(numbers[random.integers(0, numbers.size, NUMBERS)] if numbers.size > NUMBERS else numbers)
@@ -134,20 +135,3 @@ def _products(model: Any, body: Any, spared: Collection[str], samples: int) -> I
             continue
         weight = np.frombuffer(bytes(data), np.float32).reshape(tensor.shape)
         yield _Product(tensor, source, operator.builtinOptions, weight, samples)
-
-
-def _watched(content: bytes, calibration: Calibration, wanted: Collection[int]) -> Iterator[Mapping[int, Singles]]:
-    """What tensors hold, batch by batch."""
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-    # A delegate computes several operators at once and keeps what is between them to itself.
-    plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    interpreter = Interpreter(
-        model_content=content, experimental_preserve_all_tensors=True, experimental_op_resolver_type=plain
-    )
-    interpreter.allocate_tensors()
-    serve = interpreter.get_signature_runner()
-    names = serve.get_input_details()
-    for batch in calibration:
-        serve(**{name: batch[name] for name in names})
-        yield {index: interpreter.get_tensor(index) for index in wanted}

@@ -16,8 +16,8 @@ from edgett.errors import ToolError
 from edgett.export import onnx, qdq, tflite
 from edgett.export.calibration import Calibration
 from edgett.export.owners import Owners
+from edgett.export.watched import watched
 from edgett.graph.graph import Graph, Step
-from edgett.graph.wire import litert_port
 from edgett.system.quiet import quiet
 
 Values = Mapping[str, NDArray[Any]]
@@ -145,20 +145,8 @@ def _partners(found: Graph, exact: Graph, titles: Mapping[str, str], others: Map
 
 
 def _litert(path: Path, names: Sequence[str], batches: Calibration) -> Iterator[Values]:
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-    # A delegate computes several operators at once and keeps what is between them to itself.
-    plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    interpreter = Interpreter(
-        str(path), num_threads=1, experimental_preserve_all_tensors=True, experimental_op_resolver_type=plain
-    )
-    interpreter.allocate_tensors()
-    serve = interpreter.get_signature_runner()
-    details = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
-    ports = {name: litert_port(detail) for name, detail in serve.get_input_details().items()}
-    for batch in batches:
-        serve(**{name: port.stored(batch[name]) for name, port in ports.items()})
-        yield {name: litert_port(details[int(name)]).real(interpreter.get_tensor(int(name))) for name in names}
+    for held in watched(path.read_bytes(), [*map(int, names)], batches):
+        yield {str(index): values for index, values in held.items()}
 
 
 def _onnxruntime(path: Path, names: Sequence[str], batches: Calibration) -> Iterator[Values]:
