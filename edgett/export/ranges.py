@@ -7,6 +7,8 @@ calibration samples is least (Sung et al. 2015, Choukroun et al. 2019), by their
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,7 +43,7 @@ class Histogram:
 
     def add(self, numbers: NDArray[np.floating]) -> None:
         """Count numbers."""
-        if self.high > self.low:
+        if self.low < self.high < math.inf and self.low > -math.inf:
             self._counts += np.histogram(numbers, BINS, (self.low, self.high))[0]
 
     def narrowed(self) -> tuple[float, float]:

@@ -53,5 +53,12 @@ def test_few_or_equal_numbers_keep_the_range(numbers: NDArray[np.floating]) -> N
     assert filled(numbers).narrowed() == (min(numbers.min(), 0.0), max(numbers.max(), 0.0))
 
 
+@pytest.mark.parametrize(("low", "high"), [(-1.0, np.inf), (-np.inf, 1.0)])
+def test_a_range_without_end_stays(low: float, high: float) -> None:
+    histogram = Histogram(low, high)
+    histogram.add(np.full(2 * ENOUGH, 0.5))
+    assert histogram.narrowed() == (low, high)
+
+
 def test_a_tensor_that_was_never_seen_keeps_its_range() -> None:
     assert Histogram(-2.0, 5.0).narrowed() == (-2.0, 5.0)
