@@ -102,7 +102,7 @@ def test_a_model_without_fully_connected_layers(edgett: Call, tmp_path: Path) ->
     from edgett.model import ports
 
     keras = ports.keras
-    layers = [keras.Input((8, 8, 1)), keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D()]
+    layers = [keras.Input((8, 8, 1)), keras.layers.Conv2D(4, 1), keras.layers.GlobalAveragePooling2D()]
     keras.Sequential(layers).save(tmp_path / "model.keras")
     arrays = {f"{kind}_{part}": np.zeros((20, *shape), np.float32) for part in ("train", "test")
               for kind, shape in (("x", (8, 8, 1)), ("y", (4,)))}  # fmt: skip
