@@ -75,4 +75,5 @@ def _inside(middle: Floats, steps: Floats, counts: NDArray[np.int64]) -> Floats:
 
 def _beyond(middle: Floats, limits: Floats, counts: NDArray[np.int64]) -> Floats:
     """The squared error of the numbers above each limit, which end there."""
-    return np.array([(counts * np.maximum(middle - limit, 0.0) ** 2).sum() for limit in limits])
+    found: Floats = counts @ np.maximum(np.subtract.outer(middle, limits), 0.0) ** 2
+    return found

@@ -93,7 +93,8 @@ class _Product:
         rows = self._patches(x) if self._window else x.reshape(-1, len(self._weight))
         if len(rows) > self._each:
             rows = rows[self._random.choice(len(rows), self._each, replace=False)]
-        self._moment += rows.T @ rows
+        exact = rows.astype(np.float64)  # what nearly cancels out counts, and has to stay positive
+        self._moment += exact.T @ exact
         self._rows += len(rows)
 
     def _patches(self, x: Singles) -> Singles:

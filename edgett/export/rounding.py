@@ -38,7 +38,7 @@ def rounded(weight: NDArray[np.floating], moment: Floats, noise: float, *, apart
         The weights, multiples of the scale that `scales` finds for them. Where they serve no better, as for a moment
         that is not finite, those of `weight` rounded to the nearest.
     """
-    exact = weight.astype(np.float64)
+    exact: Floats = weight.astype(np.float64)
     plain = _nearest(exact, scales(exact, apart=apart))
     mean = float(np.diag(moment).mean())
     if not np.isfinite(moment).all() or not np.isfinite(noise) or mean <= 0:
@@ -47,14 +47,12 @@ def rounded(weight: NDArray[np.floating], moment: Floats, noise: float, *, apart
     best = np.linalg.solve(noisy, moment @ exact).astype(np.float64)
     scale = scales(best, apart=apart)
     found = _compensated(best, noisy, scale)
-    rows, columns = np.abs(best).argmax(axis=0), np.arange(best.shape[1])
-    found[rows, columns] = _nearest(best, scale)[rows, columns]
-    worse = _lost(found, exact, moment, noise) > _lost(plain, exact, moment, noise)
-    if apart:
-        found[:, worse] = plain[:, worse]
-    elif _lost(found, exact, moment, noise).sum() > _lost(plain, exact, moment, noise).sum():
-        found = plain
-    return found.astype(np.float32)
+    # The largest stay, which the scale is taken from.
+    largest = np.abs(best).argmax(axis=0), np.arange(best.shape[1])
+    found[largest] = _nearest(best, scale)[largest]
+    gain = _lost(plain, exact, moment, noise) - _lost(found, exact, moment, noise)
+    better = gain >= 0 if apart else gain.sum() >= 0
+    return np.where(better, found, plain).astype(np.float32)
 
 
 def scales(weight: NDArray[np.floating], *, apart: bool) -> Floats:

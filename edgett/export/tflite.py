@@ -60,8 +60,6 @@ def write(
             else:
                 converter.optimizations = [tf.lite.Optimize.DEFAULT]
                 converter.representative_dataset = lambda: iter(calibration)
-                converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-                converter.inference_input_type = converter.inference_output_type = tf.int8
                 content = _quantised(converter, calibration, floats)
     except (OSError, ToolError):
         raise

@@ -48,7 +48,6 @@ class Step:
         flops: what it computes; None where no rule counts the operator.
         macs: the multiply-accumulates among them.
         guess: what its FLOPs may be where no rule counts them, to tell what is worth the trouble, and never to show.
-        depthwise: whether it is a convolution that sees each channel by itself.
     """
 
     layer: str
@@ -59,7 +58,6 @@ class Step:
     flops: int | None = 0
     macs: int = 0
     guess: int = 0
-    depthwise: bool = False
 
     @property
     def op(self) -> Op:

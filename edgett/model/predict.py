@@ -198,9 +198,7 @@ def _convolution(call: Call, writer: _Writer) -> tuple[str, ...]:
         pixels, deep = made // layer.filters, math.prod(layer.depthwise_kernel.shape)
         wide = pixels * layer.pointwise_kernel.shape[-2]
         stored, work = (Constant("depthwise_kernel", deep, channels=wide // pixels),), pixels * deep
-        source = writer.add(
-            call, "Convolution", source, wide, constants=stored, flops=2 * work, macs=work, depthwise=True
-        )
+        source = writer.add(call, "Convolution", source, wide, constants=stored, flops=2 * work, macs=work)
         point = math.prod(layer.pointwise_kernel.shape)
         return _biased(call, writer, source, Constant("kernel", point, channels=layer.filters), 2 * pixels * point)
     count = math.prod(layer.kernel.shape)
@@ -221,7 +219,7 @@ def _convolution(call: Call, writer: _Writer) -> tuple[str, ...]:
 
 def _biased(call: Call, writer: _Writer, source: tuple[str, ...], kernel: Constant, flops: int) -> tuple[str, ...]:
     """A convolution, then its bias and its activation: in one step when `fused`."""
-    made, depthwise = _elements(call), isinstance(call.layer, DEPTHWISE)
+    made = _elements(call)
     name = "ConvTranspose" if isinstance(call.layer, _L.Conv2DTranspose) else "Convolution"
     stored: tuple[Constant, ...] = (kernel,)
     bias = (
@@ -230,11 +228,9 @@ def _biased(call: Call, writer: _Writer, source: tuple[str, ...], kernel: Consta
     if bias and writer.quantised and (writer.fused or len(call.reads[0].shape) == 4):
         bias = (replace(bias[0], key=f"bias/{len(writer.steps)}"),)
     if bias and writer.fused:
-        result = writer.add(
-            call, name, source, made, constants=stored + bias, flops=flops + made, macs=flops // 2, depthwise=depthwise
-        )
+        result = writer.add(call, name, source, made, constants=stored + bias, flops=flops + made, macs=flops // 2)
         return _activated(call, writer, _out_of(call, writer, result))
-    result = writer.add(call, name, source, made, constants=stored, flops=flops, macs=flops // 2, depthwise=depthwise)
+    result = writer.add(call, name, source, made, constants=stored, flops=flops, macs=flops // 2)
     result = _out_of(call, writer, result)
     if bias:
         result = writer.add(call, "Add", result, made, constants=bias, flops=made)

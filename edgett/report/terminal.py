@@ -25,7 +25,8 @@ from edgett.report.words import (
     scores,
     sized,
 )
-from edgett.search.constraints import FLOPS, LATENCY, NAMED, PEAK
+from edgett.search.choose import NEAR
+from edgett.search.constraints import FLOPS, LATENCY, NAMED, PEAK, Objective
 
 _SPACE = {
     "grid": {"solutions": "solutions", "efficient": "efficient", "tiles": "occupied_tiles"},
@@ -264,17 +265,12 @@ def _budgets(document: Mapping[str, Any]) -> Iterator[RenderableType]:
     elif document["why_dense"]:
         yield remark(f"The dense model is recommended. {document['why_dense']}")
     else:
-        yield remark(f"Values of the recommended solution, {_because(document)}.")
+        balanced = (
+            "" if document["objective"] == Objective.ACCURACY.value else f", or in bytes and work within {NEAR:.0%}"
+        )
+        name = _OBJECTIVES[document["objective"]]
+        yield remark(f"Values of the recommended solution, the best in {name}{balanced}.")
         yield from (remark(line, BAD) for line in over_budget(document))
-
-
-def _because(document: Mapping[str, Any]) -> str:
-    """Why that solution is the recommended one."""
-    name = _OBJECTIVES[objective := document["objective"]]
-    least = document["picks"].get(f"lowest_{objective}")
-    if least is None or least["solution"] == document["picks"]["recommended"]["solution"]:
-        return f"the best in {name}"
-    return f"the best in bytes and work together of those nearly the best in {name}"
 
 
 def _npu(summaries: Mapping[str, Any]) -> Iterator[RenderableType]:

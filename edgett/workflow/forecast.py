@@ -49,10 +49,9 @@ def legs(rungs: Sequence[float], batches: int, reached: Sequence[float]) -> tupl
         left = min(count, usual[index]) - sum(epochs >= until for epochs in reached)
         length = until - (rungs[index - 1] if index else 0)
         found.append(Leg(max(left, 0), round(length * batches), index == 0))
-    ended = min(sum(epochs >= rungs[-1] for epochs in reached), count)
     if len(rungs) == 2:
-        over = max(ended - usual[1], 0)
-        found += [replace(found[-1], tasks=1)] * max(min(AFTERWARDS, count - usual[1]) - over, 0)
+        ended = max(sum(epochs >= rungs[-1] for epochs in reached), usual[1])
+        found += [replace(found[-1], tasks=1)] * max(min(usual[1] + AFTERWARDS, count) - ended, 0)
     return tuple(found)
 
 
