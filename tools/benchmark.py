@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
+import benchmark_convolutions
 import benchmark_layers
 import numpy as np
 import typer
@@ -30,7 +31,7 @@ from edgett.search.tiles import layer_space
 sys.path.insert(0, str(Path(__file__).parent.parent))  # for the alternative, which lives in the tests
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
-for command in (finetune, join, latency, versions, benchmark_layers.layers):
+for command in (finetune, join, latency, versions, benchmark_convolutions.convolutions, benchmark_layers.layers):
     app.command()(command)
 
 Floats = NDArray[np.floating]

@@ -132,11 +132,11 @@ def _ways(case: Case, folder: Path) -> dict[str, Call]:
     exported = {"edgett": TTDense.from_dense(dense, shape, tuple(cores))}
     if best != shape:
         exported["merged"] = TTDense.from_dense(dense, best, tt_svd(weight, best))
-    ways = {name: _litert(_exported(layer, x, folder / name), x, wanted) for name, layer in exported.items()}
-    ways["products"] = _litert(_products(shape), None, None)
-    ways["plain"] = _litert(_plain(shape, cores, bias), x, wanted)
-    ways["dense"] = _litert(_exported(dense, x, folder / "dense"), x, wanted)
-    ways["T3F"] = _litert(_t3f(shape, cores, bias), x, wanted)
+    ways = {name: litert(_exported(layer, x, folder / name), x, wanted) for name, layer in exported.items()}
+    ways["products"] = litert(_products(shape), None, None)
+    ways["plain"] = litert(_plain(shape, cores, bias), x, wanted)
+    ways["dense"] = litert(_exported(dense, x, folder / "dense"), x, wanted)
+    ways["T3F"] = litert(_t3f(shape, cores, bias), x, wanted)
     return ways | _iree(folder / "edgett.onnx", x, wanted)
 
 
@@ -207,7 +207,8 @@ def _converted(function: Callable[..., Any], inputs: list[tuple[int, ...]]) -> b
         return bytes(tf.lite.TFLiteConverter.from_concrete_functions([graph], module).convert())
 
 
-def _litert(content: bytes, x: NDArray[np.float32] | None, wanted: NDArray[np.float32] | None) -> Call:
+def litert(content: bytes, x: NDArray[np.float32] | None, wanted: NDArray[np.float32] | None) -> Call:
+    """A call that infers one sample, `x` or a random one; `wanted` is what it must make of it."""
     from ai_edge_litert.interpreter import Interpreter
 
     with quiet():
@@ -215,7 +216,7 @@ def _litert(content: bytes, x: NDArray[np.float32] | None, wanted: NDArray[np.fl
         interpreter.allocate_tensors()
     random = np.random.default_rng(0)
     for entry in interpreter.get_input_details():
-        values = random.normal(size=entry["shape"]).astype(np.float32) if x is None else x
+        values = random.normal(size=entry["shape"]).astype(entry["dtype"]) if x is None else x
         interpreter.set_tensor(entry["index"], values)
     interpreter.invoke()
     if wanted is not None:
