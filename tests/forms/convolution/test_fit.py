@@ -142,6 +142,22 @@ def test_the_tail_is_the_best_for_its_head(spec: Chain, monkeypatch: pytest.Monk
     assert optimize.minimize(lost, start, options={"maxiter": 30}).fun > loss - max(more, 1e-4)
 
 
+def test_channels_do_not_cancel_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they do where what each makes by itself does not count, for no gain."""
+    spec = CP(Window((3, 3), (8, 8)), 16, 16, 16)
+
+    def found() -> tuple[float, float]:
+        wanted = wanted_for(spec)
+        links = spec.fitted(spec.best(wanted.weight), wanted)
+        return sensitivity(spec, links, wanted), wanted.lost(spec.dense(links))
+
+    sensitive, lost = found()
+    monkeypatch.setattr(fit, "CANCEL", 0.0)
+    free, least_lost = found()
+    assert sensitive < 2 < free / 3
+    assert lost < 1.05 * least_lost
+
+
 @HEADED
 def test_slopes_are_those_of_what_is_lost(spec: Chain) -> None:
     fitter = Fitter(spec, wanted_for(spec))
