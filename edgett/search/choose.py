@@ -150,8 +150,11 @@ def _rank(trial: Trial, objective: Objective) -> tuple[float, bool, float, int]:
 GOING_ON = 1 / 4
 """The share of the candidates that halving trains on after the first rung, for a start."""
 
-LEFT = 0.3
-"""The share of a drop that may be left in the end, as long as none near the limit is known."""
+LEFT = 0.25
+"""The share of a drop that may be left in the end, as long as none near the limit is known.
+
+Of a ResNet-8's candidates 0.24 to 0.40 were left after 3 epochs.
+"""
 
 
 def promoted(trials: Sequence[Trial], limits: Constraints) -> list[Solution]:

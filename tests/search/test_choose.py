@@ -382,8 +382,8 @@ class TestHalving:
             ([(0.5, 0.1), (2.0, 1.9), (2.8,), (1.4,)], [3]),  # inside the limit, and smaller
             ([(0.5, 0.1), (2.0, 1.0), (2.8, 1.3), (3.2,)], []),
             ([(0.5, 0.3), (3.0,)], [1]),  # nothing is known but LEFT
-            ([(0.5, 0.3), (6.0,)], []),
-            ([(0.5,), (6.0,)], [0]),  # the only one that may hold
+            ([(0.5, 0.3), (7.0,)], []),
+            ([(0.5,), (7.0,)], [0]),  # the only one that may hold
             ([(9.0, math.inf), (9.0, 8.0)], []),
             ([(9.0,), (9.0, 8.0), (8.5,), (7.0,), (8.0,)], [3, 4, 2]),  # who knows, before none is found
             ([(9.0, math.inf), (9.0,)], [1]),
