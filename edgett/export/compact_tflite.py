@@ -17,7 +17,8 @@ def compacted(model: Any, scopes: Collection[str]) -> bytes:
     """The file of a model (`ModelT`) that its converter made: the same graph, the same numbers, the same signature.
 
     What goes: descriptions and metadata, the buffers of tensors that are computed, second copies of equal numbers and
-    shapes, names of constants, and of the names of tensors all that does not tell which of the `scopes` made them.
+    shapes, the scales of zeros, names of constants, and of the names of tensors all that does not tell which of the
+    `scopes` made them.
     """
     import flatbuffers
 
@@ -32,6 +33,7 @@ def compacted(model: Any, scopes: Collection[str]) -> bytes:
                 tensor.quantization = None
             else:
                 tensor.quantization.min = tensor.quantization.max = None
+        _lend_scales(body, model)
     builder = _sharing(flatbuffers.Builder)(1024)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
@@ -49,6 +51,25 @@ def _share_buffers(model: Any) -> None:
                 kept.append(buffer)
             tensor.buffer = places[content]
     model.buffers = kept
+
+
+def _lend_scales(body: Any, model: Any) -> None:
+    """A convolution's bias of zeros, which any scale stands for, has those of its weight: they are in the file anyway.
+
+    No kernel takes the scales of such a bias; that of a fully connected layer is compared with its weight's.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    kinds = (schema.BuiltinOperator.CONV_2D, schema.BuiltinOperator.DEPTHWISE_CONV_2D)
+    codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
+    for operator in body.operators:
+        if codes[operator.opcodeIndex] not in kinds or len(operator.inputs) < 3 or operator.inputs[2] < 0:
+            continue
+        weight, bias = (body.tensors[index].quantization for index in operator.inputs[1:3])
+        numbers = model.buffers[body.tensors[operator.inputs[2]].buffer].data
+        zeros = numbers is not None and not np.any(numbers)
+        if zeros and weight is not None and bias is not None and len(weight.scale) == len(bias.scale):
+            bias.scale = weight.scale
 
 
 def _name(body: Any, model: Any, scopes: Collection[str]) -> None:

@@ -36,7 +36,7 @@ def file_bytes(graph: Graph) -> int:
     stored = dict.fromkeys((step.layer, item) for step in graph.steps for item in _constants(step))
     shapes = dict.fromkeys(_shape(step, index) for step, index in steps if step.op.tflite.shaped)
     kinds = {step.op for step, _ in steps}
-    zeros = {item.channels for _, item in stored} if quantised else set()
+    zeros = {item.channels for _, item in stored if item.channels} if quantised else set()
     total = _TABLES + len(kinds) * _KIND + sum(_operator(step) for step, _ in steps)
     total += sum(_computed(_letters(step), quantised) for step, _ in steps)
     total += sum(_computed(len(f"serving_default_{name}:0"), quantised) for name in graph.inputs)
@@ -54,10 +54,10 @@ def _count(step: Step) -> int:
 
 
 def _constants(step: Step) -> Iterator[Constant]:
-    """What a step stores, with the zeros that a convolution must have for a bias."""
+    """What a step stores, with the zeros that a convolution must have for a bias, whose scales are its weight's."""
     yield from step.constants
     if step.op is CONVOLUTION and len(step.constants) == 1:
-        yield Constant(f"zeros of {step.constants[0].key}", step.constants[0].channels, _WORD)
+        yield Constant(f"zeros of {step.constants[0].key}", step.constants[0].channels, _WORD, channels=0)
 
 
 def _shape(step: Step, index: int) -> tuple[object, ...]:
@@ -88,9 +88,10 @@ def _computed(letters: int, quantised: bool) -> int:
 
 
 def _constant(item: Constant, quantised: bool) -> int:
-    """A tensor that is stored: its table, its numbers, and in int8 the scales of its channels."""
+    """A tensor that is stored: its table, its numbers, and in int8 the scales of its channels, if they are its own."""
     table = _WORD + (6 if quantised else 4) * _WORD
-    return table + quantised * (3 * _WORD + _WORD + _WORD * item.channels) + _buffer(item.bytes)
+    scales = _WORD + _WORD * item.channels if item.channels else 0
+    return table + quantised * (3 * _WORD + scales) + _buffer(item.bytes)
 
 
 def _buffer(size: int) -> int:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from edgett.search.constraints import worse
 
+DECIMALS = 10
+"""Of a drop. Differences of floats have more, which mean nothing: 75 of 5,000 samples are 1.5 points, as a limit is."""
+
 
 @dataclass(frozen=True)
 class Score:
@@ -42,4 +45,4 @@ def _loss_of_score(baseline: Score, other: Score) -> float:
     lost = worse(other.value, baseline.value, higher_is_better=baseline.higher_is_better)
     if not math.isfinite(lost):
         return math.inf
-    return 100 * lost / ((abs(baseline.value) or 1.0) if baseline.relative else 1.0)
+    return round(100 * lost / ((abs(baseline.value) or 1.0) if baseline.relative else 1.0), DECIMALS)

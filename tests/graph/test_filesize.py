@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import flatbuffers
 import keras
 import numpy as np
 import pytest
 
+from edgett.device import local
 from edgett.export import c, tflite
+from edgett.forms.convolution.cp import CP
 from edgett.forms.tt.shape import TTShape
+from edgett.forms.window import Window
 from edgett.graph.filesize import Format, file_bytes
 from edgett.graph.graph import Graph
 from edgett.model import ports
@@ -146,3 +150,29 @@ def test_numbers_of_constants_lie_where_runtimes_read_them() -> None:
         data = model.Buffers(index)
         start = data._tab.Vector(data._tab.Offset(4))
         assert start % 16 == 0
+
+
+def test_zeros_have_the_scales_of_their_weight_and_nothing_comes_out_otherwise(tmp_path: Path) -> None:
+    """Of the links inside a chain, whose scales would take as many bytes as those of its weights once more."""
+    from edgett.model.layers import replace
+
+    model = keras.Sequential([keras.Input((8, 8, 8), name="x"), L.Conv2D(8, 3, padding="same", name="c")])
+    chain = replace(model, {"c": CP(Window((3, 3), (8, 8)), 8, 8, 8)})
+    made = int8(chain, tmp_path / "cp.tflite")
+    parsed = tflite._parsed(made.path)
+    (body,) = parsed.subgraphs
+    scales = [[body.tensors[index].quantization.scale for index in one.inputs] for one in body.operators]
+    lent = [bias is not None and np.array_equal(bias, weight) for _, weight, bias in scales]
+    assert lent == [True, True, False]
+    assert near(made.foretold, made.bytes)
+
+    for (entry, weight, _), one in zip(scales, body.operators, strict=True):
+        body.tensors[one.inputs[2]].quantization.scale = entry[0] * weight
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(parsed.Pack(builder), b"TFL3")
+    plain = tmp_path / "plain.tflite"
+    plain.write_bytes(builder.Output())
+    x = {"x": np.random.default_rng(1).normal(size=(4, 8, 8, 8)).astype(np.float32)}
+    mine, theirs = (local.run(path, x, 1) for path in (made.path, plain))
+    for name, output in mine.items():
+        np.testing.assert_array_equal(output, theirs[name])

@@ -49,3 +49,9 @@ def test_picks_are_named_with_the_recommended_first() -> None:
 
     assert list(named) == ["recommended", "highest_accuracy", "lowest_memory", "lowest_flops"]
     assert list(named.values()) == trials
+
+
+def test_a_drop_is_as_exact_as_its_limit() -> None:
+    """Of counts of samples, the difference of their shares in floats is often a little more."""
+    drops = {quality((right - 75) / 5000).drop_from(quality(right / 5000)) for right in range(75, 5001)}
+    assert drops == {1.5}
