@@ -1,4 +1,4 @@
-"""The constants of a device's speed, from what small graphs take on it: products, TT layers, chains of next to nothing.
+"""The constants of a device's speed, from what small graphs take on it: products, TT layers, convolutions, ...
 
 What is measured are probes; `fitted` finds the `Speeds` by which their times are predicted best. All arithmetic: who
 builds the probes and measures them is above.
@@ -6,7 +6,8 @@ builds the probes and measures them is above.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgett.errors import ToolError
+from edgett.forms.spec import Spec
 from edgett.forms.tt.shape import TTShape
 from edgett.graph.graph import Constant, Graph, Step
 from edgett.graph.latency import Speeds, latency_us
-from edgett.search.replaced import steps_of
+from edgett.search.replaced import steps_of, with_edits
 
 Floats = NDArray[np.float64]
 
@@ -28,6 +30,9 @@ USELESS = 0.5
 """An error in the middle with which nothing is predicted."""
 LEVELS = tuple(1 << power for power in (18, 21, 23, 25, 28))
 """Bytes of weights that may make a difference: caches are in between."""
+
+TAPS = (3, 5, 9, 15, 25, 49)
+"""Taps of windows of one channel that kernels may be made for."""
 
 USUAL = 0.15
 """The median error of a calibration that went well is below this."""
@@ -43,10 +48,10 @@ class ProductProbe:
 
 
 @dataclass(frozen=True)
-class Train:
-    """A TT layer without a bias, for one sample."""
+class FormProbe:
+    """A layer in a form, without a bias, for one sample."""
 
-    spec: TTShape
+    spec: Spec
 
 
 @dataclass(frozen=True)
@@ -63,18 +68,35 @@ class Sum:
     count: int
 
 
-Probe = ProductProbe | Train | ProductChain | Sum
+@dataclass(frozen=True)
+class ConvolutionProbe:
+    """A window (rows, columns) over a square image, as many pixels written as read.
+
+    `outputs` None: each channel has a window of its own.
+    """
+
+    side: int
+    kernel: tuple[int, int]
+    inputs: int
+    outputs: int | None = None
+
+
+Probe = ProductProbe | FormProbe | ProductChain | Sum | ConvolutionProbe
 
 PROBES: tuple[Probe, ...] = (
     *(ProductChain(length) for length in (1, 2, 4, 8, 16)),
     *(ProductProbe(rows, inner, columns) for rows in (1, 4, 16, 64, 256) for inner in (8, 32, 128, 512)
       for columns in (2, 8, 16, 64, 256) if rows * inner * columns <= 1 << 22),
     *(ProductProbe(1, side, side) for side in (512, 1024, 2048, 4096)),
-    *(Train(TTShape((side,) * length, (side,) * length, (1, *[rank] * (length - 1), 1)))
+    *(FormProbe(TTShape((side,) * length, (side,) * length, (1, *[rank] * (length - 1), 1)))
       for side, length in ((2, 6), (4, 3), (4, 5), (8, 3), (16, 2), (16, 3), (64, 2)) for rank in (2, 8)),
     *(Sum(count) for count in (64, 1024, 16384)),
+    *(ConvolutionProbe(side, kernel, inputs, outputs) for side in (8, 16) for kernel in ((1, 1), (3, 1), (3, 3), (5, 5))
+      for inputs, outputs in ((8, 8), (16, 64), (64, 16), (64, 64))),
+    *(ConvolutionProbe(side, (rows, columns), channels) for side in (8, 16) for channels in (8, 24, 64)
+      for rows, columns in ((3, 1), (5, 1), (3, 3), (5, 3), (5, 5), (7, 7))),
 )  # fmt: skip
-"""What is measured, from the smallest sizes that TT layers have to the largest dense layers."""
+"""What is measured, from the smallest sizes that layers in forms have to the largest dense layers."""
 
 
 @dataclass(frozen=True)
@@ -86,15 +108,17 @@ class Fit:
     p90: float
 
 
-def fitted(times: Mapping[Probe, float], size: int = 4) -> Fit:
-    """The speeds that predict the probes' times (in microseconds) best; `size`: bytes of a number.
+def fitted(times: Mapping[Probe, float], size: int = 4, *, channels_first: bool = False) -> Fit:
+    """The speeds that predict the probes' times (in microseconds) best; `size`: bytes of a number; see `graph`.
 
     A time is a sum of the constants, each as often as the probe's graph calls for it: least squares of the relative
     errors, for each number of columns that a kernel may compute at once. Where matrices are multiplied by a unit of
     their own, arithmetic may cost nothing beside what it reads and writes. Raises ToolError when more work takes no
     more time, or nothing predicts the times.
     """
-    fits = [_fit(times, replace(_NOTHING, columns=columns), size) for columns in COLUMNS]
+    graphs = [graph(probe, channels_first=channels_first) for probe in times]
+    wanted = np.array([*times.values()])
+    fits = [_fit(graphs, wanted, replace(_NOTHING, columns=columns), size) for columns in COLUMNS]
     best = min(fits, key=lambda fit: fit.median)
     speeds = best.speeds
     if speeds.mac + speeds.read + speeds.write <= 0 or speeds.start + speeds.operator <= 0 or best.median > USELESS:
@@ -105,20 +129,23 @@ def fitted(times: Mapping[Probe, float], size: int = 4) -> Fit:
     return best
 
 
-_NOTHING = Speeds(0.0, 0.0, 0.0, 0.0, 1, 0.0, 0.0, 0.0, 0.0, tuple((level, 0.0) for level in LEVELS))
+_NOTHING = Speeds(
+    0.0, 0.0, 0.0, 0.0, 1, 0.0, 0.0, 0.0, 0.0, tuple((at, 0.0) for at in LEVELS), tuple((at, 0.0) for at in TAPS)
+)
 _NAMES = ("start", "operator", "transpose", "mac", "read", "write", "move", "touch")
 
 
-def _fit(times: Mapping[Probe, float], nothing: Speeds, size: int) -> Fit:
+def _fit(graphs: Sequence[Graph], wanted: Floats, nothing: Speeds, size: int) -> Fit:
     units = [_with(nothing, {name: 1.0}) for name in _NAMES]
     units += [replace(nothing, streams=tuple((at, float(at == level)) for at in LEVELS)) for level in LEVELS]
-    graphs = [graph(probe) for probe in times]
+    units += [replace(nothing, windows=tuple((at, float(at == taps)) for at in TAPS)) for taps in TAPS]
     counts = np.array([[latency_us(one, unit, size) for unit in units] for one in graphs])
-    wanted = np.array(list(times.values()))
     found = _least_squares(counts / wanted[:, None])
-    costs = np.maximum.accumulate(found[len(_NAMES) :])  # where nothing is measured, as near as what is smaller
-    speeds = _with(nothing, dict(zip(_NAMES, map(float, found), strict=False)))
-    speeds = replace(speeds, streams=tuple(zip(LEVELS, map(float, costs), strict=True)))
+    own, streams, windows = np.split(found, [len(_NAMES), len(_NAMES) + len(LEVELS)])
+    streams = np.maximum.accumulate(streams)  # where nothing is measured, as near as what is smaller
+    speeds = _with(nothing, dict(zip(_NAMES, own.tolist(), strict=True)))
+    speeds = replace(speeds, streams=tuple(zip(LEVELS, streams.tolist(), strict=True)))
+    speeds = replace(speeds, windows=tuple(zip(TAPS, windows.tolist(), strict=True)))
     errors = np.abs([latency_us(one, speeds, size) for one in graphs] / wanted - 1)
     return Fit(speeds, float(np.median(errors)), float(np.quantile(errors, 0.9)))
 
@@ -142,14 +169,17 @@ def _least_squares(matrix: Floats) -> Floats:
     return found
 
 
-def graph(probe: Probe) -> Graph:
-    """What a probe executes."""
+def graph(probe: Probe, *, channels_first: bool = False) -> Graph:
+    """What a probe executes; `channels_first`: images lie so, as in ONNX, and each convolution turns them round."""
     match probe:
         case ProductProbe(rows, inner, columns):
             step = _product("p", "x", "y", rows, (inner, columns))
             return Graph((step,), {"x": rows * inner, "y": rows * columns}, ("x",), ("y",))
-        case Train(spec):
-            sizes = dict(zip("xy", spec.matrix, strict=True))
+        case FormProbe(spec) if spec.windowed:
+            dense = _convolution(spec.reads, spec.writes, math.prod(spec.matrix), 1)
+            return with_edits(_turned(dense) if channels_first else dense, {"w": spec})
+        case FormProbe(spec):
+            sizes = {"x": spec.reads, "y": spec.writes}
             steps = steps_of(Step("t", "Factored", ("x",), ("y",)), spec, sizes)
             return Graph(tuple(steps), sizes, ("x",), ("y",))
         case ProductChain(length):
@@ -159,6 +189,27 @@ def graph(probe: Probe) -> Graph:
         case Sum(count):
             step = Step("s", "Add", ("x", "z"), ("y",), flops=count)
             return Graph((step,), dict.fromkeys("xzy", count), ("x", "z"), ("y",))
+        case ConvolutionProbe(side, kernel, inputs, outputs):
+            pixels, made = side**2, outputs or inputs
+            count = math.prod(kernel) * made * (inputs if outputs else 1)
+            found = _convolution(pixels * inputs, pixels * made, count, pixels, depthwise=outputs is None)
+            return _turned(found) if channels_first else found
+
+
+def _convolution(reads: int, writes: int, count: int, positions: int, *, depthwise: bool = False) -> Graph:
+    """Of so many weights, each at so many positions."""
+    stored, macs = (Constant("kernel", count),), positions * count
+    step = Step("w", "Convolution", ("x",), ("y",), stored, 2 * macs, macs, depthwise=depthwise)
+    return Graph((step,), {"x": reads, "y": writes}, ("x",), ("y",))
+
+
+def _turned(found: Graph) -> Graph:
+    (step,) = found.steps
+    inner = replace(step, reads=("turned",), writes=("made",))
+    begin = Step(step.layer, "Transpose", step.reads, ("turned",))
+    end = Step(step.layer, "Transpose", ("made",), step.writes)
+    sizes = {**found.sizes, "turned": found.sizes["x"], "made": found.sizes["y"]}
+    return replace(found, steps=(begin, inner, end), sizes=sizes)
 
 
 def _product(layer: str, source: str, target: str, rows: int, weight: tuple[int, int]) -> Step:

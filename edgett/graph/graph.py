@@ -48,6 +48,7 @@ class Step:
         flops: what it computes; None where no rule counts the operator.
         macs: the multiply-accumulates among them.
         guess: what its FLOPs may be where no rule counts them, to tell what is worth the trouble, and never to show.
+        depthwise: whether it is a convolution, foretold, with a window of its own for each channel.
     """
 
     layer: str
@@ -58,6 +59,7 @@ class Step:
     flops: int | None = 0
     macs: int = 0
     guess: int = 0
+    depthwise: bool = False
 
     @property
     def op(self) -> Op:

@@ -25,6 +25,8 @@ class Speeds:
         touch: a number that anything else reads or writes.
         streams: (bytes, cost) each, increasing: what a byte of a weight costs where all weights take at most so many
             bytes; those that take more lie in a slower memory.
+        windows: (taps, cost) each, increasing: what a multiply-accumulate costs where each channel has a window of its
+            own, of at most so many taps; larger ones as the largest.
     """
 
     start: float
@@ -37,6 +39,7 @@ class Speeds:
     move: float
     touch: float
     streams: tuple[tuple[int, float], ...]
+    windows: tuple[tuple[int, float], ...]
 
     def stream(self, held: int) -> float:
         """What a byte of a weight costs on its way from memory.
@@ -47,7 +50,22 @@ class Speeds:
         Returns:
             Microseconds.
         """
-        return next((cost for most, cost in self.streams if held <= most), self.streams[-1][1] if self.streams else 0.0)
+        return _level(self.streams, held)
+
+    def window(self, taps: int) -> float:
+        """What a multiply-accumulate costs where each channel has a window of its own.
+
+        Args:
+            taps: the numbers that such a window has.
+
+        Returns:
+            Microseconds.
+        """
+        return _level(self.windows, taps)
+
+
+def _level(levels: tuple[tuple[int, float], ...], size: int) -> float:
+    return next((cost for most, cost in levels if size <= most), levels[-1][1] if levels else 0.0)
 
 
 def latency_us(graph: Graph, speeds: Speeds, size: int = DType.FLOAT32.size) -> float:
@@ -56,6 +74,9 @@ def latency_us(graph: Graph, speeds: Speeds, size: int = DType.FLOAT32.size) -> 
     A product takes its arithmetic, the way of its weights from the memory that holds all of the model's, and what it
     takes to read its input and to write its output. These add up: a roofline (Williams, Waterman and Patterson 2009)
     would take the longest of them alone, which for a few rows is a third too short on the kernels that we measured.
+    A convolution is a product whose rows are what its window sees, one position after the other. Where each channel has
+    a window of its own nothing is shared between them, and kernels are made for a few sizes of windows: what a
+    multiply-accumulate costs goes by its size.
 
     Args:
         graph: the model's operators.
@@ -112,5 +133,7 @@ def _step(step: Step, graph: Graph, speeds: Speeds, stream: float) -> float:
     weights = max((constant.count for constant in step.constants), default=0)
     columns = made * weights / step.macs if weights else 1  # a weight serves every row once
     filled = -(-columns // speeds.columns) * speeds.columns / columns
-    work = speeds.mac * step.macs * filled + stream * weights
-    return speeds.operator + work + speeds.read * read + speeds.write * made * filled
+    fixed = speeds.operator + stream * weights + speeds.write * made * filled
+    if step.depthwise:
+        return fixed + speeds.window(step.macs // made) * step.macs * filled
+    return fixed + speeds.mac * step.macs * filled + speeds.read * (step.macs / columns if weights else read)

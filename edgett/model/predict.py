@@ -198,7 +198,8 @@ def _convolution(call: Call, writer: _Writer) -> tuple[str, ...]:
         pixels, deep = made // layer.filters, math.prod(layer.depthwise_kernel.shape)
         wide = pixels * layer.pointwise_kernel.shape[-2]
         stored, work = (Constant("depthwise_kernel", deep, channels=wide // pixels),), pixels * deep
-        source = writer.add(call, "Convolution", source, wide, constants=stored, flops=2 * work, macs=work)
+        of = {"constants": stored, "flops": 2 * work, "macs": work, "depthwise": True}
+        source = writer.add(call, "Convolution", source, wide, **of)
         point = math.prod(layer.pointwise_kernel.shape)
         return _biased(call, writer, source, Constant("kernel", point, channels=layer.filters), 2 * pixels * point)
     count = math.prod(layer.kernel.shape)
@@ -208,13 +209,8 @@ def _convolution(call: Call, writer: _Writer) -> tuple[str, ...]:
         flops = 2 * made * math.prod(layer.kernel_size)
     else:
         flops = 2 * made * count // layer.filters
-    return _biased(
-        call,
-        writer,
-        source,
-        Constant(call.layer.name if is_link(call) else "kernel", count, channels=call.writes[0].shape[-1]),
-        flops,
-    )
+    key = layer.name if is_link(call) else "kernel"
+    return _biased(call, writer, source, Constant(key, count, channels=call.writes[0].shape[-1]), flops)
 
 
 def _biased(call: Call, writer: _Writer, source: tuple[str, ...], kernel: Constant, flops: int) -> tuple[str, ...]:
@@ -227,10 +223,11 @@ def _biased(call: Call, writer: _Writer, source: tuple[str, ...], kernel: Consta
     )
     if bias and writer.quantised and (writer.fused or len(call.reads[0].shape) == 4):
         bias = (replace(bias[0], key=f"bias/{len(writer.steps)}"),)
+    of = {"macs": flops // 2, "depthwise": isinstance(call.layer, DEPTHWISE)}
     if bias and writer.fused:
-        result = writer.add(call, name, source, made, constants=stored + bias, flops=flops + made, macs=flops // 2)
+        result = writer.add(call, name, source, made, constants=stored + bias, flops=flops + made, **of)
         return _activated(call, writer, _out_of(call, writer, result))
-    result = writer.add(call, name, source, made, constants=stored, flops=flops, macs=flops // 2)
+    result = writer.add(call, name, source, made, constants=stored, flops=flops, **of)
     result = _out_of(call, writer, result)
     if bias:
         result = writer.add(call, "Add", result, made, constants=bias, flops=made)

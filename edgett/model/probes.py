@@ -7,7 +7,9 @@ import math
 import keras
 import numpy as np
 
+from edgett.forms.convolution.chain import Chain
 from edgett.forms.spec import Spec
+from edgett.model.convolved import Convolved
 from edgett.model.factored import Factored
 
 _L = keras.layers
@@ -18,10 +20,12 @@ def product(inner: int, columns: int) -> keras.Model:
     return _lively([keras.Input((inner,), name="x")], [_L.Dense(columns, use_bias=False, name="p")])
 
 
-def factored(spec: Spec) -> keras.Model:
+def in_form(spec: Spec) -> keras.Model:
     """A layer in a form, without a bias."""
-    layer = Factored(spec, use_bias=False, name="t")
-    return _lively([keras.Input((spec.matrix[0],), name="x")], [layer])
+    if isinstance(spec, Chain):
+        image = keras.Input((*spec.window.size, spec.inputs), name="x")
+        return _lively([image], [Convolved(spec, use_bias=False, name="w")])
+    return _lively([keras.Input((spec.matrix[0],), name="x")], [Factored(spec, use_bias=False, name="t")])
 
 
 def chain(length: int) -> keras.Model:
@@ -34,6 +38,13 @@ def sum_of_two(count: int) -> keras.Model:
     """Two inputs added up."""
     inputs = [keras.Input((count,), name=name) for name in ("x", "z")]
     return keras.Model(inputs, _L.Add(name="s")(inputs))
+
+
+def convolution(side: int, kernel: tuple[int, int], inputs: int, outputs: int | None) -> keras.Model:
+    """A window over a square image, zeros around it; with no `outputs` each channel has a window of its own."""
+    common = {"kernel_size": kernel, "padding": "same", "use_bias": False, "name": "w"}
+    layer = _L.DepthwiseConv2D(**common) if outputs is None else _L.Conv2D(outputs, **common)
+    return _lively([keras.Input((side, side, inputs), name="x")], [layer])
 
 
 def _lively(inputs: list[keras.KerasTensor], layers: list[keras.layers.Layer]) -> keras.Model:

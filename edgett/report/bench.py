@@ -106,6 +106,9 @@ def calibrated(document: Mapping[str, Any]) -> RenderableType:
     for held, cost in speeds["streams"]:
         rate = f"{digits(1e-3 / cost)} GB/s" if cost else "as fast as they are used"
         sheet.add(f"weights, of {size(held)} at most", rate)
+    for taps, cost in speeds["windows"]:
+        rate = f"{digits(1e-3 / cost)} G/s" if cost else "as fast as they are fed"
+        sheet.add(f"those of a channel by itself, {taps} taps", rate)
     off = f"{document['median_error']:.1%} in the middle, {document['p90_error']:.1%} for nine in ten"
     return Group(
         style.title(f"{document['measured']}: {document['probes']} probes"),

@@ -112,6 +112,9 @@ class SpeedsDocument(Part):
     streams: list[tuple[Count, Span]] = Field(
         description="pairs: bytes of all weights, and what a byte of weights costs up to there"
     )
+    windows: list[tuple[Count, Span]] = Field(
+        description="pairs: taps of a window of one channel, and what a multiply-accumulate of it costs up to there"
+    )
 
 
 class Calibration(Document):

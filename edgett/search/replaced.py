@@ -78,8 +78,9 @@ def links_of(step: Step, spec: Spec, sizes: dict[str, int], between: Sequence[st
         sizes[result] = operator.writes
         stored = Constant(f"factor_{operator.factor}", operator.stored, width, channels=operator.outputs)
         constants, added = ((stored, *riding), operator.writes) if last and riding else ((stored,), 0)
-        made = Step(step.layer, step.operator, (source,), (result,), constants, operator.flops + added, operator.macs)
-        steps.append(made)
+        flops = operator.flops + added
+        made = Step(step.layer, step.operator, (source,), (result,), constants, flops, operator.macs)
+        steps.append(replace(made, depthwise=operator.depthwise))
         source = result
     return steps
 

@@ -16,6 +16,8 @@ Simpler cores take more of them. C has no interpreter, and takes none.
 """
 NUMBER, MOVE = 0.5, 1.0
 """Cycles to read or write a number of a tensor, and to copy one to another place; found there too."""
+APART = 2
+"""Times as long a multiply-accumulate takes in a depthwise convolution, where nothing that is read serves many."""
 CACHE = 16
 """Bytes of weights that a core gets from its outer caches in a cycle: a vector of 128 bits."""
 
@@ -33,9 +35,10 @@ def estimate(target: Target) -> Speeds:
     levels = [(fact.value, cost) for fact, cost in ((compute.l1d, 0.0), (compute.l2, outer)) if fact is not None]
     memory = max(1e6 / compute.bandwidth.value, outer)
     fixed = 0.0 if runtime.format is Format.C else cycle
+    mac = cycle / (peak.value * runtime.threads)
     return Speeds(
         start=START * fixed, operator=OPERATOR * fixed, transpose=TRANSPOSE * fixed,
-        mac=cycle / (peak.value * runtime.threads), columns=max(1, round(_peak(target).value)),
+        mac=mac, columns=max(1, round(_peak(target).value)), windows=((1, APART * mac),),
         read=NUMBER * cycle, write=NUMBER * cycle, move=MOVE * cycle, touch=NUMBER * cycle,
         streams=(*levels, (target.memory.flash.value + target.memory.ram.value, memory)),
     )  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from edgett.device import calibrate as probing
 from edgett.device.bench import BenchReport, Device, Plan, Subject
-from edgett.device.calibrate import PROBES, Fit, Probe, ProductChain, ProductProbe, Sum, Train
+from edgett.device.calibrate import PROBES, ConvolutionProbe, Fit, FormProbe, Probe, ProductChain, ProductProbe, Sum
 from edgett.device.local import Local
 from edgett.errors import ProfileError, UsageError
 from edgett.graph.dtype import DType
@@ -45,7 +44,7 @@ def calibrate(device: Device, base: str, out: Path, limit: int, meter: Meter) ->
     runtime = target.runtime
     _refuse_other(target, measured(PROBES[:1], device, runtime, Silent(), limit)[1])
     times, report = measured(PROBES, device, runtime, meter, limit)
-    fit = probing.fitted(times, runtime.dtype.size)
+    fit = probing.fitted(times, runtime.dtype.size, channels_first=runtime.format is Format.ONNX)
     words = _told(device, report)
     text = _placed(text, here=isinstance(device, Local))
     _write(out, text, toml(fit.speeds, words, runtime.dtype, runtime.threads))
@@ -112,9 +111,7 @@ def _subject(probe: Probe, path: Path, dtype: DType) -> Subject:
     model, batch = _model(probe)
     random = np.random.default_rng(0)
     inputs: dict[str, NDArray[Any]] = {
-        port.name: random.normal(size=(batch * CALIBRATED, math.prod(map(int, filter(None, port.shape))))).astype(
-            np.float32
-        )
+        port.name: random.normal(size=(batch * CALIBRATED, *map(int, filter(None, port.shape)))).astype(np.float32)
         for port in ports.input_ports(model)
     }
     style = Style(batch, list(_batches(inputs, batch)) if dtype is DType.INT8 else None)
@@ -134,12 +131,14 @@ def _model(probe: Probe) -> tuple[Any, int]:
     match probe:
         case ProductProbe(rows, inner, columns):
             return probes.product(inner, columns), rows
-        case Train(spec):
-            return probes.factored(spec), 1
+        case FormProbe(spec):
+            return probes.in_form(spec), 1
         case ProductChain(length):
             return probes.chain(length), 1
         case Sum(count):
             return probes.sum_of_two(count), 1
+        case ConvolutionProbe(side, kernel, reads, writes):
+            return probes.convolution(side, kernel, reads, writes), 1
 
 
 def _told(device: Device, report: BenchReport) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -10,7 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgett.device.calibrate import COLUMNS, LEVELS, PROBES, Probe, ProductProbe, Train, fitted, graph
+from edgett.device.calibrate import (
+    COLUMNS,
+    LEVELS,
+    PROBES,
+    TAPS,
+    ConvolutionProbe,
+    FormProbe,
+    Probe,
+    ProductProbe,
+    fitted,
+    graph,
+)
 from edgett.errors import ToolError
 from edgett.forms.tt.shape import TTShape
 from edgett.graph.latency import Speeds, latency_us
@@ -18,12 +30,16 @@ from edgett.graph.latency import Speeds, latency_us
 PLANTED = Speeds(
     start=0.7, operator=0.03, transpose=0.1, mac=1.6e-5, columns=8, read=1.5e-4, write=1e-4, move=3e-4, touch=7e-5,
     streams=tuple(zip(LEVELS, (1.2e-5, 1.5e-5, 1.5e-5, 2e-5, 5e-5), strict=True)),
+    windows=tuple(zip(TAPS, (3e-4, 2.5e-4, 2e-4, 2.2e-4, 1e-4, 8e-4), strict=True)),
 )  # fmt: skip
 OTHERS: tuple[Probe, ...] = (
-    Train(TTShape((28, 28), (15, 20), (1, 8, 1))),
-    Train(TTShape((4, 4, 4), (4, 5, 5), (1, 6, 6, 1))),
+    FormProbe(TTShape((28, 28), (15, 20), (1, 8, 1))),
+    FormProbe(TTShape((4, 4, 4), (4, 5, 5), (1, 6, 6, 1))),
     ProductProbe(1, 784, 300),
     ProductProbe(7, 33, 21),
+    ConvolutionProbe(10, (3, 3), 24, 40),
+    ConvolutionProbe(12, (5, 1), 20),
+    ConvolutionProbe(7, (9, 9), 12),
 )
 
 
@@ -89,5 +105,7 @@ def test_probes_are_what_they_say() -> None:
     products = [probe for probe in PROBES if isinstance(probe, ProductProbe)]
     assert {probe.rows for probe in products} >= {1, 4, 64}
     assert max(4 * probe.inner * probe.columns for probe in products) == 4 * 4096**2
-    lengths = {probe.spec.length for probe in PROBES if isinstance(probe, Train)}
+    alone = {math.prod(probe.kernel) for probe in PROBES if isinstance(probe, ConvolutionProbe) and not probe.outputs}
+    assert alone == set(TAPS)
+    lengths = {probe.spec.length for probe in PROBES if isinstance(probe, FormProbe)}
     assert lengths >= {2, 3, 5}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgett.device import calibrate
+from edgett.device.calibrate import ConvolutionProbe
 from edgett.forms.site import Layer
 from edgett.forms.tt.shape import TTShape
 from edgett.graph.graph import Constant, Graph, Step
@@ -20,7 +23,7 @@ from tests.graph.test_graph import dense_step
 
 SPEEDS = Speeds(
     start=100.0, operator=10.0, transpose=20.0, mac=1.0, columns=8, read=0.5, write=0.25, move=2.0, touch=3.0,
-    streams=((1000, 0.125), (100_000, 0.5)),
+    streams=((1000, 0.125), (100_000, 0.5)), windows=((9, 4.0), (25, 3.0)),
 )  # fmt: skip
 
 
@@ -40,6 +43,23 @@ def test_a_product_by_hand(rows: int, inner: int, columns: int, filled: int, str
     arithmetic = rows * inner * filled * 1.0
     ways = 4 * inner * columns * stream + 0.5 * rows * inner + 0.25 * rows * filled
     np.testing.assert_allclose(latency_us(product(rows, inner, columns), SPEEDS), 100 + 10 + arithmetic + ways)
+
+
+@pytest.mark.parametrize(("side", "kernel", "inputs", "outputs"), [(5, (3, 3), 4, 12), (6, (1, 1), 10, 8)])
+def test_a_convolution_is_a_product_of_what_its_window_sees(
+    side: int, kernel: tuple[int, int], inputs: int, outputs: int
+) -> None:
+    found = latency_us(calibrate.graph(ConvolutionProbe(side, kernel, inputs, outputs)), SPEEDS)
+    wide = product(side**2, math.prod(kernel) * inputs, outputs)
+    np.testing.assert_allclose(found, latency_us(wide, SPEEDS))
+
+
+@pytest.mark.parametrize(("kernel", "cost"), [((2, 2), 4), ((3, 3), 4), ((4, 3), 3), ((7, 7), 3)])
+def test_a_window_for_each_channel_by_hand(kernel: tuple[int, int], cost: float) -> None:
+    """5 channels take a register of 8; windows of up to 9 taps cost 4 a multiply-accumulate, all larger ones 3."""
+    taps = math.prod(kernel)
+    found = latency_us(calibrate.graph(ConvolutionProbe(5, kernel, 5)), SPEEDS)
+    np.testing.assert_allclose(found, 100 + 10 + 0.125 * 4 * taps * 5 + 25 * 8 * (0.25 + cost * taps))
 
 
 def test_numbers_of_a_byte_come_four_times_as_fast() -> None:

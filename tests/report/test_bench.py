@@ -33,7 +33,7 @@ DOCUMENT: dict[str, Any] = {
 EMULATED = DOCUMENT | {"artifacts": [one | {"ratio": None} for one in DOCUMENT["artifacts"]]}
 SPEEDS = {
     "start": 0.728, "operator": 0.0317, "transpose": 0.0712, "mac": 1.64e-5, "columns": 8,
-    "streams": [[262144, 1.2e-5], [2097152, 0.0]],
+    "streams": [[262144, 1.2e-5], [2097152, 0.0]], "windows": [[9, 2.5e-4], [25, 0.0]],
 }  # fmt: skip
 CALIBRATED = {"measured": "local, Some Processor, 2026-01-01", "probes": 122, "speeds": SPEEDS, "median_error": 0.024,
               "p90_error": 0.081}  # fmt: skip

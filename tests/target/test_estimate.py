@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgett.device.calibrate import ProductProbe, Train, graph
+from edgett.device.calibrate import FormProbe, ProductProbe, graph
 from edgett.forms.tt.shape import TTShape
 from edgett.graph.dtype import DType
 from edgett.graph.filesize import Format
@@ -47,7 +47,7 @@ def test_by_hand() -> None:
 
 
 def test_transposes_by_hand() -> None:
-    train = Train(TTShape((8, 8), (8, 8), (1, 4, 1)))
+    train = FormProbe(TTShape((8, 8), (8, 8), (1, 4, 1)))
     speeds = estimate(load_target("cortex-a53"))
     moved = [step for step in graph(train).steps if step.operator == "Transpose"]
     assert moved

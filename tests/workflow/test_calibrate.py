@@ -37,8 +37,7 @@ class TestProfile:
         host, mine = load_target("host"), load_profile(profile)
         assert mine.name == "mine"
         assert mine.speeds is not None
-        for name in ("start", "operator", "transpose", "mac", "columns", "read", "write", "move", "touch", "streams"):
-            assert getattr(mine.speeds, name) == getattr(PLANTED, name)
+        assert mine.speeds == PLANTED
         assert (mine.runtime, mine.memory, mine.compute, mine.budget) == (
             host.runtime, host.memory, host.compute, host.budget,
         )  # fmt: skip
@@ -91,6 +90,11 @@ class TestProfile:
             ('"256 KiB" = 1.2e-05', '"256 KiB" = 1', "latency.streams"),
             ('"256 KiB" = 1.2e-05', '"256 KiB" = 1.2e-05, "2048 KiB" = 1.3e-05', "latency.streams"),
             ("touch = 7e-05", "touch = 7e-05\nspeed = 1", "latency.speed is unknown"),
+            ("windows = {", "windows = { 0 = 1e-5,", "latency.windows"),
+            ("windows = {", 'windows = { "nine" = 1e-5,', "latency.windows"),
+            ("windows = {", "windows = { 1000 = 1e-5,", "latency.windows"),
+            ("9 = 0.0002", "9 = -1", "latency.windows"),
+            ("windows = {", "holes = {", "latency.windows is missing"),
         ],
     )
     def test_mistakes_name_the_key(self, profile: Path, old: str, new: str, words: str) -> None:
