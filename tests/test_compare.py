@@ -101,3 +101,23 @@ def test_common_practice_is_the_largest_that_fits(practice: ModuleType) -> None:
     for method, choose in practice.PRACTICE.items():
         edits = choose(network)
         assert edits is not None and 0.3 * dense < left(edits) <= 0.6 * dense, method
+
+
+def test_what_tells_the_drop(compare: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A proxy that orders as the drop does has 1, one that orders the other way round -1."""
+    proxies = sys.modules["compare_proxies"]
+    about = {"model": "net", "epochs": 1, "params": 1, "flops": 1}
+    rows = [
+        about
+        | {"seed": seed, "solution": k, "after": k + seed / 10}
+        | dict.fromkeys(proxies.PROXIES, -k)
+        | {"loss": k**2}
+        for seed in (0, 1, 2)
+        for k in range(5)
+    ]
+    path = tmp_path / "proxies.jsonl"
+    path.write_text("".join(json.dumps(item) + "\n" for item in rows), encoding="utf-8")
+    proxies.show(path)
+    out = capsys.readouterr().out
+    assert "| measured loss | 1.00 (1.00 .. 1.00) |" in out
+    assert "| measured drop | -1.00 (-1.00 .. -1.00) |" in out

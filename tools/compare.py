@@ -16,6 +16,7 @@ import numpy as np
 import typer
 from compare_convolutions import convolutions
 from compare_forms import forms
+from compare_proxies import proxies
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
@@ -40,6 +41,7 @@ from edgett.workflow.terms import baseline
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 app.command()(convolutions)
 app.command()(forms)
+app.command()(proxies)
 
 TARGET = "cortex-a53"
 DROP = 1.5  # percentage points, the paper's

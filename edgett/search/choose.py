@@ -158,9 +158,9 @@ Of a ResNet-8's candidates 0.24 to 0.40 were left after 3 epochs.
 
 
 def promoted(trials: Sequence[Trial], limits: Constraints) -> list[Solution]:
-    """Who goes on after the first rung: in turn the next smallest, cheapest, best in both, and most accurate.
+    """Who goes on after the first rung: in turn the next smallest, cheapest, best in both; and the most accurate.
 
-    Small and cheap only count where the drop may yet come within its limit.
+    Small and cheap only count where the drop may yet come within its limit; where it may nowhere, the most accurate go.
     """
     going = [trial for trial in trials if math.isfinite(trial.drop) and not trial.complete]
     hopeful = [trial for trial in going if _expected(trial, LEFT).drop <= limits.most(DROP)]
@@ -168,7 +168,7 @@ def promoted(trials: Sequence[Trial], limits: Constraints) -> list[Solution]:
         sorted(hopeful, key=lambda trial: (trial.solution.file_bytes, trial.solution.number)),
         sorted(hopeful, key=lambda trial: (trial.solution.work, trial.solution.number)),
         sorted(hopeful, key=lambda trial: (trial.solution.file_bytes * trial.solution.work, trial.solution.number)),
-        sorted(going, key=lambda trial: (trial.drop, trial.solution.number)),
+        sorted(going, key=lambda trial: (trial.drop, trial.solution.number))[: 1 if hopeful else None],
     ]
     turns = itertools.chain.from_iterable(itertools.zip_longest(*orders))
     chosen = {trial.solution.number: trial.solution for trial in turns if trial is not None}

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edgett.model.ports import by_output, feed, wanted
 from edgett.train.data import Split
+from edgett.train.normalisation import fuse
 
 BATCHES = 16
 """Batches of a call into the compiled loop: calls cost little then, and nobody waits long for a sign of life."""
@@ -44,6 +45,7 @@ class Training:
     def __init__(self, model: keras.Model, samples: Split, seed: int, teacher: Teacher | None = None) -> None:
         self.model, self.samples, self.seed, self.teacher = model, samples, seed, teacher
         _seed_random_layers(model, seed)
+        fuse(model)
         few = samples.take(slice(2))
         # Losses and the optimiser make variables when they are first used, which compiled code must not.
         model.compute_loss(y=wanted(model, few.y), y_pred=model(feed(model, few.x), training=False))

@@ -360,7 +360,8 @@ class TestHalving:
         ]
         limits = FREE.with_limits({DROP: 1.5})
         assert [item.number for item in promoted(trials, limits)] == [2, 3, 0, 1]
-        assert [item.number for item in promoted(trials * 3, limits)] == [2, 3, 0, 1, 4]
+        assert [item.number for item in promoted(trials * 3, limits)] == [2, 3, 0, 1]  # nobody hopes for the others
+        assert [item.number for item in promoted(trials, FREE.with_limits({DROP: 0.01}))] == [0, 1, 2, 3]
         assert [item.number for item in promoted(trials, FREE)] == [4, 0, 2, 3]
 
     def paths(self, drops: list[tuple[float, ...]], rungs: int = 2) -> list[list[Trial]]:
