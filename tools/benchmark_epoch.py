@@ -41,12 +41,14 @@ def ways_through_an_epoch(data: str, images: int, turns: int) -> None:
     from edgett.examples import zoo
     from edgett.train.data import load_data
     from edgett.train.finetune import make_deterministic
+    from edgett.workflow.survey import graphs
 
     make_deterministic()
     model = zoo.untrained(zoo.example("resnet8"), 0)
     loaded = load_data(data, model, 0)
     part = type(loaded)(*(split.take(slice(images)) for split in (loaded.train, loaded.validation, loaded.test)))
-    chosen = {name: _solution(model, form) for name, form in FORMS.items()}
+    candidates = [_candidate(model, form) for form in FORMS.values()]
+    chosen = dict(zip(FORMS, solutions(candidates, graphs(model)), strict=True))
     dense = _macs(model)
     for name, solution in chosen.items():
         print(f"{name}: {(solution.cost.macs or 0) / dense:.2f} of the MACs, {solution.cost.params:,} parameters")
@@ -54,12 +56,13 @@ def ways_through_an_epoch(data: str, images: int, turns: int) -> None:
     trainings = {name: _begun(tuner[Recover.PLAIN], solution) for name, solution in chosen.items()}
     ways: dict[str, Call] = {"dense, fit": _fit(model, part), "CP, fit": _fit(trainings["CP"].model, part)}
     ways["CP, edgett, statistics frozen"] = _epoch(_begun(tuner[Recover.PLAIN], chosen["CP"], frozen=True))
+    ways["CP, edgett, batch norm as Keras has it"] = _epoch(_apart(_begun(tuner[Recover.PLAIN], chosen["CP"])))
     ways |= {f"{name}, edgett": _epoch(training) for name, training in trainings.items()}
     ways["CP, edgett, distilling"] = _epoch(_begun(tuner[Recover.DISTILL], chosen["CP"]))
-    print(f"\n{f'an epoch of {len(part.train):,} images':36}{'wall':>9}{'CPU':>9}{'ratio':>7}")
+    print(f"\n{f'an epoch of {len(part.train):,} images':40}{'wall':>9}{'CPU':>9}{'ratio':>7}")
     _print(times := _timed(ways, turns), times["dense, fit"])
     _begin_and_judge(tuner[Recover.PLAIN], chosen["CP"])
-    print(f"\n{'a batch of CP, edgett':36}{'wall':>9}{'CPU':>9}{'share':>7}")
+    print(f"\n{'a batch of CP, edgett':40}{'wall':>9}{'CPU':>9}{'share':>7}")
     found = _timed(_parts(trainings["CP"]), turns)
     _print(found | {"backward": found["forward and backward"] - found["forward"]}, found["the whole step"])
     print("ratios and shares are of CPU time, on one thread, which is how a worker of edgett trains")
@@ -71,10 +74,9 @@ def _macs(model: Any) -> int:
     return int(graphs(model)(frozenset()).macs)
 
 
-def _solution(model: Any, form: type[Chain]) -> Solution:
+def _candidate(model: Any, form: type[Chain]) -> Candidate:
     """Every convolution that the form takes apart, at the largest rank that leaves it its share of the MACs."""
     from edgett.model.worth import Wish, replaceable
-    from edgett.workflow.survey import graphs
 
     edits = {}
     for found in replaceable(model, Wish(0)):
@@ -84,8 +86,7 @@ def _solution(model: Any, form: type[Chain]) -> Solution:
         most = SHARE * (cost.dense(layer).macs or 0)
         fits = [spec for spec in form.every(layer, 4) if (cost.held(layer, spec).macs or 0) <= most]
         edits[layer.name] = max(fits, key=lambda spec: (spec.params, spec.ranks))
-    (solution,) = solutions((Candidate(edits),), graphs(model))
-    return solution
+    return Candidate(edits)
 
 
 def _tuner(model: Any, data: Data, recover: Recover, every: Any) -> Tuner:
@@ -121,6 +122,13 @@ def _begun(tuner: Tuner, solution: Solution, *, frozen: bool = False) -> Trainin
     fresh = model.optimizer.from_config(model.optimizer.get_config())
     model.compile(**compilation(model) | {"optimizer": fresh, "jit_compile": False})
     return Training(model, training.samples, training.seed, training.teacher)
+
+
+def _apart(training: Training) -> Training:
+    """The same with batch normalisation computed step by step."""
+    for layer in training.model.layers:
+        vars(layer).pop("call", None)  # see `train.normalisation`
+    return training
 
 
 def _epoch(training: Training) -> Call:
@@ -199,4 +207,4 @@ def _clocks() -> Clocks:
 
 def _print(times: Mapping[str, Clocks], unit: Clocks) -> None:
     for name, (wall, processor) in times.items():
-        print(f"{name:36}{wall:8.2f}s{processor:8.2f}s{processor / unit[1]:7.2f}", flush=True)
+        print(f"{name:40}{wall:8.2f}s{processor:8.2f}s{processor / unit[1]:7.2f}", flush=True)

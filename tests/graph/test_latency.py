@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 
 from edgett.device import calibrate
 from edgett.device.calibrate import ConvolutionProbe
-from edgett.forms.site import Layer
+from edgett.forms.convolution.cp import CP
+from edgett.forms.cost import dense, held
+from edgett.forms.site import Layer, parse_layer
 from edgett.forms.tt.shape import TTShape
+from edgett.forms.window import Window
 from edgett.graph.graph import Constant, Graph, Step
 from edgett.graph.latency import Speeds, latency_us, layers_us, steps_us
 from edgett.search.explore import Costing, not_slower, solutions
@@ -105,6 +108,17 @@ class TestNotSlower:
         candidates = [Candidate({"fc": SHAPE})]
         assert not_slower(candidates, graph, Costing(speeds=FAST)) == (tuple(candidates), {})
         assert not_slower(candidates, graph, Costing(speeds=SLOW)) == ((), {"fc": 1})
+
+    def test_a_window_that_no_kernel_is_made_for(self) -> None:
+        """A depthwise 7x7 has fewer MACs than a dense one, and takes longer where each takes twenty times as long."""
+        site = parse_layer("7x7x16x16@8x8")
+        one = calibrate.graph(ConvolutionProbe(8, (7, 7), 16, 16))
+        spec = CP(Window((7, 7), (8, 8)), 16, 16, 64)
+        assert held(site, spec).macs < dense(site).macs
+        candidates = [Candidate({"w": spec})]
+        for cost, kept in ((SPEEDS.mac, tuple(candidates)), (20 * SPEEDS.mac, ())):
+            speeds = replace(SPEEDS, windows=((9, SPEEDS.mac), (49, cost)))
+            assert not_slower(candidates, lambda _: one, Costing(speeds=speeds))[0] == kept
 
     def test_on_a_target_that_nobody_measured_all_stay(self) -> None:
         candidates = [Candidate({"fc": SHAPE})]
