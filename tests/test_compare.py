@@ -115,9 +115,11 @@ def test_what_tells_the_drop(compare: ModuleType, tmp_path: Path, capsys: pytest
         for seed in (0, 1, 2)
         for k in range(5)
     ]
+    rows += [row | {"epochs": 3, "after": -row["after"]} for row in rows]
     path = tmp_path / "proxies.jsonl"
     path.write_text("".join(json.dumps(item) + "\n" for item in rows), encoding="utf-8")
     proxies.show(path)
     out = capsys.readouterr().out
-    assert "| measured loss | 1.00 (1.00 .. 1.00) |" in out
-    assert "| measured drop | -1.00 (-1.00 .. -1.00) |" in out
+    assert "| net, epochs: 1 | net, epochs: 3 |" in out
+    assert "| measured loss | 1.00 (1.00 .. 1.00) | -1.00 (-1.00 .. -1.00) |" in out
+    assert "| measured drop | -1.00 (-1.00 .. -1.00) | 1.00 (1.00 .. 1.00) |" in out

@@ -23,7 +23,7 @@ from edgett.graph.dtype import DType
 from edgett.graph.latency import Speeds, latency_us
 from edgett.meter import Silent
 from edgett.target.estimate import estimate
-from edgett.target.profile import load_target
+from edgett.target.profile import load_target, with_dtype
 from edgett.workflow import calibrate as work
 
 SIZES = (64, 128, 256, 300, 400, 512, 784, 1000, 1024, 2048, 3072, 4096)
@@ -42,8 +42,7 @@ def latency(
     facts: Annotated[str, typer.Option(help="A profile whose facts alone are estimated from, too.")] = "host",
 ) -> None:
     """Predicted times of random layers in forms and of dense ones against measured ones, none of which was a probe."""
-    runtime = load_target("host").runtime
-    runtime = runtime.model_copy(update={"dtype": dtype})
+    runtime = with_dtype(load_target("host"), dtype).runtime
     drawn = random.Random(seed)
     chosen: list[Probe] = [*_trains(layers, drawn), *(ProductProbe(1, *size) for size in DENSE)]
     chosen += [*_chains(layers // 2, drawn), *_windows(layers // 4, drawn)]
@@ -53,7 +52,7 @@ def latency(
     print(f"{len(PROBES)} probes, predicted with an error of {fit.median:.1%} (median), {fit.p90:.1%} (p90)")
     found = {probe: times[probe] for probe in chosen}
     _compare("measured speeds", found, fit.speeds, dtype, verbose=verbose)
-    _compare(f"the facts of {facts}", found, estimate(load_target(facts)), dtype, verbose=verbose)
+    _compare(f"the facts of {facts}", found, estimate(with_dtype(load_target(facts), dtype)), dtype, verbose=verbose)
 
 
 def _compare(source: str, measured: dict[Probe, float], speeds: Speeds, dtype: DType, *, verbose: bool) -> None:

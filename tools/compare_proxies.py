@@ -14,10 +14,11 @@ from compare_convolutions import TARGET, Ground, ground_of
 from scipy.stats import spearmanr
 
 from edgett.forms.front import Front
+from edgett.forms.moments import target
 from edgett.forms.start import Start
 from edgett.job.job import Job
 from edgett.model.layers import kernels
-from edgett.model.weigh import specs_of
+from edgett.model.weigh import some_inputs, specs_of
 from edgett.search import explore as space
 from edgett.search.choices import Strategy
 from edgett.search.solution import Solution
@@ -38,7 +39,7 @@ PROXIES = {
     "maps": "1 - cosine of the feature maps, dense and compressed",
     "drop": "measured drop",
     "loss": "measured loss",
-    "following": "measured loss, layers fitted one after the other",
+    "begun": "measured loss, layers also fitted one after the other, the better of both",
 }
 
 
@@ -54,15 +55,13 @@ def proxies(
     known = {(row["model"], row["solution"], row["seed"], row["epochs"]) for row in _rows(results)}
     finetune.make_deterministic()
     ground = ground_of(Job(TARGET, model, data, search=Strategy.PARETO, epochs=epochs))
-    name = Path(model).stem
-    chosen = _chosen(ground, limit)
-    for one in seed or (0, 1, 2):
-        recipe = finetune.Recipe(epochs, ground.job.batch_size, one, recover=ground.job.recover)
-        for solution, begun in chosen:
-            if (name, solution.number, one, epochs) in known:
-                continue
-            row = {"model": name, "solution": solution.number, "seed": one, "epochs": epochs}
-            row |= _trial(ground, recipe, solution, begun)
+    name, seeds = Path(model).stem, seed or [0, 1, 2]
+    for solution, begun in _chosen(ground, limit):
+        left = [one for one in seeds if (name, solution.number, one, epochs) not in known]
+        told = _told(ground, solution, begun) if left else {}
+        for one in left:
+            row = {"model": name, "solution": solution.number, "seed": one, "epochs": epochs, **told}
+            row["after"] = _after(ground, solution, begun, one)
             with results.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
             print(f"{name} seed {one} {solution.number}: {row['drop']:.2f} -> {row['after']:.2f}", flush=True)
@@ -81,24 +80,32 @@ def _chosen(ground: Ground, limit: int) -> list[tuple[Solution, Mapping[str, Sta
     return able[:limit]
 
 
-def _trial(
-    ground: Ground, recipe: finetune.Recipe, solution: Solution, begun: Mapping[str, Start]
-) -> dict[str, float | int]:
-    loaded = ground.loaded
+def _tuner(ground: Ground, solution: Solution, begun: Mapping[str, Start], seed: int) -> finetune.Tuner:
+    loaded, job = ground.loaded, ground.job
+    recipe = finetune.Recipe(job.epochs, job.batch_size, seed, recover=job.recover)
     known = {(path, solution.edits[path]): start for path, start in begun.items()}
-    split, validation = loaded.data.train, loaded.data.validation
-    tuner = finetune.Tuner(loaded.source, split, validation, loaded.judge, recipe, known)
-    tryout = Tryout(loaded.source, validation, loaded.judge, solution.edits)
-    alone, following = screened(tryout, [(solution, begun), (solution, tuner.beginnings.of(solution))])
-    tuned = tuner.run(finetune.Task(solution, recipe.epochs), lambda units: None)
-    errors = {"weight": _weights(ground, solution), "outputs": _outputs(ground, solution, begun)}
-    return errors | {
+    return finetune.Tuner(loaded.source, loaded.data.train, loaded.data.validation, loaded.judge, recipe, known)
+
+
+def _after(ground: Ground, solution: Solution, begun: Mapping[str, Start], seed: int) -> float:
+    tuned = _tuner(ground, solution, begun, seed).run(finetune.Task(solution, ground.job.epochs), lambda units: None)
+    return tuned.quality.drop_from(ground.loaded.quality)
+
+
+def _told(ground: Ground, solution: Solution, begun: Mapping[str, Start]) -> dict[str, float]:
+    """What is known before any training."""
+    loaded = ground.loaded
+    tryout = Tryout(loaded.source, loaded.data.validation, loaded.judge, solution.edits)
+    better = _tuner(ground, solution, begun, 0).beginnings.of(solution)
+    alone, best = screened(tryout, [(solution, begun), (solution, better)])
+    return {
+        "weight": _weights(ground, solution),
+        "outputs": _outputs(ground, solution, begun),
         "expected": solution.loss or 0.0,
         "maps": _maps(ground, solution, begun),
         "drop": alone.drop,
         "loss": alone.loss,
-        "following": following.loss,
-        "after": tuned.quality.drop_from(loaded.quality),
+        "begun": best.loss,
         "params": solution.cost.params,
         "flops": solution.cost.flops,
     }
@@ -114,8 +121,14 @@ def _weights(ground: Ground, solution: Solution) -> float:
 
 
 def _outputs(ground: Ground, solution: Solution, begun: Mapping[str, Start]) -> float:
+    """Of convolutions about their means, which biases make up for."""
     fronts = [front for _, front in ground.found.exploration.layers if isinstance(front, Front)]
     seen = {front.layer.name: front.seen for front in fronts if front.seen is not None}
+    left = solution.edits.keys() - seen.keys()
+    source = ground.loaded.source
+    inputs = some_inputs(source, ground.loaded.data.train.x, left) if left else {}
+    weights = kernels(source, left)
+    seen |= {path: target(weights[path].astype(np.float32), inputs[path]) for path in left}
     return sum(seen[path].lost(spec.dense(begun[path].factors)) for path, spec in solution.edits.items())
 
 
@@ -142,18 +155,17 @@ def _cosine(one: Any, other: Any) -> float:
 
 
 def show(results: Path) -> None:
-    """Print the table of results."""
+    """Print the table of results, a column for a model and its epochs."""
     rows = list(_rows(results))
-    models = list(dict.fromkeys(row["model"] for row in rows))
-    print(f"| Spearman with the drop after fine-tuning | {' | '.join(models)} |\n|---{'|---' * len(models)}|")
+    columns = list(dict.fromkeys((row["model"], row["epochs"]) for row in rows))
+    titles = [f"{model}, epochs: {epochs}" for model, epochs in columns]
+    print(f"| Spearman with the drop after fine-tuning | {' | '.join(titles)} |\n|---{'|---' * len(columns)}|")
     for proxy, words in PROXIES.items():
         cells = []
-        for model in models:
-            runs = [
-                [row for row in rows if (row["model"], row["seed"]) == (model, seed)]
-                for seed in sorted({row["seed"] for row in rows})
-            ]
-            told = [_rank(run, proxy) for run in runs if run]
+        for column in columns:
+            here = [row for row in rows if (row["model"], row["epochs"]) == column]
+            runs = [[row for row in here if row["seed"] == seed] for seed in sorted({row["seed"] for row in here})]
+            told = [_rank(run, proxy) for run in runs]
             cells.append(f"{np.median(told):.2f} ({min(told):.2f} .. {max(told):.2f})")
         print(f"| {words} | {' | '.join(cells)} |")
 

@@ -146,9 +146,14 @@ def _fit(graphs: Sequence[Graph], wanted: Floats, nothing: Speeds, size: int) ->
     streams = np.maximum.accumulate(streams)  # where nothing is measured, as near as what is smaller
     speeds = _with(nothing, dict(zip(_NAMES, own.tolist(), strict=True)))
     speeds = replace(speeds, streams=tuple(zip(LEVELS, streams.tolist(), strict=True)))
-    speeds = replace(speeds, windows=tuple(zip(TAPS, windows.tolist(), strict=True)))
+    speeds = replace(speeds, windows=tuple(zip(TAPS, _filled(windows.tolist(), speeds.mac), strict=True)))
     errors = np.abs([latency_us(one, speeds, size) for one in graphs] / wanted - 1)
     return Fit(speeds, float(errors.mean()), float(np.median(errors)), float(np.quantile(errors, 0.9)))
+
+
+def _filled(costs: Sequence[float], other: float) -> list[float]:
+    """Costs above 0; in the place of those that noise made 0 the next one, the one before, or another."""
+    return [next(filter(None, (*costs[k:], *costs[:k][::-1])), other) for k in range(len(costs))]
 
 
 def _with(speeds: Speeds, costs: Mapping[str, Any]) -> Speeds:

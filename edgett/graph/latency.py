@@ -76,7 +76,7 @@ def latency_us(graph: Graph, speeds: Speeds, size: int = DType.FLOAT32.size) -> 
     would take the longest of them alone, which for a few rows is a third too short on the kernels that we measured.
     A convolution is a product whose rows are what its window sees, one position after the other. Where each channel has
     a window of its own nothing is shared between them, and kernels are made for a few sizes of windows: what a
-    multiply-accumulate costs goes by its size.
+    multiply-accumulate costs goes by its size. A convolution in groups is taken for one product, which is too fast.
 
     Args:
         graph: the model's operators.

@@ -108,7 +108,7 @@ def calibrated(document: Mapping[str, Any]) -> RenderableType:
         sheet.add(f"weights, of {size(held)} at most", rate)
     for taps, cost in speeds["windows"]:
         rate = f"{digits(1e-3 / cost)} G/s" if cost else "as fast as they are fed"
-        sheet.add(f"those of a channel by itself, {taps} taps", rate)
+        sheet.add(f"multiply-accumulates of a depthwise window, of {taps} taps at most", rate)
     off = f"{document['median_error']:.1%} in the middle, {document['p90_error']:.1%} for nine in ten"
     return Group(
         style.title(f"{document['measured']}: {document['probes']} probes"),

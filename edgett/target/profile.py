@@ -84,7 +84,7 @@ Count = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1)]
 T = TypeVar("T")
-SHOW = "'edgett targets show cortex-m4' explains every key; 'edgett calibrate' writes [latency] where there is none."
+SHOW = "'edgett targets show cortex-m4' explains every key of a profile."
 
 
 class Fact(TomlTable, Generic[T]):

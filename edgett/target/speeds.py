@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, PlainValidator
 
@@ -54,6 +54,7 @@ def _levels(given: dict[str, Any], parse: Callable[[str], int]) -> dict[int, flo
 class Latency(TomlTable):
     """All costs in microseconds, of one inference with the threads and the type of number that were measured."""
 
+    CURE: ClassVar[str] = "Measure again, into the same file: edgett calibrate --target FILE --out FILE"
     measured: Annotated[str, Field(min_length=1)] = Field(description="where, when and with what it was measured")
     dtype: Annotated[DType, Field(strict=False)] = Field(description="the type of the numbers that were measured")
     threads: Annotated[int, Field(ge=1)] = Field(description="threads that were measured")

@@ -6,7 +6,7 @@ import difflib
 import tomllib
 import types
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, ClassVar, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -14,8 +14,9 @@ from edgett.errors import ProfileError
 
 
 class TomlTable(BaseModel):
-    """A TOML table with known keys and strict types."""
+    """A TOML table with known keys and strict types; `CURE` is what to do where one is missing, if anything special."""
 
+    CURE: ClassVar[str] = ""
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
@@ -36,7 +37,7 @@ def read(model: type[M], path: Path, cure: str) -> M:
 
 
 def mistakes(problems: ValidationError, model: type[TomlTable]) -> tuple[str, str]:
-    """What is wrong, a line a mistake, and the nearest key if one is unknown."""
+    """What is wrong, a line a mistake; and what helps, such as the nearest key if one is unknown."""
     lines, cure = [], ""
     for problem in problems.errors(include_url=False):
         place = tuple(map(str, problem["loc"]))
@@ -48,6 +49,7 @@ def mistakes(problems: ValidationError, model: type[TomlTable]) -> tuple[str, st
                 cure = cure or (f"Did you mean {near[0]!r}?" if near else "")
                 lines.append(f"{key} is unknown (its value is {value!r}): the keys there are {', '.join(known)}.")
             case "missing":
+                cure = cure or getattr(_table(model, place[:-1]), "CURE", "")
                 lines.append(f"{key} is missing: {keys(model, place[:-1])[place[-1]]}.")
             case "value_error":
                 lines.append(f"{key} is {value!r}: it must be {problem['ctx']['error']}.")
@@ -61,11 +63,19 @@ def mistakes(problems: ValidationError, model: type[TomlTable]) -> tuple[str, st
 
 def keys(model: type[BaseModel], place: tuple[str, ...]) -> dict[str, str]:
     """The keys that the table at `place` inside `model` can have, and what they mean."""
+    found = _table(model, place)
+    if found is None:
+        return {"of your choice": ""}
+    return {name: field.description or "" for name, field in found.model_fields.items()}
+
+
+def _table(model: type[BaseModel], place: tuple[str, ...]) -> type[BaseModel] | None:
+    """The table at `place` inside `model`; None where its keys are the user's own."""
     for name in place:
         kind: Any = model.model_fields[name].annotation
         parts = get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
         tables = [part for part in parts if isinstance(part, type) and issubclass(part, BaseModel)]
         if not tables:
-            return {"of your choice": ""}
+            return None
         model = tables[0]
-    return {name: field.description or "" for name, field in model.model_fields.items()}
+    return model

@@ -44,7 +44,7 @@ def _call(layer: Any, inputs: Any, training: bool | None = None, mask: Any = Non
     if not (training and layer.trainable and last and rank in RANKS and mask is None):
         return type(layer).call(layer, inputs, training=training, mask=mask)
     image = inputs if rank == max(RANKS) else tf.expand_dims(inputs, 1)
-    channels = inputs.shape[-1]
+    channels = layer.moving_mean.shape[0]
     made, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
         x=image,
         scale=layer.gamma.value if layer.scale else tf.ones(channels),

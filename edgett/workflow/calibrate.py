@@ -32,6 +32,7 @@ LIMIT = 600
 """Seconds after which they are given up."""
 CALIBRATED = 16
 """Samples that the ranges of int8 probes are taken from."""
+_TABLE = re.compile(r"(?m)^\[latency\]\n(?:(?!\[).*\n?)*")
 
 
 def calibrate(device: Device, base: str, out: Path, limit: int, meter: Meter) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def calibrate(device: Device, base: str, out: Path, limit: int, meter: Meter) ->
 
     Raises UsageError when there is no place for it, ProfileError when `base` is none, ToolError when the device fails.
     """
-    target, text = load_target(base), _text_of(base)
+    target, text = _loaded(base), _text_of(base)
     _refuse(target, base, out)
     runtime = target.runtime
     _refuse_other(target, measured(PROBES[:1], device, runtime, Silent(), limit)[1])
@@ -96,6 +97,20 @@ def _refuse_other(target: Target, report: BenchReport) -> None:
             f"the target {target.name} is {isa.value}, and the device is {found}.",
             "Take another profile: --target host",
         )
+
+
+def _loaded(base: str) -> Target:
+    """The profile; without what was measured before where that is the mistake, as an older edgett wrote it."""
+    try:
+        return load_target(base)
+    except ProfileError as error:
+        with scratch() as folder:
+            part = folder / f"{Path(base).stem}.toml"
+            try:
+                part.write_text(_TABLE.sub("", _text_of(base)), encoding="utf-8")
+                return load_profile(part)
+            except (ProfileError, ValueError, StopIteration):
+                raise error from None
 
 
 def _text_of(base: str) -> str:
@@ -158,7 +173,7 @@ def _placed(text: str, *, here: bool) -> str:
 
 def _write(out: Path, text: str, table: str) -> None:
     """The profile with another table and the name of its file, whole or not at all."""
-    text = re.sub(r"(?m)^\[latency\]\n(?:(?!\[).*\n?)*", "", text).rstrip() + "\n\n" + table
+    text = _TABLE.sub("", text).rstrip() + "\n\n" + table
     text = re.sub(r'(?m)^name *= *".*"', f'name = "{out.stem}"', text, count=1)
     with scratch(out.parent) as folder:
         part = folder / out.name

@@ -20,6 +20,7 @@ from edgett.device.calibrate import (
     FormProbe,
     Probe,
     ProductProbe,
+    _filled,
     fitted,
     graph,
 )
@@ -43,16 +44,18 @@ OTHERS: tuple[Probe, ...] = (
 )
 
 
-def times(speeds: Speeds, size: int = 4, noise: float = 0.0) -> Mapping[Probe, float]:
+def times(speeds: Speeds, size: int = 4, noise: float = 0.0, *, turned: bool = False) -> Mapping[Probe, float]:
     random = np.random.default_rng(0)
-    return {probe: latency_us(graph(probe), speeds, size) * random.lognormal(0, noise) for probe in PROBES}
+    graphs = {probe: graph(probe, channels_first=turned) for probe in PROBES}
+    return {probe: latency_us(one, speeds, size) * random.lognormal(0, noise) for probe, one in graphs.items()}
 
 
 @pytest.mark.parametrize("size", [1, 4])
+@pytest.mark.parametrize("turned", [False, True], ids=["tflite", "onnx"])
 @pytest.mark.parametrize("columns", [1, 8, 32])
-def test_planted_speeds_are_found_again(columns: int, size: int) -> None:
+def test_planted_speeds_are_found_again(columns: int, turned: bool, size: int) -> None:
     planted = replace(PLANTED, columns=columns)
-    found = fitted(times(planted, size), size)
+    found = fitted(times(planted, size, turned=turned), size, channels_first=turned)
     assert found.speeds.columns == columns
     assert found.p90 < 1e-6
     for probe in OTHERS:
@@ -83,6 +86,19 @@ def test_nothing_costs_less_than_nothing() -> None:
     assert min(speeds.start, speeds.operator, speeds.transpose, speeds.read, speeds.write, speeds.move) >= 0
     costs = [cost for _, cost in speeds.streams]
     assert costs == sorted(costs)
+
+
+@pytest.mark.parametrize(
+    ("costs", "wanted"),
+    [([3.0, 0.0, 0.0, 2.0, 0.0], [3.0, 2.0, 2.0, 2.0, 2.0]), ([0.0, 0.0], [7.0, 7.0]), ([1.0, 2.0], [1.0, 2.0])],
+)
+def test_a_window_that_noise_made_free_costs_what_its_neighbour_does(costs: list[float], wanted: list[float]) -> None:
+    assert _filled(costs, 7.0) == wanted
+
+
+def test_no_window_is_free() -> None:
+    none = replace(PLANTED, windows=tuple((taps, 0.0) for taps in TAPS))
+    assert min(cost for _, cost in fitted(times(none)).speeds.windows) > 0
 
 
 def test_a_unit_for_matrices_hides_the_arithmetic() -> None:

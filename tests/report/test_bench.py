@@ -82,6 +82,11 @@ class TestWidths:
         assert all(len(line) <= width for line in text.splitlines())
         for words in ("0.728", "0.0317", "0.0712", "G/s", "GB/s", "2.4%", "8.1%"):
             assert words in text
+        assert text.count("depthwise") == 2
+        if width >= 100:
+            (nine, more) = (line for line in text.splitlines() if "depthwise" in line)
+            assert "9 taps" in nine and " 4 G/s" in nine
+            assert "25 taps" in more and "as they are fed" in more
 
 
 def test_names_fold_then_the_bar_goes_then_it_is_a_list() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgett.device.calibrate import FormProbe, ProductProbe, graph
+from edgett.device.calibrate import ConvolutionProbe, FormProbe, ProductProbe, graph
 from edgett.forms.tt.shape import TTShape
 from edgett.graph.dtype import DType
 from edgett.graph.filesize import Format
@@ -55,6 +55,16 @@ def test_transposes_by_hand() -> None:
     less = latency_us(graph(train), replace(speeds, transpose=0.0, move=0.0))
     wanted = (len(moved) * TRANSPOSE + numbers * MOVE) / 1200
     np.testing.assert_allclose(latency_us(graph(train), speeds) - less, wanted)
+
+
+def test_a_depthwise_convolution_by_hand() -> None:
+    """Twice the arithmetic of a product of as many multiply-accumulates, and its numbers."""
+    speeds = estimate(load_target("cortex-a53"))
+    channels = speeds.columns * 2
+    found = latency_us(graph(ConvolutionProbe(8, (3, 3), channels)), replace(speeds, streams=((1 << 30, 0.0),)))
+    arithmetic = 2 * 64 * 9 * channels / 2.777 / 1200
+    wanted = (START + OPERATOR + NUMBER * 64 * channels) / 1200 + arithmetic
+    np.testing.assert_allclose(found, wanted)
 
 
 @pytest.mark.parametrize("name", SHIPPED)

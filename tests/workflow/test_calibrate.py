@@ -52,6 +52,24 @@ class TestProfile:
         assert speeds is not None
         assert speeds.start == 2.5
 
+    def test_a_table_of_an_older_edgett_is_measured_again(self, profile: Path) -> None:
+        whole = profile.read_text()
+        profile.write_text("".join(line for line in whole.splitlines(True) if not line.startswith("windows")))
+        with pytest.raises(ProfileError, match=r"latency\.windows is missing") as caught:
+            load_profile(profile)
+        assert "edgett calibrate --target FILE --out FILE" in caught.value.cure
+        assert calibrate._loaded(str(profile)).name == "mine"
+        calibrate._write(profile, profile.read_text(), TABLE)
+        assert load_profile(profile).speeds == PLANTED
+
+    def test_other_mistakes_stand(self, profile: Path) -> None:
+        profile.write_text(profile.read_text().replace("[memory]", "[memories]"))
+        with pytest.raises(ProfileError, match="memories is unknown"):
+            calibrate._loaded(str(profile))
+        profile.write_bytes(b"\xff\xfe")
+        with pytest.raises(ProfileError, match=r"mine\.toml is not TOML in UTF-8"):
+            calibrate._loaded(str(profile))
+
     def test_tables_behind_it_stay(self, profile: Path) -> None:
         text = profile.read_text()
         moved = TABLE + "\n" + text.replace(TABLE, "")
