@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Annotated
 
@@ -38,18 +38,20 @@ KINDS: tuple[type[Chain], ...] = (CP, SpatialSVD, ChannelSVD, Tucker2, TTConv)
 def forms(
     model: Annotated[str, typer.Option(help="A trained network.")],
     data: Annotated[str, typer.Option(help="cifar10.npz")],
+    left: Annotated[list[float] | None, typer.Option(help=f"Of {', '.join(map(str, LEFT))}, or others.")] = None,
 ) -> None:
     """The drop before fine-tuning, at most these shares of parameters and FLOPs left: all forms, and each alone."""
+    shares = left or LEFT
     finetune.make_deterministic()
     ground = ground_of(Job(TARGET, model, data, search=Strategy.PARETO))
-    print(f"| forms | {' | '.join(f'{share:g}' for share in LEFT)} |\n|---{'|---' * len(LEFT)}|", flush=True)
-    print(_row("all", ground, ground.found), flush=True)
+    print(f"| forms | {' | '.join(f'{share:g}' for share in shares)} |\n|---{'|---' * len(shares)}|", flush=True)
+    print(_row("all", ground, ground.found, shares), flush=True)
     for kind in KINDS:
-        print(_row(f"{kind.title} alone", ground, _alone(ground, kind)), flush=True)
+        print(_row(f"{kind.title} alone", ground, _alone(ground, kind), shares), flush=True)
 
 
-def _row(title: str, ground: Ground, found: Proposal) -> str:
-    drops = (_drop(ground, found, share) for share in LEFT)
+def _row(title: str, ground: Ground, found: Proposal, shares: Sequence[float]) -> str:
+    drops = (_drop(ground, found, share) for share in shares)
     return f"| {title} | {' | '.join('nothing' if drop is None else f'{drop:.2f}' for drop in drops)} |"
 
 

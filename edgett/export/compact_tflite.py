@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,14 +17,14 @@ def compacted(model: Any, scopes: Collection[str]) -> bytes:
     """The file of a model (`ModelT`) that its converter made: the same graph, the same numbers, the same signature.
 
     What goes: descriptions and metadata, the buffers of tensors that are computed, second copies of equal numbers and
-    shapes, the scales of zeros, names of constants, and of the names of tensors all that does not tell which of the
-    `scopes` made them.
+    shapes, the scales of zeros and all but one of as many of them, names of constants, and of the names of tensors all
+    that does not tell which of the `scopes` made them.
     """
     import flatbuffers
 
     model.description, model.metadata, model.metadataBuffer = None, None, None
     _share_buffers(model)
-    for body in model.subgraphs:
+    for place, body in enumerate(model.subgraphs):
         body.name = None
         _name(body, model, scopes)
         for tensor in body.tensors:
@@ -33,7 +33,9 @@ def compacted(model: Any, scopes: Collection[str]) -> bytes:
                 tensor.quantization = None
             else:
                 tensor.quantization.min = tensor.quantization.max = None
-        _lend_scales(body, model)
+        zeros = [*_zero_biases(body, model)]
+        _lend_scales(body, zeros)
+        _without(_joined(body, zeros), body, model, place)
     builder = _sharing(flatbuffers.Builder)(1024)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
@@ -53,11 +55,8 @@ def _share_buffers(model: Any) -> None:
     model.buffers = kept
 
 
-def _lend_scales(body: Any, model: Any) -> None:
-    """A convolution's bias of zeros, which any scale stands for, has those of its weight: they are in the file anyway.
-
-    No kernel takes the scales of such a bias; that of a fully connected layer is compared with its weight's.
-    """
+def _zero_biases(body: Any, model: Any) -> Iterator[Any]:
+    """The convolutions whose bias is zeros: they must have one."""
     from ai_edge_litert import schema_py_generated as schema
 
     kinds = (schema.BuiltinOperator.CONV_2D, schema.BuiltinOperator.DEPTHWISE_CONV_2D)
@@ -65,11 +64,53 @@ def _lend_scales(body: Any, model: Any) -> None:
     for operator in body.operators:
         if codes[operator.opcodeIndex] not in kinds or len(operator.inputs) < 3 or operator.inputs[2] < 0:
             continue
-        weight, bias = (body.tensors[index].quantization for index in operator.inputs[1:3])
         numbers = model.buffers[body.tensors[operator.inputs[2]].buffer].data
-        zeros = numbers is not None and not np.any(numbers)
-        if zeros and weight is not None and bias is not None and len(weight.scale) == len(bias.scale):
+        if numbers is not None and not np.any(numbers):
+            yield operator
+
+
+def _lend_scales(body: Any, zeros: Sequence[Any]) -> None:
+    """A convolution's bias of zeros, which any scale stands for, has those of its weight: they are in the file anyway.
+
+    No kernel takes the scales of such a bias; that of a fully connected layer is compared with its weight's.
+    """
+    for operator in zeros:
+        weight, bias = (body.tensors[index].quantization for index in operator.inputs[1:3])
+        if weight is not None and bias is not None and len(weight.scale) == len(bias.scale):
             bias.scale = weight.scale
+
+
+def _joined(body: Any, zeros: Sequence[Any]) -> set[int]:
+    """Have convolutions with as many zeros for a bias read the same tensor; those that nothing reads any more."""
+    first: dict[tuple[object, ...], int] = {}
+    before = {int(operator.inputs[2]) for operator in zeros}
+    for operator in zeros:
+        bias = body.tensors[operator.inputs[2]]
+        scales = 0 if bias.quantization is None else len(bias.quantization.scale)
+        kind = (bias.type, tuple(map(int, bias.shape)), scales)
+        source, weight, own, *rest = map(int, operator.inputs)
+        operator.inputs = np.array([source, weight, first.setdefault(kind, own), *rest], np.int32)
+    read = {int(index) for operator in body.operators for index in operator.inputs}
+    return before - read - {*map(int, body.inputs), *map(int, body.outputs)}
+
+
+def _without(gone: Collection[int], body: Any, model: Any, place: int) -> None:
+    """Take tensors out of the graph of that place, which nothing in it reads."""
+    kept = [index for index in range(len(body.tensors)) if index not in gone]
+    places = {index: new for new, index in enumerate(kept)} | {-1: -1}
+
+    def moved(indices: Any) -> Any:
+        return None if indices is None else np.array([places[int(index)] for index in indices], np.int32)
+
+    body.tensors = [body.tensors[index] for index in kept]
+    for ends in (body, *body.operators):
+        ends.inputs, ends.outputs = moved(ends.inputs), moved(ends.outputs)
+    for operator in body.operators:
+        operator.intermediates = moved(operator.intermediates)
+    for signature in model.signatureDefs or ():
+        if signature.subgraphIndex == place:
+            for end in (*signature.inputs, *signature.outputs):
+                end.tensorIndex = places[end.tensorIndex]
 
 
 def _name(body: Any, model: Any, scopes: Collection[str]) -> None:

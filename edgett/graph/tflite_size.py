@@ -33,7 +33,7 @@ def file_bytes(graph: Graph) -> int:
     """What the file takes. The widths of the constants tell whether it is in int8."""
     quantised = graph.quantised
     steps = [(step, index) for step in graph.steps for index in range(_count(step))]
-    stored = dict.fromkeys((step.layer, item) for step in graph.steps for item in _constants(step))
+    stored = dict.fromkeys(item for step in graph.steps for item in _constants(step))
     shapes = dict.fromkeys(_shape(step, index) for step, index in steps if step.op.tflite.shaped)
     kinds = {step.op for step, _ in steps}
     zeros = {item.channels for _, item in stored if item.channels} if quantised else set()
@@ -53,11 +53,14 @@ def _count(step: Step) -> int:
     return step.op.tflite.operators or (_UNKNOWN if step.flops is None else 1)
 
 
-def _constants(step: Step) -> Iterator[Constant]:
-    """What a step stores, with the zeros that a convolution must have for a bias, whose scales are its weight's."""
-    yield from step.constants
+def _constants(step: Step) -> Iterator[tuple[str, Constant]]:
+    """What a step stores for a layer; for any of them the zeros that convolutions of as many channels have for a bias.
+
+    The scales of zeros are those of a weight.
+    """
+    yield from ((step.layer, item) for item in step.constants)
     if step.op is CONVOLUTION and len(step.constants) == 1:
-        yield Constant(f"zeros of {step.constants[0].key}", step.constants[0].channels, _WORD, channels=0)
+        yield "", Constant("zeros", step.constants[0].channels, _WORD, channels=0)
 
 
 def _shape(step: Step, index: int) -> tuple[object, ...]:
