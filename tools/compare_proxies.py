@@ -39,7 +39,7 @@ PROXIES = {
     "maps": "1 - cosine of the feature maps, dense and compressed",
     "drop": "measured drop",
     "loss": "measured loss",
-    "begun": "measured loss, layers also fitted one after the other, the better of both",
+    "begun": "measured loss where training starts: dense layers fitted, convolutions also one after the other",
 }
 
 
@@ -83,7 +83,7 @@ def _chosen(ground: Ground, limit: int) -> list[tuple[Solution, Mapping[str, Sta
 def _tuner(ground: Ground, solution: Solution, begun: Mapping[str, Start], seed: int) -> finetune.Tuner:
     loaded, job = ground.loaded, ground.job
     recipe = finetune.Recipe(job.epochs, job.batch_size, seed, recover=job.recover)
-    known = {(path, solution.edits[path]): start for path, start in begun.items()}
+    known = {(path, spec): begun[path] for path, spec in solution.edits.items() if spec.windowed}  # as `compress` does
     return finetune.Tuner(loaded.source, loaded.data.train, loaded.data.validation, loaded.judge, recipe, known)
 
 
