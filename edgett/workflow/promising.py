@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from edgett.forms.front import Front
-from edgett.forms.spec import Spec
+from edgett.forms.spec import Factors, Spec
 from edgett.forms.start import Start, fitted
 from edgett.job.job import Job
 from edgett.meter import Meter
@@ -20,6 +20,7 @@ from edgett.workflow.proposal import Proposal
 from edgett.workflow.survey import Explored
 
 if TYPE_CHECKING:
+    from edgett.train.methods.method import Method
     from edgett.train.screening import Tryout
 
 SHORTLIST = 8
@@ -74,17 +75,44 @@ def promising(found: Proposal, job: Job, inputs: Inputs, limits: Constraints, me
 def _measured(found: Proposal, job: Job, inputs: Inputs, limits: Constraints, meter: Meter) -> Promising:
     """Those that lead on the validation data with their layers as they start, as far as there is hope for them."""
     from edgett.model import weigh
-    from edgett.train.screening import Tryout
+    from edgett.train.methods import METHODS
+    from edgett.train.screening import SAMPLES, Tryout
 
-    specs = weigh.specs_of(found.able)
-    with meter.stage("fitting the layers", len(specs)) as advance:
-        begun = starts(found.exploration, inputs.source, specs, advance)
+    method = METHODS[job.recover](inputs.source, inputs.judge, inputs.data.train.x)
+    work = SAMPLES * max(item.cost.flops for item in found.able)
+    begun = _Begun(found.exploration, inputs.source, method, work)
     chosen: Sequence[Solution] = found.able
     if job.limit is not None and len(chosen) > job.limit:
-        tryout = Tryout(inputs.source, inputs.data.validation, inputs.judge, {path for path, _ in specs})
+        paths = {path for path, _ in weigh.specs_of(chosen)}
+        tryout = Tryout(inputs.source, inputs.data.validation, inputs.judge, paths)
         chosen = _leading(_Field(tryout, begun, found.able, limits[DROP], meter), job.limit)
-    kept = {item: begun[item] for one in chosen for item in one.edits.items() if item[1].windowed}
-    return Promising(tuple(chosen), kept)
+    windowed = [item for item in weigh.specs_of(chosen) if item[1].windowed]
+    with meter.stage("fitting the layers", len(windowed)) as advance:
+        return Promising(tuple(chosen), begun.of(windowed, advance))
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """Where layers start from: as `starts` finds it, once; dense ones as `method` does before it trains.
+
+    `work`: what a candidate takes to be measured, in FLOPs; no fit of a dense layer may take more.
+    """
+
+    exploration: Explored
+    model: Any
+    method: Method
+    work: float
+    known: dict[Edit, Start] = field(default_factory=dict)
+
+    def of(self, wanted: Sequence[Edit], advance: Callable[[int], None]) -> dict[Edit, Start]:
+        """Those of layers by path with their specs; `advance` hears of each."""
+        missing = [item for item in wanted if item not in self.known]
+        advance(len(wanted) - len(missing))
+        self.known.update(starts(self.exploration, self.model, missing, advance, self._taught))
+        return {item: self.known[item] for item in wanted}
+
+    def _taught(self, path: str, spec: Spec) -> Factors | None:
+        return self.method.factors({path: spec}).get(path) if spec.fit_work() <= self.work else None
 
 
 @dataclass(frozen=True)
@@ -92,16 +120,20 @@ class _Field:
     """Candidates that are measured before any training; `most` is the drop that one may have after it."""
 
     tryout: Tryout
-    begun: Mapping[Edit, Start]
+    begun: _Begun
     able: Sequence[Solution]
     most: float | None
     meter: Meter
 
     def measured(self, some: Sequence[Solution]) -> list[Measured]:
         """Each with the loss that was measured in place of the expected one, and its drop."""
+        from edgett.model.weigh import specs_of
         from edgett.train.screening import screened
 
-        starts = [{item[0]: self.begun[item] for item in one.edits.items()} for one in some]
+        specs = specs_of(some)
+        with self.meter.stage("fitting the layers", len(specs)) as advance:
+            begun = self.begun.of(specs, advance)
+        starts = [{item[0]: begun[item] for item in one.edits.items()} for one in some]
         with self.meter.stage(f"measuring {len(some)} candidates", len(some)) as advance:
             found = screened(self.tryout, list(zip(some, starts, strict=True)), advance)
         return [(replace(item, loss=max(one.loss, FLOOR)), one.drop) for item, one in zip(some, found, strict=True)]
@@ -170,7 +202,11 @@ def _no_larger(some: Sequence[Solution], chosen: Sequence[Solution]) -> list[Sol
 
 
 def starts(
-    exploration: Explored, model: Any, wanted: Sequence[Edit], advance: Callable[[int], None]
+    exploration: Explored,
+    model: Any,
+    wanted: Sequence[Edit],
+    advance: Callable[[int], None],
+    taught: Callable[[str, Spec], Factors | None] = lambda path, spec: None,
 ) -> dict[Edit, Start]:
     """Find where layers start from: fitted to what they are given, where that is known; else close to their weights.
 
@@ -179,6 +215,7 @@ def starts(
         model: the dense model.
         wanted: layers by path with their specs.
         advance: hears of each.
+        taught: the factors of a layer of which nothing was seen, where it knows some.
 
     Returns:
         A start for each.
@@ -190,6 +227,9 @@ def starts(
     weights = kernels(model, {path for path, _ in wanted if path not in seen})
     begun = {}
     for path, spec in wanted:
-        begun[path, spec] = fitted(spec, seen[path]) if path in seen else Start(spec.best(weights[path]))
+        if path in seen:
+            begun[path, spec] = fitted(spec, seen[path])
+        else:
+            begun[path, spec] = Start(taught(path, spec) or spec.best(weights[path]))
         advance(1)
     return begun

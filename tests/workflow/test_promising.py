@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from edgett.forms.site import Cost
+from edgett.forms.svd import SVDShape
+from edgett.job.choices import Recover
 from edgett.job.job import Job
 from edgett.meter import Silent
 from edgett.model.weigh import specs_of
@@ -17,9 +19,10 @@ from edgett.search.choices import Strategy
 from edgett.search.constraints import DROP, MODEL_BYTES, Constraints, Objective
 from edgett.search.solution import Solution
 from edgett.train.data import Data, Split
+from edgett.train.methods import METHODS
 from edgett.train.screening import Tryout, screened
 from edgett.workflow import inputs
-from edgett.workflow.promising import MOST_ACCURATE, needful, promising, starts
+from edgett.workflow.promising import MOST_ACCURATE, _Begun, needful, promising, starts
 from edgett.workflow.proposal import Proposal, proposed
 from edgett.workflow.survey import Room, graphs
 
@@ -131,3 +134,26 @@ def test_a_start_is_closer_than_a_decomposition(loaded: inputs.Inputs, found: Pr
         fitted: Any = rows @ (spec.dense(start.factors) - weight) + start.shift
         assert np.square(fitted).sum() < 1.05 * np.square(plain).sum(), (path, spec)
         assert np.abs(fitted.mean(axis=0)).max() < 0.2 * np.sqrt(np.square(rows @ weight).mean())
+
+
+def test_dense_layers_are_measured_as_they_begin_where_that_costs_no_more_than_measuring(
+    loaded: inputs.Inputs, found: Proposal
+) -> None:
+    """Fitted to what the dense one puts out, each once; else decomposed."""
+    from edgett.model.weigh import some_inputs
+
+    x = {"x": np.repeat(loaded.data.train.x["x"], 10, axis=0)}  # enough to train on that a fit pays
+    method = METHODS[Recover.DISTILL](loaded.source, loaded.judge, x)
+    path, spec = item = ("end", SVDShape(108, 4, 2))
+    (rows,), heard = some_inputs(loaded.source, x, [path]).values(), []
+    weight = np.asarray(loaded.source.get_layer(path).kernel)
+    lost = {}
+    for work in (0.0, spec.fit_work()):
+        begun = _Begun(found.exploration, loaded.source, method, work)
+        once, again = (begun.of([item], heard.append)[item] for _ in range(2))
+        assert again is once
+        lost[work] = float(np.square(rows @ (spec.dense(once.factors) - weight)).sum())
+    plain = float(np.square(rows @ (spec.dense(spec.best(weight)) - weight)).sum())
+    np.testing.assert_allclose(lost[0.0], plain, rtol=1e-4)
+    assert lost[spec.fit_work()] < 0.99 * plain
+    assert sum(heard) == 4
