@@ -34,9 +34,6 @@ LEVELS = tuple(1 << power for power in (18, 21, 23, 25, 28))
 TAPS = (3, 5, 9, 15, 25, 49)
 """Taps of windows of one channel that kernels may be made for."""
 
-USUAL = 0.15
-"""The median error of a calibration that went well is below this."""
-
 
 @dataclass(frozen=True)
 class ProductProbe:

@@ -214,7 +214,7 @@ def test_this_machine_is_calibrated(edgett: Call, tmp_path: Path, monkeypatch: p
     found = edgett("calibrate", "--out", tmp_path / "here.toml", "--json")
     assert found.code == 0
     assert found.document["probes"] == len(PROBES)
-    # A machine that others use is hard to foretell; left alone it is 4 %.
+    # A machine that others use is hard to foretell; with little else on it it is 9 %.
     assert found.document["median_error"] < 0.25
     speeds = load_profile(tmp_path / "here.toml").speeds
     assert speeds is not None
