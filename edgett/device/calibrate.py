@@ -142,8 +142,8 @@ def _fit(graphs: Sequence[Graph], wanted: Floats, nothing: Speeds, size: int) ->
     own, streams, windows = np.split(found, [len(_NAMES), len(_NAMES) + len(LEVELS)])
     streams = np.maximum.accumulate(streams)  # where nothing is measured, as near as what is smaller
     speeds = _with(nothing, dict(zip(_NAMES, own.tolist(), strict=True)))
-    speeds = replace(speeds, streams=tuple(zip(LEVELS, streams.tolist(), strict=True)))
-    speeds = replace(speeds, windows=tuple(zip(TAPS, _filled(windows.tolist(), speeds.mac), strict=True)))
+    costs = zip(TAPS, _filled(windows.tolist(), speeds.mac), strict=True)
+    speeds = replace(speeds, streams=tuple(zip(LEVELS, streams.tolist(), strict=True)), windows=tuple(costs))
     errors = np.abs([latency_us(one, speeds, size) for one in graphs] / wanted - 1)
     return Fit(speeds, float(errors.mean()), float(np.median(errors)), float(np.quantile(errors, 0.9)))
 

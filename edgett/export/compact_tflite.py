@@ -35,7 +35,8 @@ def compacted(model: Any, scopes: Collection[str]) -> bytes:
                 tensor.quantization.min = tensor.quantization.max = None
         zeros = [*_zero_biases(body, model)]
         _lend_scales(body, zeros)
-        _without(_joined(body, zeros), body, model, place)
+        if gone := _joined(body, zeros):
+            _without(gone, body, model, place)
     builder = _sharing(flatbuffers.Builder)(1024)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())

@@ -20,7 +20,7 @@ FINALISTS = 3
 """Solutions that halving usually trains on from the second judgement to the third, and so on: the picks."""
 
 AFTERWARDS = 2
-"""Where halving judges but once, so many are usually trained to the end then, one after the other, for a pick."""
+"""Where halving judges but once, so many more are usually trained to the end then, for picks: at once."""
 
 MIDDLE, SIDES = 1 / 2, (1 / 4, 3 / 4)
 """Where a worker's part of the solutions, ordered by what they cost, is tried first, and where then."""
@@ -51,7 +51,7 @@ def legs(rungs: Sequence[float], batches: int, reached: Sequence[float]) -> tupl
         found.append(Leg(max(left, 0), round(length * batches), index == 0))
     if len(rungs) == 2:
         ended = max(sum(epochs >= rungs[-1] for epochs in reached), usual[1])
-        found += [replace(found[-1], tasks=1)] * max(min(usual[1] + AFTERWARDS, count) - ended, 0)
+        found.append(replace(found[-1], tasks=max(min(usual[1] + AFTERWARDS, count) - ended, 0)))
     return tuple(found)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -54,13 +53,15 @@ def test_halving_goes_on_with_a_quarter_and_then_with_the_picks() -> None:
     assert forecast.legs((0.3, 1, 3), 100, [0.0] * 2) == (Leg(2, 30, True), Leg(2, 70, False), Leg(2, 200, False))
 
 
-def test_where_halving_judges_once_two_more_follow_one_by_one() -> None:
-    last = Leg(1, 296, False)
-    assert forecast.legs((0.04, 3), 100, [0.0] * 24) == (Leg(24, 4, True), replace(last, tasks=6), last, last)
-    assert forecast.legs((0.04, 3), 100, [3.0] * 7 + [0.04] * 17)[1:] == (replace(last, tasks=0), last)
-    assert forecast.legs((0.04, 3), 100, [float("inf")] * 8 + [0.04] * 16)[1:] == (replace(last, tasks=0),)
-    assert forecast.legs((0.04, 3), 100, [0.0] * 4)[1:] == (replace(last, tasks=3), last)
-    assert forecast.legs((0.04, 3), 100, [0.0] * 2)[1:] == (replace(last, tasks=2),)
+def test_where_halving_judges_once_two_more_follow_at_once() -> None:
+    def later(*tasks: int) -> tuple[Leg, ...]:
+        return tuple(Leg(count, 296, False) for count in tasks)
+
+    assert forecast.legs((0.04, 3), 100, [0.0] * 24) == (Leg(24, 4, True), *later(6, 2))
+    assert forecast.legs((0.04, 3), 100, [3.0] * 7 + [0.04] * 17)[1:] == later(0, 1)
+    assert forecast.legs((0.04, 3), 100, [float("inf")] * 8 + [0.04] * 16)[1:] == later(0, 0)
+    assert forecast.legs((0.04, 3), 100, [0.0] * 4)[1:] == later(3, 1)
+    assert forecast.legs((0.04, 3), 100, [0.0] * 2)[1:] == later(2, 0)
 
 
 def test_what_is_behind_is_not_to_come() -> None:
