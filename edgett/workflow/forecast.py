@@ -20,7 +20,8 @@ FINALISTS = 3
 """Solutions that halving usually trains on from the second judgement to the third, and so on: the picks."""
 
 AFTERWARDS = 2
-"""Where halving judges but once, so many more are usually trained to the end then, for picks: at once."""
+"""Where halving judges but once, so many more are trained to the end then, at once, where no pick is among the others:
+about every other time."""
 
 MIDDLE, SIDES = 1 / 2, (1 / 4, 3 / 4)
 """Where a worker's part of the solutions, ordered by what they cost, is tried first, and where then."""
@@ -34,11 +35,15 @@ LATER = 2 / 3
 
 @dataclass(frozen=True)
 class Leg:
-    """Tasks of so many batches each, done at once by as many workers as there are; or going on with earlier ones."""
+    """Tasks of so many batches each, done at once by as many workers as there are; or going on with earlier ones.
+
+    `share`: how often it comes to them.
+    """
 
     tasks: int
     batches: int
     begins: bool
+    share: float = 1.0
 
 
 def legs(rungs: Sequence[float], batches: int, reached: Sequence[float]) -> tuple[Leg, ...]:
@@ -51,7 +56,7 @@ def legs(rungs: Sequence[float], batches: int, reached: Sequence[float]) -> tupl
         found.append(Leg(max(left, 0), round(length * batches), index == 0))
     if len(rungs) == 2:
         ended = max(sum(epochs >= rungs[-1] for epochs in reached), usual[1])
-        found.append(replace(found[-1], tasks=max(min(usual[1] + AFTERWARDS, count) - ended, 0)))
+        found.append(replace(found[-1], tasks=max(min(usual[1] + AFTERWARDS, count) - ended, 0), share=1 / 2))
     return tuple(found)
 
 
@@ -67,7 +72,7 @@ def seconds(left: Sequence[Leg], rounds: Sequence[Sequence[TrainingPace]], worke
     batch = statistics.fmean(pace.batch for pace in paces)
     begun = len(paces)
     return sum(
-        math.ceil(leg.tasks / workers) * (leg.batches * batch + judge)
+        leg.share * math.ceil(leg.tasks / workers) * (leg.batches * batch + judge)
         + (math.ceil(max(leg.tasks - begun, 0) / workers) * begin if leg.begins else 0.0)
         for leg in left
     )

@@ -53,9 +53,9 @@ def test_halving_goes_on_with_a_quarter_and_then_with_the_picks() -> None:
     assert forecast.legs((0.3, 1, 3), 100, [0.0] * 2) == (Leg(2, 30, True), Leg(2, 70, False), Leg(2, 200, False))
 
 
-def test_where_halving_judges_once_two_more_follow_at_once() -> None:
-    def later(*tasks: int) -> tuple[Leg, ...]:
-        return tuple(Leg(count, 296, False) for count in tasks)
+def test_where_halving_judges_once_two_more_follow_at_once_every_other_time() -> None:
+    def later(now: int, then: int) -> tuple[Leg, ...]:
+        return Leg(now, 296, False), Leg(then, 296, False, 0.5)
 
     assert forecast.legs((0.04, 3), 100, [0.0] * 24) == (Leg(24, 4, True), *later(6, 2))
     assert forecast.legs((0.04, 3), 100, [3.0] * 7 + [0.04] * 17)[1:] == later(0, 1)
@@ -77,6 +77,7 @@ def test_seconds_by_hand() -> None:
     # Three rounds of 20 s of batches and 2 s to judge, two of 2 s and 2 s; twice 3 s to begin, as two have begun.
     assert forecast.seconds(legs, [paces], 2) == pytest.approx(3 * (20 + 2) + 2 * (2 + 2) + 2 * 3)
     assert forecast.seconds((), [paces], 2) == 0
+    assert forecast.seconds((Leg(3, 10, False, 0.5),), [paces], 2) == pytest.approx(2 * (2 + 2) / 2)
 
 
 def test_the_first_time_is_not_typical() -> None:
