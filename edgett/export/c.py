@@ -16,10 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgett.errors import ToolError, UsageError
-from edgett.export import ctext, cwrite, kernels, lookup, qoperator
+from edgett.export import ctext, cwrite, lookup, qoperator
 from edgett.export.anonymous import anonymous
+from edgett.export.kernels import every
+from edgett.export.kernels.kernel import Kernel
+from edgett.graph.c_plan import Claim, planned, scratch_of
 from edgett.graph.graph import Graph, Step
-from edgett.graph.memory import in_place, places, plan_bytes
+from edgett.graph.memory import places, plan_bytes
 from edgett.graph.wire import WirePort, identifiers, is_identifier, refuse_unknown
 from edgett.system.quiet import quiet
 
@@ -67,10 +70,11 @@ def generate(path: Path, name: str, version: str) -> CSource:
     inputs, outputs = _ports(lowered, name)
     refuse_unknown((*inputs, *outputs))
     text = _compiled(lowered.model, path.name)
+    own = every.kernels(lowered.model, lowered.tables)
     try:
         program = ctext.parse(text, _MODEL)
-        layout = _laid_out(program, (*inputs, *outputs), len(inputs))
-        code = cwrite.code(name, program, layout, kernels.kernels(lowered.model, lowered.tables))
+        layout = _laid_out(program, (*inputs, *outputs), len(inputs), own)
+        code = cwrite.code(name, program, layout, own)
     except ctext.Unexpected as error:
         raise _unknown(error, lowered.model) from error
     digest = hashlib.sha256(content).hexdigest()
@@ -87,7 +91,7 @@ _MODEL = "model"
 def constant_bytes(path: Path) -> int:
     """What the constants of an .onnx artefact of edgett take in C, without writing any. Raises ToolError as above."""
     lowered = _lowered(path.name, path.read_bytes())
-    own = kernels.kernels(lowered.model, lowered.tables)
+    own = every.kernels(lowered.model, lowered.tables)
     stored = {tensor.name: tensor for tensor in lowered.model.graph.initializer}
     others = {name for node in lowered.model.graph.node if node.name not in own for name in node.input}
     kept = [_array(stored[name]) for name in others & stored.keys()]
@@ -175,27 +179,35 @@ def _ports(lowered: _Lowered, own: str) -> tuple[tuple[WirePort, ...], tuple[Wir
     return tuple(ports[:count]), tuple(ports[count:])
 
 
-def _laid_out(program: ctext.CText, ports: tuple[WirePort, ...], inputs: int) -> cwrite.Layout:
+def _laid_out(
+    program: ctext.CText, ports: tuple[WirePort, ...], inputs: int, own: Mapping[str, Kernel]
+) -> cwrite.Layout:
     """Places for the temporaries: none for a copy, one for each type of number where they overlap in no other type."""
     expected = [(port.c_type, port.size) for port in ports]
     if [(array.type, array.size) for array in program.ports] != expected:
         raise ctext.Unexpected(f"it takes {[array.type for array in program.ports]}, not {expected}")
     arrays = {array.name: array for array in (*program.ports, *program.temporaries.values())}
-    steps = []
+    steps, claims = [], dict[str, Claim]()
+    makers = {function.label: arguments[-1] for function, arguments in program.calls}
     for function, arguments in program.calls:
         given = [pair for pair in zip(function.parameters, arguments, strict=True) if pair[1] in arrays]
         reads = tuple(name for parameter, name in given if parameter.const)
         writes = tuple(name for parameter, name in given if not parameter.const)
         kind = "lookup" if function.label.startswith(lookup.PREFIX) else function.operator
         steps.append(Step(function.name, kind, reads, writes))
+        if kernel := own.get(function.label):
+            idle = tuple(makers[label] for label in kernel.idle)
+            claims[writes[0]] = Claim(kernel.needs, kernel.scratch or 0, idle, kernel.over)
     sizes = {name: array.size for name, array in arrays.items()}
     widths = {name: ctext.SIZES[array.type] for name, array in arrays.items()}
     names = tuple(array.name for array in program.ports)
-    shared = in_place(Graph(tuple(steps), sizes, names[:inputs], names[inputs:], widths))
+    shared = planned(Graph(tuple(steps), sizes, names[:inputs], names[inputs:], widths), claims)
     offsets: dict[str, int] = {}
     workspaces: dict[str, int] = {}
-    for kind in sorted({array.type for array in program.temporaries.values()}):
-        others = {name for name, array in arrays.items() if array.type != kind or name in names}
+    kinds = {name: array.type for name, array in arrays.items()}
+    kinds |= {scratch_of(name): kind for name, kind in kinds.items() if scratch_of(name) in shared.graph.sizes}
+    for kind in sorted({kind for name, kind in kinds.items() if name not in names}):
+        others = {name for name, other in kinds.items() if other != kind or name in names}
         placed = places(shared.graph, without=others)
         offsets |= placed
         if placed:

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from edgett.escape import c_comment
-from edgett.export import kernels
 from edgett.export.ctext import SIZES, Array, CArray, CText, Function, Unexpected, mentioned
-from edgett.export.kernels import Kernel
+from edgett.export.kernels import every
+from edgett.export.kernels.kernel import PREFIX, Kernel, literal
+from edgett.graph.c_plan import scratch_of
 from edgett.graph.memory import InPlace
+from edgett.graph.op import QLINEAR_AVERAGE_POOL, QLINEAR_CONV, named
 from edgett.graph.wire import WirePort, identifiers
 
 _HEADERS = frozenset({"stdint.h", "stddef.h", "stdbool.h", "math.h", "float.h", "limits.h", "string.h"})
 _IDLE = frozenset({"stdio.h", "stdlib.h"})
 _FORBIDDEN = re.compile(r"\b(?:malloc|calloc|realloc|free|alloca|fopen|fread|printf|EMX_\w+)\b")
 _WORD = re.compile(r"[A-Za-z_]\w*")
+_C_TYPES = {"int8": "int8_t", "int32": "int32_t", "uint32": "uint32_t", "float32": "float"}
+_ROUNDING = {
+    QLINEAR_CONV: ("ref_scalar_f64_nearbyint(scaled)", "nearbyintf(scaled)"),
+    QLINEAR_AVERAGE_POOL: ("roundf(mean * scale)", "nearbyintf(mean * scale)"),
+}
+"""What emx-onnx-cgen rounds otherwise than QuantizeLinear, which does to even, and in float alone."""
 
 
 @dataclass(frozen=True)
@@ -72,20 +80,27 @@ def code(name: str, program: CText, layout: Layout, own: Mapping[str, Kernel]) -
     constants = {
         given: program.constants[given] for _, names in kept.values() for given in names if given in program.constants
     }
-    helpers = _helpers(program, [kernels.nearer(function.operator, function.body) for function, _ in kept.values()])
+    helpers = _helpers(program, [_nearer(function.operator, function.body) for function, _ in kept.values()])
     symbols = {old: f"{name}_{old}" for old in (*constants, *helpers, *kept)}
     writer = _Renamer(name, program, layout, symbols, own, _stored(name, own))
-    used = {kernel.name for kernel in own.values()}
+    includes, kernels = every.text({kernel.name for kernel in own.values()}, name)
     parts = [
         *(writer.constant(constant) for constant in constants.values()),
         *(_array(spelled, values) for spelled, values in writer.stored.values()),
         *(writer.renamed(helper) + "\n" for helper in helpers.values()),
-        kernels.text(used, name),
+        kernels,
         *(writer.function(function) for function, _ in kept.values()),
         writer.entry(steps),
     ]
     text = "\n".join(
-        [*_includes(program), f'#include "{name}.h"\n', *writer.workspaces(), "", *filter(None, parts), ""]
+        [
+            *_includes({*program.includes, *includes}),
+            f'#include "{name}.h"\n',
+            *writer.workspaces(),
+            "",
+            *filter(None, parts),
+            "",
+        ]
     )
     if found := _FORBIDDEN.search(text):
         raise Unexpected(f"it uses {found[0]}")
@@ -137,13 +152,13 @@ class _Renamer:
         parameters = ", ".join(
             f"{'const ' if array.const else ''}{_declared(array, array.name)}" for array in function.parameters
         )
-        body = self.renamed(kernels.nearer(function.operator, function.body))
+        body = self.renamed(_nearer(function.operator, function.body))
         return f"/* {function.operator} */\nstatic void {self.symbols[function.name]}({parameters}) {body}\n"
 
     def entry(self, steps: Sequence[tuple[Function, tuple[str, ...]]]) -> str:
         """The function of the model: a call for each step."""
         lines = [
-            self.kernel(self.own[function.label], given) if function.label in self.own else self.call(function, given)
+            self.kernel(own, given) if (own := self.own.get(function.label)) else self.call(function, given)
             for function, given in steps
         ]
         ports = list(self.layout.ports.items())
@@ -161,7 +176,18 @@ class _Renamer:
     def kernel(self, kernel: Kernel, given: Sequence[str]) -> str:
         pointers = [self.pointer(name) for name in given if name in self.layout.shared.homes]
         constants = [self.stored[_content(values)][0] if values.size else "0" for values in kernel.constants]
-        return f"{self.name}_{kernel.name}({', '.join([*pointers, *constants, *kernel.numbers])});"
+        room = self.scratch(given[-1], kernel)
+        numbers = [number.replace(PREFIX, self.name) for number in kernel.numbers]
+        return f"{self.name}_{kernel.name}({', '.join([*pointers, *room, *constants, *numbers])});"
+
+    def scratch(self, target: str, kernel: Kernel) -> list[str]:
+        """Where the kernel that writes a tensor may put what nobody else reads, and its bytes where they may vary."""
+        if not kernel.needs and kernel.scratch is None:
+            return []
+        name, graph = scratch_of(target), self.layout.shared.graph
+        found = name in self.layout.offsets
+        place = self.place(name, target) if found else "0"
+        return [place] if kernel.scratch is None else [place, str(graph.bytes(name, 4) if found else 0)]
 
     def argument(self, array: Array, name: str) -> str:
         """A constant by its name, anything else as a pointer to arrays of the parameter's dimensions."""
@@ -176,10 +202,17 @@ class _Renamer:
     def pointer(self, name: str) -> str:
         """Where a tensor begins."""
         home = self.layout.shared.homes[name]
-        if home in self.layout.ports:
-            return self.layout.ports[home]
-        kind = self.program.temporaries[home].type
-        return f"{_workspace(self.name, kind)} + {self.layout.offsets[home] // SIZES[kind]}"
+        return self.layout.ports.get(home) or self.place(home, home)
+
+    def place(self, name: str, like: str) -> str:
+        """A place in the workspace, for numbers as the tensor `like` has them."""
+        kind = self.kinds[like]
+        return f"{_workspace(self.name, kind)} + {self.layout.offsets[name] // SIZES[kind]}"
+
+    @cached_property
+    def kinds(self) -> Mapping[str, str]:
+        """The type of each tensor."""
+        return {array.name: array.type for array in (*self.program.ports, *self.program.temporaries.values())}
 
 
 def header(about: About) -> str:
@@ -231,10 +264,10 @@ def _workspace(name: str, kind: str) -> str:
     return f"{name}_workspace_{kind.removesuffix('_t').lstrip('_').lower()}"
 
 
-def _includes(program: CText) -> list[str]:
-    if strange := set(program.includes) - _HEADERS - _IDLE:
+def _includes(names: Collection[str]) -> list[str]:
+    if strange := {*names} - _HEADERS - _IDLE:
         raise Unexpected(f"it includes {', '.join(sorted(strange))}")
-    return [f"#include <{name}>" for name in program.includes if name in _HEADERS]
+    return [f"#include <{name}>" for name in sorted({*names} & _HEADERS)]
 
 
 def _helpers(program: CText, bodies: Sequence[str]) -> dict[str, str]:
@@ -249,7 +282,14 @@ def _helpers(program: CText, bodies: Sequence[str]) -> dict[str, str]:
 
 def _array(name: str, values: NDArray[Any]) -> str:
     """A constant of a kernel, flat."""
-    listed = [kernels.literal(value) if values.dtype == np.float32 else str(value) for value in values.ravel().tolist()]
+    spelled = {"float32": literal, "uint32": "{:#x}u".format}.get(values.dtype.name, str)
+    listed = [spelled(value) for value in values.ravel().tolist()]
     rows = [", ".join(listed[start : start + 16]) for start in range(0, len(listed), 16)]
-    kind = kernels.C_TYPES[values.dtype.name]
+    kind = _C_TYPES[values.dtype.name]
     return f"static const {kind} {name}[{values.size}] = {{\n    " + ",\n    ".join(rows) + "\n};\n"
+
+
+def _nearer(operator: str, body: str) -> str:
+    """The body of a function of emx-onnx-cgen that rounds as QuantizeLinear does."""
+    rounding = _ROUNDING.get(named(operator))
+    return body.replace(*rounding) if rounding else body

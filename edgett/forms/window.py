@@ -53,6 +53,12 @@ class Window:
         return rows, columns
 
     @property
+    def seen(self) -> Pair:
+        """The size of what it sees of the image, padding among it."""
+        rows, columns = map(seen, self.made, self.kernel, self.strides, self.dilation)
+        return rows, columns
+
+    @property
     def taps(self) -> int:
         """The pixels that it sees at once."""
         return math.prod(self.kernel)
@@ -66,3 +72,18 @@ class Window:
     def pixels(self) -> int:
         """The pixels of the image that it reads."""
         return math.prod(self.size)
+
+
+def seen(made: int, kernel: int, stride: int, dilation: int) -> int:
+    """Count what a window sees along an axis, padding among it.
+
+    Args:
+        made: the pixels that it writes along the axis.
+        kernel: how many it sees at once.
+        stride: how far it moves from one to the next.
+        dilation: the distance of two that it sees.
+
+    Returns:
+        Pixels.
+    """
+    return (made - 1) * stride + (kernel - 1) * dilation + 1

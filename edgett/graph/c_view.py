@@ -1,14 +1,18 @@
-"""A predicted graph as it is compiled to C: transposes that cancel left out, float32 where int8 has no kernel."""
+"""A predicted graph as it is compiled to C.
+
+Transposes that cancel are left out, and so are those behind products; what has no kernel in int8 is in float32.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from edgett.graph.c_plan import Claim, planned, two_positions, two_rows
 from edgett.graph.dtype import DType
 from edgett.graph.graph import Graph, Step
-from edgett.graph.memory import in_place, static_bytes
-from edgett.graph.op import TRANSPOSE
+from edgett.graph.memory import static_bytes
+from edgett.graph.op import CONVOLUTION, PRODUCT, TRANSPOSE
 from edgett.graph.traits import Real
 
 
@@ -20,7 +24,39 @@ def compiled_bytes(graph: Graph, size: int = 4) -> int:
     graph = straightened(graph)
     if size == DType.INT8.size:
         graph = quantised(graph)
-    return static_bytes(in_place(graph).graph, size)
+    return static_bytes(planned(graph, _claims(graph, size), size).graph, size)
+
+
+def _claims(graph: Graph, size: int) -> dict[str, Claim]:
+    """What kernels claim of memory, by the tensors that they write."""
+    readers = _readers(graph)
+    found: dict[str, Claim] = {}
+    for step in graph.steps:
+        (target, *_) = step.writes
+        if not step.macs:
+            continue
+        inner, width = step.macs // graph.sizes[target], graph.widths.get(target, size)
+        if step.depthwise:
+            same = graph.sizes[target] == graph.sizes[step.reads[0]]
+            found[target] = Claim(width * step.plane, over=same)
+        elif step.op.family is CONVOLUTION:
+            found[target] = Claim(width * inner, two_positions(inner) if width == 1 else 0)
+        elif step.op.family is PRODUCT:
+            alone = graph.sizes[step.reads[0]] <= inner
+            idle = () if step.stores("bias") else tuple(_transposed(target, graph, readers))
+            found[target] = Claim(0, 0 if alone or width > 1 else two_rows(inner), idle)
+    return found
+
+
+def _transposed(name: str, graph: Graph, readers: Mapping[str, list[Step]]) -> Iterator[str]:
+    """The transposes behind a tensor, with nothing between that computes or is read by others."""
+    while name not in graph.outputs and len(readers.get(name, ())) == 1:
+        (step,) = readers[name]
+        if not (step.op is TRANSPOSE or step.op.view):
+            return
+        (*_, name) = step.writes
+        if step.op is TRANSPOSE:
+            yield name
 
 
 def straightened(graph: Graph) -> Graph:

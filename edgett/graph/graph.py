@@ -49,6 +49,8 @@ class Step:
         macs: the multiply-accumulates among them.
         guess: what its FLOPs may be where no rule counts them, to tell what is worth the trouble, and never to show.
         depthwise: whether it is a convolution, foretold, with a window of its own for each channel.
+        plane: the numbers of a channel of its input with its padding, where it is depthwise.
+        over: whether it may write over what it reads, as what is element-wise may anyway.
     """
 
     layer: str
@@ -60,6 +62,8 @@ class Step:
     macs: int = 0
     guess: int = 0
     depthwise: bool = False
+    plane: int = 0
+    over: bool = False
 
     @property
     def op(self) -> Op:

@@ -196,7 +196,7 @@ class _Sharing:
         op, target = step.op, step.writes[0]
         if op.view and len(step.reads) == len(step.writes) == 1 and self.alike(step.reads[0], target):
             return self.join(self.home(step.reads[0]), target)
-        if op.elementwise:
+        if op.elementwise or step.over:
             for name in map(self.home, step.reads):
                 free = name not in self.graph.inputs and name not in self.graph.outputs and self.last[name] == index
                 if free and self.alike(name, target) and self.join(name, target):

@@ -22,7 +22,7 @@ PRODUCT = Op(
 CONVOLUTION = Op(
     "convolution",
     rule=Rule.PRODUCT,
-    scales_in_c=Scales.CHANNELS,
+    scales_in_c=Scales.COLUMNS,
     spatial=True,
     tflite=Tflite(options=20),
     onnx=Onnx(letters=4, attributes=85, carries_relu=True),
@@ -55,7 +55,7 @@ TRANSPOSE = Op(
 ADD = Op(
     "add",
     rule=Rule.ARITHMETIC,
-    scales_in_c=Scales.TENSORS,
+    scales_in_c=Scales.NONE,
     elementwise=True,
     passes_layout=True,
     tflite=Tflite(options=4, micro=True),
@@ -364,7 +364,7 @@ AVERAGE_POOL, CONCAT, CONV, GEMM, GLOBAL_AVERAGE_POOL, MATMUL, PAD, REDUCE_MEAN,
     named, "averagepool concat conv gemm globalaveragepool matmul pad reducemean softmax sub".split()
 )
 """Of ONNX."""
-QGEMM, QLINEAR_AVERAGE_POOL, QLINEAR_CONV, QLINEAR_SOFTMAX = map(
-    named, "qgemm qlinearaveragepool qlinearconv qlinearsoftmax".split()
+QGEMM, QLINEAR_ADD, QLINEAR_AVERAGE_POOL, QLINEAR_CONV, QLINEAR_SOFTMAX = map(
+    named, "qgemm qlinearadd qlinearaveragepool qlinearconv qlinearsoftmax".split()
 )
 """Of ONNX Runtime, on int8."""

@@ -28,7 +28,6 @@ class Scales(enum.Enum):
 
     NONE = "nothing"
     COLUMNS = "an offset and a factor for each column"
-    CHANNELS = "a bias and the scale of each channel"
     TENSORS = "the scales of three tensors"
     TABLE = "where it is an activation, all its results"
 

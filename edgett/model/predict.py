@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -29,6 +29,7 @@ from edgett.model.factored import Factored
 from edgett.model.folding import DEPTHWISE, is_link
 from edgett.model.kinds.dense import DenseKind
 from edgett.model.trace import Call, Trace
+from edgett.model.writer import Writer, elements_of, plane_of
 from edgett.search.replaced import joined, steps_of
 
 _L = keras.layers
@@ -46,40 +47,6 @@ _SPATIAL = _layers(lambda op: op.spatial)
 _ARITHMETIC = (ADD, SUBTRACT, MULTIPLY)
 
 
-@dataclass
-class _Writer:
-    """Collects steps and names tensors: `fused` says that biases and simple activations ride on their product.
-
-    `shapes` has those of tensors that are laid out in another way than Keras has them.
-    """
-
-    form: Trace
-    batch: int
-    fused: bool
-    quantised: bool
-    names: dict[int, str]
-    steps: list[Step] = field(default_factory=list)
-    sizes: dict[str, int] = field(default_factory=dict)
-    widths: dict[str, int] = field(default_factory=dict)
-    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
-
-    def reads(self, call: Call) -> tuple[str, ...]:
-        return tuple(self.names[id(tensor)] for tensor in call.reads)
-
-    def copy(self, source: str) -> str:
-        """ONNX has one tensor for each output."""
-        target = f"t{len(self.sizes)}"
-        self.sizes[target] = self.sizes[source]
-        self.steps.append(Step("", "Identity", (source,), (target,)))
-        return target
-
-    def add(self, call: Call, operator: str, source: tuple[str, ...], elements: int, **rest: Any) -> tuple[str, ...]:
-        target = f"t{len(self.sizes)}"
-        self.sizes[target] = elements
-        self.steps.append(Step(call.path, operator, source, (target,), **rest))
-        return (target,)
-
-
 def predict(
     form: Trace, batch: int = 1, *, fused: bool = True, quantised: bool = False, floats: Collection[str] = ()
 ) -> Graph:
@@ -95,7 +62,7 @@ def predict(
     Returns:
         The graph; FLOPs of layers without a rule are None.
     """
-    writer = _Writer(form, batch, fused, quantised, {id(tensor): name for name, tensor in form.inputs.items()})
+    writer = Writer(form, batch, fused, quantised, {id(tensor): name for name, tensor in form.inputs.items()})
     writer.sizes.update({name: math.prod(tensor.shape) for name, tensor in form.inputs.items()})
     writer.widths.update(_whole((tensor, name) for name, tensor in form.inputs.items()))
     writer.shapes.update({name: tensor.shape for name, tensor in form.inputs.items()})
@@ -124,7 +91,7 @@ def _whole(named: Iterable[tuple[Any, str]]) -> dict[str, int]:
     return {name: np.dtype(tensor.dtype).itemsize for tensor, name in named if "float" not in tensor.dtype}
 
 
-def _rule(call: Call) -> Callable[[Call, _Writer], tuple[str, ...]]:
+def _rule(call: Call) -> Callable[[Call, Writer], tuple[str, ...]]:
     layer = call.layer
     if isinstance(layer, Factored):
         return _factored
@@ -147,14 +114,14 @@ def _rule(call: Call) -> Callable[[Call, _Writer], tuple[str, ...]]:
     return _unknown
 
 
-def _factored(call: Call, writer: _Writer) -> tuple[str, ...]:
+def _factored(call: Call, writer: Writer) -> tuple[str, ...]:
     """Its plan for the rows of all samples; where they have more axes than one, between two reshapes."""
     layer, (source,), framed = call.layer, writer.reads(call), len(call.reads[0].shape) != 2
     begun = len(writer.steps)
     if framed:
         (source,) = writer.add(call, "Reshape", (source,), writer.sizes[source])
     target = f"t{len(writer.sizes)}"
-    writer.sizes[target] = _elements(call)
+    writer.sizes[target] = elements_of(call)
     bias = (Constant("bias", layer.spec.matrix[1]),) if layer.use_bias else ()
     step = Step(call.path, "Factored", (source,), (target,), bias)
     writer.steps += steps_of(step, layer.spec, writer.sizes, Moves.RUNS if writer.fused else Moves.NUMBERS)
@@ -164,9 +131,9 @@ def _factored(call: Call, writer: _Writer) -> tuple[str, ...]:
     return _activated(call, writer, (target,))
 
 
-def _dense(call: Call, writer: _Writer) -> tuple[str, ...]:
+def _dense(call: Call, writer: Writer) -> tuple[str, ...]:
     """As its kind plans it; a bias that does not ride on the product is added at the end."""
-    layer, made, result = call.layer, _elements(call), writer.reads(call)
+    layer, made, result = call.layer, elements_of(call), writer.reads(call)
     plan = DenseKind().plan(call)
     rides = layer.use_bias and (writer.fused or len(plan) == 1)
     bias = Constant("bias", math.prod(layer.bias.shape)) if layer.use_bias else None
@@ -186,19 +153,19 @@ def _dense(call: Call, writer: _Writer) -> tuple[str, ...]:
     return _activated(call, writer, result)
 
 
-def _convolution(call: Call, writer: _Writer) -> tuple[str, ...]:
-    layer, elements, made = call.layer, math.prod(call.reads[0].shape), _elements(call)
+def _convolution(call: Call, writer: Writer) -> tuple[str, ...]:
+    layer, elements, made = call.layer, math.prod(call.reads[0].shape), elements_of(call)
     source = writer.reads(call)
     if layer.padding == "causal":
         before = layer.dilation_rate[0] * (layer.kernel_size[0] - 1)
         elements += before * elements // call.reads[0].shape[1]
         source = writer.add(call, "Pad", source, elements)
-    source = _into(call, writer, source, elements)
+    source = writer.into(call, source, elements)
     if isinstance(layer, _L.SeparableConv2D):
         pixels, deep = made // layer.filters, math.prod(layer.depthwise_kernel.shape)
         wide = pixels * layer.pointwise_kernel.shape[-2]
         stored, work = (Constant("depthwise_kernel", deep, channels=wide // pixels),), pixels * deep
-        of = {"constants": stored, "flops": 2 * work, "macs": work, "depthwise": True}
+        of = {"constants": stored, "flops": 2 * work, "macs": work, "depthwise": True, "plane": plane_of(call)}
         source = writer.add(call, "Convolution", source, wide, **of)
         point = math.prod(layer.pointwise_kernel.shape)
         return _biased(call, writer, source, Constant("kernel", point, channels=layer.filters), 2 * pixels * point)
@@ -213,9 +180,9 @@ def _convolution(call: Call, writer: _Writer) -> tuple[str, ...]:
     return _biased(call, writer, source, Constant(key, count, channels=call.writes[0].shape[-1]), flops)
 
 
-def _biased(call: Call, writer: _Writer, source: tuple[str, ...], kernel: Constant, flops: int) -> tuple[str, ...]:
+def _biased(call: Call, writer: Writer, source: tuple[str, ...], kernel: Constant, flops: int) -> tuple[str, ...]:
     """A convolution, then its bias and its activation: in one step when `fused`."""
-    made = _elements(call)
+    made = elements_of(call)
     name = "ConvTranspose" if isinstance(call.layer, _L.Conv2DTranspose) else "Convolution"
     stored: tuple[Constant, ...] = (kernel,)
     bias = (
@@ -223,53 +190,28 @@ def _biased(call: Call, writer: _Writer, source: tuple[str, ...], kernel: Consta
     )
     if bias and writer.quantised and (writer.fused or len(call.reads[0].shape) == 4):
         bias = (replace(bias[0], key=f"bias/{len(writer.steps)}"),)
-    of = {"macs": flops // 2, "depthwise": isinstance(call.layer, DEPTHWISE)}
+    deep = isinstance(call.layer, DEPTHWISE)
+    of = {"macs": flops // 2, "depthwise": deep, "plane": plane_of(call) if deep else 0}
     if bias and writer.fused:
         result = writer.add(call, name, source, made, constants=stored + bias, flops=flops + made, **of)
-        return _activated(call, writer, _out_of(call, writer, result))
+        return _activated(call, writer, writer.out_of(call, result))
     result = writer.add(call, name, source, made, constants=stored, flops=flops, **of)
-    result = _out_of(call, writer, result)
+    result = writer.out_of(call, result)
     if bias:
         result = writer.add(call, "Add", result, made, constants=bias, flops=made)
     return _activated(call, writer, result)
 
 
-def _into(call: Call, writer: _Writer, source: tuple[str, ...], elements: int) -> tuple[str, ...]:
-    """The copies that bring a tensor into the layout of what walks over pixels; the converters drop those they can.
-
-    A sequence is an image of one row.
-    """
-    if len(call.reads[0].shape) == 3:
-        batch, _, channels = call.reads[0].shape
-        source = writer.add(call, "Reshape", source, elements)
-        writer.shapes[source[0]] = (batch, 1, elements // (batch * channels), channels)
-    if not writer.fused:
-        source = writer.add(call, "Transpose", source, elements)
-    return source
-
-
-def _out_of(call: Call, writer: _Writer, result: tuple[str, ...]) -> tuple[str, ...]:
-    """The copies that bring its result back into the layout of Keras."""
-    if len(call.reads[0].shape) == 3:
-        batch, *others = call.writes[0].shape
-        writer.shapes[result[0]] = (batch, 1, *others)
-        result = writer.add(call, "Reshape", result, _elements(call))
-        writer.shapes[result[0]] = call.writes[0].shape
-    if not writer.fused:
-        result = writer.add(call, "Transpose", result, _elements(call))
-    return result
-
-
-def _activated(call: Call, writer: _Writer, source: tuple[str, ...]) -> tuple[str, ...]:
+def _activated(call: Call, writer: Writer, source: tuple[str, ...]) -> tuple[str, ...]:
     name = name_of(call.layer.activation)
     if name == "linear" or (writer.fused and named(name).rides):
         return source
     return _bent(call, writer, source)
 
 
-def _bent(call: Call, writer: _Writer, source: tuple[str, ...] = ()) -> tuple[str, ...]:
+def _bent(call: Call, writer: Writer, source: tuple[str, ...] = ()) -> tuple[str, ...]:
     """An activation, with what it keeps alive inside; of one that Keras does not have nobody knows."""
-    function, made = call.layer.activation, _elements(call)
+    function, made = call.layer.activation, elements_of(call)
     name = name_of(function)
     if not source and writer.fused and named(name).rides and _rides(call, writer.form):
         return writer.reads(call)
@@ -290,7 +232,7 @@ def _bent(call: Call, writer: _Writer, source: tuple[str, ...] = ()) -> tuple[st
     return result
 
 
-def _copied_first(writer: _Writer, source: tuple[str, ...], made: int) -> int:
+def _copied_first(writer: Writer, source: tuple[str, ...], made: int) -> int:
     """The bytes an element of the float copy of an input that an activation reads; the rest of what is inside is later.
 
     What TFLite computes in float32 in an int8 file has its inputs copied before anything else runs.
@@ -318,8 +260,8 @@ def _rides(call: Call, form: Trace) -> bool:
     return carries and len(form.readers(source)) == 1 and not any(source is made for made in form.outputs.values())
 
 
-def _affine(call: Call, writer: _Writer) -> tuple[str, ...]:
-    result, made = writer.reads(call), _elements(call)
+def _affine(call: Call, writer: Writer) -> tuple[str, ...]:
+    result, made = writer.reads(call), elements_of(call)
     for name, constant in (("Mul", call.layer.scale), ("Add", call.layer.shift)):
         if constant is not None:
             stored = (Constant(name, constant.size),)
@@ -327,18 +269,18 @@ def _affine(call: Call, writer: _Writer) -> tuple[str, ...]:
     return _activated(call, writer, result)
 
 
-def _cast(call: Call, writer: _Writer) -> tuple[str, ...]:
+def _cast(call: Call, writer: Writer) -> tuple[str, ...]:
     """Integers as floats, which int8 is made of then."""
-    result = writer.add(call, "Cast", writer.reads(call), _elements(call))
+    result = writer.add(call, "Cast", writer.reads(call), elements_of(call))
     if writer.quantised:
         writer.widths[result[0]] = DType.FLOAT32.size
-        result = writer.add(call, "Quantize", result, _elements(call))
+        result = writer.add(call, "Quantize", result, elements_of(call))
     return result
 
 
-def _elementwise(call: Call, writer: _Writer) -> tuple[str, ...]:
+def _elementwise(call: Call, writer: Writer) -> tuple[str, ...]:
     """Sums, differences and products of tensors and constants: one FLOP an element for each operand but the first."""
-    result, made = writer.reads(call)[:1], _elements(call)
+    result, made = writer.reads(call)[:1], elements_of(call)
     for other in writer.reads(call)[1:]:
         result = writer.add(call, type(call.layer).__name__, (*result, other), made, flops=made)
     for index, operand in enumerate(_constants(call)):
@@ -347,15 +289,15 @@ def _elementwise(call: Call, writer: _Writer) -> tuple[str, ...]:
     return result
 
 
-def _uncounted(call: Call, writer: _Writer) -> tuple[str, ...]:
-    source, made, name = writer.reads(call), _elements(call), type(call.layer).__name__
+def _uncounted(call: Call, writer: Writer) -> tuple[str, ...]:
+    source, made, name = writer.reads(call), elements_of(call), type(call.layer).__name__
     if not isinstance(call.layer, _SPATIAL):
         return writer.add(call, name, source, made)
-    source = _into(call, writer, source, math.prod(call.reads[0].shape))
-    return _out_of(call, writer, writer.add(call, name, source, made))
+    source = writer.into(call, source, math.prod(call.reads[0].shape))
+    return writer.out_of(call, writer.add(call, name, source, made))
 
 
-def _upsampled(call: Call, writer: _Writer) -> tuple[str, ...]:
+def _upsampled(call: Call, writer: Writer) -> tuple[str, ...]:
     """ONNX repeats one axis after the other, in the layout of Keras; those of a sequence come out crosswise."""
     source, elements, size = writer.reads(call), math.prod(call.reads[0].shape), call.layer.size
     if writer.fused or getattr(call.layer, "interpolation", "nearest") != "nearest":
@@ -371,7 +313,7 @@ def _upsampled(call: Call, writer: _Writer) -> tuple[str, ...]:
     return source
 
 
-def _unknown(call: Call, writer: _Writer) -> tuple[str, ...]:
+def _unknown(call: Call, writer: Writer) -> tuple[str, ...]:
     stored = tuple(
         Constant(f"weight_{index}", math.prod(weight.shape))
         for index, weight in enumerate(getattr(call.layer, "weights", ()))
@@ -379,8 +321,9 @@ def _unknown(call: Call, writer: _Writer) -> tuple[str, ...]:
     # As if every weight met every position of the input: so it is in a recurrent layer, and in attention nearly so.
     guess = 2 * math.prod(call.reads[0].shape[:-1]) * sum(constant.count for constant in stored)
     first = writer.add(
-        call, type(call.layer).__name__, writer.reads(call), _elements(call), constants=stored, flops=None, guess=guess
-    )
+        call, type(call.layer).__name__, writer.reads(call), elements_of(call),
+        constants=stored, flops=None, guess=guess,
+    )  # fmt: skip
     more = {f"{first[0]}/{index}": math.prod(extra.shape) for index, extra in enumerate(call.writes[1:], 1)}
     writer.sizes.update(more)
     writer.steps[-1] = replace(writer.steps[-1], writes=(*first, *more))
@@ -390,7 +333,3 @@ def _unknown(call: Call, writer: _Writer) -> tuple[str, ...]:
 def _constants(call: Call) -> list[Any]:
     leaves = keras.tree.flatten((call.args, dict(call.kwargs)))
     return [leaf for leaf in leaves if isinstance(leaf, (int, float, np.ndarray)) and not isinstance(leaf, bool)]
-
-
-def _elements(call: Call) -> int:
-    return math.prod(call.writes[0].shape)

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from edgett.forms.operators import Convolve, Moves, Mul, Product, Reshape, sources
 from edgett.forms.spec import Spec
+from edgett.graph.c_plan import plane
 from edgett.graph.graph import Constant, Graph, Step
 from edgett.graph.op import CONVOLUTION, RESHAPE, TRANSPOSE
 from edgett.graph.riding import with_riding_biases
@@ -80,7 +81,8 @@ def links_of(step: Step, spec: Spec, sizes: dict[str, int], between: Sequence[st
         constants, added = ((stored, *riding), operator.writes) if last and riding else ((stored,), 0)
         flops = operator.flops + added
         made = Step(step.layer, step.operator, (source,), (result,), constants, flops, operator.macs)
-        steps.append(replace(made, depthwise=operator.depthwise))
+        seen = plane(*operator.window.seen) if operator.depthwise else 0
+        steps.append(replace(made, depthwise=operator.depthwise, plane=seen))
         source = result
     return steps
 

@@ -1,0 +1,71 @@
+#if NAME_DSP
+/* Two neighbouring positions of all channels, a `plane` apart, in 16 bits: as NAME_widen does of rows. */
+static __attribute__((noinline)) void NAME_gather(const int8_t *input, int8_t *tile, int32_t channels, int32_t plane) {
+    register const int8_t *in_r0 __asm__("r0") = input;
+    register int8_t *wide __asm__("r1") = tile;
+    register int32_t apart __asm__("r2") = plane;
+    register int32_t groups __asm__("r3") = channels / 4;
+    register int32_t rest __asm__("r12") = channels % 4;
+    __asm__ volatile(
+        "push {r4-r9}\n"
+        "cbz r3, 2f\n"
+        "1: ldrh r4, [r0]\n ldrh r5, [r0, r2]\n add r0, r0, r2, lsl #1\n"
+        "ldrh r6, [r0]\n ldrh r7, [r0, r2]\n add r0, r0, r2, lsl #1\n"
+        "orr r4, r4, r6, lsl #16\n orr r5, r5, r7, lsl #16\n"
+        "sxtb16 r6, r4\n sxtb16 r7, r4, ror #8\n sxtb16 r8, r5\n sxtb16 r9, r5, ror #8\n"
+        "stmia r1!, {r6-r9}\n"
+        "subs r3, #1\n"
+        "bne 1b\n"
+        "2: cmp r12, #0\n"
+        "beq 4f\n"
+        "3: ldrsb r4, [r0]\n ldrsb r5, [r0, #1]\n add r0, r0, r2\n"
+        "pkhbt r4, r4, r5, lsl #16\n"
+        "str r4, [r1], #4\n"
+        "subs r12, #1\n"
+        "bne 3b\n"
+        "4: pop {r4-r9}\n"
+        : "+r"(in_r0), "+r"(wide), "+r"(groups), "+r"(rest)
+        : "r"(apart)
+        : "cc", "memory");
+}
+#endif
+
+/* output = input * weights: a product for each position. `scratch` takes what the window sees; where there is `room` for
+ * it, what it sees at two positions, and then the same in 16 bits. */
+static void NAME_convolution_int8(const int8_t *input, int8_t *output, int8_t *scratch, int32_t room,
+                                  const uint32_t *weights, const int32_t *starts, const float *scales,
+                                  const NAME_window *w) {
+    const int32_t inner = w->channels * w->rows * w->columns, places = w->out_height * w->out_width;
+    const NAME_task fresh = {scratch, weights, starts, scales, output, 1, places, w->out_channels, w->zero,
+                             w->out_channels, 0, w->out_channels, inner / 4, inner % 4};
+    for (int32_t image = 0; image < w->images; ++image) {
+        int32_t place = 0;
+#if NAME_DSP
+        int8_t *const tile = scratch + (2 * inner + 3) / 4 * 4;
+        const int32_t pixels = inner == w->channels && places == w->height * w->width && w->top + w->left == 0;
+        for (; tile + 4 * inner <= scratch + room && place + 1 < places; place += 2) {
+            NAME_task task = fresh;
+            task.input = tile;
+            task.output = output + place;
+            if (pixels) {
+                NAME_gather(input + place, tile, inner, places);
+            } else {
+                NAME_patch_int8(input, scratch, w, place);
+                NAME_patch_int8(input, scratch + inner, w, place + 1);
+                NAME_widen(scratch, tile, inner);
+            }
+            NAME_two_rows(&task);
+        }
+#else
+        (void)room;
+#endif
+        for (; place < places; ++place) {
+            NAME_task task = fresh;
+            task.output = output + place;
+            NAME_patch_int8(input, scratch, w, place);
+            NAME_one_row(&task);
+        }
+        input += w->channels * w->height * w->width;
+        output += w->out_channels * places;
+    }
+}

@@ -1,0 +1,111 @@
+"""All kernels: which nodes they take, and the C that they need."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from importlib import resources
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgett.export.kernels import convolution, product
+from edgett.export.kernels.kernel import PREFIX, Kernel, Nodes, attribute, literal
+from edgett.graph.op import CONV, GEMM, MATMUL, QGEMM, QLINEAR_ADD, QLINEAR_CONV, QLINEAR_SOFTMAX, named
+from edgett.graph.traits import Op
+
+_ROWS = ("dsp", "rounded", "rows_int8")
+_NEEDS = {
+    "product_int8": (*_ROWS, "product"),
+    "product_wide": ("dsp", "rounded", "product"),
+    "product_float": ("row_float", "product"),
+    "convolution_int8": (*_ROWS, "window", "patch_int8"),
+    "convolution_float": ("row_float", "window", "patch_float"),
+    "depthwise_int8": ("dsp", "rounded", "window", "plane_int8"),
+    "depthwise_float": ("window", "plane_float"),
+    "lookup": (),
+    "add": ("dsp", "rounded"),
+    "add_tensors": ("dsp", "rounded", "add"),
+    "softmax": ("dsp", "rounded"),
+}
+"""The C files that each kernel needs before its own, in this order."""
+_INCLUDE = re.compile(r"^#include <(.+)>\n+", re.MULTILINE)
+_OF_TYPE = {
+    "patch_int8": "int8_t", "patch_float": "float", "plane_int8": "int8_t", "plane_float": "float",
+}  # fmt: skip
+"""Files that are written once for several types of number: `NUMBER` stands for it, `KIND` for its short name."""
+
+
+def kernels(model: Any, tables: Mapping[str, NDArray[np.int8]]) -> dict[str, Kernel]:
+    """The calls that take the place of nodes, by the nodes' names; `tables` by theirs."""
+    nodes = Nodes(model)
+    made: dict[str, Kernel] = {}
+    for node in nodes.told.values():
+        if node.name in tables:
+            made[node.name] = Kernel("lookup", (tables[node.name],), (str(nodes.size(node.output[0])),))
+        elif (kind := _KINDS.get(named(node.op_type))) and (found := kind(node, nodes)):
+            made[node.name] = found
+    return made
+
+
+def text(names: Iterable[str], prefix: str) -> tuple[list[str], str]:
+    """The headers and the C that calls of these names need."""
+    used = [name for name in _NEEDS if name in set(names)]
+    files = dict.fromkeys(file for name in used for file in (*_NEEDS[name], name))
+    whole = "\n".join(map(_read, files)).replace(PREFIX, prefix)
+    return _INCLUDE.findall(whole), _INCLUDE.sub("", whole)
+
+
+def _read(file: str) -> str:
+    stem, _, kind = file.partition("_") if file in _OF_TYPE else (file, "", "")
+    content = resources.files(__package__).joinpath(f"{stem}.c").read_text()
+    return content.replace("NUMBER", _OF_TYPE[file]).replace("KIND", kind) if kind else content
+
+
+def _softmax(node: Any, nodes: Nodes) -> Kernel | None:
+    (_, in_scale, _, out_scale, out_zero) = nodes.given(node)
+    (*rows, columns) = shape = nodes.shapes[node.output[0]]
+    if attribute(node, "axis", -1) not in (-1, len(shape) - 1):
+        return None
+    scales = (literal(in_scale.item()), literal(out_scale.item()))
+    return Kernel("softmax", (), (str(int(np.prod(rows))), str(columns), *scales, str(int(out_zero.item()))))
+
+
+def _add(node: Any, nodes: Nodes) -> Kernel | None:
+    """A QLinearAdd of two tensors of one shape, or of one and a constant that repeats."""
+    one, two = list(node.input[:3]), list(node.input[3:6])
+    if one[0] in nodes.constants:
+        one, two = two, one
+    shape, constant = nodes.shapes[node.output[0]], nodes.constants.get(two[0])
+    if nodes.shapes.get(one[0]) != shape:
+        return None
+    if constant is None and nodes.shapes.get(two[0]) != shape:
+        return None
+    if constant is not None and not _repeats(constant, shape):
+        return None
+    (scale, zero), (other_scale, other_zero), (out_scale, out_zero) = (
+        (literal(nodes.constants[pair[0]].item()), int(nodes.constants[pair[1]].item()))
+        for pair in (one[1:], two[1:], node.input[6:])
+    )
+    period = nodes.size(node.output[0]) if constant is None else constant.size
+    numbers = (nodes.size(node.output[0]), period, zero, other_zero, out_zero, scale, other_scale, out_scale)
+    sum_of = f"&(const {PREFIX}_sum){{{', '.join(map(str, numbers))}}}"
+    return Kernel("add_tensors", (), (sum_of,)) if constant is None else Kernel("add", (constant,), (sum_of,))
+
+
+def _repeats(constant: NDArray[Any], shape: tuple[int, ...]) -> bool:
+    """Whether a constant that is broadcast to a shape is itself, again and again."""
+    whole = np.broadcast_to(constant, shape)
+    return constant.size > 0 and bool((whole.reshape(-1, constant.size) == constant.ravel()).all())
+
+
+_KINDS: Mapping[Op, Callable[[Any, Nodes], Kernel | None]] = {
+    QGEMM: product.int8,
+    MATMUL: product.float32,
+    GEMM: product.float32,
+    QLINEAR_CONV: convolution.int8,
+    CONV: convolution.float32,
+    QLINEAR_ADD: _add,
+    QLINEAR_SOFTMAX: _softmax,
+}

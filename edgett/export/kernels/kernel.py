@@ -1,0 +1,90 @@
+"""What a node is computed by instead of the C that emx-onnx-cgen writes for it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+PREFIX = "NAME"
+"""Stands for the name of the model in C."""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A call of the C function `name`: input and output, then `constants`, none where empty, and `numbers` in C.
+
+    Attributes:
+        name: the function.
+        constants: what it reads from flash.
+        numbers: other arguments.
+        needs: bytes of the workspace that it must have besides.
+        scratch: bytes with which it is faster, those among them; None: no number of bytes makes it so.
+        idle: nodes behind this one that have nothing left to do.
+        over: whether it may write over what it reads.
+    """
+
+    name: str
+    constants: tuple[NDArray[Any], ...] = ()
+    numbers: tuple[str, ...] = ()
+    needs: int = 0
+    scratch: int | None = None
+    idle: tuple[str, ...] = ()
+    over: bool = False
+
+
+class Nodes:
+    """The nodes of an ONNX graph: what they read that is constant, how large their results are, who reads these."""
+
+    def __init__(self, model: Any) -> None:
+        from onnx import numpy_helper
+
+        self.model = model
+        self.constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+        values = (*model.graph.input, *model.graph.value_info, *model.graph.output)
+        self.shapes = {value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim) for value in values}
+
+    @cached_property
+    def readers(self) -> Mapping[str, Sequence[Any]]:
+        """The nodes that read a tensor; None among them: it is an output."""
+        found: dict[str, list[Any]] = {value.name: [None] for value in self.model.graph.output}
+        for node in self.model.graph.node:
+            for name in node.input:
+                found.setdefault(name, []).append(node)
+        return found
+
+    @cached_property
+    def told(self) -> Mapping[str, Any]:
+        """By their names the nodes that have one of their own, and of whose result the shape is known."""
+        nodes = self.model.graph.node
+        names = Counter(node.name for node in nodes)
+        told = (node for node in nodes if node.output[0] in self.shapes and names[node.name] == 1)
+        return {node.name: node for node in told if node.name}
+
+    def given(self, node: Any) -> list[Any]:
+        """The constants that a node reads; None for what is none."""
+        return [self.constants.get(name) for name in node.input]
+
+    def size(self, name: str) -> int:
+        """How many numbers a tensor has."""
+        return math.prod(self.shapes[name])
+
+
+def attribute(node: Any, name: str, default: Any) -> Any:
+    """An attribute of an ONNX node."""
+    from onnx import helper
+
+    return next((helper.get_attribute_value(one) for one in node.attribute if one.name == name), default)
+
+
+def literal(value: float) -> str:
+    """A float32 in C, to the last bit."""
+    digits = re.sub(r"0+p", "p", float(np.float32(value)).hex()).replace(".p", "p")
+    return f"{digits}f"

@@ -1,0 +1,82 @@
+/* Products in float32. Weights come in fours of columns, side by side for each input. */
+typedef struct {
+    const float *input, *weights, *bias; /* bias: 0 where there is none */
+    float *output;
+    int32_t step, left, run, jump, columns; /* steps in bytes */
+    int32_t groups, rest;                   /* inputs: fours of them, and what is left */
+} NAME_float_task;
+
+#if defined(__GNUC__) && defined(__ARM_FEATURE_FMA) && defined(__thumb2__)
+#define NAME_FUSE(x, a, b, c, d) \
+    "vfma.f32 s0, " x ", " a "\n vfma.f32 s1, " x ", " b "\n vfma.f32 s2, " x ", " c "\n vfma.f32 s3, " x ", " d "\n"
+#define NAME_PUT(number) \
+    "vstr " number ", [r4]\n add r4, r4, r5\n subs r6, #1\n itt eq\n addeq r4, r4, r8\n moveq r6, r7\n" \
+    "subs r9, #1\n beq 7f\n"
+
+/* All columns of a row. */
+static __attribute__((noinline)) void NAME_float_row(NAME_float_task *task) {
+    register NAME_float_task *in_r0 __asm__("r0") = task;
+    __asm__ volatile(
+        "push {r0, r4-r11}\n"
+        "vpush {s16-s23}\n"
+        "mov r12, r0\n"
+        "ldr r1, [r12, #4]\n"
+        "ldr r2, [r12, #8]\n"
+        "add r3, r12, #12\n"
+        "ldmia r3, {r4-r9}\n"
+        /* In memory: output, step, left, run, jump, columns. */
+        "1: ldr r0, [r12]\n"
+        "ldr r10, [r12, #36]\n"
+        "ldr r11, [r12, #40]\n"
+        "cbz r2, 6f\n"
+        "vldmia r2!, {s0-s3}\n"
+        "b 8f\n"
+        "6: vmov.f32 s0, #1.0\n vsub.f32 s0, s0, s0\n"
+        "vmov.f32 s1, s0\n vmov.f32 s2, s0\n vmov.f32 s3, s0\n"
+        "8: cmp r10, #0\n"
+        "beq 3f\n"
+        "2: vldmia r0!, {s4-s7}\n"
+        "vldmia r1!, {s8-s23}\n" NAME_FUSE("s4", "s8", "s9", "s10", "s11") NAME_FUSE("s5", "s12", "s13", "s14", "s15")
+        NAME_FUSE("s6", "s16", "s17", "s18", "s19") NAME_FUSE("s7", "s20", "s21", "s22", "s23")
+        "subs r10, #1\n"
+        "bne 2b\n"
+        "3: cmp r11, #0\n"
+        "beq 5f\n"
+        "4: vldmia r0!, {s4}\n"
+        "vldmia r1!, {s8-s11}\n" NAME_FUSE("s4", "s8", "s9", "s10", "s11")
+        "subs r11, #1\n"
+        "bne 4b\n"
+        "5:\n" NAME_PUT("s0") NAME_PUT("s1") NAME_PUT("s2") NAME_PUT("s3")
+        "b 1b\n"
+        "7: vpop {s16-s23}\n"
+        "pop {r0, r4-r11}\n"
+        : "+r"(in_r0)
+        :
+        : "r1", "r2", "r3", "r12", "cc", "memory", "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10",
+          "s11", "s12", "s13", "s14", "s15");
+}
+#else
+/* All columns of a row. */
+static void NAME_float_row(NAME_float_task *task) {
+    const float *w = task->weights;
+    int32_t left = task->left, place = 0;
+    for (int32_t column = 0; column < task->columns; column += 4) {
+        float sums[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+        const float *x = task->input;
+        for (int32_t i = 4 * task->groups + task->rest; i > 0; --i, ++x, w += 4) {
+            sums[0] += *x * w[0];
+            sums[1] += *x * w[1];
+            sums[2] += *x * w[2];
+            sums[3] += *x * w[3];
+        }
+        for (int32_t k = 0; k < 4 && column + k < task->columns; ++k) {
+            task->output[place] = task->bias ? sums[k] + task->bias[column + k] : sums[k];
+            place += task->step / 4;
+            if (--left == 0) {
+                place += task->jump / 4;
+                left = task->run;
+            }
+        }
+    }
+}
+#endif

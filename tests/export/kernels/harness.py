@@ -1,0 +1,124 @@
+"""Kernels called with cases of all sizes: as plain C on this machine, and with DSP instructions on an emulated Arm."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgett.export.kernels import every
+
+HERE = Path(__file__).parent
+FOLDER = tempfile.TemporaryDirectory()
+SANITIZED = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+STRICT = ("-std=gnu99", "-Wall", "-Wextra", "-Werror")
+WAYS = {
+    "plain": (("gcc", "-O1", "-g", *SANITIZED), ()),
+    "dsp": (("arm-linux-gnueabihf-gcc", "-O2", "-mcpu=cortex-a7", "-mfpu=vfpv4", "-mthumb", "-static"), ("qemu-arm",)),
+    "dsp, unoptimised": (
+        ("arm-linux-gnueabihf-gcc", "-O0", "-mcpu=cortex-a7", "-mfpu=vfpv4", "-mthumb", "-static"), ("qemu-arm",)
+    ),
+}  # fmt: skip
+"""Compilers, and what runs their programs."""
+
+NAMES = (
+    "product_int8", "product_wide", "product_float", "convolution_int8", "convolution_float", "depthwise_int8",
+    "depthwise_float", "add", "lookup", "softmax",
+)  # fmt: skip
+_CALLS = {
+    "product_int8": "(int8_t *)in, (int8_t *)made, scratch, room, W, S, F, (const t_product *)n",
+    "product_wide": "(int8_t *)in, (int8_t *)made, (int8_t *)a[1], S, F, (const t_product *)n",
+    "product_float": "(float *)in, (float *)made, (float *)a[1], room ? (float *)a[2] : 0, (const t_product *)n",
+    "convolution_int8": "(int8_t *)in, (int8_t *)made, scratch, room, W, S, F, (const t_window *)n",
+    "convolution_float": "(float *)in, (float *)made, (float *)scratch, (float *)a[1], (float *)a[2],"
+    " (const t_window *)n",
+    "depthwise_int8": "(int8_t *)in, (int8_t *)made, scratch, (int8_t *)a[1], S, F, (const t_window *)n",
+    "depthwise_float": "(float *)in, (float *)made, (float *)scratch, (float *)a[1], (float *)a[2],"
+    " (const t_window *)n",
+    "add": "(int8_t *)in, (int8_t *)made, (int8_t *)a[1], (const t_sum *)n",
+    "lookup": "(int8_t *)in, (int8_t *)made, (int8_t *)a[1], n[0]",
+    "softmax": "(int8_t *)in, (int8_t *)made, n[0], n[1], *(float *)&n[2], *(float *)&n[3], n[4]",
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A call: whole numbers in the order of the kernel's struct, its arrays, the input first, and its output.
+
+    `room`: bytes of scratch; `over`: whether the output goes where the input is.
+    """
+
+    kernel: str
+    numbers: Sequence[int]
+    arrays: Sequence[NDArray[Any]]
+    made: tuple[int, ...]
+    dtype: str = "i1"
+    room: int = 0
+    over: bool = False
+
+    @property
+    def stored(self) -> bytes:
+        """As cases.c reads it."""
+        size = int(np.prod(self.made)) * np.dtype(self.dtype).itemsize
+        arrays = [*(np.ascontiguousarray(one).tobytes() for one in self.arrays), *[b""] * (4 - len(self.arrays))]
+        parts = [_whole(NAMES.index(self.kernel), len(self.numbers), *self.numbers)]
+        parts += [_whole(len(one)) + one for one in arrays]
+        return b"".join([*parts, _whole(self.room, size, int(self.over))])
+
+
+def _whole(*numbers: int) -> bytes:
+    return np.array(numbers, np.int64).astype(np.int32).tobytes()
+
+
+def bits(*values: float) -> list[int]:
+    """Numbers in float32 as whole ones of the same bits."""
+    return [int(value) for value in np.array(values, np.float32).view(np.int32)]
+
+
+def ran(way: str, cases: Sequence[Case]) -> list[NDArray[Any]]:
+    """What the kernels make of cases."""
+    program, (_, emulator) = built(way), WAYS[way]
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "cases.bin").write_bytes(_whole(len(cases)) + b"".join(case.stored for case in cases))
+        subprocess.run([*emulator, program], cwd=folder, check=True, timeout=120)
+        made = Path(folder, "outputs.bin").read_bytes()
+    found, at = [], 0
+    for case in cases:
+        count = int(np.prod(case.made))
+        found.append(np.frombuffer(made, case.dtype, count, at).reshape(case.made))
+        at += found[-1].nbytes
+    assert at == len(made)
+    return found
+
+
+@functools.cache
+def built(way: str) -> Path:
+    """The program of a way."""
+    includes, text = every.text(NAMES, "t")
+    calls = "\n".join(f"    if (kind == {index}) {{ t_{name}({_CALLS[name]}); }}" for index, name in enumerate(NAMES))
+    head = "\n".join(f"#include <{name}>" for name in sorted({*includes, "stdint.h", "stddef.h", "string.h"}))
+    source = Path(FOLDER.name, f"{way.replace(', ', '_')}.c")
+    source.write_text(
+        f"{head}\n{text}\n#define W (uint32_t *)a[1]\n#define S (int32_t *)a[2]\n#define F (float *)a[3]\n"
+        "static void call(int32_t kind, int32_t *n, uint8_t **a, uint8_t *made, uint8_t *place, int32_t room) {\n"
+        f"    uint8_t *const in = a[0];\n    int8_t *const scratch = (int8_t *)place;\n{calls}\n}}\n"
+        + (HERE / "cases.c").read_text()
+    )
+    compiler, _ = WAYS[way]
+    subprocess.run(
+        [*compiler, *STRICT, "-fno-strict-aliasing", source, "-lm", "-o", source.with_suffix("")], check=True
+    )
+    return source.with_suffix("")
+
+
+def codes(sums: NDArray[Any], scale: Any, zero: int) -> NDArray[np.int8]:
+    """Whole sums as the codes that stand for them, by exact arithmetic and one rounding in float32 each."""
+    scaled = np.rint(sums.astype(np.float32) * np.asarray(scale, np.float32))
+    return np.clip(scaled.astype(np.float64) + zero, -128, 127).astype(np.int8)

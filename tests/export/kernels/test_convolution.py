@@ -1,0 +1,139 @@
+"""Convolutions in int8 against exact whole numbers, in float32 against float64: windows of all kinds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgett.export.kernels import product
+from edgett.forms.window import seen
+from edgett.graph.c_plan import plane, two_positions
+from tests.export.kernels.harness import Case, codes, ran
+from tests.export.kernels.test_product import WAYS
+
+
+@dataclass(frozen=True)
+class Window:
+    """A convolution, with what pads the image at its ends."""
+
+    images: int
+    channels: int
+    made: int
+    height: int
+    width: int
+    kernel: tuple[int, int]
+    strides: tuple[int, int]
+    before: tuple[int, int]
+    behind: tuple[int, int]
+    dilation: tuple[int, int]
+
+    @property
+    def out(self) -> tuple[int, int]:
+        sizes = zip((self.height, self.width), self.before, self.behind, self.kernel, self.strides, self.dilation,
+                    strict=True)  # fmt: skip
+        rows, columns = ((n + a + b - (k - 1) * d - 1) // s + 1 for n, a, b, k, s, d in sizes)
+        return rows, columns
+
+    def numbers(self, outputs: int, in_zero: int, zero: int) -> list[int]:
+        return [self.images, self.channels, self.height, self.width, outputs, *self.out, *self.kernel, *self.strides,
+                *self.before, *self.dilation, in_zero, zero]  # fmt: skip
+
+    def patches(self, x: np.ndarray, outside: float) -> np.ndarray:
+        """What the window sees: (images, rows, columns, channels, taps)."""
+        pads = ((0, 0), (0, 0), *zip(self.before, self.behind, strict=True))
+        padded = np.pad(x, pads, constant_values=outside)
+        (rows, columns), (high, wide) = self.out, self.kernel
+        found = np.empty((len(x), rows, columns, self.channels, high * wide), padded.dtype)
+        for i, j in np.ndindex(high, wide):
+            top, left = i * self.dilation[0], j * self.dilation[1]
+            part = padded[:, :, top :: self.strides[0], left :: self.strides[1]][:, :, :rows, :columns]
+            found[..., i * wide + j] = part.transpose(0, 2, 3, 1)
+        return found
+
+
+TWO = st.tuples(st.integers(1, 2), st.integers(1, 2))
+WINDOWS = st.builds(
+    Window, images=st.integers(1, 2), channels=st.integers(1, 9), made=st.integers(1, 9), height=st.integers(1, 7),
+    width=st.integers(1, 9),
+    kernel=st.one_of(st.sampled_from([(1, 1), (3, 3), (1, 3)]), st.tuples(st.integers(1, 4), st.integers(1, 4))),
+    strides=TWO, before=st.tuples(st.integers(0, 2), st.integers(0, 2)),
+    behind=st.tuples(st.integers(0, 2), st.integers(0, 2)), dilation=TWO,
+).filter(lambda w: min(w.out) >= 1)  # fmt: skip
+MANY = st.lists(WINDOWS, min_size=6, max_size=6)
+SEED = st.integers(0, 2**32 - 1)
+
+
+def scales(draw: np.random.Generator, count: int) -> np.ndarray:
+    return draw.uniform(1e-4, 1e-2, count).astype(np.float32)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@settings(max_examples=25, deadline=None)
+@given(MANY, SEED)
+def test_int8(way: str, windows: list[Window], seed: int) -> None:
+    draw, cases, expected = np.random.default_rng(seed), [], []
+    for index, w in enumerate(windows):
+        x = draw.integers(-128, 128, (w.images, w.channels, w.height, w.width))
+        inner = w.channels * w.kernel[0] * w.kernel[1]
+        weights, biases = draw.integers(-127, 128, (w.made, inner)), draw.integers(-(2**15), 2**15, w.made)
+        in_zero, zero = (int(value) for value in draw.integers(-128, 128, 2))
+        starts, factors = biases - in_zero * weights.sum(axis=1), scales(draw, w.made)
+        arrays = [x.astype("i1"), product.words(weights.astype("i1")), product.paired(starts), product.padded(factors)]
+        room = two_positions(inner) if index % 2 else inner
+        made = (w.images, w.made, *w.out)
+        cases.append(Case("convolution_int8", w.numbers(w.made, in_zero, zero), arrays, made, room=room))
+        patches = w.patches(x, in_zero).reshape(w.images, *w.out, inner) - in_zero
+        expected.append(codes(patches @ weights.T + biases, factors, zero).transpose(0, 3, 1, 2))
+    for array, values in zip(ran(way, cases), expected, strict=True):
+        np.testing.assert_array_equal(array, values)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@settings(max_examples=25, deadline=None)
+@given(MANY, SEED)
+def test_depthwise_int8(way: str, windows: list[Window], seed: int) -> None:
+    """Over its input where that is as large as the output."""
+    draw, cases, expected = np.random.default_rng(seed), [], []
+    for w in windows:
+        x = draw.integers(-128, 128, (w.images, w.channels, w.height, w.width))
+        weights = draw.integers(-128, 128, (w.channels, w.kernel[0] * w.kernel[1]))
+        biases, factors = draw.integers(-(2**12), 2**12, w.channels), scales(draw, w.channels)
+        in_zero, zero = (int(value) for value in draw.integers(-128, 128, 2))
+        starts = (biases - in_zero * weights.sum(axis=1)).astype(np.int32)
+        arrays, made = [x.astype("i1"), weights.astype("i1"), starts, factors], (w.images, w.channels, *w.out)
+        room = plane(*map(seen, w.out, w.kernel, w.strides, w.dilation))
+        over = w.out == (w.height, w.width)
+        cases.append(Case("depthwise_int8", w.numbers(w.channels, in_zero, zero), arrays, made, room=room, over=over))
+        sums = ((w.patches(x, in_zero) - in_zero) * weights).sum(axis=-1) + biases
+        expected.append(codes(sums, factors, zero).transpose(0, 3, 1, 2))
+    for array, values in zip(ran(way, cases), expected, strict=True):
+        np.testing.assert_array_equal(array, values)
+
+
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("way", WAYS)
+@settings(max_examples=20, deadline=None)
+@given(MANY, SEED)
+def test_float32(way: str, deep: bool, windows: list[Window], seed: int) -> None:
+    draw, cases, expected = np.random.default_rng(seed), [], []
+    for w in windows:
+        x = draw.normal(size=(w.images, w.channels, w.height, w.width)).astype("f4")
+        taps, count = w.kernel[0] * w.kernel[1], w.channels if deep else w.made
+        weights = draw.normal(size=(count, taps if deep else w.channels * taps)).astype("f4")
+        biases, made = draw.normal(size=count).astype("f4"), (w.images, count, *w.out)
+        patches = w.patches(x.astype("f8"), 0.0)
+        if deep:
+            room, arrays = plane(*map(seen, w.out, w.kernel, w.strides, w.dilation)), [x, weights, biases]
+            values = (patches * weights).sum(axis=-1) + biases
+        else:
+            room, arrays = weights.shape[1], [x, product.side_by_side(weights), product.padded(biases)]
+            values = patches.reshape(w.images, *w.out, -1) @ weights.T.astype("f8") + biases
+        kernel = "depthwise_float" if deep else "convolution_float"
+        cases.append(Case(kernel, w.numbers(count, 0, 0), arrays, made, "f4", 4 * room))
+        expected.append(values.transpose(0, 3, 1, 2))
+    for array, values in zip(ran(way, cases), expected, strict=True):
+        np.testing.assert_allclose(array, values, rtol=1e-4, atol=1e-4)

@@ -1,0 +1,143 @@
+"""Products in int8 against exact whole numbers, in float32 against float64: all sizes, placings and kinds of C."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgett.export.kernels import product
+from edgett.export.kernels.placing import Placing
+from edgett.graph.c_plan import two_rows
+from tests.export.kernels.harness import Case, codes, ran
+from tests.firmware.tools import needs
+
+WAYS = [
+    pytest.param("plain", marks=needs("gcc")),
+    pytest.param("dsp", marks=needs("arm-linux-gnueabihf-gcc", "qemu-arm")),
+]
+SIZES = st.tuples(st.integers(1, 7), st.one_of(st.integers(1, 40), st.integers(200, 230)), st.integers(1, 11))
+HEAVY = [np.full((2, 9), 127), np.tile([[127], [-127]], (3, 9)), np.full((4, 9), -127), np.eye(6, 9) * 127]
+"""Weights at the ends of what a word holds."""
+
+
+def placing(rows: int, columns: int, turned: bool) -> tuple[np.ndarray, Placing]:
+    """Where numbers go: as they come, or transposed."""
+    places = np.arange(rows * columns).reshape(rows, columns)
+    places = places.reshape(columns, rows).T if turned else places
+    found = Placing.of(places)
+    assert found is not None
+    return places, found
+
+
+def numbers(found: Placing, rows: int, inner: int, columns: int, zero: int) -> list[int]:
+    parts = found.columns, found.rows
+    return [rows, inner, columns, zero, *(number for one in parts for number in (one.run, one.step, one.jump))]
+
+
+def int8(
+    x: np.ndarray, weights: np.ndarray, starts: np.ndarray, scales: np.ndarray, zero: int, turned: bool, wide: bool,
+    room: bool,
+) -> tuple[Case, np.ndarray]:  # fmt: skip
+    """A case, and what it must make."""
+    (rows, inner), columns = x.shape, len(weights)
+    places, found = placing(rows, columns, turned)
+    order = list(found.order)
+    ordered, begun, factors = weights[order].astype(np.int8), starts[order], scales[order]
+    packed = [product.words(ordered), product.paired(begun), product.padded(factors)]
+    plain = [ordered, begun.astype(np.int32), factors]
+    case = Case(
+        "product_wide" if wide else "product_int8", numbers(found, rows, inner, columns, zero),
+        [x.astype(np.int8), *(plain if wide else packed)], (rows * columns,),
+        room=two_rows(inner) if room and not wide else 0,
+    )  # fmt: skip
+    sums = x.astype(np.int64) @ weights.astype(np.int64).T + starts
+    expected = np.empty(rows * columns, np.int8)
+    expected[places] = codes(sums, scales, zero)
+    return case, expected
+
+
+@pytest.mark.parametrize("way", WAYS)
+class TestInt8:
+    @settings(max_examples=25, deadline=None)
+    @given(st.lists(SIZES, min_size=8, max_size=8), st.integers(0, 2**32 - 1))
+    def test_any_size(self, way: str, sizes: list[tuple[int, int, int]], seed: int) -> None:
+        draw, made = np.random.default_rng(seed), []
+        for index, (rows, inner, columns) in enumerate(sizes):
+            x, weights = draw.integers(-128, 128, (rows, inner)), draw.integers(-127, 128, (columns, inner))
+            starts = draw.integers(-(2**18), 2**18, columns)
+            scales = draw.uniform(1e-5, 1e-2, columns).astype(np.float32)
+            zero, odd = int(draw.integers(-128, 128)), bool(index % 2)
+            made.append(int8(x, weights, starts, scales, zero, odd, index % 8 == 7, index % 4 < 2))
+            assert product.packs(weights.astype(np.int8), starts)
+        found = ran(way, [case for case, _ in made])
+        for array, (_, expected) in zip(found, made, strict=True):
+            np.testing.assert_array_equal(array, expected)
+
+    def test_the_ends_of_what_there_is(self, way: str) -> None:
+        """The largest weights, inputs and sums, factors by which codes overflow far and not at all."""
+        made = []
+        for weights in HEAVY:
+            for value in (-128, 127):
+                for scale in (1e-9, 0.5, 1e4):
+                    x = np.full((3, 9), value)
+                    starts = np.linspace(-(2**22), 2**22, len(weights)).astype(np.int64)
+                    scales = np.full(len(weights), scale, np.float32)
+                    made += [int8(x, weights, starts, scales, zero, True, False, True) for zero in (-128, 127)]
+        for array, (_, expected) in zip(ran(way, [case for case, _ in made]), made, strict=True):
+            np.testing.assert_array_equal(array, expected)
+
+    def test_halves_go_to_the_even_number(self, way: str) -> None:
+        """Sums of 1, 3, 5 and so on, halved."""
+        x = np.arange(-60, 60, dtype=np.int64).reshape(-1, 1)
+        made = [int8(x, np.array([[1], [3]]), np.zeros(2, int), np.full(2, 0.5, np.float32), 3, False, False, r)
+                for r in (False, True)]  # fmt: skip
+        for array, (_, expected) in zip(ran(way, [case for case, _ in made]), made, strict=True):
+            np.testing.assert_array_equal(array, expected)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@settings(max_examples=25, deadline=None)
+@given(st.lists(SIZES, min_size=8, max_size=8), st.integers(0, 2**32 - 1))
+def test_float32(way: str, sizes: list[tuple[int, int, int]], seed: int) -> None:
+    draw, cases, expected = np.random.default_rng(seed), [], []
+    for index, (rows, inner, columns) in enumerate(sizes):
+        x, weights = draw.normal(size=(rows, inner)).astype("f4"), draw.normal(size=(columns, inner)).astype("f4")
+        bias = draw.normal(size=columns).astype("f4")
+        places, found = placing(rows, columns, bool(index % 2))
+        order, biased = list(found.order), index % 3 > 0
+        arrays = [x, product.side_by_side(weights[order]), product.padded(bias[order])]
+        cases.append(
+            Case("product_float", numbers(found, rows, inner, columns, 0), arrays, (rows * columns,), "f4", int(biased))
+        )
+        values = np.empty(rows * columns)
+        values[places] = x.astype("f8") @ weights.T.astype("f8") + biased * bias
+        expected.append((values, np.abs(x).astype("f8").sum() * np.abs(weights).max()))
+    for array, (values, size) in zip(ran(way, cases), expected, strict=True):
+        np.testing.assert_allclose(array, values, rtol=0, atol=1e-6 * size + 1e-6)
+
+
+class TestWords:
+    def test_what_does_not_go_into_words(self) -> None:
+        starts = np.zeros(2, np.int64)
+        assert product.packs(np.array([[-128], [127]], np.int8), starts)
+        assert product.packs(np.array([[127], [-128]], np.int8), starts)
+        assert not product.packs(np.array([[-1], [-128]], np.int8), starts), "256 x -128 - 1 is below 16 bits"
+        assert not product.packs(np.full((1, 600), 127, np.int8), starts[:1]), "600 x 127 x 127 is above 23 bits"
+        assert not product.packs(np.ones((1, 4), np.int8), np.array([2**23]))
+        assert product.packs(np.ones((1, 4), np.int8), np.array([2**23 - 1 - 4 * 127]))
+        assert not product.packs(np.ones((1, 4), np.int8), np.array([2**23 - 4 * 127]))
+
+    @given(st.integers(1, 9), st.integers(1, 14), st.integers(0, 99))
+    def test_words_hold_every_weight_once(self, columns: int, inner: int, seed: int) -> None:
+        weights = np.random.default_rng(seed).integers(-127, 128, (columns, inner)).astype(np.int8)
+        words = product.words(weights)
+        assert (words.dtype == np.uint32 and words.size == -(-columns // 4) * 2 * -(-inner // 4) * 4 // 2) or inner % 4
+        halves = words.view(np.uint16).astype(np.int64)
+        halves -= (halves >> 15) << 16
+        low = halves & 0xFF
+        low -= (low >> 7) << 8
+        found = sorted([*low.ravel().tolist(), *((halves - low) // 256).ravel().tolist()])
+        zeros = [0] * (-columns % 4 * inner)
+        assert found == sorted([*weights.ravel().tolist(), *zeros])
