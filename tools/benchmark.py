@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
+import benchmark_c
 import benchmark_convolutions
 import benchmark_layers
 import numpy as np
@@ -33,6 +34,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # for the alternative, wh
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 for command in (finetune, join, latency, versions, benchmark_convolutions.convolutions, benchmark_layers.layers):
     app.command()(command)
+app.command("c")(benchmark_c.chips)
 
 Floats = NDArray[np.floating]
 

@@ -63,20 +63,19 @@ class Board:
 
 _MIB = 1 << 20
 _TABLE = 1 << 10
+_HARD = "-mfloat-abi=hard"
+_FLASH, _RAM = (_TABLE, 4 * _MIB - _TABLE), (0x20000000, 4 * _MIB)
 # With shift=0 an instruction takes a nanosecond of the emulated clock. Memory and clocks: QEMU's hw/arm/mps2*.c.
 BOARDS = {
-    "mps2-an386": Board(
-        ("-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16"), 0, (_TABLE, 4 * _MIB - _TABLE), (0x20000000, 4 * _MIB), 1e9 / 25e6
-    ),
-    "mps2-an500": Board(
-        ("-mcpu=cortex-m7", "-mfpu=fpv5-sp-d16"), 0, (_TABLE, 4 * _MIB - _TABLE), (0x20000000, 4 * _MIB), 1e9 / 25e6
-    ),
+    "mps2-an385": Board(("-mcpu=cortex-m3",), 0, _FLASH, _RAM, 1e9 / 25e6),
+    "mps2-an386": Board(("-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", _HARD), 0, _FLASH, _RAM, 1e9 / 25e6),
+    "mps2-an500": Board(("-mcpu=cortex-m7", "-mfpu=fpv5-sp-d16", _HARD), 0, _FLASH, _RAM, 1e9 / 25e6),
     "mps2-an505": Board(
-        ("-mcpu=cortex-m33", "-mfpu=fpv5-sp-d16"), 0x10000000, (0x10000000 + _TABLE, 4 * _MIB - _TABLE),
+        ("-mcpu=cortex-m33", "-mfpu=fpv5-sp-d16", _HARD), 0x10000000, (0x10000000 + _TABLE, 4 * _MIB - _TABLE),
         (0x38000000, 4 * _MIB), 1e9 / 20e6,
     ),
     "mps3-an547": Board(
-        ("-mcpu=cortex-m55",), 0, (0x70000000, 64 * _MIB), (0x78000000, 64 * _MIB), 1e9 / 32e6
+        ("-mcpu=cortex-m55", _HARD), 0, (0x70000000, 64 * _MIB), (0x78000000, 64 * _MIB), 1e9 / 32e6
     ),
 }  # fmt: skip
 """QEMU's names of boards."""
@@ -136,7 +135,7 @@ def count_on_board(program: Program, inputs: Arrays, machine: str, limit: float 
     places = {"VECTORS": board.vectors, "FLASH": board.flash[0], "FLASH_SIZE": board.flash[1], "RAM": board.ram[0],
               "RAM_SIZE": board.ram[1]}  # fmt: skip
     link = ["--gc-sections", "--no-warn-rwx-segments", *(f"--defsym={key}={value}" for key, value in places.items())]
-    options = ["-mthumb", *board.flags, "-mfloat-abi=hard", "-ffunction-sections", "-fdata-sections"]
+    options = ["-mthumb", *board.flags, "-ffunction-sections", "-fdata-sections"]
     options += ["--specs=rdimon.specs", "-nostartfiles", "-T", str(HERE / "cortex-m.ld"), f"-Wl,{','.join(link)}"]
     with scratch() as folder:
         _write(program, inputs, folder)

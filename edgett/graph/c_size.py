@@ -1,7 +1,7 @@
 """The bytes of a model's constants in C, which firmware holds in flash. The instructions depend on the compiler.
 
-`export.c` writes them. Products and convolutions have columns in fours: zeros fill the last. In int8 each column has an
-offset and a factor besides, what multiplies tensors three scales, and an activation a table of all its results.
+`export.c` writes them. In int8 products and convolutions have columns in fours, zeros fill the last, and each has an
+offset and a factor besides; what multiplies tensors has three scales, and an activation a table of all its results.
 """
 
 from __future__ import annotations
@@ -20,25 +20,24 @@ _FOUR = 4
 
 def file_bytes(graph: Graph) -> int:
     """What the constants of an unfused graph take. Their widths tell whether it is in int8."""
-    steps, narrow = graph.steps, graph.quantised
-    stored = {
-        (step.layer, item): item.bytes for step in steps for item in step.constants if item.width == 1 or not narrow
-    }
-    filled = {(step.layer, step.constants[0]): _zeros(step, graph) for step in steps if _in_fours(step)}
-    total = sum(stored.values()) + sum(filled.values())
-    return total + sum(_scales(step, graph) for step in quantised(graph).steps) if narrow else total
+    stored = {(step.layer, item): item.bytes for step in graph.steps for item in step.constants}
+    if not graph.quantised:
+        return sum(stored.values())
+    own = sum(count for (_, item), count in stored.items() if item.width == 1)
+    filled = {(step.layer, step.constants[0]): _zeros(step, graph) for step in graph.steps if _in_fours(step)}
+    return own + sum(filled.values()) + sum(_scales(step, graph) for step in quantised(graph).steps)
 
 
 def _in_fours(step: Step) -> bool:
-    return bool(step.macs and step.constants) and not step.depthwise and step.op.family in (PRODUCT, CONVOLUTION)
+    weighted = bool(step.macs and step.constants) and step.constants[0].width == 1
+    return weighted and not step.depthwise and step.op.family in (PRODUCT, CONVOLUTION)
 
 
 def _zeros(step: Step, graph: Graph) -> int:
-    """The bytes of the columns that only fill the last four of a weight, and in float32 of its bias."""
+    """The bytes of the columns that only fill the last four of a weight."""
     weight = step.constants[0]
     count = columns(step, weight, graph)
-    biased = weight.width > 1 and step.stores("bias")
-    return -count % _FOUR * (weight.count // count + biased) * weight.width
+    return -count % _FOUR * (weight.count // count)
 
 
 def _scales(step: Step, graph: Graph) -> int:

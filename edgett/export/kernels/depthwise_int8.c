@@ -12,7 +12,7 @@ typedef struct {
 
 /* A row of numbers that a 3x3 window sees: first two at a time, one input apart. Of four inputs SXTB16 makes 0 and 2, and
  * 1 and 3: the first two are for the outer weights of one number, the others for those of the next. */
-static __attribute__((noinline)) void NAME_threes(const NAME_threes_task *task) {
+static NAME_APART void NAME_threes(const NAME_threes_task *task) {
     register const NAME_threes_task *in_r0 __asm__("r0") = task;
 #define NAME_TAKE(from) "ldr r12, [" from "]\n sxtb16 lr, r12\n sxtb16 r12, r12, ror #8\n"
     __asm__ volatile(
@@ -98,7 +98,7 @@ static void NAME_depthwise_int8(const int8_t *input, int8_t *output, int8_t *pla
                         sum += *at * *tap++;
                     }
                 }
-                output[column] = NAME_rounded((float)sum * scales[channel], w->zero);
+                output[column] = NAME_scaled(sum, scales[channel], w->zero);
             }
         }
     }

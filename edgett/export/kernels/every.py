@@ -15,19 +15,20 @@ from edgett.export.kernels.kernel import PREFIX, Kernel, Nodes, attribute, liter
 from edgett.graph.op import CONV, GEMM, MATMUL, QGEMM, QLINEAR_ADD, QLINEAR_CONV, QLINEAR_SOFTMAX, named
 from edgett.graph.traits import Op
 
-_ROWS = ("dsp", "rounded", "rows_int8")
+_SCALED = ("processor", "rounded", "scaled")
+_ROWS = (*_SCALED, "rows_int8")
 _NEEDS = {
     "product_int8": (*_ROWS, "product"),
-    "product_wide": ("dsp", "rounded", "product"),
-    "product_float": ("row_float", "product"),
+    "product_wide": (*_SCALED, "product"),
+    "product_float": ("processor", "row_float", "product"),
     "convolution_int8": (*_ROWS, "window", "patch_int8"),
-    "convolution_float": ("row_float", "window", "patch_float"),
-    "depthwise_int8": ("dsp", "rounded", "window", "plane_int8"),
+    "convolution_float": ("processor", "row_float", "window", "patch_float"),
+    "depthwise_int8": (*_SCALED, "window", "plane_int8"),
     "depthwise_float": ("window", "plane_float"),
     "lookup": (),
-    "add": ("dsp", "rounded"),
-    "add_tensors": ("dsp", "rounded", "add"),
-    "softmax": ("dsp", "rounded"),
+    "add": ("processor", "rounded"),
+    "add_tensors": ("processor", "rounded", "add"),
+    "softmax": ("processor", "rounded"),
 }
 """The C files that each kernel needs before its own, in this order."""
 _INCLUDE = re.compile(r"^#include <(.+)>\n+", re.MULTILINE)

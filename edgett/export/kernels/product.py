@@ -52,7 +52,7 @@ def float32(node: Any, nodes: Nodes) -> Kernel | None:
     rows = nodes.size(node.output[0]) // columns
     placed = _placing(nodes, node, rows, columns, biased=bool(bias))
     order = list(placed.order)
-    added = padded(bias[0].ravel()[order]) if bias else np.zeros(0, np.float32)
+    added = bias[0].ravel()[order] if bias else np.zeros(0, np.float32)
     constants = side_by_side(by_column[order]), added
     return Kernel("product_float", constants, (_numbers(placed, rows, inner, columns),), idle=placed.idle)
 
@@ -112,9 +112,8 @@ def paired(starts: NDArray[np.int64]) -> NDArray[np.int32]:
 
 
 def side_by_side(columns: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Weights (columns, inner) as `product_float.c` reads them: (columns / 4, inner, 4)."""
-    fours = padded(columns).reshape(-1, _FOUR, columns.shape[1])
-    return np.ascontiguousarray(fours.transpose(0, 2, 1))
+    """Weights (columns, inner) as `row_float.c` reads them: (inner, 4) for four columns each, (inner, n) for the last."""
+    return np.concatenate([columns[first : first + _FOUR].T.ravel() for first in range(0, len(columns), _FOUR)])
 
 
 def padded(array: NDArray[Any]) -> NDArray[Any]:

@@ -11,7 +11,7 @@ static void NAME_product_wide(const int8_t *input, int8_t *output, const int8_t 
             for (int32_t i = 0; i < inner; ++i) {
                 sum += (int32_t)input[i] * weight[i];
             }
-            output[place] = NAME_rounded((float)sum * scales[column], product->zero);
+            output[place] = NAME_scaled(sum, scales[column], product->zero);
             place += product->step;
             if (--left == 0) {
                 place += product->jump;

@@ -1,9 +1,6 @@
 #include <math.h>
 
 /* The nearest whole number, of two the even one, plus a zero point, within int8. */
-#if NAME_DSP
-__attribute__((unused)) /* products round by themselves there */
-#endif
 static int8_t NAME_rounded(float value, int32_t zero) {
 #if NAME_DSP
     int32_t code;

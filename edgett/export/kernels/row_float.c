@@ -1,9 +1,10 @@
-/* Products in float32. Weights come in fours of columns, side by side for each input. */
+/* Products in float32. Weights come in fours of columns, side by side for each input; columns that are left do as well. */
 typedef struct {
     const float *input, *weights, *bias; /* bias: 0 where there is none */
     float *output;
-    int32_t step, left, run, jump, columns; /* steps in bytes */
+    int32_t step, left, run, jump, columns; /* in bytes; columns that come by fours */
     int32_t groups, rest;                   /* inputs: fours of them, and what is left */
+    int32_t others;                         /* columns that are left */
 } NAME_float_task;
 
 #if defined(__GNUC__) && defined(__ARM_FEATURE_FMA) && defined(__thumb2__)
@@ -13,9 +14,9 @@ typedef struct {
     "vstr " number ", [r4]\n add r4, r4, r5\n subs r6, #1\n itt eq\n addeq r4, r4, r8\n moveq r6, r7\n" \
     "subs r9, #1\n beq 7f\n"
 
-/* All columns of a row. */
-static __attribute__((noinline)) void NAME_float_row(NAME_float_task *task) {
-    register NAME_float_task *in_r0 __asm__("r0") = task;
+/* Columns of a row by fours; at least four. */
+static NAME_APART void NAME_fours(const NAME_float_task *task) {
+    register const NAME_float_task *in_r0 __asm__("r0") = task;
     __asm__ volatile(
         "push {r0, r4-r11}\n"
         "vpush {s16-s23}\n"
@@ -56,20 +57,21 @@ static __attribute__((noinline)) void NAME_float_row(NAME_float_task *task) {
           "s11", "s12", "s13", "s14", "s15");
 }
 #else
-/* All columns of a row. */
-static void NAME_float_row(NAME_float_task *task) {
+/* Columns of a row by fours. */
+static void NAME_fours(const NAME_float_task *task) {
     const float *w = task->weights;
     int32_t left = task->left, place = 0;
     for (int32_t column = 0; column < task->columns; column += 4) {
-        float sums[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+        float a = 0.0f, b = 0.0f, c = 0.0f, d = 0.0f;
         const float *x = task->input;
         for (int32_t i = 4 * task->groups + task->rest; i > 0; --i, ++x, w += 4) {
-            sums[0] += *x * w[0];
-            sums[1] += *x * w[1];
-            sums[2] += *x * w[2];
-            sums[3] += *x * w[3];
+            a += *x * w[0];
+            b += *x * w[1];
+            c += *x * w[2];
+            d += *x * w[3];
         }
-        for (int32_t k = 0; k < 4 && column + k < task->columns; ++k) {
+        const float sums[4] = {a, b, c, d};
+        for (int32_t k = 0; k < 4; ++k) {
             task->output[place] = task->bias ? sums[k] + task->bias[column + k] : sums[k];
             place += task->step / 4;
             if (--left == 0) {
@@ -80,3 +82,21 @@ static void NAME_float_row(NAME_float_task *task) {
     }
 }
 #endif
+
+/* All columns of a row. */
+static void NAME_float_row(const NAME_float_task *task) {
+    const int32_t inner = 4 * task->groups + task->rest, others = task->others;
+    if (task->columns > 0) {
+        NAME_fours(task);
+    }
+    for (int32_t k = 0; k < others; ++k) {
+        const int32_t column = task->columns + k;
+        const float *w = task->weights + task->columns * inner + k;
+        float sum = 0.0f;
+        for (int32_t i = 0; i < inner; ++i, w += others) {
+            sum += task->input[i] * *w;
+        }
+        task->output[(column * task->step + column / task->run * task->jump) / 4] =
+            task->bias ? sum + task->bias[column] : sum;
+    }
+}

@@ -15,7 +15,7 @@ typedef struct {
 
 #if NAME_DSP
 /* Two rows in 16 bits: 0 and 2 of each, then 1 and 3, and so on; what is left of both side by side. */
-static __attribute__((noinline)) void NAME_widen(const int8_t *input, int8_t *tile, int32_t inner) {
+static NAME_APART void NAME_widen(const int8_t *input, int8_t *tile, int32_t inner) {
     register const int8_t *first __asm__("r0") = input;
     register const int8_t *second __asm__("r1") = input + inner;
     register int8_t *wide __asm__("r2") = tile;
@@ -75,7 +75,7 @@ static __attribute__((noinline)) void NAME_widen(const int8_t *input, int8_t *ti
 #define NAME_STEP(a) "vmov r4, " a "\n" NAME_CODE("r4") "strb r4, [r0]\n add r0, r0, r2\n" NAME_TURN
 
 /* All columns of one row. r4 to r7 have A and S0 of both pairs of columns. */
-static __attribute__((noinline)) void NAME_one_row(NAME_task *task) {
+static NAME_APART void NAME_one_row(NAME_task *task) {
     register NAME_task *in_r0 __asm__("r0") = task;
     __asm__ volatile(
         "push {r4-r11, lr}\n"
@@ -123,7 +123,7 @@ static __attribute__((noinline)) void NAME_one_row(NAME_task *task) {
 }
 
 /* All columns of two rows that NAME_widen made. r8 to r11 have A and S0 of the second. */
-static __attribute__((noinline)) void NAME_two_rows(NAME_task *task) {
+static NAME_APART void NAME_two_rows(NAME_task *task) {
     register NAME_task *in_r0 __asm__("r0") = task;
     __asm__ volatile(
         "push {r0, r4-r11, lr}\n"
@@ -168,42 +168,40 @@ static __attribute__((noinline)) void NAME_two_rows(NAME_task *task) {
           "s8", "s9", "s10", "s11");
 }
 #else
-static int32_t NAME_half(uint32_t word) {
-    return (int16_t)(uint16_t)word;
-}
-
-static int32_t NAME_byte(uint32_t word) {
-    return (int8_t)(uint8_t)word;
-}
+/* Two inputs and a pair of columns: a has A, b has S0. */
+#define NAME_TAKE(word, x, y, a, b) \
+    (a) += (uint32_t)((x) * (int16_t)(uint16_t)(word)); \
+    (b) += (x) * (int8_t)(uint8_t)(word); \
+    (a) += (uint32_t)((y) * (int16_t)(uint16_t)((word) >> 16)); \
+    (b) += (y) * (int8_t)(uint8_t)((word) >> 16);
 
 /* All columns of one row. */
-static void NAME_one_row(NAME_task *task) {
+static NAME_APART void NAME_one_row(NAME_task *task) {
     const uint32_t *w = task->weights;
     const int32_t *start = task->starts;
     const float *scale = task->scales;
     int32_t left = task->left, place = 0;
     for (int32_t column = 0; column < task->columns; column += 4, start += 4, scale += 4) {
-        uint32_t sums[2] = {(uint32_t)start[0], (uint32_t)start[2]};
-        int32_t low[2] = {start[1], start[3]};
+        uint32_t a = (uint32_t)start[0], c = (uint32_t)start[2];
+        int32_t b = start[1], d = start[3];
         const int8_t *x = task->input;
-        for (int32_t i = 0; i < task->groups; ++i, x += 4, w += 4) {
-            for (int32_t p = 0; p < 2; ++p) {
-                const uint32_t even = w[p], odd = w[2 + p];
-                sums[p] += (uint32_t)(x[0] * NAME_half(even) + x[2] * NAME_half(even >> 16));
-                sums[p] += (uint32_t)(x[1] * NAME_half(odd) + x[3] * NAME_half(odd >> 16));
-                low[p] += x[0] * NAME_byte(even) + x[2] * NAME_byte(even >> 16);
-                low[p] += x[1] * NAME_byte(odd) + x[3] * NAME_byte(odd >> 16);
-            }
+        for (int32_t i = task->groups; i > 0; --i, x += 4, w += 4) {
+            const int32_t x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
+            NAME_TAKE(w[0], x0, x2, a, b)
+            NAME_TAKE(w[1], x0, x2, c, d)
+            NAME_TAKE(w[2], x1, x3, a, b)
+            NAME_TAKE(w[3], x1, x3, c, d)
         }
-        for (int32_t i = 0; i < task->rest; ++i, ++x, ++w) {
-            for (int32_t p = 0; p < 2; ++p) {
-                sums[p] += (uint32_t)(x[0] * NAME_half(*w >> (16 * p)));
-                low[p] += x[0] * NAME_byte(*w >> (16 * p));
-            }
+        for (int32_t i = task->rest; i > 0; --i, ++x, ++w) {
+            const int32_t y = *x;
+            a += (uint32_t)(y * (int16_t)(uint16_t)*w);
+            b += y * (int8_t)(uint8_t)*w;
+            c += (uint32_t)(y * (int16_t)(uint16_t)(*w >> 16));
+            d += y * (int8_t)(uint8_t)(*w >> 16);
         }
+        const int32_t sums[4] = {b, (int32_t)(a - (uint32_t)b) / 256, d, (int32_t)(c - (uint32_t)d) / 256};
         for (int32_t k = 0; k < 4 && column + k < task->columns; ++k) {
-            const int32_t sum = k % 2 ? (int32_t)(sums[k / 2] - (uint32_t)low[k / 2]) / 256 : low[k / 2];
-            task->output[place] = NAME_rounded((float)sum * scale[k], task->zero);
+            task->output[place] = NAME_scaled(sums[k], scale[k], task->zero);
             place += task->step;
             if (--left == 0) {
                 place += task->jump;

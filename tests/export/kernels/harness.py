@@ -21,6 +21,7 @@ SANITIZED = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 STRICT = ("-std=gnu99", "-Wall", "-Wextra", "-Werror")
 WAYS = {
     "plain": (("gcc", "-O1", "-g", *SANITIZED), ()),
+    "without FPU": (("gcc", "-O1", "-g", *SANITIZED, "-Dt_FIXED=1"), ()),
     "dsp": (("arm-linux-gnueabihf-gcc", "-O2", "-mcpu=cortex-a7", "-mfpu=vfpv4", "-mthumb", "-static"), ("qemu-arm",)),
     "dsp, unoptimised": (
         ("arm-linux-gnueabihf-gcc", "-O0", "-mcpu=cortex-a7", "-mfpu=vfpv4", "-mthumb", "-static"), ("qemu-arm",)
@@ -104,7 +105,7 @@ def built(way: str) -> Path:
     includes, text = every.text(NAMES, "t")
     calls = "\n".join(f"    if (kind == {index}) {{ t_{name}({_CALLS[name]}); }}" for index, name in enumerate(NAMES))
     head = "\n".join(f"#include <{name}>" for name in sorted({*includes, "stdint.h", "stddef.h", "string.h"}))
-    source = Path(FOLDER.name, f"{way.replace(', ', '_')}.c")
+    source = Path(FOLDER.name, f"{way.replace(' ', '_').replace(',', '')}.c")
     source.write_text(
         f"{head}\n{text}\n#define W (uint32_t *)a[1]\n#define S (int32_t *)a[2]\n#define F (float *)a[3]\n"
         "static void call(int32_t kind, int32_t *n, uint8_t **a, uint8_t *made, uint8_t *place, int32_t room) {\n"

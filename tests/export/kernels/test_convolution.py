@@ -130,7 +130,7 @@ def test_float32(way: str, deep: bool, windows: list[Window], seed: int) -> None
             room, arrays = plane(*map(seen, w.out, w.kernel, w.strides, w.dilation)), [x, weights, biases]
             values = (patches * weights).sum(axis=-1) + biases
         else:
-            room, arrays = weights.shape[1], [x, product.side_by_side(weights), product.padded(biases)]
+            room, arrays = weights.shape[1], [x, product.side_by_side(weights), biases]
             values = patches.reshape(w.images, *w.out, -1) @ weights.T.astype("f8") + biases
         kernel = "depthwise_float" if deep else "convolution_float"
         cases.append(Case(kernel, w.numbers(count, 0, 0), arrays, made, "f4", 4 * room))

@@ -15,6 +15,7 @@ from tests.firmware.tools import needs
 
 WAYS = [
     pytest.param("plain", marks=needs("gcc")),
+    pytest.param("without FPU", marks=needs("gcc")),
     pytest.param("dsp", marks=needs("arm-linux-gnueabihf-gcc", "qemu-arm")),
 ]
 SIZES = st.tuples(st.integers(1, 7), st.one_of(st.integers(1, 40), st.integers(200, 230)), st.integers(1, 11))
@@ -107,7 +108,7 @@ def test_float32(way: str, sizes: list[tuple[int, int, int]], seed: int) -> None
         bias = draw.normal(size=columns).astype("f4")
         places, found = placing(rows, columns, bool(index % 2))
         order, biased = list(found.order), index % 3 > 0
-        arrays = [x, product.side_by_side(weights[order]), product.padded(bias[order])]
+        arrays = [x, product.side_by_side(weights[order]), bias[order]]
         cases.append(
             Case("product_float", numbers(found, rows, inner, columns, 0), arrays, (rows * columns,), "f4", int(biased))
         )
@@ -141,3 +142,17 @@ class TestWords:
         found = sorted([*low.ravel().tolist(), *((halves - low) // 256).ravel().tolist()])
         zeros = [0] * (-columns % 4 * inner)
         assert found == sorted([*weights.ravel().tolist(), *zeros])
+
+
+@pytest.mark.parametrize("way", WAYS)
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(13, 24))
+def test_sums_next_to_halves(way: str, seed: int, power: int) -> None:
+    """There float32 rounds a product to the half itself, and the code goes to the even number."""
+    draw, count = np.random.default_rng(seed), 64
+    scales = (draw.uniform(1, 2, count) * 2.0**-power).astype(np.float32)
+    halves = draw.integers(-140, 140, count) + 0.5
+    starts = np.rint(halves / scales.astype("f8")).astype(np.int64) + draw.integers(-1, 2, count)
+    starts = np.clip(starts, -(2**22), 2**22)
+    case, expected = int8(np.zeros((2, 1), int), np.zeros((count, 1), int), starts, scales, 7, False, False, True)
+    np.testing.assert_array_equal(ran(way, [case])[0], expected)
