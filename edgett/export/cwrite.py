@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgett.escape import c_comment
 from edgett.export.ctext import SIZES, Array, CArray, CText, Function, Unexpected, mentioned
 from edgett.export.kernels import every
-from edgett.export.kernels.kernel import PREFIX, Kernel, literal
+from edgett.export.kernels.kernel import Kernel, Struct, literal
 from edgett.graph.c_plan import scratch_of
 from edgett.graph.memory import InPlace
 from edgett.graph.op import QLINEAR_AVERAGE_POOL, QLINEAR_CONV, named
@@ -90,6 +90,7 @@ def code(name: str, program: CText, layout: Layout, own: Mapping[str, Kernel]) -
         *(writer.renamed(helper) + "\n" for helper in helpers.values()),
         kernels,
         *(writer.function(function) for function, _ in kept.values()),
+        "\n".join(writer.declared()) + "\n",
         writer.entry(steps),
     ]
     text = "\n".join(
@@ -177,8 +178,22 @@ class _Renamer:
         pointers = [self.pointer(name) for name in given if name in self.layout.shared.homes]
         constants = [self.stored[_content(values)][0] if values.size else "0" for values in kernel.constants]
         room = self.scratch(given[-1], kernel)
-        numbers = [number.replace(PREFIX, self.name) for number in kernel.numbers]
-        return f"{self.name}_{kernel.name}({', '.join([*pointers, *room, *constants, *numbers])});"
+        struct = [f"&{self.structs[kernel.struct]}"] if kernel.struct else []
+        arguments = [*pointers, *room, *constants, *kernel.numbers, *struct]
+        return f"{self.name}_{kernel.name}({', '.join(arguments)});"
+
+    @cached_property
+    def structs(self) -> Mapping[Struct, str]:
+        """The structs of kernels, with their names."""
+        found = dict.fromkeys(kernel.struct for kernel in self.own.values() if kernel.struct)
+        return {struct: f"{self.name}_{struct.type}_{index}" for index, struct in enumerate(found)}
+
+    def declared(self) -> list[str]:
+        """The declarations of structs."""
+        return [
+            f"static const {self.name}_{struct.type} {spelled} = {{{', '.join(struct.numbers)}}};"
+            for struct, spelled in self.structs.items()
+        ]
 
     def scratch(self, target: str, kernel: Kernel) -> list[str]:
         """Where the kernel that writes a tensor may put what nobody else reads, and its bytes where they may vary."""

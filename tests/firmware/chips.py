@@ -28,13 +28,16 @@ class Chip:
 
 
 def _cortex(cpu: str, fpu: str, machine: str) -> Chip:
-    settings = (f"-DCPU={cpu}", f"-DFPU={fpu}", f"-DSTARTUP={APP / 'cortex-m.c'}")
+    floats = f"-mfpu={fpu} -mfloat-abi=hard" if fpu else "-mfloat-abi=soft"
+    settings = (f"-DCPU={cpu}", f"-DFLOAT={floats}", f"-DSTARTUP={APP / 'cortex-m.c'}")
     link = "-Wl,--defsym=FLASH_SIZE={flash},--defsym=RAM_SIZE={ram}"
     return Chip("cortex-m.cmake", settings, link, ("qemu-system-arm", "-M", machine))
 
 
+M3 = _cortex("cortex-m3", "", "mps2-an385")
 M4 = _cortex("cortex-m4", "fpv4-sp-d16", "mps2-an386")
 M7 = _cortex("cortex-m7", "fpv5-sp-d16", "mps2-an500")
+M55 = _cortex("cortex-m55", "auto", "mps3-an547")
 RISCV = Chip(
     "riscv32.cmake",
     (),

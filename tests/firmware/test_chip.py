@@ -96,6 +96,14 @@ def test_a_clock_fits_and_says_what_it_should(clocks: dict[str, Path], tmp_path:
     assert static + ends <= predicted <= 1.2 * (static + ends + said.stack["clock"])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("on", [chip(chips.M3), chip(chips.M55), chip(chips.RISCV)])
+def test_int8_gives_its_codes_on_other_chips(clocks: dict[str, Path], tmp_path: Path, on: Chip) -> None:
+    """Without an FPU, and without DSP instructions, too."""
+    said = chips.run(chips.build([packed(clocks["cortex-m4"], tmp_path, "clock")], on, tmp_path / "build"), on)
+    assert said.passed and said.stack["clock"] <= STACK
+
+
 @needs(*chips.M7.programs)
 @pytest.mark.slow
 def test_two_models_live_in_one_firmware(clocks: dict[str, Path], tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgett.export.kernels import product
-from edgett.export.kernels.kernel import PREFIX, Kernel, Nodes, attribute
+from edgett.export.kernels.kernel import Kernel, Nodes, Struct, attribute
 from edgett.forms.window import seen
 from edgett.graph.c_plan import plane, two_positions
 
@@ -35,10 +35,10 @@ class _Window:
         """Whether the output is as large as the input."""
         return self.data[2:] == self.result[2:]
 
-    def text(self, in_zero: int = 0, zero: int = 0) -> str:
-        """The struct in C."""
-        numbers = [*self.data, *self.result[1:], *self.window, *self.steps, *self.pads, *self.apart, in_zero, zero]
-        return f"&(const {PREFIX}_window){{{', '.join(map(str, numbers))}}}"
+    def struct(self, in_zero: int = 0, zero: int = 0) -> Struct:
+        """In C."""
+        sizes = *self.data, *self.result[1:], *self.window, *self.steps, *self.pads, *self.apart
+        return Struct.of("window", *sizes, in_zero, zero)
 
 
 def _window(node: Any, nodes: Nodes, weights: tuple[int, ...]) -> _Window | None:
@@ -68,17 +68,17 @@ def int8(node: Any, nodes: Nodes) -> Kernel | None:
     count, channels = weights.shape[0], found.data[1]
     biases = rest[0].astype(np.int64) if rest else np.zeros(count, np.int64)
     factors = np.broadcast_to(in_scale * scale / out_scale, (count,)).astype(np.float32)
-    text = found.text(int(in_zero.item()), int(out_zero.item()))
+    struct = found.struct(int(in_zero.item()), int(out_zero.item()))
     rows = weights.reshape(count, -1)
     group = attribute(node, "group", 1)
     starts = biases - int(in_zero.item()) * rows.astype(np.int64).sum(axis=1)
     if group == channels == count > 1:
         constants = rows, starts.astype(np.int32), factors
-        return Kernel("depthwise_int8", constants, (text,), needs=found.plane, over=found.same)
+        return Kernel("depthwise_int8", constants, struct=struct, needs=found.plane, over=found.same)
     if group != 1 or not product.packs(rows, starts):
         return None
     constants, inner = (product.words(rows), product.paired(starts), product.padded(factors)), rows.shape[1]
-    return Kernel("convolution_int8", constants, (text,), needs=inner, scratch=two_positions(inner))
+    return Kernel("convolution_int8", constants, struct=struct, needs=inner, scratch=two_positions(inner))
 
 
 def float32(node: Any, nodes: Nodes) -> Kernel | None:
@@ -93,8 +93,8 @@ def float32(node: Any, nodes: Nodes) -> Kernel | None:
     rows, group = weights.reshape(count, -1), attribute(node, "group", 1)
     added = bias[0].ravel() if bias else np.zeros(0, np.float32)
     if group == channels == count > 1:
-        return Kernel("depthwise_float", (rows, added), (found.text(),), needs=4 * found.plane, over=found.same)
+        return Kernel("depthwise_float", (rows, added), struct=found.struct(), needs=4 * found.plane, over=found.same)
     if group != 1:
         return None
     constants = product.side_by_side(rows), added
-    return Kernel("convolution_float", constants, (found.text(),), needs=4 * rows.shape[1])
+    return Kernel("convolution_float", constants, struct=found.struct(), needs=4 * rows.shape[1])

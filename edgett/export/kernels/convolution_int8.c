@@ -30,9 +30,9 @@ static NAME_APART void NAME_gather(const int8_t *input, int8_t *tile, int32_t ch
 }
 #endif
 
-/* output = input * weights: a product for each position. `scratch` takes what the window sees; where there is `room` for
- * it, what it sees at two positions, and then the same in 16 bits. */
-static void NAME_convolution_int8(const int8_t *input, int8_t *output, int8_t *scratch, int32_t room,
+/* output = input * weights: a product for each position. `scratch` takes what the window sees; where there is `room`,
+ * what it sees at two positions, and then the same in 16 bits. */
+static NAME_APART void NAME_convolution_int8(const int8_t *input, int8_t *output, int8_t *scratch, int32_t room,
                                   const uint32_t *weights, const int32_t *starts, const float *scales,
                                   const NAME_window *w) {
     const int32_t inner = w->channels * w->rows * w->columns, places = w->out_height * w->out_width;

@@ -10,8 +10,8 @@ typedef struct {
     int32_t zero;
 } NAME_threes_task;
 
-/* A row of numbers that a 3x3 window sees: first two at a time, one input apart. Of four inputs SXTB16 makes 0 and 2, and
- * 1 and 3: the first two are for the outer weights of one number, the others for those of the next. */
+/* A row of numbers that a 3x3 window sees: first two at a time, one input apart. Of four inputs SXTB16 makes 0 and 2,
+ * and 1 and 3: the first two are for the outer weights of one number, the others for those of the next. */
 static NAME_APART void NAME_threes(const NAME_threes_task *task) {
     register const NAME_threes_task *in_r0 __asm__("r0") = task;
 #define NAME_TAKE(from) "ldr r12, [" from "]\n sxtb16 lr, r12\n sxtb16 r12, r12, ror #8\n"
@@ -62,9 +62,9 @@ static NAME_APART void NAME_threes(const NAME_threes_task *task) {
 }
 #endif
 
-/* output = input * weights, a window for each channel. `plane` takes a channel with its padding: the output may be where
- * the input is. `starts` have the zero point of the input in them. */
-static void NAME_depthwise_int8(const int8_t *input, int8_t *output, int8_t *plane, const int8_t *weights,
+/* output = input * weights, a window for each channel. `plane` takes a channel with its padding, so that the output may
+ * be where the input is. `starts` have the zero point of the input in them. */
+static NAME_APART void NAME_depthwise_int8(const int8_t *input, int8_t *output, int8_t *plane, const int8_t *weights,
                                 const int32_t *starts, const float *scales, const NAME_window *w) {
     const int32_t down = (w->out_height - 1) * w->down + (w->rows - 1) * w->row_apart + 1;
     const int32_t across = (w->out_width - 1) * w->across + (w->columns - 1) * w->column_apart + 1;

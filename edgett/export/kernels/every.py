@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgett.export.kernels import convolution, product
-from edgett.export.kernels.kernel import PREFIX, Kernel, Nodes, attribute, literal
+from edgett.export.kernels.kernel import PREFIX, Kernel, Nodes, Struct, attribute, literal
 from edgett.graph.op import CONV, GEMM, MATMUL, QGEMM, QLINEAR_ADD, QLINEAR_CONV, QLINEAR_SOFTMAX, named
 from edgett.graph.traits import Op
 
@@ -24,7 +24,7 @@ _NEEDS = {
     "convolution_int8": (*_ROWS, "window", "patch_int8"),
     "convolution_float": ("processor", "row_float", "window", "patch_float"),
     "depthwise_int8": (*_SCALED, "window", "plane_int8"),
-    "depthwise_float": ("window", "plane_float"),
+    "depthwise_float": ("processor", "window", "plane_float"),
     "lookup": (),
     "add": ("processor", "rounded"),
     "add_tensors": ("processor", "rounded", "add"),
@@ -91,8 +91,8 @@ def _add(node: Any, nodes: Nodes) -> Kernel | None:
     )
     period = nodes.size(node.output[0]) if constant is None else constant.size
     numbers = (nodes.size(node.output[0]), period, zero, other_zero, out_zero, scale, other_scale, out_scale)
-    sum_of = f"&(const {PREFIX}_sum){{{', '.join(map(str, numbers))}}}"
-    return Kernel("add_tensors", (), (sum_of,)) if constant is None else Kernel("add", (constant,), (sum_of,))
+    struct = Struct.of("sum", *numbers)
+    return Kernel("add_tensors", struct=struct) if constant is None else Kernel("add", (constant,), struct=struct)
 
 
 def _repeats(constant: NDArray[Any], shape: tuple[int, ...]) -> bool:

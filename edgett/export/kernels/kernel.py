@@ -18,13 +18,27 @@ PREFIX = "NAME"
 
 
 @dataclass(frozen=True)
+class Struct:
+    """A constant struct of C: the name of its type, and its numbers in order, as they are written."""
+
+    type: str
+    numbers: tuple[str, ...]
+
+    @classmethod
+    def of(cls, kind: str, *numbers: int | str) -> Struct:
+        """One of whole numbers and of literals."""
+        return cls(kind, tuple(map(str, numbers)))
+
+
+@dataclass(frozen=True)
 class Kernel:
-    """A call of the C function `name`: input and output, then `constants`, none where empty, and `numbers` in C.
+    """A call of the C function `name`: input and output, scratch, `constants`, none where empty, `numbers`, `struct`.
 
     Attributes:
         name: the function.
         constants: what it reads from flash.
-        numbers: other arguments.
+        numbers: other arguments in C.
+        struct: the last one, given by its address.
         needs: bytes of the workspace that it must have besides.
         scratch: bytes with which it is faster, those among them; None: no number of bytes makes it so.
         idle: nodes behind this one that have nothing left to do.
@@ -34,6 +48,7 @@ class Kernel:
     name: str
     constants: tuple[NDArray[Any], ...] = ()
     numbers: tuple[str, ...] = ()
+    struct: Struct | None = None
     needs: int = 0
     scratch: int | None = None
     idle: tuple[str, ...] = ()

@@ -1,5 +1,5 @@
 /* What the window sees at one position, channel by channel; the zero point where it sees padding. */
-static void NAME_patch_KIND(const NUMBER *input, NUMBER *patch, const NAME_window *w, int32_t place) {
+static NAME_APART void NAME_patch_KIND(const NUMBER *input, NUMBER *patch, const NAME_window *w, int32_t place) {
     const int32_t y = place / w->out_width * w->down - w->top, x = place % w->out_width * w->across - w->left;
     const NAME_taps ys = NAME_inside(y, w->row_apart, w->rows, w->height);
     const NAME_taps xs = NAME_inside(x, w->column_apart, w->columns, w->width);

@@ -11,9 +11,11 @@
 #define NAME_FIXED 0
 #endif
 #endif
-/* Of functions that would have too few registers inside of others. */
-#if defined(__GNUC__)
+/* Functions that are there once: inside of others they would have too few registers, and take more flash. */
+#if defined(__clang__)
 #define NAME_APART __attribute__((noinline))
+#elif defined(__GNUC__)
+#define NAME_APART __attribute__((noinline, noclone))
 #else
 #define NAME_APART
 #endif

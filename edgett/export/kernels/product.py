@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgett.export.kernels.kernel import PREFIX, Kernel, Nodes, attribute
+from edgett.export.kernels.kernel import Kernel, Nodes, Struct, attribute
 from edgett.export.kernels.placing import Placing, placing
 from edgett.graph.c_plan import two_rows
 
@@ -31,12 +31,13 @@ def int8(node: Any, nodes: Nodes) -> Kernel | None:
     order = list(placed.order)
     by_column, starts, factors = np.ascontiguousarray(by_column[order]), starts[order], factors[order]
     inner = by_column.shape[1]
-    numbers = (_numbers(placed, rows, inner, columns, int(out_zero.item())),)
+    struct = _struct(placed, rows, inner, columns, int(out_zero.item()))
     if not packs(by_column, starts):
         constants = by_column, starts.astype(np.int32), factors
-        return Kernel("product_wide", constants, numbers, idle=placed.idle)
+        return Kernel("product_wide", constants, struct=struct, idle=placed.idle)
     constants = words(by_column), paired(starts), padded(factors)
-    return Kernel("product_int8", constants, numbers, scratch=two_rows(inner) if rows > 1 else 0, idle=placed.idle)
+    room = two_rows(inner) if rows > 1 else 0
+    return Kernel("product_int8", constants, struct=struct, scratch=room, idle=placed.idle)
 
 
 def float32(node: Any, nodes: Nodes) -> Kernel | None:
@@ -54,7 +55,8 @@ def float32(node: Any, nodes: Nodes) -> Kernel | None:
     order = list(placed.order)
     added = bias[0].ravel()[order] if bias else np.zeros(0, np.float32)
     constants = side_by_side(by_column[order]), added
-    return Kernel("product_float", constants, (_numbers(placed, rows, inner, columns),), idle=placed.idle)
+    struct = _struct(placed, rows, inner, columns)
+    return Kernel("product_float", constants, struct=struct, idle=placed.idle)
 
 
 def _placing(nodes: Nodes, node: Any, rows: int, columns: int, biased: bool) -> Placing:
@@ -66,11 +68,9 @@ def _placing(nodes: Nodes, node: Any, rows: int, columns: int, biased: bool) -> 
     return placing(nodes, node.output[0], rows, columns)
 
 
-def _numbers(placed: Placing, rows: int, inner: int, columns: int, zero: int = 0) -> str:
-    """The struct of a product in C."""
-    parts = [placed.columns, placed.rows]
-    places = [number for part in parts for number in (part.run, part.step, part.jump)]
-    return f"&(const {PREFIX}_product){{{', '.join(map(str, (rows, inner, columns, zero, *places)))}}}"
+def _struct(placed: Placing, rows: int, inner: int, columns: int, zero: int = 0) -> Struct:
+    places = [number for part in (placed.columns, placed.rows) for number in (part.run, part.step, part.jump)]
+    return Struct.of("product", rows, inner, columns, zero, *places)
 
 
 def packs(columns: NDArray[np.int8], starts: NDArray[np.int64]) -> bool:
@@ -112,7 +112,7 @@ def paired(starts: NDArray[np.int64]) -> NDArray[np.int32]:
 
 
 def side_by_side(columns: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Weights (columns, inner) as `row_float.c` reads them: (inner, 4) for four columns each, (inner, n) for the last."""
+    """Weights (columns, inner) as `row_float.c` reads them: (inner, 4) for four columns, (inner, n) for others."""
     return np.concatenate([columns[first : first + _FOUR].T.ravel() for first in range(0, len(columns), _FOUR)])
 
 

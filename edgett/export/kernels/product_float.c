@@ -1,5 +1,5 @@
 /* output = input x weights + bias. */
-static void NAME_product_float(const float *input, float *output, const float *weights, const float *bias,
+static NAME_APART void NAME_product_float(const float *input, float *output, const float *weights, const float *bias,
                                const NAME_product *product) {
     const int32_t inner = product->inner, columns = product->columns / 4 * 4;
     int32_t left = product->row_run, place = 0;

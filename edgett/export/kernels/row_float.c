@@ -1,4 +1,4 @@
-/* Products in float32. Weights come in fours of columns, side by side for each input; columns that are left do as well. */
+/* Products in float32. Weights come in fours of columns, side by side for each input; so do columns that are left. */
 typedef struct {
     const float *input, *weights, *bias; /* bias: 0 where there is none */
     float *output;
