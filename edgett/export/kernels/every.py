@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from importlib import resources
@@ -28,6 +29,7 @@ _NEEDS = {
     "lookup": (),
     "add": ("processor", "rounded"),
     "add_tensors": ("processor", "rounded", "add"),
+    "add_to_tensor": ("processor", "rounded", "add"),
     "softmax": ("processor", "rounded"),
 }
 """The C files that each kernel needs before its own, in this order."""
@@ -70,35 +72,33 @@ def _softmax(node: Any, nodes: Nodes) -> Kernel | None:
     if attribute(node, "axis", -1) not in (-1, len(shape) - 1):
         return None
     scales = (literal(in_scale.item()), literal(out_scale.item()))
-    return Kernel("softmax", (), (str(int(np.prod(rows))), str(columns), *scales, str(int(out_zero.item()))))
+    return Kernel("softmax", (), (str(math.prod(rows)), str(columns), *scales, str(int(out_zero.item()))))
 
 
 def _add(node: Any, nodes: Nodes) -> Kernel | None:
-    """A QLinearAdd of two tensors of one shape, or of one and a constant that repeats."""
-    one, two = list(node.input[:3]), list(node.input[3:6])
-    if one[0] in nodes.constants:
-        one, two = two, one
-    shape, constant = nodes.shapes[node.output[0]], nodes.constants.get(two[0])
-    if nodes.shapes.get(one[0]) != shape:
-        return None
-    if constant is None and nodes.shapes.get(two[0]) != shape:
-        return None
-    if constant is not None and not _repeats(constant, shape):
+    """A QLinearAdd of a tensor and another one, or a constant, that is as large or repeats."""
+    shape, terms = nodes.shapes[node.output[0]], [node.input[:3], node.input[3:6]]
+    sizes = {name: nodes.constants[name].shape if name in nodes.constants else nodes.shapes[name] for name, *_ in terms}
+    one, two = sorted(terms, key=lambda term: (term[0] in nodes.constants, -math.prod(sizes[term[0]])))
+    count, period = math.prod(shape), math.prod(sizes[two[0]])
+    if one[0] in nodes.constants or math.prod(sizes[one[0]]) != count or not _repeats(sizes[two[0]], shape):
         return None
     (scale, zero), (other_scale, other_zero), (out_scale, out_zero) = (
         (literal(nodes.constants[pair[0]].item()), int(nodes.constants[pair[1]].item()))
         for pair in (one[1:], two[1:], node.input[6:])
     )
-    period = nodes.size(node.output[0]) if constant is None else constant.size
-    numbers = (nodes.size(node.output[0]), period, zero, other_zero, out_zero, scale, other_scale, out_scale)
-    struct = Struct.of("sum", *numbers)
-    return Kernel("add_tensors", struct=struct) if constant is None else Kernel("add", (constant,), struct=struct)
+    struct = Struct.of("sum", count, period, zero, other_zero, out_zero, scale, other_scale, out_scale)
+    if two[0] in nodes.constants:
+        return Kernel("add", (nodes.constants[two[0]],), struct=struct)
+    # C is given tensors in the order of the node.
+    return Kernel("add_tensors" if one[0] == node.input[0] else "add_to_tensor", struct=struct)
 
 
-def _repeats(constant: NDArray[Any], shape: tuple[int, ...]) -> bool:
-    """Whether a constant that is broadcast to a shape is itself, again and again."""
-    whole = np.broadcast_to(constant, shape)
-    return constant.size > 0 and bool((whole.reshape(-1, constant.size) == constant.ravel()).all())
+def _repeats(part: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Whether what is broadcast to a shape is itself, again and again."""
+    count = math.prod(part)
+    whole = np.broadcast_to(np.arange(count).reshape(part), shape)
+    return bool((whole.reshape(-1, count) == np.arange(count)).all())
 
 
 _KINDS: Mapping[Op, Callable[[Any, Nodes], Kernel | None]] = {

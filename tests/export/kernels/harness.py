@@ -21,7 +21,7 @@ SANITIZED = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 STRICT = ("-std=gnu99", "-Wall", "-Wextra", "-Werror")
 WAYS = {
     "plain": (("gcc", "-O1", "-g", *SANITIZED), ()),
-    "without FPU": (("gcc", "-O1", "-g", *SANITIZED, "-Dt_FIXED=1"), ()),
+    "without FPU": (("gcc", "-O1", "-g", *SANITIZED, "-Dt_FIXED=1", "-Dnet_FIXED=1"), ()),
     "dsp": (("arm-linux-gnueabihf-gcc", "-O2", "-mcpu=cortex-a7", "-mfpu=vfpv4", "-mthumb", "-static"), ("qemu-arm",)),
     "dsp, unoptimised": (
         ("arm-linux-gnueabihf-gcc", "-O0", "-mcpu=cortex-a7", "-mfpu=vfpv4", "-mthumb", "-static"), ("qemu-arm",)
