@@ -84,15 +84,15 @@ static NAME_APART void NAME_one_row(NAME_task *task) {
         "ldmia r2!, {r4-r7}\n"
         "str r2, [r12, #8]\n"
         "ldr r2, [r12, #48]\n"
-        "ands lr, r2, #3\n"
+        "ands lr, r2, #7\n"
         "beq 3f\n"
         "2:\n" NAME_ROW
         "subs lr, #1\n"
         "bne 2b\n"
         "ldr r2, [r12, #48]\n"
-        "3: lsrs lr, r2, #2\n"
+        "3: lsrs lr, r2, #3\n"
         "beq 5f\n"
-        "4:\n" NAME_ROW NAME_ROW NAME_ROW NAME_ROW
+        "4:\n" NAME_ROW NAME_ROW NAME_ROW NAME_ROW NAME_ROW NAME_ROW NAME_ROW NAME_ROW
         "subs lr, #1\n"
         "bne 4b\n"
         "5: ldr lr, [r12, #52]\n"
