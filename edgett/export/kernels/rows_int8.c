@@ -180,6 +180,8 @@ static NAME_APART void NAME_one_row(NAME_task *task) {
     const uint32_t *w = task->weights;
     const int32_t *start = task->starts;
     const float *scale = task->scales;
+    int8_t *const output = task->output;
+    const int32_t zero = task->zero, step = task->step;
     int32_t left = task->left, place = 0;
     for (int32_t column = 0; column < task->columns; column += 4, start += 4, scale += 4) {
         uint32_t a = (uint32_t)start[0], c = (uint32_t)start[2];
@@ -200,9 +202,10 @@ static NAME_APART void NAME_one_row(NAME_task *task) {
             d += y * (int8_t)(uint8_t)(*w >> 16);
         }
         const int32_t sums[4] = {b, (int32_t)(a - (uint32_t)b) / 256, d, (int32_t)(c - (uint32_t)d) / 256};
-        for (int32_t k = 0; k < 4 && column + k < task->columns; ++k) {
-            task->output[place] = NAME_scaled(sums[k], scale[k], task->zero);
-            place += task->step;
+        const int32_t count = task->columns - column < 4 ? task->columns - column : 4;
+        for (int32_t k = 0; k < count; ++k) {
+            output[place] = NAME_scaled(sums[k], scale[k], zero);
+            place += step;
             if (--left == 0) {
                 place += task->jump;
                 left = task->run;
