@@ -11,6 +11,16 @@
 #define NAME_FIXED 0
 #endif
 #endif
+/* Registers of four numbers, for compilers that have a type for them. */
+#if defined(__has_builtin)
+#if (defined(__aarch64__) || defined(__ARM_NEON) || defined(__SSE2__)) && __has_builtin(__builtin_shufflevector)
+#define NAME_VECTORS 1
+#endif
+#endif
+#ifndef NAME_VECTORS
+#define NAME_VECTORS 0
+#endif
+
 /* Functions that are there once: inside of others they would have too few registers, and take more flash. */
 #if defined(__clang__)
 #define NAME_APART __attribute__((noinline))

@@ -10,7 +10,13 @@ static int8_t NAME_rounded(float value, int32_t zero) {
     return (int8_t)code;
 #else
     const float near = value < -1000.0f ? -1000.0f : value > 1000.0f ? 1000.0f : value;
+#if defined(__GNUC__) && defined(__aarch64__)
+    int32_t code;
+    __asm__("fcvtns %w0, %s1" : "=r"(code) : "w"(near)); /* or a call */
+    code += zero;
+#else
     const int32_t code = (int32_t)lrintf(near) + zero;
+#endif
     return (int8_t)(code < -128 ? -128 : code > 127 ? 127 : code);
 #endif
 }

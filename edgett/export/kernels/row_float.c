@@ -1,3 +1,5 @@
+#include <string.h>
+
 /* Products in float32. Weights come in fours of columns, side by side for each input; so do columns that are left. */
 typedef struct {
     const float *input, *weights, *bias; /* bias: 0 where there is none */
@@ -57,13 +59,35 @@ static NAME_APART void NAME_fours(const NAME_float_task *task) {
           "s11", "s12", "s13", "s14", "s15");
 }
 #else
+#if NAME_VECTORS
+typedef float NAME_floats __attribute__((vector_size(16)));
+#endif
+
 /* Columns of a row by fours. */
 static void NAME_fours(const NAME_float_task *task) {
     const float *w = task->weights;
     int32_t left = task->left, place = 0;
     for (int32_t column = 0; column < task->columns; column += 4) {
-        float a = 0.0f, b = 0.0f, c = 0.0f, d = 0.0f;
         const float *x = task->input;
+#if NAME_VECTORS
+        NAME_floats even = {0.0f, 0.0f, 0.0f, 0.0f}, odd = even, p, q, r, s;
+        for (int32_t i = task->groups; i > 0; --i, x += 4, w += 16) {
+            memcpy(&p, w, sizeof p);
+            memcpy(&q, w + 4, sizeof q);
+            memcpy(&r, w + 8, sizeof r);
+            memcpy(&s, w + 12, sizeof s);
+            even += x[0] * p;
+            odd += x[1] * q;
+            even += x[2] * r;
+            odd += x[3] * s;
+        }
+        for (int32_t i = task->rest; i > 0; --i, ++x, w += 4) {
+            memcpy(&p, w, sizeof p);
+            even += *x * p;
+        }
+        const NAME_floats sums = even + odd;
+#else
+        float a = 0.0f, b = 0.0f, c = 0.0f, d = 0.0f;
         for (int32_t i = 4 * task->groups + task->rest; i > 0; --i, ++x, w += 4) {
             a += *x * w[0];
             b += *x * w[1];
@@ -71,6 +95,7 @@ static void NAME_fours(const NAME_float_task *task) {
             d += *x * w[3];
         }
         const float sums[4] = {a, b, c, d};
+#endif
         for (int32_t k = 0; k < 4; ++k) {
             task->output[place] = task->bias ? sums[k] + task->bias[column + k] : sums[k];
             place += task->step / 4;

@@ -1,3 +1,5 @@
+#include <string.h>
+
 /* Products in int8, a scale for each column. A word of weights has two inputs of two columns, its halves are
  * h = 256 w1 + w0: the sum A of x h is 256 S1 + S0, that of x and the low byte is S0, so S1 = (A - S0) >> 8. Columns
  * come in fours, a word for each pair of them; of four inputs first 0 and 2, then 1 and 3, as SXTB16 takes bytes apart;
@@ -168,12 +170,17 @@ static NAME_APART void NAME_two_rows(NAME_task *task) {
           "s8", "s9", "s10", "s11");
 }
 #else
+#if NAME_VECTORS
+typedef int32_t NAME_ints __attribute__((vector_size(16)));
+typedef uint32_t NAME_words __attribute__((vector_size(16)));
+#else
 /* Two inputs and a pair of columns: a has A, b has S0. */
 #define NAME_TAKE(word, x, y, a, b) \
     (a) += (uint32_t)((x) * (int16_t)(uint16_t)(word)); \
     (b) += (x) * (int8_t)(uint8_t)(word); \
     (a) += (uint32_t)((y) * (int16_t)(uint16_t)((word) >> 16)); \
     (b) += (y) * (int8_t)(uint8_t)((word) >> 16);
+#endif
 
 /* All columns of one row. */
 static NAME_APART void NAME_one_row(NAME_task *task) {
@@ -187,6 +194,24 @@ static NAME_APART void NAME_one_row(NAME_task *task) {
         uint32_t a = (uint32_t)start[0], c = (uint32_t)start[2];
         int32_t b = start[1], d = start[3];
         const int8_t *x = task->input;
+#if NAME_VECTORS
+        /* The words of two pairs, of 0 and 2 and of 1 and 3; so lie sums. */
+        NAME_words most = {0, 0, 0, 0}, least = most;
+        for (int32_t i = task->groups; i > 0; --i, x += 4, w += 4) {
+            const NAME_ints four = {x[0], x[1], x[2], x[3]};
+            const NAME_words lower = (NAME_words)__builtin_shufflevector(four, four, 0, 0, 1, 1);
+            const NAME_words upper = (NAME_words)__builtin_shufflevector(four, four, 2, 2, 3, 3);
+            NAME_words word;
+            memcpy(&word, w, sizeof word);
+            most += lower * (NAME_words)((NAME_ints)(word << 16) >> 16) + upper * (NAME_words)((NAME_ints)word >> 16);
+            least += lower * (NAME_words)((NAME_ints)(word << 24) >> 24);
+            least += upper * (NAME_words)((NAME_ints)(word << 8) >> 24);
+        }
+        a += most[0] + most[2];
+        b += (int32_t)(least[0] + least[2]);
+        c += most[1] + most[3];
+        d += (int32_t)(least[1] + least[3]);
+#else
         for (int32_t i = task->groups; i > 0; --i, x += 4, w += 4) {
             const int32_t x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
             NAME_TAKE(w[0], x0, x2, a, b)
@@ -194,6 +219,7 @@ static NAME_APART void NAME_one_row(NAME_task *task) {
             NAME_TAKE(w[2], x1, x3, a, b)
             NAME_TAKE(w[3], x1, x3, c, d)
         }
+#endif
         for (int32_t i = task->rest; i > 0; --i, ++x, ++w) {
             const int32_t y = *x;
             a += (uint32_t)(y * (int16_t)(uint16_t)*w);

@@ -3,7 +3,11 @@
 #if NAME_DSP
 __attribute__((unused)) /* products do it by themselves there */
 #endif
+#if NAME_FIXED
 static NAME_APART int8_t NAME_scaled_as_written(int32_t sum, float scale, int32_t zero) {
+#else
+static int8_t NAME_scaled(int32_t sum, float scale, int32_t zero) {
+#endif
     return NAME_rounded((float)sum * scale, zero);
 }
 
@@ -25,6 +29,4 @@ static int8_t NAME_scaled(int32_t sum, float scale, int32_t zero) {
     const int32_t code = (upper >> shift) + (int32_t)(rest >> 31) + zero;
     return (int8_t)(code < -128 ? -128 : code > 127 ? 127 : code);
 }
-#else
-#define NAME_scaled NAME_scaled_as_written
 #endif
