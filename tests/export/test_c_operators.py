@@ -147,7 +147,9 @@ class TestOperators:
     def test_some_layers_in_float32(self, spared: tuple[str, ...], types: list[str], tmp_path: Path) -> None:
         made = build(saved(graph_of_pairs("three layers", spared), tmp_path / "a.onnx"), "one", tmp_path)
         assert [port.c_type for port in (*made.source.inputs, *made.source.outputs)] == types
-        assert {"one_product_int8", "one_product_float"} <= set(re.findall(r"static (?:one_APART )?void (\w+)", made.source.code))
+        assert {"one_product_int8", "one_product_float"} <= set(
+            re.findall(r"static (?:one_APART )?void (\w+)", made.source.code)
+        )
         assert off(made) <= STEPS + 0.01
 
     def test_names_that_the_header_uses_itself(self, tmp_path: Path) -> None:
