@@ -48,6 +48,7 @@ def convolutions(
     layer: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(LAYERS)}, or others.")] = None,
     rounds: Annotated[int, typer.Option(help="Turns of each way; its median counts.")] = 40,
     turn: Annotated[float, typer.Option(help="Milliseconds that a way has each turn.")] = 4,
+    multiple: Annotated[int, typer.Option("--rank-multiple", help="What ranks are multiples of.")] = 4,
 ) -> None:
     """Convolutions in every form as edgett exports them, one sample, one thread of LiteRT, against dense ones.
 
@@ -57,7 +58,7 @@ def convolutions(
     for text in layer or LAYERS:
         site = parse_layer(text)
         for dtype in (DType.FLOAT32, DType.INT8):
-            found = _timed(site, dtype, rounds, turn / 1000)
+            found = _timed(site, dtype, rounds, turn / 1000, multiple)
             for spec, one in found.items():
                 print(f"{text:18} {dtype.value:8} {spec!s:46} MACs {one.macs:.2f}  time {one.time:.2f}", flush=True)
                 form = f"{spec.title}, {dtype.value}"
@@ -67,8 +68,8 @@ def convolutions(
         print(f"{form:24} {excess:+.2f}")
 
 
-def _timed(site: Layer, dtype: DType, rounds: int, turn: float) -> dict[Chain, Timed]:
-    specs = [*_specs(site)]
+def _timed(site: Layer, dtype: DType, rounds: int, turn: float, multiple: int) -> dict[Chain, Timed]:
+    specs = [*_specs(site, multiple)]
     with tempfile.TemporaryDirectory() as folder:
         ways = {str(spec): _way(site, spec, dtype, Path(folder)) for spec in (None, *specs)}
         times = measured(ways, rounds, turn)
@@ -76,13 +77,13 @@ def _timed(site: Layer, dtype: DType, rounds: int, turn: float) -> dict[Chain, T
     return {spec: Timed(cost.held(site, spec).macs / whole, times[str(spec)] / times["None"]) for spec in specs}
 
 
-def _specs(site: Layer) -> Iterator[Chain]:
+def _specs(site: Layer, multiple: int) -> Iterator[Chain]:
     """Of each form that fits the chain next to each share."""
     whole = cost.dense(site).macs
     for form in FORMS:
         if not isinstance(form, Chained) or form.unfit(site) is not None:
             continue
-        costs = {spec: cost.held(site, spec).macs / whole for spec in form.spec.every(site, 4)}
+        costs = {spec: cost.held(site, spec).macs / whole for spec in form.spec.every(site, multiple)}
         yield from dict.fromkeys(min(costs, key=lambda spec: abs(costs[spec] - share)) for share in SHARES)
 
 

@@ -32,7 +32,10 @@ TESTED = "1.4.0"
 
 @dataclass(frozen=True)
 class CSource:
-    """A model in C: the texts of NAME.h and NAME.c, what NAME_run takes and gives, static RAM, and constants."""
+    """A model in C: the texts of NAME.h and NAME.c, what NAME_run takes and gives, static RAM, and constants.
+
+    `plain`: int8 products and convolutions that the fast kernels cannot compute.
+    """
 
     name: str
     header: str
@@ -41,6 +44,7 @@ class CSource:
     outputs: tuple[WirePort, ...]
     workspace_bytes: int
     weight_bytes: int
+    plain: int = 0
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ def generate(path: Path, name: str, version: str) -> CSource:
     about = cwrite.About(name, version, digest, inputs, outputs, code.workspace_bytes, code.weight_bytes)
     return CSource(
         name, cwrite.header(about), cwrite.opening(about) + code.text, inputs, outputs, about.workspace_bytes,
-        about.weight_bytes,
+        about.weight_bytes, every.plain(lowered.model, own),
     )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ class Sources:
     """A model in C: the texts of its headers, by their names in include/, and of its sources, by theirs in src/.
 
     `runner` says in words what the self-test is to be given: a function that takes all inputs, then all outputs.
+    `plain`: in C, the int8 products and convolutions that the fast kernels cannot compute.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Sources:
     inputs: tuple[WirePort, ...]
     outputs: tuple[WirePort, ...]
     runner: str
+    plain: int | None = None
 
 
 @dataclass(frozen=True)

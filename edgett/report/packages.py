@@ -43,6 +43,8 @@ def draw_package(manifest: Mapping[str, Any]) -> RenderableType:
         if item["holds"] is False
     ]
     vectors = manifest["self_test"]["vectors"]
+    if plain := manifest.get("plain", 0):
+        broken.append(Text(f"plain loops compute {plain} of the int8 products and convolutions: in groups, or large"))
     drawn_from = "validation data" if "data" in run["digests"] else SAMPLES["random"]
     lines = [
         *broken,

@@ -129,6 +129,9 @@ class Package(Document):
     ports: Ports = Field(description="inputs and outputs")
     self_test: SelfTest = Field(description="what it tests itself with")
     licence: Licence = Field(description="of the model and of the code")
+    plain: Rare[Count] = Field(
+        default=ABSENT, description="in C: int8 products and convolutions that plain loops compute, not packed kernels"
+    )
     files: dict[Text, PackedFile] = Field(description="by path in the package")
 
 

@@ -77,7 +77,7 @@ def pack(path: Path, folder: Path, wish: PackRequest) -> dict[str, Any]:
                 "tolerances": {p.name: t for p, t in zip(sources.outputs, vectors.tolerances, strict=True)},
             },
             "licence": {"model": wish.licence, "generator": GENERATORS[wish.kind.value]},
-        }
+        } | ({} if sources.plain is None else {"plain": sources.plain})
     return manifest.write(folder, package.files(sources, vectors), facts)
 
 
@@ -217,7 +217,7 @@ def sources_of(artefact: Path, name: str, kind: SourceKind) -> tuple[package.Sou
 
         made = c.generate(artefact, name, version("edgett"))
         headers, code = {f"{name}.h": made.header}, {f"{name}.c": made.code}
-        sources = package.Sources(name, headers, code, made.inputs, made.outputs, f"{name}_run")
+        sources = package.Sources(name, headers, code, made.inputs, made.outputs, f"{name}_run", made.plain)
         ends = sum(port.bytes for port in (*made.inputs, *made.outputs))
         return sources, {
             "weight_bytes": made.weight_bytes, "workspace_bytes": made.workspace_bytes,

@@ -136,6 +136,17 @@ class TestOperators:
     def test_int8(self, name: str, tmp_path: Path) -> None:
         assert off(build(saved(graph_of_pairs(name), tmp_path / "a.onnx"), "one", tmp_path)) <= STEPS + 0.01
 
+    def test_weights_that_do_not_go_into_words_have_a_plain_kernel(self, tmp_path: Path) -> None:
+        """Sums of 600 inputs and the largest weights are above 23 bits."""
+        heavy = np.full((600, 5), 1.0, np.float32) * np.array([1, -1, 1, -1, 1], np.float32)
+        model = network([node("MatMul", ["x", "w"], ["a"]), node("MatMul", ["a", "v"], ["y"])], (2, 600), (2, 3),
+                        w=heavy, v=drawn(5, 3))  # fmt: skip
+        numbers = np.random.default_rng(2)
+        pairs = quantised(model, [{"x": numbers.normal(size=(2, 600)).astype(np.float32)} for _ in range(8)], ())
+        made = build(saved(pairs, tmp_path / "a.onnx"), "one", tmp_path)
+        assert made.source.plain == 1 and "one_product_wide(" in made.source.code
+        assert off(made) <= STEPS + 0.01
+
     @pytest.mark.parametrize(
         ("spared", "types"),
         [

@@ -52,6 +52,12 @@ def kernels(model: Any, tables: Mapping[str, NDArray[np.int8]]) -> dict[str, Ker
     return made
 
 
+def plain(model: Any, own: Mapping[str, Kernel]) -> int:
+    """How many int8 products and convolutions plain loops compute: words do not hold them, or they are in groups."""
+    operators = [node for node in model.graph.node if named(node.op_type) in (QGEMM, QLINEAR_CONV)]
+    return sum(node.name not in own or own[node.name].name == "product_wide" for node in operators)
+
+
 def text(names: Iterable[str], prefix: str) -> tuple[list[str], str]:
     """The headers and the C that calls of these names need."""
     used = [name for name in _NEEDS if name in set(names)]
