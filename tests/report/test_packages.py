@@ -56,7 +56,7 @@ def flat(document: dict[str, Any]) -> str:
 class TestPackage:
     def test_what_is_slow_is_told(self) -> None:
         assert "plain loops" not in flat(manifest() | {"plain": 0})
-        assert "plain loops compute 2 of its int8 products" in flat(manifest() | {"plain": 2})
+        assert "plain loops compute 2 of the int8 products" in flat(manifest() | {"plain": 2})
 
     @pytest.mark.parametrize("format", ["c", "tflm"])
     def test_every_size_stands_beside_its_name(self, format: str) -> None:
