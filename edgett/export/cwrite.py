@@ -22,7 +22,8 @@ from edgett.graph.wire import WirePort, identifiers
 _HEADERS = frozenset({"stdint.h", "stddef.h", "stdbool.h", "math.h", "float.h", "limits.h", "string.h"})
 _IDLE = frozenset({"stdio.h", "stdlib.h"})
 _FORBIDDEN = re.compile(r"\b(?:malloc|calloc|realloc|free|alloca|fopen|fread|printf|EMX_\w+)\b")
-_WORD = re.compile(r"[A-Za-z_]\w*")
+_NAME = re.compile(r"[A-Za-z_]\w*")
+_BYTE, _WORD = "int8_t", "uint32_t"
 _C_TYPES = {"int8": "int8_t", "int32": "int32_t", "uint32": "uint32_t", "float32": "float"}
 _ROUNDING = {
     QLINEAR_CONV: ("ref_scalar_f64_nearbyint(scaled)", "nearbyintf(scaled)"),
@@ -136,14 +137,17 @@ class _Renamer:
     stored: Mapping[bytes, tuple[str, NDArray[Any]]]
 
     def workspaces(self) -> list[str]:
-        """A static array for each type."""
-        sizes = {kind: count // SIZES[kind] for kind, count in self.layout.workspaces.items()}
-        return [f"static {kind} {_workspace(self.name, kind)}[{count}];" for kind, count in sizes.items()]
+        """A static array for each type; of bytes one of words, whose places kernels read by words."""
+        kinds = {kind: _WORD if kind == _BYTE else kind for kind in self.layout.workspaces}
+        return [
+            f"static {held} {_workspace(self.name, kind)}[{self.layout.workspaces[kind] // SIZES[held]}];"
+            for kind, held in kinds.items()
+        ]
 
     def renamed(self, text: str) -> str:
         """The same text with every symbol prefixed, and without emx's macros."""
         plain = {"idx_t": "int32_t", "EMX_NODE_FN": "static", **self.symbols}
-        return _WORD.sub(lambda word: plain.get(word[0], word[0]), text).replace("static inline ", "static ")
+        return _NAME.sub(lambda word: plain.get(word[0], word[0]), text).replace("static inline ", "static ")
 
     def constant(self, constant: CArray) -> str:
         array = constant.array
@@ -222,7 +226,8 @@ class _Renamer:
     def place(self, name: str, like: str) -> str:
         """A place in the workspace, for numbers as the tensor `like` has them."""
         kind = self.kinds[like]
-        return f"{_workspace(self.name, kind)} + {self.layout.offsets[name] // SIZES[kind]}"
+        begin = f"({_BYTE} *){_workspace(self.name, kind)}" if kind == _BYTE else _workspace(self.name, kind)
+        return f"{begin} + {self.layout.offsets[name] // SIZES[kind]}"
 
     @cached_property
     def kinds(self) -> Mapping[str, str]:

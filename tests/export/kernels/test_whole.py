@@ -62,6 +62,7 @@ def images() -> keras.Model:
 def test_all_give_the_same_bytes(build: Callable[[], keras.Model], tmp_path: Path) -> None:
     keras.utils.set_random_seed(5)
     source = c.generate(test_int8.export(build(), tmp_path / "model.onnx").path, "net", "1")
+    assert "static uint32_t net_workspace_int8[" in source.code, "LDRD and STM fault where a place is no multiple of 4"
     program = Program("net", source.header, source.code, source.inputs, source.outputs)
     shape = source.inputs[0].shape[1:]
     inputs = {"x": np.random.default_rng(11).normal(size=(INPUTS, *shape)).astype("f4")}
