@@ -247,8 +247,8 @@ def test_a_network_in_c_says_the_same_everywhere(files: Path) -> None:
         same(made, files / f"{name}.onnx")
         linux = emulator.count_c(sources[name], PIXELS, "qemu-riscv64", "rv64")
         same(linux, files / f"{name}.onnx")
-        # Two ways to count, two instruction sets: the same work.
-        assert 0.5 < linux.instructions / made.instructions < 2
+        # Two ways to count, two instruction sets: the same work, but the board loads four weights at once.
+        assert 1 < linux.instructions / made.instructions < 3
     assert board["tt"].instructions < 0.7 * board["dense"].instructions
     assert emulator.count_on_board(sources["tt"], PIXELS, "mps2-an386").instructions == board["tt"].instructions
 

@@ -56,8 +56,8 @@ def clocks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Runs of `example:clock` by the target that it was compressed for."""
     folder = tmp_path_factory.mktemp("clocks")
     asked = {
-        "cortex-m4": ("--dtype", "int8", "--limit", "4", "--epochs", "3"),
-        "cortex-m7": ("--limit", "4", "--epochs", "3"),
+        "cortex-m4": ("--dtype", "int8", "--limit", "2", "--epochs", "1"),
+        "cortex-m7": ("--limit", "2", "--epochs", "1"),
     }
     for target, options in asked.items():
         command = [sys.executable, "-m", "edgett", "compress", "example:clock", "--target", target, *options]
