@@ -4,18 +4,24 @@ static NAME_APART void NAME_depthwise_float(const float *input, float *output, f
                                  const float *biases, const NAME_window *w) {
     const int32_t down = (w->out_height - 1) * w->down + (w->rows - 1) * w->row_apart + 1;
     const int32_t across = (w->out_width - 1) * w->across + (w->columns - 1) * w->column_apart + 1;
+    const int32_t rows = w->rows, columns = w->columns, width = w->out_width, step = w->across;
     const int32_t apart = w->column_apart, stride = across * w->row_apart;
     for (int32_t c = 0; c < w->images * w->channels; ++c, input += w->height * w->width) {
-        const float *weight = weights + c % w->channels * w->rows * w->columns;
+        const float *weight = weights + c % w->channels * rows * columns;
         const float bias = biases ? biases[c % w->channels] : 0.0f;
         NAME_plane_float(input, plane, w, down, across);
         for (int32_t row = 0; row < w->out_height; ++row) {
-            for (int32_t column = 0; column < w->out_width; ++column) {
-                const float *tap = weight, *x = plane + row * w->down * across + column * w->across;
+            for (int32_t column = 0; column < width; ++column) {
+                const float *tap = weight, *x = plane + row * w->down * across + column * step;
                 float sum = bias;
-                for (int32_t ky = w->rows; ky > 0; --ky, x += stride) {
+                for (int32_t ky = rows; ky > 0; --ky, x += stride) {
                     const float *at = x;
-                    for (int32_t kx = w->columns; kx > 0; --kx, at += apart) {
+                    if (columns == 3) {
+                        sum += x[0] * tap[0] + x[apart] * tap[1] + x[2 * apart] * tap[2];
+                        tap += 3;
+                        continue;
+                    }
+                    for (int32_t kx = columns; kx > 0; --kx, at += apart) {
                         sum += *at * *tap++;
                     }
                 }

@@ -68,11 +68,14 @@ static NAME_APART void NAME_depthwise_int8(const int8_t *input, int8_t *output, 
                                 const int32_t *starts, const float *scales, const NAME_window *w) {
     const int32_t down = (w->out_height - 1) * w->down + (w->rows - 1) * w->row_apart + 1;
     const int32_t across = (w->out_width - 1) * w->across + (w->columns - 1) * w->column_apart + 1;
-    const int32_t size = w->rows * w->columns, apart = w->column_apart, stride = across * w->row_apart;
+    const int32_t rows = w->rows, columns = w->columns, width = w->out_width, step = w->across, zero = w->zero;
+    const int32_t apart = w->column_apart, stride = across * w->row_apart;
     const int32_t threes = NAME_DSP && w->rows == 3 && w->columns == 3 && apart == 1;
     for (int32_t c = 0; c < w->images * w->channels; ++c, input += w->height * w->width) {
         const int32_t channel = c % w->channels;
-        const int8_t *weight = weights + channel * size;
+        const int8_t *weight = weights + channel * rows * columns;
+        const int32_t start = starts[channel];
+        const float scale = scales[channel];
         NAME_plane_int8(input, plane, w, down, across);
         for (int32_t row = 0; row < w->out_height; ++row, output += w->out_width) {
             const int8_t *from = plane + row * w->down * across;
@@ -89,16 +92,16 @@ static NAME_APART void NAME_depthwise_int8(const int8_t *input, int8_t *output, 
                 NAME_threes(&task);
             }
 #endif
-            for (int32_t column = threes ? w->out_width : 0; column < w->out_width; ++column) {
-                const int8_t *tap = weight, *x = from + column * w->across;
-                int32_t sum = starts[channel];
-                for (int32_t ky = w->rows; ky > 0; --ky, x += stride) {
+            for (int32_t column = threes ? width : 0; column < width; ++column) {
+                const int8_t *tap = weight, *x = from + column * step;
+                int32_t sum = start;
+                for (int32_t ky = rows; ky > 0; --ky, x += stride) {
                     const int8_t *at = x;
-                    for (int32_t kx = w->columns; kx > 0; --kx, at += apart) {
+                    for (int32_t kx = columns; kx > 0; --kx, at += apart) {
                         sum += *at * *tap++;
                     }
                 }
-                output[column] = NAME_scaled(sum, scales[channel], w->zero);
+                output[column] = NAME_scaled(sum, scale, zero);
             }
         }
     }
