@@ -102,7 +102,9 @@ def chips(
     model: Annotated[list[Path] | None, typer.Option(help="Models in Keras besides, calibrated on noise.")] = None,
     artefact: Annotated[list[Path] | None, typer.Option(help="Or .onnx files that edgett wrote.")] = None,
     operators: Annotated[bool, typer.Option(help="Single operators.")] = True,
-    cmsis_nn: Annotated[Path | None, typer.Option(help="A checkout of CMSIS-NN, to count its functions, too.")] = None,
+    cmsis_nn: Annotated[
+        Path | None, typer.Option(exists=True, file_okay=False, help="A checkout of CMSIS-NN, counted too.")
+    ] = None,
 ) -> None:
     """Instructions and RAM of edgett's C, beside those of emx-onnx-cgen's for the same graphs, and CMSIS-NN's.
 

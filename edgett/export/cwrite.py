@@ -94,16 +94,8 @@ def code(name: str, program: CText, layout: Layout, own: Mapping[str, Kernel]) -
         "\n".join(writer.declared()) + "\n",
         writer.entry(steps),
     ]
-    text = "\n".join(
-        [
-            *_includes({*program.includes, *includes}),
-            f'#include "{name}.h"\n',
-            *writer.workspaces(),
-            "",
-            *filter(None, parts),
-            "",
-        ]
-    )
+    opening = [*_includes({*program.includes, *includes}), f'#include "{name}.h"\n', *writer.workspaces(), ""]
+    text = "\n".join([*opening, *filter(None, parts), ""])
     if found := _FORBIDDEN.search(text):
         raise Unexpected(f"it uses {found[0]}")
     weights = sum(constant.array.bytes for constant in constants.values())

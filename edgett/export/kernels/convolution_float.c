@@ -1,6 +1,6 @@
 /* output = input * weights + bias: a product for each position. `patch` has room for what the window sees. */
 static NAME_APART void NAME_convolution_float(const float *input, float *output, float *patch, const float *weights,
-                                   const float *bias, const NAME_window *w) {
+                                              const float *bias, const NAME_window *w) {
     const int32_t inner = w->channels * w->rows * w->columns, places = w->out_height * w->out_width;
     const int32_t columns = w->out_channels / 4 * 4;
     for (int32_t image = 0; image < w->images; ++image) {

@@ -1,7 +1,7 @@
 /* output = input * weights + biases, a window for each channel. `plane` takes a channel with its padding, so that the
  * output may be where the input is. */
 static NAME_APART void NAME_depthwise_float(const float *input, float *output, float *plane, const float *weights,
-                                 const float *biases, const NAME_window *w) {
+                                            const float *biases, const NAME_window *w) {
     const int32_t down = (w->out_height - 1) * w->down + (w->rows - 1) * w->row_apart + 1;
     const int32_t across = (w->out_width - 1) * w->across + (w->columns - 1) * w->column_apart + 1;
     const int32_t rows = w->rows, columns = w->columns, width = w->out_width, step = w->across;

@@ -14,7 +14,7 @@ typedef struct {
  * and 1 and 3: the first two are for the outer weights of one number, the others for those of the next. */
 static NAME_APART void NAME_threes(const NAME_threes_task *task) {
     register const NAME_threes_task *in_r0 __asm__("r0") = task;
-#define NAME_TAKE(from) "ldr r12, [" from "]\n sxtb16 lr, r12\n sxtb16 r12, r12, ror #8\n"
+#define NAME_SEEN(from) "ldr r12, [" from "]\n sxtb16 lr, r12\n sxtb16 r12, r12, ror #8\n"
     __asm__ volatile(
         "push {r0, r4-r11, lr}\n"
         "vldr s2, [r0, #48]\n"
@@ -23,11 +23,11 @@ static NAME_APART void NAME_threes(const NAME_threes_task *task) {
         "ldmia r0, {r0-r9}\n"
         "cmp r3, #0\n"
         "beq 2f\n"
-        "1:\n" NAME_TAKE("r0")
+        "1:\n" NAME_SEEN("r0")
         "smlad r10, lr, r5, r4\n smlad r11, r12, r5, r4\n smlabb r10, r12, r8, r10\n smlatb r11, lr, r8, r11\n"
-        NAME_TAKE("r0, r2")
+        NAME_SEEN("r0, r2")
         "smlad r10, lr, r6, r10\n smlad r11, r12, r6, r11\n smlabt r10, r12, r8, r10\n smlatt r11, lr, r8, r11\n"
-        NAME_TAKE("r0, r2, lsl #1")
+        NAME_SEEN("r0, r2, lsl #1")
         "smlad r10, lr, r7, r10\n smlad r11, r12, r7, r11\n smlabb r10, r12, r9, r10\n smlatb r11, lr, r9, r11\n"
         "add r0, #2\n"
         "vmov s0, s1, r10, r11\n"
@@ -43,9 +43,9 @@ static NAME_APART void NAME_threes(const NAME_threes_task *task) {
         "ldrd r3, r11, [r12, #40]\n"
         "cmp r3, #0\n"
         "beq 4f\n"
-        "3:\n" NAME_TAKE("r0") "smlad r10, lr, r5, r4\n smlabb r10, r12, r8, r10\n"
-        NAME_TAKE("r0, r2") "smlad r10, lr, r6, r10\n smlabt r10, r12, r8, r10\n"
-        NAME_TAKE("r0, r2, lsl #1") "smlad r10, lr, r7, r10\n smlabb r10, r12, r9, r10\n"
+        "3:\n" NAME_SEEN("r0") "smlad r10, lr, r5, r4\n smlabb r10, r12, r8, r10\n"
+        NAME_SEEN("r0, r2") "smlad r10, lr, r6, r10\n smlabt r10, r12, r8, r10\n"
+        NAME_SEEN("r0, r2, lsl #1") "smlad r10, lr, r7, r10\n smlabb r10, r12, r9, r10\n"
         "add r0, r0, r11\n"
         "vmov s0, r10\n"
         "vcvt.f32.s32 s0, s0\n vmul.f32 s0, s0, s2\n vcvtr.s32.f32 s0, s0\n"
@@ -65,25 +65,25 @@ static NAME_APART void NAME_threes(const NAME_threes_task *task) {
 /* output = input * weights, a window for each channel. `plane` takes a channel with its padding, so that the output may
  * be where the input is. `starts` have the zero point of the input in them. */
 static NAME_APART void NAME_depthwise_int8(const int8_t *input, int8_t *output, int8_t *plane, const int8_t *weights,
-                                const int32_t *starts, const float *scales, const NAME_window *w) {
+                                           const int32_t *starts, const float *scales, const NAME_window *w) {
     const int32_t down = (w->out_height - 1) * w->down + (w->rows - 1) * w->row_apart + 1;
     const int32_t across = (w->out_width - 1) * w->across + (w->columns - 1) * w->column_apart + 1;
     const int32_t rows = w->rows, columns = w->columns, width = w->out_width, step = w->across, zero = w->zero;
     const int32_t apart = w->column_apart, stride = across * w->row_apart;
-    const int32_t threes = NAME_DSP && w->rows == 3 && w->columns == 3 && apart == 1;
+    const int32_t threes = NAME_DSP && rows == 3 && columns == 3 && apart == 1;
     for (int32_t c = 0; c < w->images * w->channels; ++c, input += w->height * w->width) {
         const int32_t channel = c % w->channels;
         const int8_t *weight = weights + channel * rows * columns;
         const int32_t start = starts[channel];
         const float scale = scales[channel];
         NAME_plane_int8(input, plane, w, down, across);
-        for (int32_t row = 0; row < w->out_height; ++row, output += w->out_width) {
+        for (int32_t row = 0; row < w->out_height; ++row, output += width) {
             const int8_t *from = plane + row * w->down * across;
 #if NAME_DSP
             if (threes) {
-                const int32_t pairs = w->across == 1 ? w->out_width / 2 : 0;
-                NAME_threes_task task = {from, output, stride, pairs, starts[channel], {0, 0, 0}, 0, 0,
-                                         w->out_width - 2 * pairs, w->across, scales[channel], w->zero};
+                const int32_t pairs = step == 1 ? width / 2 : 0;
+                NAME_threes_task task = {from, output, stride, pairs, start, {0, 0, 0}, 0, 0,
+                                         width - 2 * pairs, step, scale, zero};
                 for (int32_t k = 0; k < 3; ++k) {
                     task.outer[k] = (uint16_t)weight[3 * k] | (uint32_t)weight[3 * k + 2] << 16;
                 }

@@ -29,7 +29,6 @@ _NEEDS = {
     "lookup": (),
     "add": ("processor", "rounded"),
     "add_tensors": ("processor", "rounded", "add"),
-    "add_to_tensor": ("processor", "rounded", "add"),
     "softmax": ("processor", "rounded"),
 }
 """The C files that each kernel needs before its own, in this order."""
@@ -83,21 +82,20 @@ def _softmax(node: Any, nodes: Nodes) -> Kernel | None:
 
 def _add(node: Any, nodes: Nodes) -> Kernel | None:
     """A QLinearAdd of a tensor and another one, or a constant, that is as large or repeats."""
-    shape, terms = nodes.shapes[node.output[0]], [node.input[:3], node.input[3:6]]
-    sizes = {name: nodes.constants[name].shape if name in nodes.constants else nodes.shapes[name] for name, *_ in terms}
-    one, two = sorted(terms, key=lambda term: (term[0] in nodes.constants, -math.prod(sizes[term[0]])))
-    count, period = math.prod(shape), math.prod(sizes[two[0]])
-    if one[0] in nodes.constants or math.prod(sizes[one[0]]) != count or not _repeats(sizes[two[0]], shape):
+    shape, one, two = nodes.shapes[node.output[0]], node.input[:3], node.input[3:6]
+    if one[0] in nodes.constants:
+        one, two = two, one
+    constant = nodes.constants.get(two[0])
+    part = nodes.shapes[two[0]] if constant is None else constant.shape
+    if one[0] in nodes.constants or nodes.size(one[0]) != math.prod(shape) or not _repeats(part, shape):
         return None
     (scale, zero), (other_scale, other_zero), (out_scale, out_zero) = (
         (literal(nodes.constants[pair[0]].item()), int(nodes.constants[pair[1]].item()))
         for pair in (one[1:], two[1:], node.input[6:])
     )
-    struct = Struct.of("sum", count, period, zero, other_zero, out_zero, scale, other_scale, out_scale)
-    if two[0] in nodes.constants:
-        return Kernel("add", (nodes.constants[two[0]],), struct=struct)
-    # C is given tensors in the order of the node.
-    return Kernel("add_tensors" if one[0] == node.input[0] else "add_to_tensor", struct=struct)
+    sizes = math.prod(shape), math.prod(part)
+    struct = Struct.of("sum", *sizes, zero, other_zero, out_zero, scale, other_scale, out_scale)
+    return Kernel("add_tensors", struct=struct) if constant is None else Kernel("add", (constant,), struct=struct)
 
 
 def _repeats(part: tuple[int, ...], shape: tuple[int, ...]) -> bool:

@@ -1,6 +1,6 @@
 /* output = input x weights + bias. */
 static NAME_APART void NAME_product_float(const float *input, float *output, const float *weights, const float *bias,
-                               const NAME_product *product) {
+                                          const NAME_product *product) {
     const int32_t inner = product->inner, columns = product->columns / 4 * 4;
     int32_t left = product->row_run, place = 0;
     for (int32_t row = 0; row < product->rows; ++row, input += inner) {

@@ -1,7 +1,7 @@
 /* output = input x weights; where there is room for 4 x inner bytes, two rows at a time. */
 static NAME_APART void NAME_product_int8(const int8_t *input, int8_t *output, int8_t *tile, int32_t room,
-                              const uint32_t *weights, const int32_t *starts, const float *scales,
-                              const NAME_product *product) {
+                                         const uint32_t *weights, const int32_t *starts, const float *scales,
+                                         const NAME_product *product) {
     const int32_t inner = product->inner;
     int32_t left = product->row_run, place = 0;
     for (int32_t row = 0, two; row < product->rows; row += 1 + two, input += (1 + two) * inner) {

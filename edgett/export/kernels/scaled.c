@@ -23,7 +23,7 @@ static int8_t NAME_scaled(int32_t sum, float scale, int32_t zero) {
     const int64_t product = (int64_t)sum * (int32_t)((bits << 8 | 0x80000000u) >> 1);
     const int32_t upper = (int32_t)(product >> 32);
     const uint32_t rest = (uint32_t)product >> (shift & 31) | (uint32_t)upper << 1 << (~shift & 31);
-    if (shift > 31 || (uint32_t)(sum + (1 << 24)) > 1u << 25 || rest + 0x80010000u <= 0x20000u) {
+    if (shift > 31 || (uint32_t)sum + (1u << 24) > 1u << 25 || rest + 0x80010000u <= 0x20000u) {
         return NAME_scaled_as_written(sum, scale, zero);
     }
     const int32_t code = (upper >> shift) + (int32_t)(rest >> 31) + zero;

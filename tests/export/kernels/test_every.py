@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.export.kernels.harness import NAMES, WAYS, Case, bits, built, ran
+from tests.export.kernels.harness import Case, bits, built, ran
 from tests.export.kernels.test_product import WAYS as BOTH
 from tests.firmware.tools import needs
 
@@ -49,8 +49,6 @@ def test_softmax(way: str) -> None:
 @needs("arm-linux-gnueabihf-gcc", "qemu-arm")
 def test_dsp_instructions_are_there() -> None:
     """Or else both kinds of C would be one."""
-    text = built("dsp").with_suffix(".c").read_text()
-    assert text.count("smlad") > 0
     code = built("dsp").read_bytes()
     # smlad r10, lr, r5, r4 as Thumb-2 has it.
     assert bytes.fromhex("2efb054a") in code
@@ -63,4 +61,3 @@ def test_a_compiler_that_does_not_optimise_gives_the_same() -> None:
     case = Case("add", [64, 16, 3, -4, 5, *bits(0.02, 0.03, 0.04)], [x, other], (64,))
     one, two = (ran(way, [case])[0] for way in ("dsp", "dsp, unoptimised"))
     np.testing.assert_array_equal(one, two)
-    assert set(WAYS) == {"plain", "without FPU", "dsp", "dsp, unoptimised"} and len(NAMES) == len(set(NAMES))
