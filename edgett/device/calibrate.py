@@ -46,9 +46,10 @@ class ProductProbe:
 
 @dataclass(frozen=True)
 class FormProbe:
-    """A layer in a form, without a bias, for one sample."""
+    """A layer in a form for one sample."""
 
     spec: Spec
+    bias: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,15 +68,18 @@ class Sum:
 
 @dataclass(frozen=True)
 class ConvolutionProbe:
-    """A window (rows, columns) over a square image, as many pixels written as read.
+    """A window (rows, columns) over a square image, as many pixels written as read, or every `stride`-th.
 
-    `outputs` None: each channel has a window of its own.
+    `outputs` None: each channel has a window of its own. `roomy`: a depthwise one makes the image of one that
+    is four times as large, so that a plan of memory has room left here.
     """
 
     side: int
     kernel: tuple[int, int]
     inputs: int
     outputs: int | None = None
+    stride: int = 1
+    roomy: bool = False
 
 
 Probe = ProductProbe | FormProbe | ProductChain | Sum | ConvolutionProbe
@@ -138,7 +142,7 @@ def _fit(graphs: Sequence[Graph], wanted: Floats, nothing: Speeds, size: int) ->
     units += [replace(nothing, streams=tuple((at, float(at == level)) for at in LEVELS)) for level in LEVELS]
     units += [replace(nothing, windows=tuple((at, float(at == taps)) for at in TAPS)) for taps in TAPS]
     counts = np.array([[latency_us(one, unit, size) for unit in units] for one in graphs])
-    found = _least_squares(counts / wanted[:, None])
+    found = least_squares(counts / wanted[:, None])
     own, streams, windows = np.split(found, [len(_NAMES), len(_NAMES) + len(LEVELS)])
     streams = np.maximum.accumulate(streams)  # where nothing is measured, as near as what is smaller
     speeds = _with(nothing, dict(zip(_NAMES, own.tolist(), strict=True)))
@@ -157,7 +161,7 @@ def _with(speeds: Speeds, costs: Mapping[str, Any]) -> Speeds:
     return replace(speeds, **costs)
 
 
-def _least_squares(matrix: Floats) -> Floats:
+def least_squares(matrix: Floats) -> Floats:
     """What makes every row sum up to 1 as nearly as possible; columns that would be below 0 are left out."""
     kept = [column for column in range(matrix.shape[1]) if matrix[:, column].any()]
     found: Floats = np.zeros(matrix.shape[1])
@@ -178,10 +182,10 @@ def graph(probe: Probe, *, channels_first: bool = False) -> Graph:
         case ProductProbe(rows, inner, columns):
             step = _product("p", "x", "y", rows, (inner, columns))
             return Graph((step,), {"x": rows * inner, "y": rows * columns}, ("x",), ("y",))
-        case FormProbe(spec) if spec.windowed:
+        case FormProbe(spec, _) if spec.windowed:
             dense = _convolution(spec.reads, spec.writes, math.prod(spec.matrix), 1)
             return with_edits(_turned(dense) if channels_first else dense, {"w": spec})
-        case FormProbe(spec):
+        case FormProbe(spec, _):
             sizes = {"x": spec.reads, "y": spec.writes}
             steps = steps_of(Step("t", "Factored", ("x",), ("y",)), spec, sizes)
             return Graph(tuple(steps), sizes, ("x",), ("y",))

@@ -125,17 +125,21 @@ def count_c(program: Program, inputs: Arrays, emulator: str, cpu: str, limit: fl
     return _counted(counts, outputs, f"{version(emulator)}, -cpu {cpu}", f"C, {compiler} -O2")
 
 
-def count_on_board(program: Program, inputs: Arrays, machine: str, limit: float = LIMIT) -> Counted:
+def count_on_board(
+    program: Program, inputs: Arrays, machine: str, cpu: str | None = None, limit: float = LIMIT
+) -> Counted:
     """A model in C without an operating system on a Cortex-M board that QEMU emulates, compiled with -O2 for it.
 
+    `cpu`: a lesser processor whose instructions the board's own executes too, as a Cortex-M3 does all of a Cortex-M0+.
     A sample is repeated until its instructions are known to a ten-thousandth.
     """
     board = _known(machine, BOARDS, "Cortex-M board")
+    flags = board.flags if cpu is None else (f"-mcpu={cpu}",)
     compiler = "arm-none-eabi-gcc"
     places = {"VECTORS": board.vectors, "FLASH": board.flash[0], "FLASH_SIZE": board.flash[1], "RAM": board.ram[0],
               "RAM_SIZE": board.ram[1]}  # fmt: skip
     link = ["--gc-sections", "--no-warn-rwx-segments", *(f"--defsym={key}={value}" for key, value in places.items())]
-    options = ["-mthumb", *board.flags, "-ffunction-sections", "-fdata-sections"]
+    options = ["-mthumb", *flags, "-ffunction-sections", "-fdata-sections"]
     options += ["--specs=rdimon.specs", "-nostartfiles", "-T", str(HERE / "cortex-m.ld"), f"-Wl,{','.join(link)}"]
     with scratch() as folder:
         _write(program, inputs, folder)
@@ -150,7 +154,8 @@ def count_on_board(program: Program, inputs: Arrays, machine: str, limit: float 
         lines = [line.split() for line in (folder / "counts.txt").read_text().splitlines()]
         counts = [round(int(ticks) * board.tick / int(repeats)) for ticks, repeats in lines]
         outputs = program.made(folder / "outputs.bin", len(next(iter(inputs.values()))))
-    return _counted(counts, outputs, f"{version('qemu-system-arm')}, -M {machine}", f"C, {compiler} -O2")
+    flag = "".join(f" {flag}" for flag in flags if cpu)
+    return _counted(counts, outputs, f"{version('qemu-system-arm')}, -M {machine}", f"C, {compiler}{flag} -O2")
 
 
 def version(emulator: str) -> str:

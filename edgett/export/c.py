@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -142,21 +143,29 @@ def _lowered(where: str, content: bytes) -> _Lowered:
 def _compiled(model: Any, where: str) -> str:
     """The C of a graph as emx-onnx-cgen writes it: one text, its temporaries on the stack."""
     try:
-        from emx_onnx_cgen.compiler import Compiler, CompilerOptions
+        compiler = _compiler()
     except ImportError as error:
         raise ToolError(
             "emx-onnx-cgen is not installed: it turns ONNX into C.", "pip install 'edgett[firmware]'"
         ) from error
-    options = CompilerOptions(model_name=_MODEL, large_temp_threshold_bytes=0, large_weight_threshold=0)
     try:
         with quiet():
-            text: str = Compiler(options).compile(model)
+            text: str = compiler.compile(model)
     except Exception as error:  # its own errors, and others where it does not foresee a graph
+        _compiler.cache_clear()
         raise ToolError(
             f"emx-onnx-cgen cannot turn {where} into C: {_told(error)}.",
             "A layer that it has no C for must be replaced in the model, or take --format tflm.",
         ) from error
     return text
+
+
+@cache
+def _compiler() -> Any:
+    """It takes two seconds to read its templates, and a tenth of that for a model."""
+    from emx_onnx_cgen.compiler import Compiler, CompilerOptions
+
+    return Compiler(CompilerOptions(model_name=_MODEL, large_temp_threshold_bytes=0, large_weight_threshold=0))
 
 
 def _told(error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 Pair = tuple[int, int]
@@ -59,6 +60,19 @@ class Window:
         return rows, columns
 
     @property
+    def inside(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """How many of its rows and of its columns lie on the image, at each place along the two axes."""
+        axes = zip(self.made, self.size, self.seen, self.kernel, self.strides, self.dilation, strict=True)
+        rows, columns = (
+            tuple(
+                sum(0 <= place * stride + tap * apart - max(0, seen - size) // 2 < size for tap in range(kernel))
+                for place in range(made)
+            )
+            for made, size, seen, kernel, stride, apart in axes
+        )
+        return rows, columns
+
+    @property
     def taps(self) -> int:
         """The pixels that it sees at once."""
         return math.prod(self.kernel)
@@ -72,6 +86,19 @@ class Window:
     def pixels(self) -> int:
         """The pixels of the image that it reads."""
         return math.prod(self.size)
+
+
+def pair(sizes: Sequence[int]) -> Pair:
+    """Sizes of rows and columns; a sequence has one row.
+
+    Args:
+        sizes: one or two.
+
+    Returns:
+        Two.
+    """
+    values = [int(size) for size in sizes]
+    return (1, values[0]) if len(values) == 1 else (values[0], values[1])
 
 
 def seen(made: int, kernel: int, stride: int, dilation: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -78,8 +79,8 @@ def scratch_of(target: str) -> str:
 def planned(graph: Graph, claims: Mapping[str, Claim], size: int = 4) -> InPlace:
     """Plan places for the tensors of a model in C.
 
-    More scratch than a kernel needs is given where the whole then takes no more bytes than with every transpose done
-    and no scratch at all.
+    More scratch than a kernel needs is given where the whole then takes no more bytes than without it, or than with
+    every transpose done and no scratch at all.
 
     Args:
         graph: a model's operators.
@@ -96,20 +97,33 @@ def planned(graph: Graph, claims: Mapping[str, Claim], size: int = 4) -> InPlace
     bare = replace(graph, steps=tuple(replace(step, over=True) if over & {*step.writes} else step for step in steps))
     least = {name: claim.needs for name, claim in claims.items() if claim.needs}
     plain = in_place(_with_scratch(bare, least, size))
-    wide = in_place(_with_scratch(bare, least | _fitting(in_place(bare), claims, limit, size), size))
-    return wide if static_bytes(wide.graph, size) <= limit else plain
+    limit = max(limit, static_bytes(plain.graph, size))
+    ports = sum(graph.bytes(name, size) for name in {*graph.inputs, *graph.outputs})
+    asked = _asked(in_place(bare), claims, limit - ports, size)
+
+    def wide(count: int) -> InPlace:
+        return in_place(_with_scratch(bare, least | dict(asked[:count]), size))
+
+    def too_large(count: int) -> bool:
+        return static_bytes(wide(count).graph, size) > limit
+
+    most = bisect.bisect_left(range(1, len(asked) + 1), True, key=too_large)
+    return wide(most) if most else plain
 
 
-def _fitting(plain: InPlace, claims: Mapping[str, Claim], limit: int, size: int) -> dict[str, int]:
-    """The bytes of scratch by the tensor that a kernel writes, where so much is left while it runs."""
+def _asked(plain: InPlace, claims: Mapping[str, Claim], limit: int, size: int) -> list[tuple[str, int]]:
+    """The tensors that kernels write and the scratch that they ask for, by how much the workspace then holds.
+
+    Left out is what the limit has no room for even if nothing lies between.
+    """
     waiting = {plain.homes[target]: target for target, claim in claims.items() if claim.scratch}
-    found: dict[str, int] = {}
-    for step, used in zip(plain.graph.steps, alive(plain.graph, size), strict=True):
+    ends = {*plain.graph.inputs, *plain.graph.outputs}
+    found: list[tuple[int, str]] = []
+    for step, used in zip(plain.graph.steps, alive(plain.graph, size, without=ends), strict=True):
         # What writes to the place of a result later is element-wise.
-        for target in filter(None, [waiting.pop(name, None) for name in step.writes]):
-            if used + claims[target].scratch <= limit:
-                found[target] = claims[target].scratch
-    return found
+        targets = filter(None, [waiting.pop(name, None) for name in step.writes])
+        found += [(used + claims[target].scratch, target) for target in targets]
+    return [(target, claims[target].scratch) for held, target in sorted(found) if held <= limit]
 
 
 def _with_scratch(graph: Graph, scratch: Mapping[str, int], size: int) -> Graph:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from edgett.graph.c_plan import Claim, planned, two_positions, two_rows
+from edgett.graph.c_plan import Claim, plane, planned, scratch_of, two_positions, two_rows
 from edgett.graph.dtype import DType
 from edgett.graph.graph import Graph, Step
-from edgett.graph.memory import static_bytes
+from edgett.graph.memory import InPlace, static_bytes
+from edgett.graph.onnx_size import carried
 from edgett.graph.op import CONVOLUTION, PRODUCT, TRANSPOSE
 from edgett.graph.traits import Real
 
@@ -21,10 +22,49 @@ def compiled_bytes(graph: Graph, size: int = 4) -> int:
 
     `graph` is what `model.predict` foretells of the .onnx.
     """
+    return static_bytes(compiled(graph, size).plan.graph, size)
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A model in C.
+
+    Attributes:
+        graph: its steps, those among them that come to nothing.
+        claims: what its kernels claim of memory, by the tensors that they write.
+        plan: the places of its tensors, scratch among them.
+    """
+
+    graph: Graph
+    claims: Mapping[str, Claim]
+    plan: InPlace
+
+    @property
+    def steps(self) -> Iterator[Step]:
+        """Those that something is left of, in the order they run."""
+        idle = {name for claim in self.claims.values() for name in claim.idle}
+        homes = self.plan.homes
+        for step in self.graph.steps:
+            viewed = step.op.view and homes[step.reads[0]] == homes[step.writes[0]]
+            if not viewed and not idle & {*step.writes}:
+                yield step
+
+    def scratch(self, step: Step, size: int) -> int:
+        """The bytes of scratch that a step has; `size`: those of an element."""
+        name = scratch_of(step.writes[0])
+        return self.plan.graph.bytes(name, size) if name in self.plan.graph.sizes else 0
+
+
+def compiled(graph: Graph, size: int = 4) -> Compiled:
+    """How a graph runs in C; else as `compiled_bytes`."""
+    rides = carried(graph, size == DType.INT8.size)
     graph = straightened(graph)
+    steps = zip(graph.steps, rides, strict=True)
+    graph = replace(graph, steps=tuple(replace(step, operator="Identity") if gone else step for step, gone in steps))
     if size == DType.INT8.size:
         graph = quantised(graph)
-    return static_bytes(planned(graph, _claims(graph, size), size).graph, size)
+    claims = _claims(graph, size)
+    return Compiled(graph, claims, planned(graph, claims, size))
 
 
 def _claims(graph: Graph, size: int) -> dict[str, Claim]:
@@ -38,7 +78,8 @@ def _claims(graph: Graph, size: int) -> dict[str, Claim]:
         inner, width = step.macs // graph.sizes[target], graph.widths.get(target, size)
         if step.depthwise:
             same = graph.sizes[target] == graph.sizes[step.reads[0]]
-            found[target] = Claim(width * step.plane, over=same)
+            assert step.window is not None
+            found[target] = Claim(width * plane(*step.window.seen), over=same)
         elif step.op.family is CONVOLUTION:
             found[target] = Claim(width * inner, two_positions(inner) if width == 1 else 0)
         elif step.op.family is PRODUCT:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from edgett.forms.window import Window
 from edgett.graph.op import named
 from edgett.graph.traits import Op
 
@@ -49,7 +50,7 @@ class Step:
         macs: the multiply-accumulates among them.
         guess: what its FLOPs may be where no rule counts them, to tell what is worth the trouble, and never to show.
         depthwise: whether it is a convolution, foretold, with a window of its own for each channel.
-        plane: the numbers of a channel of its input with its padding, where it is depthwise.
+        window: how it moves, where it is a convolution, foretold.
         over: whether it may write over what it reads, as what is element-wise may anyway.
     """
 
@@ -62,7 +63,7 @@ class Step:
     macs: int = 0
     guess: int = 0
     depthwise: bool = False
-    plane: int = 0
+    window: Window | None = None
     over: bool = False
 
     @property
@@ -92,6 +93,7 @@ class Graph:
         widths: the bytes of an element of each tensor that is known to have others than most.
         unsized: tensors of which a file does not tell how large they become; they count as nothing.
         fused: whether a bias that can ride on the product before it does.
+        in_c: the same model as C of it is made, where that is foretold besides.
     """
 
     steps: tuple[Step, ...]
@@ -101,6 +103,7 @@ class Graph:
     widths: Mapping[str, int] = field(default_factory=dict)
     unsized: tuple[str, ...] = ()
     fused: bool = False
+    in_c: Graph | None = None
 
     def bytes(self, name: str, size: int) -> int:
         """The bytes that a tensor takes.

@@ -24,17 +24,18 @@ def live_bytes(graph: Graph, size: int = 4) -> int:
     return max(alive(graph, size), default=0)
 
 
-def alive(graph: Graph, size: int = 4) -> list[int]:
+def alive(graph: Graph, size: int = 4, without: Collection[str] = ()) -> list[int]:
     """The bytes that are alive at each step.
 
     Args:
         graph: a model's operators.
         size: the bytes of an element, unless the graph knows better.
+        without: tensors that lie elsewhere.
 
     Returns:
         Bytes, step by step.
     """
-    spans = _spans(graph)
+    spans = {name: span for name, span in _spans(graph).items() if name not in without}
     return [
         sum(graph.bytes(name, size) for name, (first, last) in spans.items() if first <= step <= last)
         for step in range(len(graph.steps))
@@ -51,12 +52,8 @@ def busiest(graph: Graph, size: int = 4) -> Step:
     Returns:
         The step.
     """
-    spans = _spans(graph)
-    alive = [
-        sum(graph.bytes(name, size) for name, (first, last) in spans.items() if first <= index <= last)
-        for index in range(len(graph.steps))
-    ]
-    return graph.steps[alive.index(max(alive))]
+    taken = alive(graph, size)
+    return graph.steps[taken.index(max(taken))]
 
 
 def arena_bytes(graph: Graph, size: int = 4) -> int:

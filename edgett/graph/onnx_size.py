@@ -7,11 +7,11 @@ QuantizeLinear and a DequantizeLinear, which have a name of a few letters each, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from edgett.graph.graph import Constant, Graph, Step
-from edgett.graph.op import ADD, CONVOLUTION, RELU, TRANSPOSE, TRANSPOSED_CONVOLUTION
+from edgett.graph.op import ADD, CONVOLUTION, RELU, RELU6, TRANSPOSE, TRANSPOSED_CONVOLUTION
 
 _MODEL = 60
 """Versions, the producer, the names of operator sets."""
@@ -48,19 +48,44 @@ def written(graph: Graph, quantised: bool) -> Iterator[Step]:
     Transposes between convolutions undo each other, a bias rides on its convolution, and in int8 so does ReLU on any
     product.
     """
-    spatial = {step.layer for step in graph.steps if step.op.spatial}
-    copies = [step for step in graph.steps if step.op is TRANSPOSE and step.layer in spatial][1:-1]
+    spatial = _spatial(graph)
+    copies = [step for step in graph.steps if _copies(step, spatial)][1:-1]
+    for step, rides in zip(graph.steps, carried(graph, quantised), strict=True):
+        if step in copies or (rides and step.op is not ADD):
+            continue
+        yield replace(step, operator=_RIDES) if rides else step
+
+
+def carried(graph: Graph, quantised: bool) -> list[bool]:
+    """Tell which steps the converter makes a part of the operator before: biases of convolutions, in int8 ReLU.
+
+    Args:
+        graph: an unfused one.
+        quantised: whether it is in int8.
+
+    Returns:
+        Whether it is so, step by step.
+    """
+    spatial = _spatial(graph)
     makers: dict[str, Step] = {}
+    found: list[bool] = []
     for step in graph.steps:
         before = makers.get(step.reads[0]) if step.reads else None
-        copied = step.op is TRANSPOSE and step.layer in spatial
-        makers.update(dict.fromkeys(step.writes, before if copied and before else step))
-        if step in copies or (quantised and step.op is RELU and before and before.op.onnx.carries_relu):
-            continue
-        if step.op is ADD and before and before.op in (CONVOLUTION, TRANSPOSED_CONVOLUTION):
-            yield replace(step, operator=_RIDES)
-            continue
-        yield step
+        makers.update(dict.fromkeys(step.writes, before if _copies(step, spatial) and before else step))
+        bent = quantised and step.op in (RELU, RELU6) and before is not None and before.op.onnx.carries_relu
+        behind = before is not None and before.op in (CONVOLUTION, TRANSPOSED_CONVOLUTION)
+        found.append(bent or (behind and step.op is ADD and len(step.reads) == 1))
+    return found
+
+
+def _spatial(graph: Graph) -> set[str]:
+    """The layers that walk over pixels."""
+    return {step.layer for step in graph.steps if step.op.spatial}
+
+
+def _copies(step: Step, spatial: Collection[str]) -> bool:
+    """Whether it brings pixels to where ONNX wants them, or back."""
+    return step.op is TRANSPOSE and step.layer in spatial
 
 
 def columns(step: Step, item: Constant, graph: Graph) -> int:

@@ -214,6 +214,7 @@ ROWS = (
         "relu6",
         rule=Rule.FREE,
         rides=True,
+        scales_in_c=Scales.NONE,
         elementwise=True,
         passes_layout=True,
         foretold=True,
@@ -357,7 +358,7 @@ def named(operator: str) -> Op:
     return _OPS.get(name, Op(name))
 
 
-CAST, DENSE, FLATTEN, IDENTITY, RELU = map(named, "cast dense flatten identity relu".split())
+CAST, DENSE, FLATTEN, IDENTITY, RELU, RELU6 = map(named, "cast dense flatten identity relu relu6".split())
 SUBTRACT, MULTIPLY = map(named, "subtract multiply".split())
 """Of Keras."""
 AVERAGE_POOL, CONCAT, CONV, GEMM, GLOBAL_AVERAGE_POOL, MATMUL, PAD, REDUCE_MEAN, SOFTMAX, SUB = map(

@@ -16,6 +16,7 @@ import keras
 import numpy as np
 
 from edgett.forms.operators import Moves, Product, Reshape
+from edgett.forms.window import Window
 from edgett.graph.dtype import DType
 from edgett.graph.graph import Constant, Graph, Step
 from edgett.graph.int8 import mixed, narrow
@@ -29,7 +30,8 @@ from edgett.model.factored import Factored
 from edgett.model.folding import DEPTHWISE, is_link
 from edgett.model.kinds.dense import DenseKind
 from edgett.model.trace import Call, Trace
-from edgett.model.writer import Writer, elements_of, plane_of
+from edgett.model.windows import window_of
+from edgett.model.writer import Writer, elements_of
 from edgett.search.replaced import joined, steps_of
 
 _L = keras.layers
@@ -165,7 +167,7 @@ def _convolution(call: Call, writer: Writer) -> tuple[str, ...]:
         pixels, deep = made // layer.filters, math.prod(layer.depthwise_kernel.shape)
         wide = pixels * layer.pointwise_kernel.shape[-2]
         stored, work = (Constant("depthwise_kernel", deep, channels=wide // pixels),), pixels * deep
-        of = {"constants": stored, "flops": 2 * work, "macs": work, "depthwise": True, "plane": plane_of(call)}
+        of = {"constants": stored, "flops": 2 * work, "macs": work, "depthwise": True, "window": window_of(call)}
         source = writer.add(call, "Convolution", source, wide, **of)
         point = math.prod(layer.pointwise_kernel.shape)
         return _biased(call, writer, source, Constant("kernel", point, channels=layer.filters), 2 * pixels * point)
@@ -190,8 +192,7 @@ def _biased(call: Call, writer: Writer, source: tuple[str, ...], kernel: Constan
     )
     if bias and writer.quantised and (writer.fused or len(call.reads[0].shape) == 4):
         bias = (replace(bias[0], key=f"bias/{len(writer.steps)}"),)
-    deep = isinstance(call.layer, DEPTHWISE)
-    of = {"macs": flops // 2, "depthwise": deep, "plane": plane_of(call) if deep else 0}
+    of = {"macs": flops // 2, "depthwise": isinstance(call.layer, DEPTHWISE), "window": _moves(call)}
     if bias and writer.fused:
         result = writer.add(call, name, source, made, constants=stored + bias, flops=flops + made, **of)
         return _activated(call, writer, writer.out_of(call, result))
@@ -200,6 +201,14 @@ def _biased(call: Call, writer: Writer, source: tuple[str, ...], kernel: Constan
     if bias:
         result = writer.add(call, "Add", result, made, constants=bias, flops=made)
     return _activated(call, writer, result)
+
+
+def _moves(call: Call) -> Window | None:
+    """How the last convolution of a call moves; None where it spreads pixels."""
+    if isinstance(call.layer, _L.Conv2DTranspose):
+        return None
+    window = window_of(call)
+    return Window((1, 1), window.made) if isinstance(call.layer, _L.SeparableConv2D) else window
 
 
 def _activated(call: Call, writer: Writer, source: tuple[str, ...]) -> tuple[str, ...]:

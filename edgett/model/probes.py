@@ -13,6 +13,8 @@ from edgett.model.convolved import Convolved
 from edgett.model.factored import Factored
 
 _L = keras.layers
+_SIZES = {"MaxPooling2D": (2,), "AveragePooling2D": (2,)}
+_MERGING = (_L.Add, _L.Subtract, _L.Multiply, _L.Maximum, _L.Minimum, _L.Concatenate)
 
 
 def product(inner: int, columns: int) -> keras.Model:
@@ -20,12 +22,12 @@ def product(inner: int, columns: int) -> keras.Model:
     return _lively([keras.Input((inner,), name="x")], [_L.Dense(columns, use_bias=False, name="p")])
 
 
-def in_form(spec: Spec) -> keras.Model:
-    """A layer in a form, without a bias."""
+def in_form(spec: Spec, bias: bool = False) -> keras.Model:
+    """A layer in a form."""
     if isinstance(spec, Chain):
         image = keras.Input((*spec.window.size, spec.inputs), name="x")
-        return _lively([image], [Convolved(spec, use_bias=False, name="w")])
-    return _lively([keras.Input((spec.matrix[0],), name="x")], [Factored(spec, use_bias=False, name="t")])
+        return _lively([image], [Convolved(spec, use_bias=bias, name="w")])
+    return _lively([keras.Input((spec.matrix[0],), name="x")], [Factored(spec, use_bias=bias, name="t")])
 
 
 def chain(length: int) -> keras.Model:
@@ -40,11 +42,25 @@ def sum_of_two(count: int) -> keras.Model:
     return keras.Model(inputs, _L.Add(name="s")(inputs))
 
 
-def convolution(side: int, kernel: tuple[int, int], inputs: int, outputs: int | None) -> keras.Model:
-    """A window over a square image, zeros around it; with no `outputs` each channel has a window of its own."""
-    common = {"kernel_size": kernel, "padding": "same", "use_bias": False, "name": "w"}
+def layer(name: str, shape: tuple[int, ...]) -> keras.Model:
+    """A layer by its class, or an activation by its name; one that merges takes two inputs."""
+    made = _L.Activation(name) if name.islower() else getattr(_L, name)(*_SIZES.get(name, ()))
+    if not isinstance(made, _MERGING):
+        return _lively([keras.Input(shape, name="x")], [made])
+    inputs = [keras.Input(shape, name=each) for each in ("x", "z")]
+    return keras.Model(inputs, made(inputs))
+
+
+def convolution(
+    side: int, kernel: tuple[int, int], inputs: int, outputs: int | None, stride: int = 1, *, roomy: bool = False
+) -> keras.Model:
+    """A window over a square image, zeros around it; see `ConvolutionProbe`."""
+    common = {"kernel_size": kernel, "strides": stride, "padding": "same", "use_bias": False, "name": "w"}
     layer = _L.DepthwiseConv2D(**common) if outputs is None else _L.Conv2D(outputs, **common)
-    return _lively([keras.Input((side, side, inputs), name="x")], [layer])
+    given, before = side, []
+    if roomy:
+        given, before = 2 * side, [_L.DepthwiseConv2D(3, strides=2, padding="same", use_bias=False, name="v")]
+    return _lively([keras.Input((given, given, inputs), name="x")], [*before, layer])
 
 
 def _lively(inputs: list[keras.KerasTensor], layers: list[keras.layers.Layer]) -> keras.Model:
@@ -55,5 +71,5 @@ def _lively(inputs: list[keras.KerasTensor], layers: list[keras.layers.Layer]) -
     model = keras.Model(inputs, tensor)
     random = np.random.default_rng(0)
     for weight in model.weights:
-        weight.assign(random.normal(size=weight.shape) / math.sqrt(weight.shape[0] * weight.shape[1]))
+        weight.assign(random.normal(size=weight.shape) / math.sqrt(math.prod(weight.shape[:2])))
     return model

@@ -6,8 +6,6 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from edgett.forms.window import seen
-from edgett.graph.c_plan import plane
 from edgett.graph.graph import Step
 from edgett.model.trace import Call, Trace
 
@@ -72,9 +70,3 @@ class Writer:
 
 def elements_of(call: Call) -> int:
     return math.prod(call.writes[0].shape)
-
-
-def plane_of(call: Call) -> int:
-    """A channel of what a window sees, padding among it."""
-    layer, made = call.layer, call.writes[0].shape[1:-1]
-    return plane(*map(seen, made, layer.kernel_size, layer.strides, layer.dilation_rate))

@@ -9,6 +9,7 @@ from rich.bar import Bar
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from edgett.graph.instructions import THINGS
 from edgett.report import style
 from edgett.report.style import BAD, FAINT, GOOD, Sheet, number, remark, words
 from edgett.report.words import digits, duration, size
@@ -93,6 +94,20 @@ def _remarks(document: Mapping[str, Any]) -> Iterator[str]:
         told.append(f"{before['celsius']:.0f} to {after['celsius']:.0f} °C")
     if told:
         yield ", ".join(told)
+
+
+def kernels(document: Mapping[str, Any]) -> RenderableType:
+    """What kernels of C were found to take on an emulated device, and how well that predicts the probes."""
+    found = document["instructions"]
+    sheet = Sheet(words("kernel"), *map(number, THINGS))
+    for name, rates in found["kernels"].items():
+        sheet.add(name, *(f"{rates[thing]:.3g}" if rates[thing] else "" for thing in THINGS))
+    off = f"{document['median_error']:.1%} in the middle, {document['largest_error']:.1%} at most"
+    return Group(
+        style.title(f"{document['measured']}: {document['probes']} probes"),
+        sheet,
+        Text(f"instructions for each; {found['start']:.3g} more an inference. Predicted with an error of {off}"),
+    )
 
 
 def calibrated(document: Mapping[str, Any]) -> RenderableType:

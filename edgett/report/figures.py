@@ -27,9 +27,12 @@ def figures(outcome: Mapping[str, Any]) -> Iterator[Figure]:
         yield _changed(f".{suffix} file", before, after, size)
     yield _limited("FLOPs", FLOPS, dense, pick, count)
     yield _limited("Peak memory", PEAK, dense, pick, size)
-    times = dense[LATENCY.figure], pick[LATENCY.figure]
-    if None not in times:
-        yield _changed("Predicted latency", *times, lambda time: duration(1000 * time))
+    for key, title, spelled in (
+        (LATENCY.figure, "Predicted latency", lambda time: duration(1000 * time)),
+        ("instructions", "Predicted instructions", count),
+    ):
+        if None not in (before := dense.get(key), after := pick.get(key)):
+            yield _changed(title, before, after, spelled)
     words, mood = points(pick["drop"]).removeprefix("a "), Mood.PLAIN if pick["drop"] > 0 else Mood.GOOD
     deciding = [index for index, score in enumerate(dense["accuracy"]) if score.get("decides", True)]
     if len(deciding) > 1:
@@ -59,6 +62,8 @@ def _alone(outcome: Mapping[str, Any]) -> Iterator[Figure]:
     told.append(("Peak memory", _least(PEAK, dense, size)))
     time = dense[LATENCY.figure]
     told += [] if time is None else [("Predicted latency", duration(1000 * time))]
+    executed = dense.get("instructions")
+    told += [] if executed is None else [("Predicted instructions", count(executed))]
     told += [(one["metric"].replace("_", " ").capitalize(), figure(one["value"]).text) for one in dense["accuracy"]]
     return (Figure(title, "", words, words, Mood.PLAIN) for title, words in told)
 

@@ -115,7 +115,8 @@ def _said(outcome: Mapping[str, Any]) -> Iterator[str]:
     """What goes without a table: who judges, layers left dense, the time here."""
     yield " ".join((*judged(outcome), f"The objective is {outcome['objective']}."))
     for name, times in outcome["slower_than_dense"].items():
-        yield f"{name} stays dense in {times} candidates, where its low-rank form is predicted to be slower."
+        yield f"{name} stays dense in {times} candidates, where its low-rank form {speed.slower(outcome)}."
+    yield from speed.more_instructions(outcome)
     for step in (outcome["picks"]["recommended"] or outcome["baseline"])["reverted"]:
         if (times := step.get("slowdown")) is not None:
             long = f"{digits(times)} times as long here"
@@ -158,6 +159,9 @@ def _figure_rows(
     files = [model["artifacts"].get(suffix, {}).get("bytes") for model in models]
     if None not in files:
         yield f".{suffix} {MODEL_BYTES.heading}", _against(files)
+    executed = [number for model in models if (number := model.get("instructions")) is not None]
+    if executed:
+        yield "instructions, predicted", _against(executed)
     if shown.figure is not None:
         yield f"{shown.word} {LATENCY.heading}", [figure(model[shown.figure], 3) for model in models]
     for index, name in enumerate(scores(models[0]["accuracy"])):

@@ -50,6 +50,22 @@ def told(outcome: Mapping[str, Any], benches: Iterable[Mapping[str, Any]] = ()) 
     return Speed(None, against[0]) if against else Speed(ESTIMATED, source)
 
 
+def slower(outcome: Mapping[str, Any]) -> str:
+    """What the matter is with a low-rank form in whose place a layer stays dense."""
+    known = outcome["baseline"].get("instructions") is not None
+    return f"is predicted to {'take more instructions' if known else 'be slower'}"
+
+
+def more_instructions(outcome: Mapping[str, Any]) -> Iterator[str]:
+    """That the recommended model is smaller at the cost of instructions, where it is."""
+    pick, dense = outcome["picks"]["recommended"], outcome["baseline"].get("instructions")
+    if pick and dense and pick["instructions"] > dense:
+        yield (
+            f"The recommended model is predicted to take {digits(pick['instructions'] / dense)} times the instructions"
+            f" of the dense one on {outcome['target']['name']}; --objective latency leaves such layers dense."
+        )
+
+
 def _timed(outcome: Mapping[str, Any]) -> Iterator[str]:
     """What was timed on this machine, where that is the target."""
     timed, pick = outcome["timed_here"], outcome["picks"]["recommended"]

@@ -185,9 +185,10 @@ def _pace(document: Mapping[str, Any]) -> Iterator[RenderableType]:
     """Which layers stay dense for being slower otherwise, and how fast the recommended model is here."""
     for layer, candidates in document["slower_than_dense"].items():
         yield remark(
-            f"{layer} stays dense in {candidates:,} candidates, as its low-rank form is predicted to be slower;"
+            f"{layer} stays dense in {candidates:,} candidates, as its low-rank form {speed.slower(document)};"
             " --objective memory takes it all the same."
         )
+    yield from (remark(line, DOUBT) for line in speed.more_instructions(document))
     if found := document["timed_here"]:
         times = f"{found['value']:.2f} times as long as the dense one [{found['low']:.2f}, {found['high']:.2f}]"
         where = "On this machine" if document["target"].get("here") else "On this machine, which is not the target,"
@@ -223,6 +224,9 @@ def _rows(models: list[Any], file: str, shown: speed.Speed) -> Iterator[tuple[st
         ("peak bytes", [model[PEAK.figure] for model in models], PEAK),
     ):
         yield name, list(_beside(values, [in_part(limited, model) for model in models]))
+    executed = [model.get("instructions") for model in models]
+    if None not in executed:
+        yield "instructions, predicted", list(_beside(executed, [False] * len(models)))
     if shown.figure is not None:
         times, about = [model[shown.figure] for model in models], "" if shown.figure == speed.MEASURED else "~"
         told = (f"{about}{value:,.3g} ms\n{about}{value / times[0]:.2f} x" for value in times[1:])

@@ -117,6 +117,36 @@ class SpeedsDocument(Part):
     )
 
 
+class KernelDocument(Part):
+    """Instructions of a kernel of C for each thing that it does; see the [instructions] table of the profile."""
+
+    macs: Span = Field(description="for a multiply-accumulate")
+    tails: Span = Field(description="for one that comes alone")
+    outputs: Span = Field(description="for a number that it makes")
+    reads: Span = Field(description="for a number that it reads")
+    rows: Span = Field(description="for a row")
+    calls: Span = Field(description="for a beginning")
+
+
+class InstructionsDocument(Part):
+    """What one inference in C takes on an emulated device, in instructions."""
+
+    start: Span = Field(description="as such")
+    kernels: dict[Text, KernelDocument] = Field(description="by kernel")
+
+
+class EmulatedCalibration(Document):
+    """What `edgett calibrate --device emulator` counted, and wrote into a profile."""
+
+    profile: Text = Field(description="the file that was written")
+    device: Literal["emulator"] = Field(description="as --device takes it")
+    measured: Text = Field(description="where, when and with what")
+    probes: Count = Field(description="small models that were counted")
+    median_error: Span = Field(description="of their instructions as predicted with these rates, relative")
+    largest_error: Span = Field(description="none is predicted worse")
+    instructions: InstructionsDocument = Field(description="what the predictions stand on")
+
+
 class Calibration(Document):
     """What `edgett calibrate` measured, and wrote into a profile."""
 

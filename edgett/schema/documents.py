@@ -35,7 +35,7 @@ DOCUMENTS: Mapping[str, Described] = {
     "check": Described("edgett check --json, and a run's check.json", "check", ("CheckAnswer",)),
     "report": Described("edgett report --format json", "report", ("ReportDocument",)),
     "bench": Described("edgett bench --json, and a run's bench-DEVICE.json", "bench", ("Timing", "Counting")),
-    "calibrate": Described("edgett calibrate --json", "bench", ("Calibration",)),
+    "calibrate": Described("edgett calibrate --json", "bench", ("Calibration", "EmulatedCalibration")),
     "doctor": Described("edgett doctor --json", "doctor", ("HealthDocument",)),
     "targets list": Described("edgett targets list --json", "targets", ("TargetList",)),
     "targets show": Described("edgett targets show --json", "targets", ("Profile",)),

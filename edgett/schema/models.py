@@ -63,6 +63,9 @@ class Model(Part):
     latency: Annotated[Positive | None, Field(alias=LATENCY.figure)] = Field(
         description="predicted; null on a target that was not calibrated, and of a partial model",
     )
+    instructions: Count | None = Field(
+        default=None, description="of one inference in C, predicted; null where none runs, or nobody has counted"
+    )
     latency_estimate_ms: Positive | None = Field(
         description="on a target that was not calibrated: a guess by its profile's facts, to show and not to go by"
     )

@@ -124,7 +124,7 @@ class OutcomeDocument(Document):
             files.add(name)
             if pick.solution not in trials:
                 raise ValueError(f"solution {pick.solution} is picked, and no trial has that number")
-            for field in ("latency", "latency_estimate_ms", "test_accuracy"):
+            for field in ("latency", "instructions", "latency_estimate_ms", "test_accuracy"):
                 if (getattr(dense, field) is None) != (getattr(pick, field) is None):
                     key = Dense.model_fields[field].alias or field
                     raise ValueError(f"{key} must be there for every model or for none")

@@ -15,12 +15,13 @@ from edgett.forms.spec import Spec
 from edgett.graph.c_view import compiled_bytes
 from edgett.graph.filesize import Format, file_bytes
 from edgett.graph.graph import Graph
+from edgett.graph.instructions import Cycles, Instructions
 from edgett.graph.latency import Speeds, latency_us, layers_us
 from edgett.graph.memory import arena_bytes
 from edgett.search.choices import EmptyTiles
 from edgett.search.choose import DENSE, logarithmic, ranked, spread, tradeoffs
 from edgett.search.replaced import with_edits
-from edgett.search.solution import Candidate, Solution
+from edgett.search.solution import Candidate, Pace, Solution
 from edgett.search.tiles import Joint, LayerSpace, joint, layer_space, work_units
 
 
@@ -33,7 +34,8 @@ class Costing:
         width: bytes of a number.
         form: the format of its file.
         speeds: those that were measured on the target; None: nobody has.
-        estimate: a guess of them, which decides nothing.
+        instructions: what C takes there; None: it runs no C, or nobody has counted.
+        estimate: a guess of its speeds, or of what instructions take, which decides nothing.
         unforeseen: bytes that the file of the dense model was found to take beyond what was predicted, which every
             other one takes as well.
         least_peak: the bytes that layers without a rule were found to take at once in it.
@@ -43,7 +45,8 @@ class Costing:
     width: int = 4
     form: Format = Format.TFLITE
     speeds: Speeds | None = None
-    estimate: Speeds | None = None
+    instructions: Instructions | None = None
+    estimate: Speeds | Cycles | None = None
     unforeseen: int = 0
     least_peak: int = 0
 
@@ -70,6 +73,19 @@ class Costing:
         if self.form is Format.C:
             return compiled_bytes(graph, self.width)
         return max(arena_bytes(graph, self.width), self.least_peak)
+
+    def paces(self, graph: Graph) -> dict[str, float] | None:
+        """Predict what layers take on the target.
+
+        Args:
+            graph: as above, with what C is made of where instructions are known.
+
+        Returns:
+            Microseconds by the path of the layer, or else instructions; None where nothing is known.
+        """
+        if self.speeds is not None:
+            return layers_us(graph, self.speeds, self.width)
+        return None if self.instructions is None else self.instructions.layers(graph.in_c or graph, self.width)
 
 
 STANDARD = Costing()
@@ -213,7 +229,7 @@ def _exported(candidates: Sequence[Candidate]) -> list[dict[str, Spec]]:
 def not_slower(
     candidates: Sequence[Candidate], graph: Callable[[frozenset[str]], Graph], costing: Costing
 ) -> tuple[tuple[Candidate, ...], Mapping[str, int]]:
-    """Leave dense the layers that are predicted to take longer in their form than dense.
+    """Leave dense the layers that are predicted to take longer in their form than dense, or more instructions.
 
     Where nothing is known of the target's speed, or where all is faster, the candidates come as they are.
 
@@ -225,16 +241,14 @@ def not_slower(
     Returns:
         What is left of the candidates, each once; and by layer, in how many it is left dense.
     """
-    speeds = costing.speeds
-    if speeds is None:
+    dense = costing.paces(graph(frozenset()))
+    if dense is None:
         return tuple(candidates), {}
-    dense = layers_us(graph(frozenset()), speeds, costing.width)
     kept: dict[tuple[tuple[str, Spec], ...], Candidate] = {}
     slower: Counter[str] = Counter()
     for candidate, edits in zip(candidates, _exported(candidates), strict=True):
-        whole = with_edits(graph(frozenset(edits)), edits)
-        times = layers_us(whole, speeds, costing.width)
-        slow = [name for name in edits if times[name] > dense[name]]
+        taken = costing.paces(with_edits(graph(frozenset(edits)), edits)) or {}
+        slow = [name for name in edits if taken[name] > dense[name]]
         slower.update(slow)
         left = {name: spec for name, spec in candidate.edits.items() if name not in slow}
         if left:
@@ -315,9 +329,17 @@ def _solution(number: int, candidate: Candidate, graph: Graph, costing: Costing)
     moved = sum(graph.sizes[step.writes[0]] for step in graph.steps if step.operator == "Transpose")
     peak = -(-costing.peak_bytes(graph) // width)
     cost = Cost(graph.params(), graph.flops() // batch, peak, moved // batch, graph.macs // batch)
-    known = [None if graph.unruled else one for one in (costing.speeds, costing.estimate)]
-    predicted, guessed = (None if one is None else latency_us(graph, one, width) for one in known)
+    pace = Pace() if graph.unruled else _pace(graph, costing)
     return Solution(
-        number, candidate.edits, cost, costing.file_bytes(graph), candidate.loss, width, predicted, guessed,
-        graph.unruled,
-    )  # fmt: skip
+        number, candidate.edits, cost, costing.file_bytes(graph), candidate.loss, width, pace, graph.unruled
+    )
+
+
+def _pace(graph: Graph, costing: Costing) -> Pace:
+    """What an inference takes on the target, as far as that is known."""
+    width, rates, guess = costing.width, costing.instructions, costing.estimate
+    predicted = None if costing.speeds is None else latency_us(graph, costing.speeds, width)
+    executed = None if rates is None else rates.total(graph.in_c or graph, width)
+    if isinstance(guess, Cycles):
+        return Pace(predicted, executed, None if executed is None else guess.us(executed, graph.macs))
+    return Pace(predicted, executed, None if guess is None else latency_us(graph, guess, width))

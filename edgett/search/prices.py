@@ -10,7 +10,6 @@ import numpy as np
 from edgett.forms.front import Front
 from edgett.graph.dtype import DType
 from edgett.graph.graph import Graph
-from edgett.graph.latency import layers_us
 from edgett.search.explore import Costing
 from edgett.search.replaced import with_edits
 from edgett.search.together import NO_PRICE, Price
@@ -33,7 +32,7 @@ def prices(fronts: Sequence[Front], graph: Callable[[frozenset[str]], Graph], co
     Returns:
         One a layer: dense, then each solution.
     """
-    nothing = not counts_bytes(costing) and costing.speeds is None
+    nothing = not counts_bytes(costing) and costing.speeds is None and costing.instructions is None
     if nothing or sum(map(len, fronts)) > MOST_PRICED:
         return (NO_PRICE,) * len(fronts)
     dense = graph(frozenset())
@@ -62,14 +61,13 @@ def part_of_file(name: str, dense: Graph, costing: Costing) -> int:
 
 def _price(front: Front, dense: Graph, models: Sequence[Graph], costing: Costing) -> Price:
     """By the models that have the layer in each form of its front."""
-    name, speeds, file_bytes, nanoseconds = front.layer.name, costing.speeds, None, None
+    name, file_bytes = front.layer.name, None
     if counts_bytes(costing):
         own, whole = part_of_file(name, dense, costing), costing.file_bytes(dense)
         file_bytes = np.maximum(0, [own, *(own + costing.file_bytes(model) - whole for model in models)])
-    if speeds is not None:
-        times = (layers_us(model, speeds, costing.width).get(name, 0.0) for model in (dense, *models))
-        nanoseconds = np.array([round(1000 * time) for time in times])
-    return Price(file_bytes, nanoseconds)
+    paces = [None if (taken := costing.paces(model)) is None else taken.get(name, 0.0) for model in (dense, *models)]
+    known = [round(1000 * pace) for pace in paces if pace is not None]
+    return Price(file_bytes, np.array(known) if known else None)
 
 
 def _models(front: Front, graph: Callable[[frozenset[str]], Graph]) -> Iterator[Graph]:

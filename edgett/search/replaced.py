@@ -9,7 +9,6 @@ from dataclasses import replace
 
 from edgett.forms.operators import Convolve, Moves, Mul, Product, Reshape, sources
 from edgett.forms.spec import Spec
-from edgett.graph.c_plan import plane
 from edgett.graph.graph import Constant, Graph, Step
 from edgett.graph.op import CONVOLUTION, RESHAPE, TRANSPOSE
 from edgett.graph.riding import with_riding_biases
@@ -40,7 +39,8 @@ def with_edits(graph: Graph, edits: Mapping[str, Spec]) -> Graph:
             steps += links_of(step, edits[step.layer], sizes, between, apart=apart)
         else:
             steps += steps_of(step, edits[step.layer], sizes, moves)
-    swapped = replace(graph, steps=joined(steps, edits), sizes=sizes)
+    in_c = None if graph.in_c is None else with_edits(graph.in_c, edits)
+    swapped = replace(graph, steps=joined(steps, edits), sizes=sizes, in_c=in_c)
     return with_riding_biases(swapped) if graph.fused else swapped
 
 
@@ -81,8 +81,7 @@ def links_of(step: Step, spec: Spec, sizes: dict[str, int], between: Sequence[st
         constants, added = ((stored, *riding), operator.writes) if last and riding else ((stored,), 0)
         flops = operator.flops + added
         made = Step(step.layer, step.operator, (source,), (result,), constants, flops, operator.macs)
-        seen = plane(*operator.window.seen) if operator.depthwise else 0
-        steps.append(replace(made, depthwise=operator.depthwise, plane=seen))
+        steps.append(replace(made, depthwise=operator.depthwise, window=operator.window))
         source = result
     return steps
 

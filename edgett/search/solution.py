@@ -22,13 +22,27 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Pace:
+    """What an inference takes on a target.
+
+    Attributes:
+        us: microseconds, predicted; None on a target that nobody has measured.
+        instructions: of C, predicted; None where no C runs, or nobody has counted.
+        estimate_us: microseconds by the facts of its profile, to show and not to go by.
+    """
+
+    us: float | None = None
+    instructions: float | None = None
+    estimate_us: float | None = None
+
+
+@dataclass(frozen=True)
 class Solution:
     """In which forms the layers are held that are factorised, jointly, and what the whole model then costs.
 
     `number` counts the joint candidates of a run from 0; `file_bytes` is the predicted size of the exported file, whose
     numbers take `width` bytes each. `loss` is what the search expects to lose (see `Estimate`), summed over the layers;
-    None where it did not look. `latency_us` is the predicted time of an inference, None on a target not measured, of
-    which `estimate_us` is a guess by its profile's facts, to show and not to go by.
+    None where it did not look. `pace` is what an inference takes on the target, as far as that is known.
 
     `partial` are the operators that no rule counts: FLOPs, bytes and peak are at least those of the others, and times
     are not known. Where the file has been `read_back`, its bytes and its peak are known all the same.
@@ -40,8 +54,7 @@ class Solution:
     file_bytes: int
     loss: float | None = None
     width: int = 4
-    latency_us: float | None = None
-    estimate_us: float | None = None
+    pace: Pace = Pace()
     partial: tuple[str, ...] = ()
     read_back: bool = False
 
@@ -59,8 +72,9 @@ class Solution:
 
     @property
     def work(self) -> float:
-        """What an inference costs: its time where that can be predicted, else its FLOPs."""
-        return self.cost.flops if self.latency_us is None else self.latency_us
+        """What an inference costs: its time where that can be predicted, or else instructions, or else FLOPs."""
+        known = (self.pace.us, self.pace.instructions, self.cost.flops)
+        return next(number for number in known if number is not None)
 
     @property
     def peak_bytes(self) -> int:

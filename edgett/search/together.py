@@ -28,13 +28,13 @@ class Share:
         params: numbers stored.
         flops: a multiplication counts as one, an addition as one.
         file_bytes: bytes of the target's file, where those are known (see `Price`).
-        nanoseconds: the time on the target, where that is known.
+        pace: nanoseconds on the target, or thousandths of instructions, where those are known.
     """
 
     params: int = NO_LIMIT
     flops: int = NO_LIMIT
     file_bytes: int = NO_LIMIT
-    nanoseconds: int = NO_LIMIT
+    pace: int = NO_LIMIT
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class Price:
 
     Attributes:
         file_bytes: (1 + solutions,) its part of the file; it stands for the parameters then. None: they tell enough.
-        nanoseconds: (1 + solutions,) its part of the time; None: nobody has measured the target.
+        pace: (1 + solutions,) its nanoseconds, or thousandths of instructions; None: neither is known.
     """
 
     file_bytes: Ints | None = None
-    nanoseconds: Ints | None = None
+    pace: Ints | None = None
 
 
 NO_PRICE = Price()
@@ -147,11 +147,11 @@ def _counted(front: Front, uses: int) -> Ints:
 def _objectives(counted: Ints, price: Price) -> Ints:
     """What is to be small of each option: parameters or bytes, FLOPs, the time where it is known, the loss."""
     params, flops, loss = counted
-    time = () if price.nanoseconds is None else (price.nanoseconds,)
+    time = () if price.pace is None else (price.pace,)
     return np.stack([params if price.file_bytes is None else price.file_bytes, flops, *time, loss])
 
 
 def _limits(share: Share, price: Price) -> Ints:
     """The limits of these objectives, but for the loss."""
-    time = () if price.nanoseconds is None else (share.nanoseconds,)
+    time = () if price.pace is None else (share.pace,)
     return np.array([share.params if price.file_bytes is None else share.file_bytes, share.flops, *time], np.int64)

@@ -51,6 +51,12 @@ def basis(target: Target) -> Iterator[str]:
         return
     if target.latency is not None:
         yield unfit(target)
+    if target.instructions is not None and target.compiled:
+        yield (
+            "Instructions are predicted from the [instructions] table, which was counted in an emulator. Times are"
+            f" estimated from them, {target.cycles.instructions:g} a cycle at most, and no budget is checked by them."
+        )
+        return
     facts = ["clock", f"macs_per_cycle.{_macs(target)[1]}", "bandwidth"]
     facts += [name for name in ("l1d", "l2") if getattr(target.compute, name) is not None]
     yield (

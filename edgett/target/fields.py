@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass
 from typing import get_args
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from edgett.target.profile import Fact, Target, leaves
@@ -44,6 +45,8 @@ def _unit(field: FieldInfo) -> Unit | None:
 def _text(value: object, unit: Unit | None) -> str:
     if value is None:
         return "not set"
+    if isinstance(value, dict) and any(isinstance(row, BaseModel) for row in value.values()):
+        return f"{len(value)} tables"
     if isinstance(value, enum.Enum):
         return str(value.value)
     if isinstance(value, bool):

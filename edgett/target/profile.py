@@ -23,6 +23,7 @@ cores = {value = 1, source = "dts"}
 bandwidth = {value = "720 MB/s", estimate = true}
 l1d = {value = "32 KiB", source = "dts"}            # optional, as are l2 and the next
 integers_only = {value = false, source = "dts"}     # true: it takes no float32 model
+instructions_per_cycle = {value = 1, source = "dts"}    # that a core starts at most; without it: 1
 
 [compute.macs_per_cycle]                # of one core; measured_float32 and measured_int8 are optional
 float32 = {value = 0.5, estimate = true}
@@ -58,6 +59,7 @@ from pydantic.fields import FieldInfo
 from edgett.errors import ProfileError, UsageError
 from edgett.graph.dtype import DType
 from edgett.graph.filesize import Format
+from edgett.graph.instructions import Cycles, Instructions
 from edgett.graph.latency import Speeds
 from edgett.search.constraints import (
     CONSTRAINTS,
@@ -70,6 +72,7 @@ from edgett.search.constraints import (
     Constraints,
     Objective,
 )
+from edgett.target.counted import InstructionTable
 from edgett.target.isa import Isa
 from edgett.target.places import profile_files, search_folders
 from edgett.target.speeds import UNMEASURED, Latency
@@ -128,6 +131,9 @@ class Compute(TomlTable):
     l1d: Fact[Bytes] | None = Field(default=None, description="first-level data cache of one core")
     l2: Fact[Bytes] | None = Field(default=None, description="second-level cache, shared")
     integers_only: Fact[bool] | None = Field(default=None, description="true: what runs the model has no float32")
+    instructions_per_cycle: Fact[Rate] | None = Field(
+        default=None, description="instructions that a core starts in a cycle at most"
+    )
     macs_per_cycle: MacsPerCycle = Field(description="multiply-accumulates a cycle of one core")
 
 
@@ -178,11 +184,31 @@ class Target(TomlTable):
     budget: Budget = Field(description="limits of the whole model")
     device: DeviceTable = Field(default=DeviceTable(), description="whether it is this machine, and how to emulate one")
     latency: Latency | None = Field(default=None, description="how fast it was found to be, by 'edgett calibrate'")
+    instructions: InstructionTable | None = Field(
+        default=None, description="what C takes there, by 'edgett calibrate --device emulator'"
+    )
 
     @property
     def speeds(self) -> Speeds | None:
         """What an inference costs there, as it was measured with the threads and the type of number of its runtime."""
         return None if self.latency is None else self.latency.of(self.runtime.dtype, self.runtime.threads)
+
+    @property
+    def compiled(self) -> bool:
+        """Whether C is what it runs: its profile says so, or it has no operating system for a runtime."""
+        return self.runtime.format is Format.C or (self.device.emulator or "").startswith("qemu-system")
+
+    @property
+    def rates(self) -> Instructions | None:
+        """What an inference takes there in C; None where it runs no C, or nobody has counted."""
+        return None if self.instructions is None or not self.compiled else self.instructions.rates()
+
+    @property
+    def cycles(self) -> Cycles:
+        """What its published timings make of instructions and multiply-accumulates."""
+        compute, started = self.compute, self.compute.instructions_per_cycle
+        macs = compute.macs_per_cycle.int8 if self.runtime.dtype is DType.INT8 else compute.macs_per_cycle.float32
+        return Cycles(1.0 if started is None else started.value, macs.value, compute.clock.value)
 
     @property
     def here(self) -> bool:
@@ -245,7 +271,9 @@ def override(target: Target, **limits: str | float | Objective | None) -> Target
     everything = Percentage(Fraction(1))
     for message in _over_memory(changed, flash_share=everything, ram_share=everything):
         raise UsageError(message, "Give a smaller one.")
-    if (budget.objective is Objective.LATENCY or LATENCY.name in given) and target.speeds is None:
+    if (budget.objective is Objective.LATENCY and _unknown(target)) or (
+        LATENCY.name in given and target.speeds is None
+    ):
         raise UsageError(f"{target.name}: {UNMEASURED}", "Measure one: edgett calibrate --help")
     return changed
 
@@ -339,11 +367,16 @@ def _contradictions(target: Target, path: Path) -> Iterator[str]:
 
 def _unable(target: Target) -> Iterator[str]:
     dtype = target.runtime.dtype
-    if target.budget.objective is Objective.LATENCY and target.speeds is None:
+    if target.budget.objective is Objective.LATENCY and _unknown(target):
         yield f"budget.objective is 'latency': {UNMEASURED}"
     if target.integers_only and dtype is not DType.INT8:
         needed = DType.INT8.value
         yield f"runtime.dtype is {dtype.value!r}: it must be {needed!r}, for compute.integers_only is true."
+
+
+def _unknown(target: Target) -> bool:
+    """Whether neither times nor instructions tell which model is faster there."""
+    return target.speeds is None and target.rates is None
 
 
 def _over_memory(target: Target, flash_share: Percentage, ram_share: Percentage) -> Iterator[str]:

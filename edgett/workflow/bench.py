@@ -55,11 +55,6 @@ def device(address: str, reach: Reach) -> Device:
     """What takes times where --device points to. Raises UsageError for anything that does not."""
     if address == "local":
         return local.Local()
-    if address == "emulator":
-        raise UsageError(
-            "an emulator counts instructions, which are no times: nothing can be calibrated by it.",
-            "Measure a real one: --device ssh://user@host. To compare instructions: edgett bench --device emulator",
-        )
     if address.startswith("ssh://"):
         return Ssh(Link.to(address, reach.ssh_config), reach.python)
     raise UsageError(f"there is no device {address!r}.", "Write local, ssh://user@host or emulator.")

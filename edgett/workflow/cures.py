@@ -38,7 +38,7 @@ from edgett.workflow.inputs import Inputs
 from edgett.workflow.proposal import proposed
 from edgett.workflow.reasons import not_smaller, predicted_slower, unworthy
 from edgett.workflow.survey import Room, graphs
-from edgett.workflow.terms import baseline
+from edgett.workflow.terms import baseline, costing_of
 
 if TYPE_CHECKING:
     from edgett.workflow.outcome import Outcome
@@ -195,7 +195,7 @@ def _leaves(job: Job, model: Any, as_it_is: bool) -> bool:
 
 def _room(job: Job, target: Target, model: Any) -> Room:
     """As for a run, but that no file is there: one may come out larger than predicted, and the limit is less by it."""
-    costing = space.Costing(job.batch, target.runtime.dtype.size, target.runtime.format, target.speeds)
+    costing = costing_of(target, job.batch)
     graph = graphs(model, costing)
     dense = space.dense_solution(graph(frozenset()), costing)
     limits = constraints(target, baseline(dense))

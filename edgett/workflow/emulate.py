@@ -9,6 +9,7 @@ from typing import Any
 from edgett.device import emulator
 from edgett.device.bench import Arrays
 from edgett.device.emulator import Counted
+from edgett.device.program import Program
 from edgett.errors import ToolError, UsageError
 from edgett.meter import Meter
 from edgett.run import session
@@ -60,12 +61,17 @@ def _count(path: Path, inputs: Arrays, target: Target, limit: float) -> Counted:
         raise UsageError(
             f"{target.name} is emulated with C, which is made of .onnx: {path} is none.", "Give the .onnx."
         )
-    program = bench.program(path, "model")
+    return count_c(bench.program(path, "model"), inputs, target, limit)
+
+
+def count_c(program: Program, inputs: Arrays, target: Target, limit: float) -> Counted:
+    """The instructions of C on an emulated device. Raises ToolError as `emulator` does, and where there is none."""
+    device = target.device
     if device.emulator not in (*emulator.COMPILERS, "qemu-system-arm"):
         raise ToolError(f"edgett cannot run programs on {device.emulator}.", "Name another with --target.")
     if device.emulator in emulator.COMPILERS:
         return emulator.count_c(program, inputs, device.emulator, device.cpu or "max", limit)
-    return emulator.count_on_board(program, inputs, device.machine or device.emulator, limit)
+    return emulator.count_on_board(program, inputs, device.machine or device.emulator, device.cpu, limit)
 
 
 def _document(target: Target, counted: Sequence[tuple[Contestant, Arrays, Counted]]) -> dict[str, Any]:

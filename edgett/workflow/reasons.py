@@ -34,7 +34,8 @@ def _rest(outcome: Outcome, exploration: Explored) -> str:
     if outcome.larger:
         return not_smaller(outcome)
     if predicted_slower(outcome):
-        return f"every low-rank form of every layer is predicted to be slower on {outcome.target.name}"
+        matter = "be slower" if outcome.target.rates is None else "take more instructions"
+        return f"every low-rank form of every layer is predicted to {matter} on {outcome.target.name}"
     if outcome.feasible and all(trial.emptied for trial in outcome.trials if choose.feasible(trial, outcome.limits)):
         return f"of the other solutions that do ({outcome.feasible:,}) int8 leaves no layer that is not dense again"
     if outcome.feasible:
@@ -56,7 +57,7 @@ def not_smaller(outcome: Outcome) -> str:
 
 
 def predicted_slower(outcome: Outcome) -> bool:
-    """Whether every layer of every candidate is predicted to be slower than a dense one."""
+    """Whether every layer of every candidate is predicted to be slower than a dense one, or take more instructions."""
     exploration = outcome.exploration
     if exploration is None or not outcome.slower:
         return False

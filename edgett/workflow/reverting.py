@@ -10,6 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from edgett.graph.filesize import Format
 from edgett.search.explore import Costing, dense_solution
 from edgett.search.solution import Refuge, Trial
 from edgett.workflow.files import Style, predicted, tensors
@@ -52,6 +53,8 @@ def costed(trial: Trial, model: Any, style: Style, costing: Costing) -> Trial:
     from edgett.model.layers import factored_layers
 
     graph = predicted(model, costing.form.suffix, style)
+    if graph.fused and costing.instructions is not None:
+        graph = replace(graph, in_c=predicted(model, Format.C.suffix, style))
     found = dense_solution(graph, costing)
     held = factored_layers(model)
     edits = {path: spec for path, spec in trial.solution.edits.items() if path in held}

@@ -62,8 +62,11 @@ def graphs(model: Any, costing: Costing = STANDARD) -> Graphs:
     @cache
     def graph(held: frozenset[str], trained: bool) -> Graph:
         form = inference_form(model, costing.batch, held, untrained=trained)
-        fused = costing.form is Format.TFLITE
-        return predict(form, costing.batch, fused=fused, quantised=costing.width == DType.INT8.size)
+        fused, quantised = costing.form is Format.TFLITE, costing.width == DType.INT8.size
+        made = predict(form, costing.batch, fused=fused, quantised=quantised)
+        if not fused or costing.instructions is None:
+            return made
+        return replace(made, in_c=predict(form, costing.batch, fused=False, quantised=quantised))
 
     convolved = frozenset(call.path for call in trace(model).calls if hasattr(call.layer, "kernel_size"))
     return lambda names: graph(names - convolved, bool(names))

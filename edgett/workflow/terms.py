@@ -79,8 +79,7 @@ def terms_of(job: Job, inputs: Inputs, run: Run, meter: Meter) -> tuple[Terms, G
         refuse_unquantisable(trace(inputs.model))
     if target.latency is not None and target.speeds is None:
         meter.say(unfit(target))
-    guess = estimate(target) if target.speeds is None else None
-    costing = Costing(job.batch, runtime.dtype.size, runtime.format, target.speeds, guess)
+    costing = costing_of(target, job.batch)
     graph = graphs(inputs.model, costing)
     # What of the dense model's file was not foreseen is in every other file as well.
     foreseen, written = dense_solution(graph(frozenset()), costing), original(inputs, runtime, job.batch, run, meter)
@@ -98,6 +97,13 @@ def terms_of(job: Job, inputs: Inputs, run: Run, meter: Meter) -> tuple[Terms, G
         with meter.stage("measuring the dense model in int8"):
             quality = told_by(written.path, inputs, job.batch)
     return Terms(target, constraints(target, baseline(given)), costing, dense, written, quality), graph
+
+
+def costing_of(target: Target, batch: int) -> Costing:
+    """How models are costed for a target."""
+    runtime, rates = target.runtime, target.rates
+    guess = target.cycles if rates is not None else estimate(target) if target.speeds is None else None
+    return Costing(batch, runtime.dtype.size, runtime.format, target.speeds, rates, guess)
 
 
 def told_by(file: Path, inputs: Inputs, batch: int) -> Quality:

@@ -193,11 +193,10 @@ class TestOptions:
         assert edgett("bench", run, "--device", "emulator", "--limit", 7).code == 6
         assert limits == [7]
 
-    def test_an_emulator_calibrates_nothing(self, edgett: Call) -> None:
+    def test_an_emulator_needs_a_target_that_names_one(self, edgett: Call) -> None:
         answer = edgett("calibrate", "--device", "emulator", "--out", "x.toml")
         assert answer.code == 2
-        assert "instructions, which are no times" in answer.err
-        assert "--device ssh://user@host" in answer.err and "edgett bench --device emulator" in answer.err
+        assert "the profile host names no emulator" in answer.err and "--target" in answer.err
 
     def test_the_help_says_what_there_is_not(self, edgett: Call) -> None:
         said = " ".join(edgett("bench", "--help").out.replace("│", " ").split())

@@ -24,7 +24,7 @@ from edgett.search.constraints import (
     Objective,
 )
 from edgett.search.quality import Quality
-from edgett.search.solution import Refuge, Reverted, Solution, Trial
+from edgett.search.solution import Pace, Refuge, Reverted, Solution, Trial
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\"'`{{ 7 * 7 }}&lt;\u202egnp.exe\u2028<b>" + "long" * 2500
 """A layer's name as nobody should give it, 10,000 characters long."""
@@ -84,7 +84,7 @@ def trials(options: tuple[Option, ...]) -> list[Trial]:
                 {},
                 Cost(option.params, option[FLOPS], option[PEAK] // 4),
                 option[MODEL_BYTES],
-                latency_us=None if option[LATENCY] is None else option[LATENCY] * 1000,
+                pace=Pace(None if option[LATENCY] is None else option[LATENCY] * 1000),
             ),
             Quality(()),
             math.inf if option[DROP] is None else option[DROP],

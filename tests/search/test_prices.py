@@ -41,17 +41,17 @@ def test_each_solution_takes_what_its_own_model_does(model: keras.Model, fronts:
     priced = prices(fronts, graph, costing)
 
     for front, price in zip(fronts, priced, strict=True):
-        assert price.file_bytes is not None and price.nanoseconds is not None
-        assert len(price.file_bytes) == len(price.nanoseconds) == 1 + len(front)
+        assert price.file_bytes is not None and price.pace is not None
+        assert len(price.file_bytes) == len(price.pace) == 1 + len(front)
         assert 36 * 32 < price.file_bytes[0] < costing.file_bytes(dense)
         name = front.layer.name
-        assert price.nanoseconds[0] == round(1000 * layers_us(dense, SPEEDS, 1)[name])
+        assert price.pace[0] == round(1000 * layers_us(dense, SPEEDS, 1)[name])
         for row, spec in enumerate(front.specs, 1):
             own = with_edits(graph(frozenset([name])), {name: spec.alternatives()[0]})
             np.testing.assert_equal(
                 price.file_bytes[row] - price.file_bytes[0], costing.file_bytes(own) - costing.file_bytes(dense)
             )
-            assert price.nanoseconds[row] == round(1000 * layers_us(own, SPEEDS, 1)[name])
+            assert price.pace[row] == round(1000 * layers_us(own, SPEEDS, 1)[name])
 
 
 @pytest.mark.parametrize(("speeds", "known"), [(None, False), (SPEEDS, True)])
@@ -61,7 +61,7 @@ def test_float32_is_told_by_its_parameters(
     costing = Costing(speeds=speeds)
     for price in prices(fronts, survey.graphs(model, costing), costing):
         assert price.file_bytes is None
-        assert (price.nanoseconds is not None) is known
+        assert (price.pace is not None) is known
 
 
 def test_more_solutions_than_can_be_looked_at_are_told_by_parameters(

@@ -265,8 +265,8 @@ def test_bytes_stand_for_parameters_and_time_is_one_objective_more() -> None:
     np.testing.assert_array_equal(by_bytes.params, [30, 40])
     for share, choices in (
         (Share(file_bytes=65), [1, 0]),
-        (Share(nanoseconds=5), [0, 2]),
+        (Share(pace=5), [0, 2]),
         (Share(params=1), [1, 0, 2]),
     ):
         assert together.together([front], [2], share, [price]).choices.ravel().tolist() == choices
-    assert together.together([front], [2], Share(nanoseconds=1)).params.tolist() == [20, 30, 40]
+    assert together.together([front], [2], Share(pace=1)).params.tolist() == [20, 30, 40]

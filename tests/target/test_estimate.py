@@ -15,12 +15,12 @@ from edgett.graph.dtype import DType
 from edgett.graph.filesize import Format
 from edgett.graph.latency import latency_us
 from edgett.search.explore import Costing, not_slower, solutions, spread_out
-from edgett.search.solution import Candidate
+from edgett.search.solution import Candidate, Pace
 from edgett.target.estimate import CACHE, MOVE, NUMBER, OPERATOR, START, TRANSPOSE, basis, estimate, unfit
 from edgett.target.places import shipped_folder
 from edgett.target.profile import Fact, Target, load_profile, load_target, with_dtype
 from edgett.target.speeds import toml
-from edgett.workflow import calibrate
+from edgett.workflow import calibrate, profile_file
 from tests.conftest import EASY, Answer, Tiny
 from tests.device.test_calibrate import PLANTED
 from tests.graph import test_latency as one_layer
@@ -76,6 +76,10 @@ def test_every_profile_has_one(name: str) -> None:
     assert 0 < small < middle < large < 1e8
     costs = [cost for _, cost in speeds.streams]
     assert costs == sorted(costs)
+    if target.rates is not None:
+        (words,) = basis(target)
+        assert "[instructions] table" in words and "no budget" in words
+        return
     (words,) = [line for line in basis(target) if "only estimated" in line]
     assert "compute.clock" in words and "No budget" in words
     assert any("compute.l1d is not set" in line for line in basis(target)) == (target.compute.l1d is None)
@@ -105,17 +109,17 @@ def test_it_decides_nothing() -> None:
     candidates = [Candidate({"fc": replace(one_layer.SHAPE, ranks=(1, rank, 1))}) for rank in (1, 2, 3)]
     assert not_slower(candidates, one_layer.graph, guessing) == (tuple(candidates), {})
     found, plain = (solutions(candidates, one_layer.graph, costing) for costing in (guessing, blind))
-    assert all(item.latency_us is None and item.estimate_us is not None for item in found)
+    assert all(item.pace.us is None and item.pace.estimate_us is not None for item in found)
     assert [item.work for item in found] == [item.work for item in plain]
-    assert [replace(item, estimate_us=None) for item in spread_out(found, None)] == list(spread_out(plain, None))
+    assert [replace(item, pace=Pace()) for item in spread_out(found, None)] == list(spread_out(plain, None))
 
 
 @pytest.fixture
 def other(tmp_path: Path) -> Path:
     """A profile whose table was measured with something else than it runs."""
     path = tmp_path / "mine.toml"
-    text = calibrate._placed(calibrate._text_of("host"), here=False)
-    calibrate._write(path, text, toml(PLANTED, "somewhere", DType.INT8, 2))
+    text = calibrate._placed(profile_file.text_of("host"), here=False)
+    profile_file.write(path, text, profile_file.LATENCY, toml(PLANTED, "somewhere", DType.INT8, 2))
     return path
 
 
@@ -130,7 +134,7 @@ class TestTold:
         assert "which was measured" in measured
 
     def test_by_targets_show(self, edgett: Call, other: Path) -> None:
-        assert "only estimated" in edgett("targets", "show", "cortex-m4", "--json").document["latency"]
+        assert "only estimated" in edgett("targets", "show", "cortex-a53", "--json").document["latency"]
         said = " ".join(edgett("targets", "check", other).out.split())
         assert "is not used for float32 on 1 thread" in said and "only estimated, from compute.clock" in said
 
@@ -152,8 +156,10 @@ def test_an_impossible_latency_is_told_with_its_digits(
     edgett: Call, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "mine.toml"
-    text = calibrate._placed(calibrate._text_of("host"), here=False)
-    calibrate._write(path, text, toml(replace(PLANTED, mac=0.01), "somewhere", DType.FLOAT32, 1))
+    text = calibrate._placed(profile_file.text_of("host"), here=False)
+    profile_file.write(
+        path, text, profile_file.LATENCY, toml(replace(PLANTED, mac=0.01), "somewhere", DType.FLOAT32, 1)
+    )
     found = edgett("compress", *tiny.arguments, *EASY, "--target", path, "--latency-ms", 1e-6)
     assert found.code == 4
     assert "latency_ms binds" in found.err and "1e-06" in found.out and "--epochs" not in found.err

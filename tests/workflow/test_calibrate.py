@@ -16,7 +16,7 @@ from edgett.graph.dtype import DType
 from edgett.meter import Silent
 from edgett.target.profile import load_profile, load_target, with_dtype
 from edgett.target.speeds import toml
-from edgett.workflow import calibrate
+from edgett.workflow import calibrate, profile_file
 from tests.conftest import EASY, Answer, Tiny
 from tests.device.test_calibrate import PLANTED
 
@@ -28,7 +28,7 @@ TABLE = toml(PLANTED, "local, some processor", DType.FLOAT32, 1)
 def profile(tmp_path: Path) -> Path:
     """The host's, with planted speeds, and of another machine: what is timed here decides nothing."""
     path = tmp_path / "mine.toml"
-    calibrate._write(path, calibrate._placed(calibrate._text_of("host"), here=False), TABLE)
+    profile_file.write(path, calibrate._placed(profile_file.text_of("host"), here=False), profile_file.LATENCY, TABLE)
     return path
 
 
@@ -44,7 +44,7 @@ class TestProfile:
 
     def test_measured_again_the_table_is_replaced(self, profile: Path) -> None:
         again = toml(replace(PLANTED, start=2.5), "local, later", DType.FLOAT32, 1)
-        calibrate._write(profile, profile.read_text(), again)
+        profile_file.write(profile, profile.read_text(), profile_file.LATENCY, again)
         text = profile.read_text()
         assert text.count("[latency]") == 1
         assert "later" in text and "some processor" not in text
@@ -58,32 +58,32 @@ class TestProfile:
         with pytest.raises(ProfileError, match=r"latency\.windows is missing") as caught:
             load_profile(profile)
         assert "edgett calibrate --target FILE --out FILE" in caught.value.cure
-        assert calibrate._loaded(str(profile)).name == "mine"
-        calibrate._write(profile, profile.read_text(), TABLE)
+        assert profile_file.loaded(str(profile)).name == "mine"
+        profile_file.write(profile, profile.read_text(), profile_file.LATENCY, TABLE)
         assert load_profile(profile).speeds == PLANTED
 
     def test_other_mistakes_stand(self, profile: Path) -> None:
         profile.write_text(profile.read_text().replace("[memory]", "[memories]"))
         with pytest.raises(ProfileError, match="memories is unknown"):
-            calibrate._loaded(str(profile))
+            profile_file.loaded(str(profile))
         profile.write_bytes(b"\xff\xfe")
         with pytest.raises(ProfileError, match=r"mine\.toml is not TOML in UTF-8"):
-            calibrate._loaded(str(profile))
+            profile_file.loaded(str(profile))
 
     def test_tables_behind_it_stay(self, profile: Path) -> None:
         text = profile.read_text()
         moved = TABLE + "\n" + text.replace(TABLE, "")
         head, tail = moved.split("\n\n", 1)
         profile.write_text(tail.split("[", 1)[0] + head + "\n\n[" + tail.split("[", 1)[1])
-        calibrate._write(profile, profile.read_text(), TABLE)
+        profile_file.write(profile, profile.read_text(), profile_file.LATENCY, TABLE)
         assert load_profile(profile).budget == load_target("host").budget
 
     @pytest.mark.parametrize("base", ["host", "cortex-a53", "cortex-m4"])
     def test_it_says_whether_the_device_is_this_machine(self, tmp_path: Path, base: str) -> None:
-        text = calibrate._text_of(base)
+        text = profile_file.text_of(base)
         for here in (True, True, False):
             text = calibrate._placed(text, here=here)
-            calibrate._write(tmp_path / "mine.toml", text, TABLE)
+            profile_file.write(tmp_path / "mine.toml", text, profile_file.LATENCY, TABLE)
             found = load_profile(tmp_path / "mine.toml")
             assert found.device == load_target(base).device.model_copy(update={"local": here})
             assert text.count("[device]") == 1
@@ -145,7 +145,7 @@ class TestProfile:
         with pytest.raises(UsageError, match="is no name of a target"):
             calibrate.calibrate(Local(), "host", tmp_path / "My Pi's.toml", 60, Silent())
         with pytest.raises(UsageError, match="would be no profile"):
-            calibrate._write(tmp_path / "My Laptop.toml", calibrate._text_of("host"), TABLE)
+            profile_file.write(tmp_path / "My Laptop.toml", profile_file.text_of("host"), profile_file.LATENCY, TABLE)
         assert list(tmp_path.iterdir()) == []
 
 
@@ -226,7 +226,7 @@ def test_this_machine_is_calibrated(edgett: Call, tmp_path: Path, monkeypatch: p
 def test_int8_is_calibrated_too(edgett: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     base = tmp_path / "narrow.toml"
-    text = calibrate._text_of("host").replace('"float32"', '"int8"', 1)
+    text = profile_file.text_of("host").replace('"float32"', '"int8"', 1)
     base.write_text(re.sub(r"(?m)^name = .*", 'name = "narrow"', text))
     for _ in range(3):  # something else may run here at the same time
         found = edgett("calibrate", "--target", base, "--out", base, "--json")

@@ -75,9 +75,15 @@ def int8(node: Any, nodes: Nodes) -> Kernel | None:
     if group == channels == count > 1:
         constants = rows, starts.astype(np.int32), factors
         return Kernel("depthwise_int8", constants, struct=struct, needs=found.plane, over=found.same)
-    if group != 1 or not product.packs(rows, starts):
+    if group != 1:
         return None
-    constants, inner = (product.words(rows), product.paired(starts), product.padded(factors)), rows.shape[1]
+    if not product.packs(rows, starts):
+        rows, starts, factors = product.without_steady(rows, starts, factors, int(out_zero.item()))
+    inner = rows.shape[1]
+    if not product.packs(rows, starts):
+        constants = rows, starts.astype(np.int32), factors
+        return Kernel("convolution_wide", constants, struct=struct, needs=inner)
+    constants = product.words(rows), product.paired(starts), product.padded(factors)
     return Kernel("convolution_int8", constants, struct=struct, needs=inner, scratch=two_positions(inner))
 
 

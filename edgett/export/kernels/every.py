@@ -23,6 +23,7 @@ _NEEDS = {
     "product_wide": (*_SCALED, "product"),
     "product_float": ("processor", "row_float", "product"),
     "convolution_int8": (*_ROWS, "window", "patch_int8"),
+    "convolution_wide": (*_SCALED, "window", "patch_int8"),
     "convolution_float": ("processor", "row_float", "window", "patch_float"),
     "depthwise_int8": (*_SCALED, "window", "plane_int8"),
     "depthwise_float": ("processor", "window", "plane_float"),
@@ -32,6 +33,8 @@ _NEEDS = {
     "softmax": ("processor", "rounded"),
 }
 """The C files that each kernel needs before its own, in this order."""
+_WIDE = ("product_wide", "convolution_wide")
+"""Plain loops."""
 _INCLUDE = re.compile(r"^#include <(.+)>\n+", re.MULTILINE)
 _OF_TYPE = {
     "patch_int8": "int8_t", "patch_float": "float", "plane_int8": "int8_t", "plane_float": "float",
@@ -54,7 +57,7 @@ def kernels(model: Any, tables: Mapping[str, NDArray[np.int8]]) -> dict[str, Ker
 def plain(model: Any, own: Mapping[str, Kernel]) -> int:
     """How many int8 products and convolutions plain loops compute: words do not hold them, or they are in groups."""
     operators = [node for node in model.graph.node if named(node.op_type) in (QGEMM, QLINEAR_CONV)]
-    return sum(node.name not in own or own[node.name].name == "product_wide" for node in operators)
+    return sum(node.name not in own or own[node.name].name in _WIDE for node in operators)
 
 
 def text(names: Iterable[str], prefix: str) -> tuple[list[str], str]:

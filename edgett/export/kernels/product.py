@@ -30,8 +30,10 @@ def int8(node: Any, nodes: Nodes) -> Kernel | None:
     placed = _placing(nodes, node, rows, columns, biased=bias is not None)
     order = list(placed.order)
     by_column, starts, factors = np.ascontiguousarray(by_column[order]), starts[order], factors[order]
-    inner = by_column.shape[1]
-    struct = _struct(placed, rows, inner, columns, int(out_zero.item()))
+    inner, zero_point = by_column.shape[1], int(out_zero.item())
+    struct = _struct(placed, rows, inner, columns, zero_point)
+    if not packs(by_column, starts):
+        by_column, starts, factors = without_steady(by_column, starts, factors, zero_point)
     if not packs(by_column, starts):
         constants = by_column, starts.astype(np.int32), factors
         return Kernel("product_wide", constants, struct=struct, idle=placed.idle)
@@ -81,14 +83,46 @@ def packs(columns: NDArray[np.int8], starts: NDArray[np.int64]) -> bool:
         starts: what is added to the sum of each column.
 
     Returns:
-        Whether 256 w1 + w0 fits 16 bits for every pair, and every sum that there can be 24.
+        Whether 256 w1 + w0 fits 16 bits for every pair, and every sum of a second column that there can be 24.
     """
     wide = padded(columns).astype(np.int64)
     least = (256 * wide[1::2] + wide[::2]).min(initial=0)
+    lowest, most = (ends[1::2] for ends in _ends(columns, starts))
+    return bool(least >= -(2**15) and most.max(initial=0) < _LIMIT and lowest.min(initial=0) >= -_LIMIT)
+
+
+def without_steady(
+    columns: NDArray[np.int8], starts: NDArray[np.int64], factors: NDArray[np.float32], zero: int
+) -> tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.float32]]:
+    """Take the weights out of columns that give the same code whatever is read, as those of units that are dead do.
+
+    Their sums are large, for the scales of their weights are tiny.
+
+    Args:
+        columns: weights (columns, inner).
+        starts: what is added to the sum of each column.
+        factors: by which a sum becomes a code.
+        zero: what is added to that.
+
+    Returns:
+        Columns, starts and factors that give the same codes.
+    """
+    first, last = (
+        np.clip(np.rint(sums.astype(np.float32) * factors) + zero, -128, 127) for sums in _ends(columns, starts)
+    )
+    steady = first == last
+    return (
+        np.where(steady[:, None], np.int8(0), columns), np.where(steady, first.astype(np.int64) - zero, starts),
+        np.where(steady, np.float32(1), factors),
+    )  # fmt: skip
+
+
+def _ends(columns: NDArray[np.int8], starts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The least and the largest sum that each column can have."""
     numbers = columns.astype(np.int64)
-    most = starts + np.where(numbers > 0, 127 * numbers, -128 * numbers).sum(axis=1)
-    lowest = starts + np.where(numbers > 0, -128 * numbers, 127 * numbers).sum(axis=1)
-    return bool(least >= -(2**15) and most.max() < _LIMIT and lowest.min() >= -_LIMIT)
+    ends = np.where(numbers > 0, -128 * numbers, 127 * numbers), np.where(numbers > 0, 127 * numbers, -128 * numbers)
+    lowest, most = (starts + end.sum(axis=1) for end in ends)
+    return lowest, most
 
 
 def words(columns: NDArray[np.int8]) -> NDArray[np.uint32]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from edgett.forms.operators import Convolve, Operator
 from edgett.forms.site import Layer
 from edgett.forms.spec import Factors, Spec
-from edgett.forms.window import Padding, Window
 from edgett.model.convolved import Convolved
 from edgett.model.trace import Call
+from edgett.model.windows import window_of
 
 
 class Convolution:
@@ -31,12 +31,9 @@ class Convolution:
         layer = call.layer
         if reason := unfit(layer, self.keras):
             return reason
-        if not call.reads or None in (size := call.reads[0].shape[1:-1]):
+        if not call.reads or None in call.reads[0].shape[1:-1]:
             return "the size of the image that it reads is not known: give the model's input a shape"
-        window = Window(
-            pair(layer.kernel_size), pair(size), pair(layer.strides), pair(layer.dilation_rate),
-            Padding(layer.padding),
-        )  # fmt: skip
+        window = window_of(call)
         inputs = window.taps * int(call.reads[0].shape[-1])
         return (Layer(call.path, inputs, int(layer.filters), bool(layer.use_bias), window.positions, window),)
 
@@ -91,9 +88,3 @@ def unfit(layer: Any, kind: type) -> str | None:
     if kept is not None:
         return f"its kernel is constrained ({type(kept).__name__}), which factors cannot keep"
     return None
-
-
-def pair(sizes: Sequence[int]) -> tuple[int, int]:
-    """Sizes of rows and columns; a sequence has one row."""
-    values = [int(size) for size in sizes]
-    return (1, values[0]) if len(values) == 1 else (values[0], values[1])

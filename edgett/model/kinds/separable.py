@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from edgett.forms.operators import Convolve, Operator
 from edgett.forms.site import Layer
 from edgett.forms.spec import Factors, Spec
-from edgett.forms.window import Padding, Window
+from edgett.forms.window import Window
 from edgett.model.convolved import Convolved
-from edgett.model.kinds.convolution import pair, unfit
+from edgett.model.kinds.convolution import unfit
 from edgett.model.trace import Call
+from edgett.model.windows import window_of
 
 
 class Separable:
@@ -52,7 +53,7 @@ class Separable:
         site = _site(call)
         assert site.window is not None
         batch, channels = call.reads[0].shape[0], call.layer.depthwise_kernel.shape[-2]
-        deep = Convolve(0, batch, _window(call), channels, site.inputs, depthwise=True)
+        deep = Convolve(0, batch, window_of(call), channels, site.inputs, depthwise=True)
         return deep, Convolve(1, batch, site.window, site.inputs, site.outputs)
 
     def twin(self, layer: Any, chosen: Mapping[Layer, Spec], factors: Factors | None = None) -> Convolved:
@@ -60,14 +61,7 @@ class Separable:
         return Convolved.from_separable(layer, spec, factors)
 
 
-def _window(call: Call) -> Window:
-    """How the depthwise half moves."""
-    layer, size = call.layer, call.reads[0].shape[1:-1]
-    kernel, image, strides, dilation = map(pair, (layer.kernel_size, size, layer.strides, layer.dilation_rate))
-    return Window(kernel, image, strides, dilation, Padding(layer.padding))
-
-
 def _site(call: Call) -> Layer:
-    window = Window((1, 1), _window(call).made)
+    window = Window((1, 1), window_of(call).made)
     inputs, outputs = (int(size) for size in call.layer.pointwise_kernel.shape[2:])
     return Layer(call.path, inputs, outputs, bool(call.layer.use_bias), window.positions, window)

@@ -30,7 +30,8 @@ WAYS = {
 """Compilers, and what runs their programs."""
 
 NAMES = (
-    "product_int8", "product_wide", "product_float", "convolution_int8", "convolution_float", "depthwise_int8",
+    "product_int8", "product_wide", "product_float", "convolution_int8", "convolution_wide",
+    "convolution_float", "depthwise_int8",
     "depthwise_float", "add", "lookup", "softmax",
 )  # fmt: skip
 _CALLS = {
@@ -38,6 +39,7 @@ _CALLS = {
     "product_wide": "(int8_t *)in, (int8_t *)made, (int8_t *)a[1], S, F, (const t_product *)n",
     "product_float": "(float *)in, (float *)made, (float *)a[1], room ? (float *)a[2] : 0, (const t_product *)n",
     "convolution_int8": "(int8_t *)in, (int8_t *)made, scratch, room, W, S, F, (const t_window *)n",
+    "convolution_wide": "(int8_t *)in, (int8_t *)made, scratch, (int8_t *)a[1], S, F, (const t_window *)n",
     "convolution_float": "(float *)in, (float *)made, (float *)scratch, (float *)a[1], (float *)a[2],"
     " (const t_window *)n",
     "depthwise_int8": "(int8_t *)in, (int8_t *)made, scratch, (int8_t *)a[1], S, F, (const t_window *)n",

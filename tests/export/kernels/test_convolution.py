@@ -82,10 +82,12 @@ def test_int8(way: str, windows: list[Window], seed: int) -> None:
         weights, biases = draw.integers(-127, 128, (w.made, inner)), draw.integers(-(2**15), 2**15, w.made)
         in_zero, zero = (int(value) for value in draw.integers(-128, 128, 2))
         starts, factors = biases - in_zero * weights.sum(axis=1), scales(draw, w.made)
-        arrays = [x.astype("i1"), product.words(weights.astype("i1")), product.paired(starts), product.padded(factors)]
-        room = two_positions(inner) if index % 2 else inner
-        made = (w.images, w.made, *w.out)
-        cases.append(Case("convolution_int8", w.numbers(w.made, in_zero, zero), arrays, made, room=room))
+        arrays = [product.words(weights.astype("i1")), product.paired(starts), product.padded(factors)]
+        room, made, kernel = two_positions(inner) if index % 2 else inner, (w.images, w.made, *w.out), "int8"
+        if index == 4:
+            arrays, kernel = [weights.astype("i1"), starts.astype(np.int32), factors], "wide"
+        given = [x.astype("i1"), *arrays]
+        cases.append(Case(f"convolution_{kernel}", w.numbers(w.made, in_zero, zero), given, made, room=room))
         patches = w.patches(x, in_zero).reshape(w.images, *w.out, inner) - in_zero
         expected.append(codes(patches @ weights.T + biases, factors, zero).transpose(0, 3, 1, 2))
     for array, values in zip(ran(way, cases), expected, strict=True):

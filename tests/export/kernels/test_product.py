@@ -68,6 +68,7 @@ class TestInt8:
         for index, (rows, inner, columns) in enumerate(sizes):
             x, weights = draw.integers(-128, 128, (rows, inner)), draw.integers(-127, 128, (columns, inner))
             starts = draw.integers(-(2**18), 2**18, columns)
+            starts[::2] += draw.integers(-(2**29), 2**29)  # a first column may have any sum
             scales = draw.uniform(1e-5, 1e-2, columns).astype(np.float32)
             zero, odd = int(draw.integers(-128, 128)), bool(index % 2)
             made.append(int8(x, weights, starts, scales, zero, odd, index % 8 == 7, index % 4 < 2))
@@ -119,16 +120,44 @@ def test_float32(way: str, sizes: list[tuple[int, int, int]], seed: int) -> None
         np.testing.assert_allclose(array, values, rtol=0, atol=1e-6 * size + 1e-6)
 
 
+class TestSteady:
+    """Columns that give the same code whatever is read."""
+
+    @given(st.integers(1, 9), st.integers(1, 30), st.integers(-128, 127), st.integers(0, 2**32 - 1))
+    def test_gives_the_same_codes(self, columns: int, inner: int, zero: int, seed: int) -> None:
+        draw = np.random.default_rng(seed)
+        weights = draw.integers(-127, 128, (columns, inner)).astype(np.int8)
+        starts = draw.integers(-(2**31), 2**31, columns) // 10 ** draw.integers(0, 9, columns)
+        factors = (10 ** draw.uniform(-9, -1, columns)).astype(np.float32)
+        x = np.concatenate([draw.integers(-128, 128, (20, inner)), np.where(weights > 0, 127, -128)])
+        expected = codes(x @ weights.T.astype(np.int64) + starts, factors, zero)
+        changed, begun, scales = product.without_steady(weights, starts, factors, zero)
+        np.testing.assert_array_equal(codes(x @ changed.T.astype(np.int64) + begun, scales, zero), expected)
+        gone = weights.any(axis=1) & ~changed.any(axis=1)
+        assert all(len(set(column)) == 1 for column in expected.T[gone])
+        np.testing.assert_array_equal(changed[~gone], weights[~gone])
+
+    def test_a_dead_unit_goes_into_words(self) -> None:
+        """Its scale is tiny, and its bias the largest number of 32 bits."""
+        weights, starts = np.array([[5, 5], [0, 0]], np.int8), np.array([0, 2**31 - 1])
+        factors = np.array([0.01, 3e-9], np.float32)
+        assert not product.packs(weights, starts)
+        changed, begun, scales = product.without_steady(weights, starts, factors, 4)
+        assert product.packs(changed, begun)
+        assert begun.tolist() == [0, 6] and scales[1] == 1 and scales[0] == factors[0]
+
+
 class TestWords:
     def test_what_does_not_go_into_words(self) -> None:
         starts = np.zeros(2, np.int64)
         assert product.packs(np.array([[-128], [127]], np.int8), starts)
         assert product.packs(np.array([[127], [-128]], np.int8), starts)
         assert not product.packs(np.array([[-1], [-128]], np.int8), starts), "256 x -128 - 1 is below 16 bits"
-        assert not product.packs(np.full((1, 600), 127, np.int8), starts[:1]), "600 x 127 x 127 is above 23 bits"
-        assert not product.packs(np.ones((1, 4), np.int8), np.array([2**23]))
-        assert product.packs(np.ones((1, 4), np.int8), np.array([2**23 - 1 - 4 * 127]))
-        assert not product.packs(np.ones((1, 4), np.int8), np.array([2**23 - 4 * 127]))
+        assert not product.packs(np.full((2, 600), 127, np.int8), starts[:2]), "600 x 127 x 127 is above 23 bits"
+        assert product.packs(np.full((1, 600), 127, np.int8), starts[:1]), "but not of the second of two"
+        assert not product.packs(np.ones((2, 4), np.int8), np.array([0, 2**23]))
+        assert product.packs(np.ones((2, 4), np.int8), np.array([2**30, 2**23 - 1 - 4 * 127]))
+        assert not product.packs(np.ones((2, 4), np.int8), np.array([0, 2**23 - 4 * 127]))
 
     @given(st.integers(1, 9), st.integers(1, 14), st.integers(0, 99))
     def test_words_hold_every_weight_once(self, columns: int, inner: int, seed: int) -> None:

@@ -1,0 +1,169 @@
+"""What kernels of C are foretold to do: by hand, and by what the C calls that is written."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgett.export import c
+from edgett.forms.window import Padding, Window
+from edgett.graph.c_work import Work, works
+from edgett.graph.dtype import DType
+from edgett.graph.filesize import Format
+from edgett.graph.graph import Graph
+from edgett.model import probes
+from edgett.model.tt_dense import TTDense
+from edgett.search.explore import Costing
+from edgett.workflow import files, survey
+from edgett.workflow.files import Style
+
+L = keras.layers
+
+
+def foretold(model: keras.Model, dtype: DType, batch: int = 1) -> Graph:
+    return survey.graphs(model, Costing(batch, dtype.size, Format.C))(frozenset())
+
+
+def done(model: keras.Model, dtype: DType, batch: int = 1) -> dict[str, Work]:
+    """What each kernel does; each may be there once."""
+    found = [work for _, work in works(foretold(model, dtype, batch), dtype.size)]
+    assert len({work.kernel for work in found}) == len(found)
+    return {work.kernel: work for work in found}
+
+
+def residual() -> keras.Model:
+    x = keras.Input((9, 9, 3), name="x")
+    a = L.Conv2D(8, 3, padding="same", activation="relu")(x)
+    b = L.DepthwiseConv2D(3, padding="same", activation="relu6")(a)
+    y = L.Activation("relu")(L.Add()([L.Conv2D(8, 1)(b), a]))
+    y = L.DepthwiseConv2D((5, 3), padding="same")(L.MaxPooling2D(2)(y))
+    return keras.Model(x, L.Dense(5, "softmax")(L.Flatten()(L.AveragePooling2D(2)(y))))
+
+
+def vectors() -> keras.Model:
+    x = keras.Input((48,), name="x")
+    h = TTDense((6, 8), (8, 5), (1, 3, 1), activation="relu", name="tt")(x)
+    h = L.Dense(18, "sigmoid")(h)
+    h = TTDense((2, 9), (5, 2), (1, 2, 1), name="small")(h)
+    return keras.Model(x, L.Activation("tanh")(h))
+
+
+MODELS = {"residual": residual, "vectors": vectors}
+
+
+def predicted(graph: Graph, dtype: DType) -> Counter[str]:
+    """How often the functions of C are called by what is foretold."""
+    kernels: dict[int, set[str]] = {}
+    for step, work in works(graph, dtype.size):
+        kernels.setdefault(id(step), set()).add(work.kernel)
+    return Counter(filter(None, map(_function, kernels.values())))
+
+
+def _function(kernels: set[str]) -> str:
+    """The function of a step with these kernels; none where it is no kernel of ours."""
+    kind = next(iter(kernels)).rpartition("_")[2]
+    names = {kernel.removesuffix(f"_{kind}") for kernel in kernels}
+    if names & {"patch", "patch_of_threes", "point", "pixels"}:
+        return f"convolution_{kind}"
+    if names & {"row", "rows", "column"}:
+        return f"product_{kind}"
+    if names & {"threes", "window"}:
+        return f"depthwise_{kind}"
+    own = {"add_int8": "add", "sum_int8": "add_tensors", "lookup_int8": "lookup", "softmax_int8": "softmax"}
+    return own.get(next(iter(kernels)), "")
+
+
+def written(model: keras.Model, dtype: DType, folder: Path) -> Counter[str]:
+    """How often the functions of the kernels are called by the C of a model."""
+    (port,) = model.inputs
+    random = np.random.default_rng(0)
+    batches = [{"x": random.normal(size=(1, *port.shape[1:])).astype(np.float32)} for _ in range(8)]
+    (made,) = files.write(model, Style(1, batches if dtype is DType.INT8 else None), folder / "m", [".onnx"])
+    code = c.generate(made, "one", "1").code
+    calls = re.findall(r"^    one_([a-z0-9_]+)\(", code[code.index("void one_run") :], re.MULTILINE)
+    return Counter(name for name in calls if not name.startswith("node"))
+
+
+@pytest.mark.parametrize("dtype", DType)
+@pytest.mark.parametrize("name", MODELS)
+def test_the_kernels_are_those_that_c_calls(name: str, dtype: DType, tmp_path: Path) -> None:
+    model = MODELS[name]()
+    assert predicted(foretold(model, dtype), dtype) == written(model, dtype, tmp_path)
+
+
+SIZES = st.integers(1, 50)
+
+
+class TestProducts:
+    @given(st.integers(1, 9), SIZES, SIZES)
+    def test_in_int8_columns_are_filled_up_to_fours(self, rows: int, inner: int, columns: int) -> None:
+        found = done(probes.product(inner, columns), DType.INT8, rows)
+        fours = -(-columns // 4) * 4
+        assert sum(work.macs + work.tails for work in found.values()) == rows * inner * fours
+        assert sum(work.tails for work in found.values()) == rows * (inner % 4) * fours
+        assert sum(work.rows for work in found.values()) == rows
+        pairs = found.get("rows_int8", Work("")).rows
+        assert pairs % 2 == 0 and found.keys() <= {"rows_int8", "row_int8"}
+
+    @given(st.integers(1, 9), SIZES, SIZES)
+    def test_in_float32_columns_that_are_left_come_one_by_one(self, rows: int, inner: int, columns: int) -> None:
+        found = done(probes.product(inner, columns), DType.FLOAT32, rows)
+        fours, left = found.get("row_float", Work("")), found.get("column_float", Work(""))
+        assert fours.macs + fours.tails == rows * inner * (columns - columns % 4)
+        assert left.macs == rows * inner * (columns % 4) and left.outputs == rows * (columns % 4)
+
+
+WINDOWS = st.builds(
+    Window, st.tuples(st.integers(1, 4), st.integers(1, 4)), st.tuples(st.integers(4, 9), st.integers(4, 9)),
+    st.tuples(st.integers(1, 3), st.integers(1, 3)), st.just((1, 1)), st.sampled_from(Padding),
+)  # fmt: skip
+
+
+class TestWindows:
+    @given(WINDOWS)
+    def test_what_of_a_window_lies_on_the_image(self, window: Window) -> None:
+        """Against TensorFlow's own patches of an image of ones."""
+        import tensorflow as tf
+
+        ones = np.ones((1, *window.size, 1), np.float32)
+        way = (1, *window.kernel, 1), (1, *window.strides, 1), (1, 1, 1, 1), window.padding.value.upper()
+        patches = tf.image.extract_patches(ones, *way).numpy()[0]
+        down, across = window.inside
+        np.testing.assert_array_equal(patches.sum(axis=-1), np.outer(down, across))
+
+    def test_a_patch_by_hand(self) -> None:
+        """3x3 over 4x5 pixels of two channels, zeros around them: six of twenty places see pixels alone."""
+        x = keras.Input((4, 5, 2), name="x")
+        found = done_of(
+            keras.Model(x, L.Conv2D(6, 3, padding="same", use_bias=False)(x)), DType.FLOAT32, "patch_of_threes"
+        )
+        assert found == Work("patch_of_threes_float", 0, 40, 14 * 18, 2 * 10 * 13, 2 * 10 * 5, 20)
+
+    def test_pairs_of_a_depthwise_3x3(self) -> None:
+        """Of five columns the last one comes alone; moved by two all do."""
+        x = keras.Input((4, 5, 3), name="x")
+        one, two = (
+            done_of(keras.Model(x, L.DepthwiseConv2D(3, strides, "same", use_bias=False)(x)), DType.INT8, "threes")
+            for strides in (1, 2)
+        )
+        assert (one.tails, one.outputs, one.rows, one.calls) == (3 * 4, 60, 12, 3)
+        assert (two.tails, two.outputs, two.rows, two.calls) == (18, 18, 6, 3)
+
+
+def done_of(model: keras.Model, dtype: DType, kernel: str) -> Work:
+    """What one kernel does."""
+    (found,) = (work for _, work in works(foretold(model, dtype), dtype.size) if work.kernel.startswith(kernel))
+    return found
+
+
+def test_groups_are_loops() -> None:
+    x = keras.Input((4, 4, 8), name="x")
+    model = keras.Model(x, L.Conv2D(8, 3, groups=2, use_bias=False)(x))
+    assert done_of(model, DType.FLOAT32, "loops").macs == 4 * 8 * 9 * 4
