@@ -36,15 +36,22 @@ _SIDES = ((12, 12), (7, 6, 5), (4, 4, 4, 4), (16, 10), (2, 90), (3, 5, 20))
 _IMAGES = ((8, 8, 4), (12, 12, 10), (6, 6, 33))
 _VECTORS = ((10,), (64,), (777,))
 _BENT = "leaky_relu elu gelu silu sigmoid hard_sigmoid tanh softmax".split()
-_MAPS = "MaxPooling2D AveragePooling2D GlobalAveragePooling2D GlobalMaxPooling2D ZeroPadding2D UpSampling2D".split()
+_MAPS = (
+    "MaxPooling2D AveragePooling2D GlobalAveragePooling2D GlobalMaxPooling2D ZeroPadding2D UpSampling2D Concatenate"
+    " Maximum Minimum"
+).split()
 
 
 @dataclass(frozen=True)
 class LayerProbe:
-    """A layer of Keras by its class, or an activation by its name, on a tensor of that shape, or on two of them."""
+    """A layer of Keras by its class, or an activation by its name, on a tensor of that shape, or on two of them.
+
+    `summed`: behind a sum. What reads an input of the model itself may be left in float32 in an int8 file.
+    """
 
     name: str
     shape: tuple[int, ...]
+    summed: bool = False
 
 
 Small = Probe | LayerProbe
@@ -68,14 +75,17 @@ COUNTED: tuple[Small, ...] = (
     *(ConvolutionProbe(side, (3, 3), channels) for side in (4, 5, 20) for channels in (6, 20)),
     *(ConvolutionProbe(side, (3, 3), channels, stride=2) for side in (7, 12, 21) for channels in (6, 20)),
     *(LayerProbe(name, shape) for name in _BENT for shape in _VECTORS),
-    *(LayerProbe(name, shape) for name in _MAPS for shape in _IMAGES),
     *(LayerProbe(name, shape) for name in ("Multiply", "Subtract") for shape in _VECTORS),
-    *(LayerProbe(name, shape) for name in ("Concatenate", "Maximum", "Minimum") for shape in _IMAGES),
 )  # fmt: skip
 """What is counted: every kernel, at odd sizes too."""
 
-IN_FLOAT32: tuple[Small, ...] = tuple(LayerProbe(name, shape) for name in ("relu", "relu6") for shape in _VECTORS)
-"""What is counted besides in float32: in int8 it is a part of the operator before it."""
+IN_FLOAT32: tuple[Small, ...] = (
+    *(LayerProbe(name, shape) for name in ("relu", "relu6") for shape in _VECTORS),
+    *(LayerProbe(name, shape) for name in _MAPS for shape in _IMAGES),
+)
+"""What is counted besides in float32. In int8 ReLU is a part of the operator before it."""
+IN_INT8: tuple[Small, ...] = tuple(LayerProbe(name, shape, summed=True) for name in _MAPS for shape in _IMAGES)
+"""What is counted besides in int8."""
 
 
 @dataclass(frozen=True)

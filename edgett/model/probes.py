@@ -42,13 +42,16 @@ def sum_of_two(count: int) -> keras.Model:
     return keras.Model(inputs, _L.Add(name="s")(inputs))
 
 
-def layer(name: str, shape: tuple[int, ...]) -> keras.Model:
-    """A layer by its class, or an activation by its name; one that merges takes two inputs."""
+def layer(name: str, shape: tuple[int, ...], *, summed: bool = False) -> keras.Model:
+    """A layer by its class, or an activation by its name; one that merges takes two inputs. See `LayerProbe`."""
     made = _L.Activation(name) if name.islower() else getattr(_L, name)(*_SIZES.get(name, ()))
-    if not isinstance(made, _MERGING):
-        return _lively([keras.Input(shape, name="x")], [made])
-    inputs = [keras.Input(shape, name=each) for each in ("x", "z")]
-    return keras.Model(inputs, made(inputs))
+    count = 1 + isinstance(made, _MERGING)
+    if summed:
+        inputs = [keras.Input(shape, name=f"x{index}") for index in range(2 * count)]
+        given = [_L.Add(name=f"s{index}")(inputs[2 * index : 2 * index + 2]) for index in range(count)]
+    else:
+        inputs = given = [keras.Input(shape, name=f"x{index}") for index in range(count)]
+    return keras.Model(inputs, made(given if count > 1 else given[0]))
 
 
 def convolution(

@@ -12,7 +12,7 @@ from typing import Any
 
 from edgett.device import counted as fitting
 from edgett.device.bench import Arrays
-from edgett.device.counted import COUNTED, IN_FLOAT32, CountFit, Small
+from edgett.device.counted import COUNTED, IN_FLOAT32, IN_INT8, CountFit, Small
 from edgett.device.emulator import Counted
 from edgett.device.program import Program
 from edgett.errors import UsageError
@@ -66,7 +66,7 @@ def calibrate(base: str, out: Path, limit: int, meter: Meter) -> dict[str, Any]:
 
 def wanted(target: Target) -> list[tuple[Small, DType]]:
     """The probes, in the types of numbers whose instructions can be foretold there."""
-    found = [(probe, DType.INT8) for probe in COUNTED]
+    found = [(probe, DType.INT8) for probe in (*COUNTED, *IN_INT8)]
     if target.compute.macs_per_cycle.float32.value >= FPU:
         found += [(probe, DType.FLOAT32) for probe in (*COUNTED, *IN_FLOAT32)]
     return found

@@ -60,5 +60,5 @@ def model_of(probe: Small) -> tuple[Any, int]:
             return probes.sum_of_two(count), 1
         case ConvolutionProbe(side, kernel, reads, writes, stride, roomy):
             return probes.convolution(side, kernel, reads, writes, stride, roomy=roomy), 1
-        case LayerProbe(name, shape):
-            return probes.layer(name, shape), 1
+        case LayerProbe(name, shape, summed):
+            return probes.layer(name, shape, summed=summed), 1

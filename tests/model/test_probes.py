@@ -13,7 +13,7 @@ from edgett.forms.window import Window
 from edgett.graph.graph import Graph
 from edgett.model.inference import inference_form
 from edgett.model.predict import predict
-from edgett.workflow.calibrate import _model
+from edgett.workflow.probing import model_of
 
 KINDS: tuple[Probe, ...] = (
     ProductProbe(1, 12, 7),
@@ -37,7 +37,7 @@ def operators(found: Graph) -> list[str]:
 @pytest.mark.parametrize("fused", [True, False], ids=["tflite", "onnx"])
 @pytest.mark.parametrize("probe", KINDS, ids=str)
 def test_a_model_executes_what_its_probe_is_taken_for(probe: Probe, fused: bool) -> None:
-    model, batch = _model(probe)
+    model, batch = model_of(probe)
 
     found, taken = predict(inference_form(model, batch), batch, fused=fused), graph(probe, channels_first=not fused)
 
@@ -57,6 +57,6 @@ def test_every_kind_of_probe_is_looked_at() -> None:
 @pytest.mark.parametrize("probe", [ProductProbe(1, 512, 512), ProductChain(16)], ids=str)
 def test_numbers_neither_grow_nor_vanish(probe: Probe) -> None:
     """Subnormal ones take some processors a hundred times as long."""
-    model, _ = _model(probe)
+    model, _ = model_of(probe)
     made = np.abs(model.predict_on_batch(np.random.default_rng(1).normal(size=(16, model.input_shape[1]))))
     assert np.finfo(np.float32).tiny < made.min() and made.max() < 10
