@@ -70,8 +70,8 @@ class Sum:
 class ConvolutionProbe:
     """A window (rows, columns) over a square image, as many pixels written as read, or every `stride`-th.
 
-    `outputs` None: each channel has a window of its own. `roomy`: a depthwise one makes the image of one that
-    is four times as large, so that a plan of memory has room left here.
+    `outputs` None: each channel has a window of its own. `roomy`: a depthwise one makes the image of one that is four
+    times as large, so that a plan of memory has room left here. `across`: the columns, where they are not as many.
     """
 
     side: int
@@ -80,6 +80,7 @@ class ConvolutionProbe:
     outputs: int | None = None
     stride: int = 1
     roomy: bool = False
+    across: int | None = None
 
 
 Probe = ProductProbe | FormProbe | ProductChain | Sum | ConvolutionProbe

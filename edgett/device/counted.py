@@ -67,12 +67,16 @@ COUNTED: tuple[Small, ...] = (
       for kernel in ((1, 1), (3, 3), (5, 5), (1, 5), (3, 1)) for inputs, outputs in _PAIRS),
     *(ConvolutionProbe(side, kernel, inputs, outputs, roomy=True) for side in (7, 12)
       for kernel in ((1, 1), (3, 3), (5, 1)) for inputs, outputs in (*_PAIRS, (8, 64), (64, 24), (50, 30))),
+    *(ConvolutionProbe(side, (1, 1), inputs, outputs, roomy=True, across=across) for side, across in ((25, 5), (9, 32))
+      for inputs, outputs in ((16, 24), (40, 16), (64, 64))),
     *(ConvolutionProbe(side, (10, 4), inputs, 16, stride)
       for side, inputs, stride in ((12, 1, 2), (20, 1, 2), (12, 8, 1))),
     *(ConvolutionProbe(side, kernel, 16, 18, stride=2) for side in (7, 12) for kernel in ((1, 1), (3, 3), (5, 5))),
     *(ConvolutionProbe(side, kernel, channels) for side in (7, 12) for channels in (6, 20)
       for kernel in ((3, 3), (5, 5), (7, 7), (3, 1), (1, 3))),
     *(ConvolutionProbe(side, (3, 3), channels) for side in (4, 5, 20) for channels in (6, 20)),
+    *(ConvolutionProbe(side, kernel, channels, across=across) for side, across in ((25, 5), (5, 24), (9, 40))
+      for channels in (6, 20) for kernel in ((3, 3), (3, 1))),
     *(ConvolutionProbe(side, (3, 3), channels, stride=2) for side in (7, 12, 21) for channels in (6, 20)),
     *(LayerProbe(name, shape) for name in _BENT for shape in _VECTORS),
     *(LayerProbe(name, shape) for name in ("Multiply", "Subtract") for shape in _VECTORS),

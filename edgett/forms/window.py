@@ -6,6 +6,7 @@ import enum
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 Pair = tuple[int, int]
 
@@ -59,7 +60,7 @@ class Window:
         rows, columns = map(seen, self.made, self.kernel, self.strides, self.dilation)
         return rows, columns
 
-    @property
+    @cached_property
     def inside(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """How many of its rows and of its columns lie on the image, at each place along the two axes."""
         axes = zip(self.made, self.size, self.seen, self.kernel, self.strides, self.dilation, strict=True)

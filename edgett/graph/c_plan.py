@@ -107,7 +107,9 @@ def planned(graph: Graph, claims: Mapping[str, Claim], size: int = 4) -> InPlace
     def too_large(count: int) -> bool:
         return static_bytes(wide(count).graph, size) > limit
 
-    most = bisect.bisect_left(range(1, len(asked) + 1), True, key=too_large)
+    most = len(asked)
+    if too_large(most):
+        most = bisect.bisect_left(range(1, most), True, key=too_large)
     return wide(most) if most else plain
 
 

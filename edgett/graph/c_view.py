@@ -145,7 +145,8 @@ def quantised(graph: Graph) -> Graph:
     for step in graph.steps:
         ends = step.writes in last
         if not (step.op.real_in_c is Real.ALWAYS or (ends and step.op.real_in_c is Real.AT_THE_END)):
-            steps.append(replace(step, writes=step.writes[:1]) if step.op.elementwise else step)
+            spare = step.op.elementwise and len(step.writes) > 1
+            steps.append(replace(step, writes=step.writes[:1]) if spare else step)
             continue
         reads = tuple(f"{name}/real/{len(steps)}" for name in step.reads)
         writes = step.writes if ends else tuple(f"{name}/real" for name in step.writes)

@@ -17,6 +17,8 @@ from edgett.graph.op import ADD, CONVOLUTION, PRODUCT, SOFTMAX
 
 _FOUR = 4
 """Columns that a product takes at once, and inputs."""
+_COPIED = 16
+"""Codes of a row from which on memcpy copies words."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def _of(step: Step, graph: Graph, width: int, room: int, turned: bool) -> Iterat
     if not step.macs:
         yield _plain(step, graph, width)
     elif window is not None and step.depthwise:
-        yield _depthwise(window, made, width)
+        yield from _depthwise(window, made, width)
     elif step.op.family is PRODUCT or (window is not None and not _grouped(step, window, graph)):
         for work in _products(step, made, width, room):
             yield work
@@ -94,8 +96,9 @@ def _products(step: Step, made: int, width: int, room: int) -> Iterator[Work]:
             yield _product("row", rows - paired, inner, fours)
         if fours < columns:  # one by one
             yield Work("column", rows * inner * (columns - fours), outputs=rows * (columns - fours), rows=rows)
-    if window is not None and not (gathers and paired):
-        yield _patch(window, rows, inner)
+    patched = rows - paired if gathers else rows
+    if window is not None and patched:
+        yield _patch(window, patched, inner)
 
 
 def _product(kernel: str, rows: int, inner: int, columns: int) -> Work:
@@ -106,10 +109,12 @@ def _product(kernel: str, rows: int, inner: int, columns: int) -> Work:
 
 def _patch(window: Window, rows: int, inner: int) -> Work:
     """What a window sees, brought together at each position; where some of that is padding, all is filled first."""
+    if window.taps == 1:
+        return Work("point", tails=rows * inner, reads=rows * inner, rows=rows * inner, calls=rows)
     down, across = window.inside
     images, channels = rows // window.positions, inner // window.taps
     whole = down.count(window.kernel[0]) * across.count(window.kernel[1])
-    kernel = "point" if window.taps == 1 else "patch_of_threes" if window.kernel[1] == 3 else "patch"
+    kernel = "patch_of_threes" if window.kernel[1] == 3 else "patch"
     return Work(
         kernel, tails=rows * channels, outputs=images * (window.positions - whole) * inner,
         reads=images * channels * sum(down) * sum(across), rows=images * channels * sum(down) * window.made[1],
@@ -117,15 +122,18 @@ def _patch(window: Window, rows: int, inner: int) -> Work:
     )  # fmt: skip
 
 
-def _depthwise(window: Window, made: int, width: int) -> Work:
-    """Outputs of a 3x3 window come in pairs where it moves by one."""
+def _depthwise(window: Window, made: int, width: int) -> Iterator[Work]:
+    """A channel with its padding, and its outputs; those of a 3x3 window come in pairs where it moves by one."""
     channels, (height, across) = made // window.positions, window.made
-    seen, lines = channels * plane(*window.seen), channels * height
+    kernel = "narrow_plane" if width == 1 and window.size[1] < _COPIED else "plane"
+    yield Work(kernel, reads=channels * plane(*window.seen), rows=channels * window.size[0], calls=channels)
+    lines = channels * height
     if width == 1 and window.kernel == (3, 3) and window.dilation[1] == 1:
         alone = across - across // 2 * 2 if window.strides[1] == 1 else across
-        return Work("threes", tails=lines * alone, outputs=made, reads=seen, rows=lines, calls=channels)
+        yield Work("threes", tails=lines * alone, outputs=made, rows=lines)
+        return
     kernel = "threes" if width > 1 and window.kernel[1] == 3 else "window"
-    return Work(kernel, made * window.taps, made * window.kernel[0], made, seen, lines, channels)
+    yield Work(kernel, made * window.taps, made * window.kernel[0], made, rows=lines)
 
 
 def _plain(step: Step, graph: Graph, width: int) -> Work:

@@ -186,7 +186,8 @@ class _Sharing:
 
     def moved(self, step: Step) -> Step:
         """The step on places."""
-        return replace(step, reads=tuple(map(self.home, step.reads)), writes=tuple(map(self.home, step.writes)))
+        places = tuple(map(self.home, step.reads)), tuple(map(self.home, step.writes))
+        return step if places == (step.reads, step.writes) else replace(step, reads=places[0], writes=places[1])
 
     def take(self, index: int, step: Step) -> bool:
         """Share places as the step allows; whether nothing is left of it to do."""

@@ -55,15 +55,24 @@ def layer(name: str, shape: tuple[int, ...], *, summed: bool = False) -> keras.M
 
 
 def convolution(
-    side: int, kernel: tuple[int, int], inputs: int, outputs: int | None, stride: int = 1, *, roomy: bool = False
+    size: tuple[int, int],
+    kernel: tuple[int, int],
+    inputs: int,
+    outputs: int | None,
+    stride: int = 1,
+    *,
+    roomy: bool = False,
 ) -> keras.Model:
-    """A window over a square image, zeros around it; see `ConvolutionProbe`."""
+    """A window over an image, zeros around it; see `ConvolutionProbe`."""
     common = {"kernel_size": kernel, "strides": stride, "padding": "same", "use_bias": False, "name": "w"}
     layer = _L.DepthwiseConv2D(**common) if outputs is None else _L.Conv2D(outputs, **common)
-    given, before = side, []
+    given, before = size, []
     if roomy:
-        given, before = 2 * side, [_L.DepthwiseConv2D(3, strides=2, padding="same", use_bias=False, name="v")]
-    return _lively([keras.Input((given, given, inputs), name="x")], [*before, layer])
+        given, before = (
+            (2 * size[0], 2 * size[1]),
+            [_L.DepthwiseConv2D(3, strides=2, padding="same", use_bias=False, name="v")],
+        )
+    return _lively([keras.Input((*given, inputs), name="x")], [*before, layer])
 
 
 def _lively(inputs: list[keras.KerasTensor], layers: list[keras.layers.Layer]) -> keras.Model:

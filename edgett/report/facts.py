@@ -75,6 +75,7 @@ class Option:
 
     A drop of None: its trial failed or diverged. `eligible`: trained to the end, and not all dense again for being
     slow, without which nothing is picked. `roles` names the picks that it is, `shapes` its layers and their forms.
+    `instructions`: those of C, as far as they are known.
     """
 
     solution: int
@@ -86,6 +87,7 @@ class Option:
     roles: tuple[str, ...]
     shapes: tuple[tuple[str, str], ...]
     command: str
+    instructions: int | None = None
 
     def __getitem__(self, row: Constraint) -> Any:
         """What it has of that constraint; None where that is not known."""
@@ -100,6 +102,7 @@ class Option:
             "params": self.params,
             **{row.name: self[row] for row in first},
             "macs": self.macs,
+            "instructions": self.instructions,
             **{row.name: self[row] for row in rest},
             "feasible": self.feasible,
             "eligible": self.eligible,

@@ -143,10 +143,16 @@ def _listed(report: Report) -> list[tuple[Option, tuple[Cell, ...]]]:
     return list(zip(report.options, rows, strict=True))[:MOST]
 
 
-def _objectives(options: Sequence[Option]) -> list[Objective]:
-    """What can be made small: times only where every one is known."""
-    timed = all(option[LATENCY] is not None for option in options)
-    return [objective for objective in Objective if timed or objective is not Objective.LATENCY]
+def _objectives(options: Sequence[Option]) -> dict[Objective, str]:
+    """What can be made small, in words: times, or else instructions, only where every one is known."""
+    words = {
+        Objective.ACCURACY: "highest accuracy", Objective.MEMORY: "least memory", Objective.FLOPS: "fewest FLOPs",
+    }  # fmt: skip
+    if all(option[LATENCY] is not None for option in options):
+        words[Objective.LATENCY] = "shortest latency"
+    elif all(option.instructions is not None for option in options):
+        words[Objective.LATENCY] = "fewest instructions"
+    return words
 
 
 def _slow(option: Option) -> bool:

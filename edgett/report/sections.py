@@ -241,12 +241,15 @@ def design_space(outcome: Mapping[str, Any], space: Picture | None) -> Section:
 def tradeoff(options: Sequence[Option], outcome: Mapping[str, Any]) -> Section:
     """Every fine-tuned solution, by memory, FLOPs and accuracy."""
     timed = any(option[LATENCY] is not None for option in options)
+    executed = options and all(option.instructions is not None for option in options)
     counted, measured = (FLOPS, PEAK, MODEL_BYTES), (LATENCY, DROP) if timed else (DROP,)
-    numeric = ["solution", "parameters", *(row.heading for row in (*counted, *measured))]
+    numeric = ["solution", "parameters", *(row.heading for row in counted), *(["instructions"] if executed else [])]
+    numeric += [row.heading for row in measured]
     columns = *map(Column, numeric), *(Column(title, False) for title in ("feasible", "picked as", "shapes"))
     rows = []
     for option in options:
         numbers = [option.params, *(option[row] for row in counted)]
+        numbers += [option.instructions] if executed else []
         cells = [Cell(number, f"{number:,}") for number in (option.solution, *numbers)]
         cells += [figure(option[row], {LATENCY: 3, DROP: 2}[row]) for row in measured]
         cells.append(Cell(option.feasible, *(("yes", Mood.GOOD) if option.feasible else ("no", Mood.BAD))))
@@ -313,6 +316,7 @@ def _option(run: str, trial: Mapping[str, Any], outcome: Mapping[str, Any]) -> O
         tuple(roles),
         tuple((name, str(catalogue.read(spec))) for name, spec in trial["edits"].items()),
         f"edgett export {shlex.quote(place(run))} --solution {number}" if number >= 0 else "",
+        trial.get("instructions"),
     )
 
 

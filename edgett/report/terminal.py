@@ -272,7 +272,8 @@ def _budgets(document: Mapping[str, Any]) -> Iterator[RenderableType]:
         balanced = (
             "" if document["objective"] == Objective.ACCURACY.value else f", or in bytes and work within {NEAR:.0%}"
         )
-        name = _OBJECTIVES[document["objective"]]
+        counted = document["objective"] == Objective.LATENCY.value and document["baseline"].get("instructions")
+        name = "instructions" if counted else _OBJECTIVES[document["objective"]]
         yield remark(f"Values of the recommended solution, the best in {name}{balanced}.")
         yield from (remark(line, BAD) for line in over_budget(document))
 

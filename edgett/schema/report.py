@@ -44,6 +44,9 @@ class Choice(Part):
     file: Annotated[Count, Field(alias=MODEL_BYTES.name)] = Field(description="of the target's file")
     flops: Annotated[Count, Field(alias=FLOPS.name)] = Field(description="of one sample")
     macs: Count = Field(description="multiplications that an addition follows")
+    instructions: Count | None = Field(
+        default=None, description="of one inference in C, predicted; null where none runs, or nobody has counted"
+    )
     peak: Annotated[Count, Field(alias=PEAK.name)] = Field(description="bytes that tensors take at once")
     latency: Annotated[Positive | None, Field(alias=LATENCY.name)] = Field(
         description="predicted; null: the target was not calibrated"

@@ -192,7 +192,10 @@ def units(found: Sequence[Found], grid: Grid) -> int:
 
 
 def solutions(
-    candidates: Sequence[Candidate], graph: Callable[[frozenset[str]], Graph], costing: Costing = STANDARD
+    candidates: Sequence[Candidate],
+    graph: Callable[[frozenset[str]], Graph],
+    costing: Costing = STANDARD,
+    advance: Callable[[int], None] = lambda units: None,
 ) -> tuple[Solution, ...]:
     """Cost the whole model with each candidate in it.
 
@@ -202,6 +205,7 @@ def solutions(
         candidates: the forms of some layers each.
         graph: gives the dense model's graph with nothing folded into the layers of these paths.
         costing: the target's file format and speeds.
+        advance: is called with the candidates just costed.
 
     Returns:
         Each candidate with its cost for one sample, numbered as they come.
@@ -210,6 +214,7 @@ def solutions(
     for number, (candidate, edits) in enumerate(zip(candidates, _exported(candidates), strict=True)):
         whole = with_edits(graph(frozenset(edits)), edits)
         made.append(_solution(number, Candidate(edits, candidate.loss), whole, costing))
+        advance(1)
     return tuple(made)
 
 

@@ -58,7 +58,8 @@ def model_of(probe: Small) -> tuple[Any, int]:
             return probes.chain(length), 1
         case Sum(count):
             return probes.sum_of_two(count), 1
-        case ConvolutionProbe(side, kernel, reads, writes, stride, roomy):
-            return probes.convolution(side, kernel, reads, writes, stride, roomy=roomy), 1
+        case ConvolutionProbe(side, kernel, reads, writes, stride, roomy, across):
+            size = side, side if across is None else across
+            return probes.convolution(size, kernel, reads, writes, stride, roomy=roomy), 1
         case LayerProbe(name, shape, summed):
             return probes.layer(name, shape, summed=summed), 1

@@ -43,6 +43,7 @@ def proposed(job: Job, model: Any, room: Room, meter: Meter) -> Proposal:
     slower: Mapping[str, int] = {}
     if limits.objective is not Objective.MEMORY:
         candidates, slower = space.not_slower(candidates, graph, costing)
-    solutions = space.solutions(candidates, graph, costing)
+    with meter.stage("costing the candidates", len(candidates)) as advance:
+        solutions = space.solutions(candidates, graph, costing, advance)
     able = tuple(item for item in solutions if not choose.broken(item, None, limits))
     return Proposal(exploration, solutions, able, slower, larger)

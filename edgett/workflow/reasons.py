@@ -39,7 +39,9 @@ def _rest(outcome: Outcome, exploration: Explored) -> str:
     if outcome.feasible and all(trial.emptied for trial in outcome.trials if choose.feasible(trial, outcome.limits)):
         return f"of the other solutions that do ({outcome.feasible:,}) int8 leaves no layer that is not dense again"
     if outcome.feasible:
-        return f"none of the other solutions that do ({outcome.feasible:,}) {_BETTER[outcome.limits.objective]}"
+        counted = outcome.limits.objective is Objective.LATENCY and outcome.target.speeds is None
+        better = "is predicted to take fewer instructions" if counted else _BETTER[outcome.limits.objective]
+        return f"none of the other solutions that do ({outcome.feasible:,}) {better}"
     if any(trial.too_slow for trial in outcome.trials):
         return "every other solution is slower here, or breaks one"
     if not outcome.able:

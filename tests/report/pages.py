@@ -30,11 +30,11 @@ HOSTILE = "</script><img src=x onerror=alert(1)>\"'`{{ 7 * 7 }}&lt;\u202egnp.exe
 """A layer's name as nobody should give it, 10,000 characters long."""
 
 
-def planted(count: int = 24, seed: int = 0, timed: bool = True) -> Report:
+def planted(count: int = 24, seed: int = 0, timed: bool = True, counted: bool = False) -> Report:
     """So many solutions with equal costs and drops among them, failed ones, such that were put away, and slow ones."""
-    options = tuple(_option(number, random.Random(seed * 1000 + number), timed) for number in range(count))
+    options = tuple(_option(number, random.Random(seed * 1000 + number), timed, counted) for number in range(count))
     figures = limited(40_000, 4096, 18_000, 0.05 if timed else None, 0.0)
-    dense = Option(-1, 9000, 9000, figures, False, True, (), (), "")
+    dense = Option(-1, 9000, 9000, figures, False, True, (), (), "", 21_000 if counted else None)
     columns = (Column("solution"), *map(Column, ("parameters", "FLOPs", "drop")), Column("feasible", False))
     columns += Column("picked as", False), Column("shapes", False)
     rows = tuple(_row(option) for option in options)
@@ -53,7 +53,7 @@ def limited(*figures: float | None) -> dict[Constraint, float | None]:
     return dict(zip(CONSTRAINTS, figures, strict=True))
 
 
-def _option(number: int, rng: random.Random, timed: bool) -> Option:
+def _option(number: int, rng: random.Random, timed: bool, counted: bool) -> Option:
     params, flops = 100 * rng.randint(2, 80), 1000 * rng.randint(2, 18)
     drop = None if rng.random() < 0.1 else round(rng.uniform(-0.5, 20) ** 2 / 40, 1)
     latency = flops / 4e5 + rng.randint(0, 2) / 100 if timed else None
@@ -62,6 +62,7 @@ def _option(number: int, rng: random.Random, timed: bool) -> Option:
     return Option(
         number, params, flops // 2, limited(params * 4 + 2048, 64 * rng.randint(1, 64), flops, latency, drop), False,
         not (slow or put_away), (), shapes, f"edgett export 'a run' --solution {number}",
+        2 * flops - rng.randint(0, 9000) if counted else None,
     )  # fmt: skip
 
 
@@ -84,7 +85,7 @@ def trials(options: tuple[Option, ...]) -> list[Trial]:
                 {},
                 Cost(option.params, option[FLOPS], option[PEAK] // 4),
                 option[MODEL_BYTES],
-                pace=Pace(None if option[LATENCY] is None else option[LATENCY] * 1000),
+                pace=Pace(None if option[LATENCY] is None else option[LATENCY] * 1000, option.instructions),
             ),
             Quality(()),
             math.inf if option[DROP] is None else option[DROP],

@@ -109,18 +109,18 @@ def _moved(browser: Browser, positions: dict[str, int], objective: str) -> dict[
     return found
 
 
-@pytest.mark.parametrize(("timed", "turns"), [(True, 32), (False, 8)])
+@pytest.mark.parametrize(("timed", "counted", "turns"), [(True, False, 32), (False, False, 8), (False, True, 16)])
 def test_the_sliders_choose_as_step_7_does(
-    plain_browser: Browser, written: Callable[[Report], Path], timed: bool, turns: int
+    plain_browser: Browser, written: Callable[[Report], Path], timed: bool, counted: bool, turns: int
 ) -> None:
-    report, rng = planted(40, timed=timed), random.Random(7)
+    report, rng = planted(40, timed=timed, counted=counted), random.Random(7)
     tried, browser = trials(report.options), plain_browser
     dense = replace(trials((report.dense,))[0], reverted=())
     browser.open(written(report))
     browser.show_all()
     names = browser.run("return [...document.querySelectorAll('input[type=range]')].map((each) => each.name)")
     objectives = browser.run("return [...document.querySelectorAll('option')].map((each) => each.value)")
-    assert (LATENCY.name in names) is ("latency" in objectives) is timed
+    assert (LATENCY.name in names) is timed and ("latency" in objectives) is (timed or counted)
 
     recommended: set[str] = set()
     for turn in range(turns):

@@ -79,3 +79,15 @@ def test_where_no_rule_counts_all_there_is_no_time() -> None:
 
 def test_vela_knows_its_accelerator_better() -> None:
     assert speed.told(outcome(npu={"a.tflite": {}})).figure is None
+
+
+def test_more_instructions_are_told_and_what_leaves_layers_dense() -> None:
+    def given(dense: int | None, picked: int | None) -> dict[str, Any]:
+        return outcome(baseline={"instructions": dense}, picks={"recommended": {"instructions": picked}})
+
+    (said,) = speed.more_instructions(given(1000, 1170))
+    assert "1.17 times the instructions of the dense one on board" in said and "--objective latency" in said
+    assert not list(speed.more_instructions(given(1000, 1000)))
+    assert not list(speed.more_instructions(given(None, None)))
+    assert not list(speed.more_instructions(outcome(picks={"recommended": None})))
+    assert speed.slower(given(5, 5)).endswith("take more instructions") and speed.slower(outcome()).endswith("slower")

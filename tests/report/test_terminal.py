@@ -175,3 +175,17 @@ def test_what_does_not_decide_is_shown_beside_what_does(document: dict[str, Any]
     text = drawn(terminal.compressed, document)
 
     assert "recall, val." in text and "recall, test" in text and "0.2500" in text
+
+
+def test_instructions_are_a_row_and_the_objective(document: dict[str, Any]) -> None:
+    for model, number in ((document["baseline"], 279_510), (document["picks"]["recommended"], 326_540)):
+        model["instructions"] = number
+    document["picks"] = dict.fromkeys(document["picks"], document["picks"]["recommended"])
+    document |= {"objective": "latency", "why_dense": None, "slower_than_dense": {"wide": 3}}
+
+    text = " ".join(drawn(terminal.compressed, document, 160).split())
+
+    assert "instructions, predicted 279,510 326,540" in text and "+16.8 %" in text
+    assert "1.17 times the instructions of the dense one" in text
+    assert "wide stays dense in 3 candidates, as its low-rank form is predicted to take more instructions" in text
+    assert "the best in instructions" in text

@@ -42,13 +42,14 @@ function choose(objective) {
     flops: best(every, (option) => option[FLOPS]),
   };
   if (objective === "accuracy") return { ...picks, recommended: most(every) };
-  const worth = (option) => option[{ memory: BYTES, flops: FLOPS, latency: LATENCY }[objective]];
+  const work = (option) => option[LATENCY] ?? option.instructions ?? option[FLOPS];
+  const worth = (option) => (objective === "latency" ? work(option) : option[objective === "flops" ? FLOPS : BYTES]);
   const first = best(every, worth);
   if (first === null || first === data.dense) return { ...picks, recommended: first };
   // Of those nearly as good, and better than the dense model, the best in bytes times work.
   const above = holds(data.dense) ? worth(data.dense) : Infinity;
   const near = able.filter((option) => worth(option) <= (1 + data.near) * worth(first) && worth(option) < above);
-  const both = (option) => option[BYTES] * (option[LATENCY] ?? option[FLOPS]);
+  const both = (option) => option[BYTES] * work(option);
   return { ...picks, recommended: least(near, (option) => [both(option), worth(option), drop(option), option.solution]) };
 }
 
