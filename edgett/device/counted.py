@@ -22,7 +22,7 @@ from edgett.device.calibrate import (
 )
 from edgett.errors import ToolError
 from edgett.forms.tt.shape import TTShape
-from edgett.graph.c_work import works
+from edgett.graph.c_work import efforts
 from edgett.graph.graph import Graph
 from edgett.graph.instructions import THINGS, Instructions, Rates
 
@@ -129,6 +129,6 @@ def fitted(graphs: Sequence[tuple[Graph, int]], counts: Sequence[float]) -> Coun
 def _done(graph: Graph, size: int) -> Counter[tuple[str, str]]:
     """How often a probe does each thing, by kernel and thing."""
     found = Counter({("", ""): 1})
-    for _, work in works(graph, size):
+    for _, work in efforts(graph, size):
         found.update({(work.kernel, thing): count for thing in THINGS if (count := getattr(work, thing))})
     return found

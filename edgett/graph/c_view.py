@@ -26,7 +26,7 @@ def compiled_bytes(graph: Graph, size: int = 4) -> int:
 
 
 @dataclass(frozen=True)
-class Compiled:
+class InC:
     """A model in C.
 
     Attributes:
@@ -55,7 +55,7 @@ class Compiled:
         return self.plan.graph.bytes(name, size) if name in self.plan.graph.sizes else 0
 
 
-def compiled(graph: Graph, size: int = 4) -> Compiled:
+def compiled(graph: Graph, size: int = 4) -> InC:
     """How a graph runs in C; else as `compiled_bytes`."""
     rides = carried(graph, size == DType.INT8.size)
     graph = straightened(graph)
@@ -64,7 +64,7 @@ def compiled(graph: Graph, size: int = 4) -> Compiled:
     if size == DType.INT8.size:
         graph = quantised(graph)
     claims = _claims(graph, size)
-    return Compiled(graph, claims, planned(graph, claims, size))
+    return InC(graph, claims, planned(graph, claims, size))
 
 
 def _claims(graph: Graph, size: int) -> dict[str, Claim]:

@@ -22,7 +22,7 @@ _COPIED = 16
 
 
 @dataclass(frozen=True)
-class Work:
+class Effort:
     """What a kernel does, by what it takes instructions for.
 
     Attributes:
@@ -45,7 +45,7 @@ class Work:
     calls: int = 1
 
 
-def works(graph: Graph, size: int = 4) -> Iterator[tuple[Step, Work]]:
+def efforts(graph: Graph, size: int = 4) -> Iterator[tuple[Step, Effort]]:
     """What a model in C does, kernel by kernel.
 
     Args:
@@ -64,7 +64,7 @@ def works(graph: Graph, size: int = 4) -> Iterator[tuple[Step, Work]]:
             yield step, replace(work, kernel=f"{work.kernel}_{'int8' if width == 1 else 'float'}")
 
 
-def _of(step: Step, graph: Graph, width: int, room: int, turned: bool) -> Iterator[Work]:
+def _of(step: Step, graph: Graph, width: int, room: int, turned: bool) -> Iterator[Effort]:
     """`width` is that of what it makes, `room` the bytes of its scratch; `turned`: it does the work of a transpose."""
     made, window = graph.sizes[step.writes[0]], step.window
     if not step.macs:
@@ -75,12 +75,12 @@ def _of(step: Step, graph: Graph, width: int, room: int, turned: bool) -> Iterat
         for work in _products(step, made, width, room):
             yield work
             if turned:
-                yield Work(f"turned_{work.kernel}", outputs=work.outputs, rows=work.rows)
+                yield Effort(f"turned_{work.kernel}", outputs=work.outputs, rows=work.rows)
     else:
-        yield Work("loops", step.macs, outputs=made)
+        yield Effort("loops", step.macs, outputs=made)
 
 
-def _products(step: Step, made: int, width: int, room: int) -> Iterator[Work]:
+def _products(step: Step, made: int, width: int, room: int) -> Iterator[Effort]:
     """A product; of a convolution, with what brings its rows together."""
     window, inner = step.window, step.macs // made
     columns = step.constants[0].count // inner
@@ -95,55 +95,55 @@ def _products(step: Step, made: int, width: int, room: int) -> Iterator[Work]:
         if fours:
             yield _product("row", rows - paired, inner, fours)
         if fours < columns:  # one by one
-            yield Work("column", rows * inner * (columns - fours), outputs=rows * (columns - fours), rows=rows)
+            yield Effort("column", rows * inner * (columns - fours), outputs=rows * (columns - fours), rows=rows)
     patched = rows - paired if gathers else rows
     if window is not None and patched:
         yield _patch(window, patched, inner)
 
 
-def _product(kernel: str, rows: int, inner: int, columns: int) -> Work:
+def _product(kernel: str, rows: int, inner: int, columns: int) -> Effort:
     filled = -(-columns // _FOUR) * _FOUR * rows
     left = filled * (inner % _FOUR)
-    return Work(kernel, filled * inner - left, left, filled, rows * inner, rows)
+    return Effort(kernel, filled * inner - left, left, filled, rows * inner, rows)
 
 
-def _patch(window: Window, rows: int, inner: int) -> Work:
+def _patch(window: Window, rows: int, inner: int) -> Effort:
     """What a window sees, brought together at each position; where some of that is padding, all is filled first."""
     if window.taps == 1:
-        return Work("point", tails=rows * inner, reads=rows * inner, rows=rows * inner, calls=rows)
+        return Effort("point", tails=rows * inner, reads=rows * inner, rows=rows * inner, calls=rows)
     down, across = window.inside
     images, channels = rows // window.positions, inner // window.taps
     whole = down.count(window.kernel[0]) * across.count(window.kernel[1])
     kernel = "patch_of_threes" if window.kernel[1] == 3 else "patch"
-    return Work(
+    return Effort(
         kernel, tails=rows * channels, outputs=images * (window.positions - whole) * inner,
         reads=images * channels * sum(down) * sum(across), rows=images * channels * sum(down) * window.made[1],
         calls=rows,
     )  # fmt: skip
 
 
-def _depthwise(window: Window, made: int, width: int) -> Iterator[Work]:
+def _depthwise(window: Window, made: int, width: int) -> Iterator[Effort]:
     """A channel with its padding, and its outputs; those of a 3x3 window come in pairs where it moves by one."""
     channels, (height, across) = made // window.positions, window.made
     kernel = "narrow_plane" if width == 1 and window.size[1] < _COPIED else "plane"
-    yield Work(kernel, reads=channels * plane(*window.seen), rows=channels * window.size[0], calls=channels)
+    yield Effort(kernel, reads=channels * plane(*window.seen), rows=channels * window.size[0], calls=channels)
     lines = channels * height
     if width == 1 and window.kernel == (3, 3) and window.dilation[1] == 1:
         alone = across - across // 2 * 2 if window.strides[1] == 1 else across
-        yield Work("threes", tails=lines * alone, outputs=made, rows=lines)
+        yield Effort("threes", tails=lines * alone, outputs=made, rows=lines)
         return
     kernel = "threes" if width > 1 and window.kernel[1] == 3 else "window"
-    yield Work(kernel, made * window.taps, made * window.kernel[0], made, rows=lines)
+    yield Effort(kernel, made * window.taps, made * window.kernel[0], made, rows=lines)
 
 
-def _plain(step: Step, graph: Graph, width: int) -> Work:
+def _plain(step: Step, graph: Graph, width: int) -> Effort:
     """What goes through its numbers one by one."""
     kernel = step.op.family.name
     if step.op.family is ADD and len(step.reads) > 1:
         kernel = "sum"
     if width == 1 and step.activates and step.op is not SOFTMAX:
         kernel = "lookup"
-    return Work(kernel, outputs=graph.sizes[step.writes[0]], reads=sum(graph.sizes[name] for name in step.reads))
+    return Effort(kernel, outputs=graph.sizes[step.writes[0]], reads=sum(graph.sizes[name] for name in step.reads))
 
 
 def _grouped(step: Step, window: Window, graph: Graph) -> bool:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 
-from edgett.graph.c_work import Work, works
+from edgett.graph.c_work import Effort, efforts
 from edgett.graph.dtype import DType
 from edgett.graph.graph import Graph
 
 
 @dataclass(frozen=True)
 class Rates:
-    """The instructions of a kernel for each thing that it does; see `Work`."""
+    """The instructions of a kernel for each thing that it does; see `Effort`."""
 
     macs: float = 0.0
     tails: float = 0.0
@@ -21,7 +21,7 @@ class Rates:
     rows: float = 0.0
     calls: float = 0.0
 
-    def of(self, work: Work) -> float:
+    def of(self, work: Effort) -> float:
         """Sum up the instructions of a kernel.
 
         Args:
@@ -106,6 +106,6 @@ class Instructions:
         return found
 
     def _of(self, graph: Graph, size: int) -> Iterator[tuple[str, float | None]]:
-        for step, work in works(graph, size):
+        for step, work in efforts(graph, size):
             rates = self.kernels.get(work.kernel)
             yield step.layer, None if rates is None else rates.of(work)

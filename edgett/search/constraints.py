@@ -70,7 +70,7 @@ def _flops(solution: Solution, drop: float | None) -> int:
 
 
 def _latency(solution: Solution, drop: float | None) -> float | None:
-    return None if solution.pace.us is None else solution.pace.us / 1000
+    return None if solution.inference.us is None else solution.inference.us / 1000
 
 
 def _drop(solution: Solution, drop: float | None) -> float | None:

@@ -21,7 +21,7 @@ from edgett.graph.memory import arena_bytes
 from edgett.search.choices import EmptyTiles
 from edgett.search.choose import DENSE, logarithmic, ranked, spread, tradeoffs
 from edgett.search.replaced import with_edits
-from edgett.search.solution import Candidate, Pace, Solution
+from edgett.search.solution import Candidate, InferenceCost, Solution
 from edgett.search.tiles import Joint, LayerSpace, joint, layer_space, work_units
 
 
@@ -334,17 +334,17 @@ def _solution(number: int, candidate: Candidate, graph: Graph, costing: Costing)
     moved = sum(graph.sizes[step.writes[0]] for step in graph.steps if step.operator == "Transpose")
     peak = -(-costing.peak_bytes(graph) // width)
     cost = Cost(graph.params(), graph.flops() // batch, peak, moved // batch, graph.macs // batch)
-    pace = Pace() if graph.unruled else _pace(graph, costing)
+    inference = InferenceCost() if graph.unruled else _inference(graph, costing)
     return Solution(
-        number, candidate.edits, cost, costing.file_bytes(graph), candidate.loss, width, pace, graph.unruled
+        number, candidate.edits, cost, costing.file_bytes(graph), candidate.loss, width, inference, graph.unruled
     )
 
 
-def _pace(graph: Graph, costing: Costing) -> Pace:
+def _inference(graph: Graph, costing: Costing) -> InferenceCost:
     """What an inference takes on the target, as far as that is known."""
     width, rates, guess = costing.width, costing.instructions, costing.estimate
     predicted = None if costing.speeds is None else latency_us(graph, costing.speeds, width)
     executed = None if rates is None else rates.total(graph.in_c or graph, width)
     if isinstance(guess, Cycles):
-        return Pace(predicted, executed, None if executed is None else guess.us(executed, graph.macs))
-    return Pace(predicted, executed, None if guess is None else latency_us(graph, guess, width))
+        return InferenceCost(predicted, executed, None if executed is None else guess.us(executed, graph.macs))
+    return InferenceCost(predicted, executed, None if guess is None else latency_us(graph, guess, width))

@@ -22,7 +22,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Pace:
+class InferenceCost:
     """What an inference takes on a target.
 
     Attributes:
@@ -42,7 +42,7 @@ class Solution:
 
     `number` counts the joint candidates of a run from 0; `file_bytes` is the predicted size of the exported file, whose
     numbers take `width` bytes each. `loss` is what the search expects to lose (see `Estimate`), summed over the layers;
-    None where it did not look. `pace` is what an inference takes on the target, as far as that is known.
+    None where it did not look. `inference` is what one takes on the target, as far as that is known.
 
     `partial` are the operators that no rule counts: FLOPs, bytes and peak are at least those of the others, and times
     are not known. Where the file has been `read_back`, its bytes and its peak are known all the same.
@@ -54,7 +54,7 @@ class Solution:
     file_bytes: int
     loss: float | None = None
     width: int = 4
-    pace: Pace = Pace()
+    inference: InferenceCost = InferenceCost()
     partial: tuple[str, ...] = ()
     read_back: bool = False
 
@@ -73,7 +73,7 @@ class Solution:
     @property
     def work(self) -> float:
         """What an inference costs: its time where that can be predicted, or else instructions, or else FLOPs."""
-        known = (self.pace.us, self.pace.instructions, self.cost.flops)
+        known = (self.inference.us, self.inference.instructions, self.cost.flops)
         return next(number for number in known if number is not None)
 
     @property

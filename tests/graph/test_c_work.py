@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from edgett.export import c
 from edgett.forms.window import Padding, Window
-from edgett.graph.c_work import Work, works
+from edgett.graph.c_work import Effort, efforts
 from edgett.graph.dtype import DType
 from edgett.graph.filesize import Format
 from edgett.graph.graph import Graph
@@ -31,9 +31,9 @@ def foretold(model: keras.Model, dtype: DType, batch: int = 1) -> Graph:
     return survey.graphs(model, Costing(batch, dtype.size, Format.C))(frozenset())
 
 
-def done(model: keras.Model, dtype: DType, batch: int = 1) -> dict[str, Work]:
+def done(model: keras.Model, dtype: DType, batch: int = 1) -> dict[str, Effort]:
     """What each kernel does; each may be there once."""
-    found = [work for _, work in works(foretold(model, dtype, batch), dtype.size)]
+    found = [work for _, work in efforts(foretold(model, dtype, batch), dtype.size)]
     assert len({work.kernel for work in found}) == len(found)
     return {work.kernel: work for work in found}
 
@@ -61,7 +61,7 @@ MODELS = {"residual": residual, "vectors": vectors}
 def predicted(graph: Graph, dtype: DType) -> Counter[str]:
     """How often the functions of C are called by what is foretold."""
     kernels: dict[int, set[str]] = {}
-    for step, work in works(graph, dtype.size):
+    for step, work in efforts(graph, dtype.size):
         kernels.setdefault(id(step), set()).add(work.kernel)
     return Counter(filter(None, map(_function, kernels.values())))
 
@@ -109,13 +109,13 @@ class TestProducts:
         assert sum(work.macs + work.tails for work in found.values()) == rows * inner * fours
         assert sum(work.tails for work in found.values()) == rows * (inner % 4) * fours
         assert sum(work.rows for work in found.values()) == rows
-        pairs = found.get("rows_int8", Work("")).rows
+        pairs = found.get("rows_int8", Effort("")).rows
         assert pairs % 2 == 0 and found.keys() <= {"rows_int8", "row_int8"}
 
     @given(st.integers(1, 9), SIZES, SIZES)
     def test_in_float32_columns_that_are_left_come_one_by_one(self, rows: int, inner: int, columns: int) -> None:
         found = done(probes.product(inner, columns), DType.FLOAT32, rows)
-        fours, left = found.get("row_float", Work("")), found.get("column_float", Work(""))
+        fours, left = found.get("row_float", Effort("")), found.get("column_float", Effort(""))
         assert fours.macs + fours.tails == rows * inner * (columns - columns % 4)
         assert left.macs == rows * inner * (columns % 4) and left.outputs == rows * (columns % 4)
 
@@ -144,7 +144,7 @@ class TestWindows:
         found = done_of(
             keras.Model(x, L.Conv2D(6, 3, padding="same", use_bias=False)(x)), DType.FLOAT32, "patch_of_threes"
         )
-        assert found == Work("patch_of_threes_float", 0, 40, 14 * 18, 2 * 10 * 13, 2 * 10 * 5, 20)
+        assert found == Effort("patch_of_threes_float", 0, 40, 14 * 18, 2 * 10 * 13, 2 * 10 * 5, 20)
 
     def test_pairs_of_a_depthwise_3x3(self) -> None:
         """Of five columns the last one comes alone; moved by two all do."""
@@ -157,9 +157,9 @@ class TestWindows:
         assert (two.tails, two.outputs, two.rows) == (18, 18, 6)
 
 
-def done_of(model: keras.Model, dtype: DType, kernel: str) -> Work:
+def done_of(model: keras.Model, dtype: DType, kernel: str) -> Effort:
     """What one kernel does."""
-    (found,) = (work for _, work in works(foretold(model, dtype), dtype.size) if work.kernel.startswith(kernel))
+    (found,) = (work for _, work in efforts(foretold(model, dtype), dtype.size) if work.kernel.startswith(kernel))
     return found
 
 

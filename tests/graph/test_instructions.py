@@ -17,9 +17,9 @@ from edgett.model import probes
 from edgett.model.worth import Wish, replaceable
 from edgett.search.explore import Costing, dense_solution, not_slower, solutions
 from edgett.search.prices import prices
-from edgett.search.solution import Candidate, Pace
+from edgett.search.solution import Candidate, InferenceCost
 from edgett.workflow import survey
-from tests.graph.test_c_work import Work, foretold
+from tests.graph.test_c_work import Effort, foretold
 
 L = keras.layers
 SOME = Instructions(5.0, {"row_float": Rates(macs=2.0, outputs=10.0, calls=7.0), "column_float": Rates(macs=6.0)})
@@ -27,7 +27,7 @@ SOME = Instructions(5.0, {"row_float": Rates(macs=2.0, outputs=10.0, calls=7.0),
 
 @given(st.lists(st.integers(0, 1000), min_size=6, max_size=6), st.lists(st.integers(0, 50), min_size=6, max_size=6))
 def test_a_kernel_takes_so_much_for_each_thing(counts: list[int], rates: list[int]) -> None:
-    work = Work("x", **dict(zip(THINGS, counts, strict=True)))
+    work = Effort("x", **dict(zip(THINGS, counts, strict=True)))
     found = Rates(**dict(zip(THINGS, map(float, rates), strict=True))).of(work)
     assert found == sum(count * rate for count, rate in zip(counts, rates, strict=True))
 
@@ -81,9 +81,9 @@ class TestTheSearch:
         graph = survey.graphs(model, costing)
         (found,) = solutions(CANDIDATES, graph, costing)
         dense = dense_solution(graph(frozenset()), costing)
-        assert dense.pace.instructions == 64 * 64
-        assert found.pace.instructions == found.cost.macs == found.work == 2048
-        assert found.pace.us is None and found.pace.estimate_us == 4096
+        assert dense.inference.instructions == 64 * 64
+        assert found.inference.instructions == found.cost.macs == found.work == 2048
+        assert found.inference.us is None and found.inference.estimate_us == 4096
 
     @pytest.mark.parametrize(("turned", "kept"), [(0.0, CANDIDATES), (60.0, ())])
     def test_a_layer_that_takes_more_stays_dense(
@@ -107,4 +107,4 @@ class TestTheSearch:
     def test_where_nobody_has_counted_flops_are_the_work(self, model: keras.Model) -> None:
         graph, blind = survey.graphs(model), Costing()
         (found,) = solutions(CANDIDATES, graph, blind)
-        assert found.pace == Pace() and found.work == found.cost.flops
+        assert found.inference == InferenceCost() and found.work == found.cost.flops

@@ -140,8 +140,8 @@ class TestNotSlower:
 
     def test_solutions_know_their_time(self) -> None:
         (found,) = solutions([Candidate({"fc": SHAPE})], graph, Costing(speeds=FAST))
-        assert found.pace.us == latency_us(with_edits(DENSE, found.edits), FAST)
-        assert found.work == found.pace.us
+        assert found.inference.us == latency_us(with_edits(DENSE, found.edits), FAST)
+        assert found.work == found.inference.us
         (unknown,) = solutions([Candidate({"fc": SHAPE})], graph)
-        assert unknown.pace.us is None
+        assert unknown.inference.us is None
         assert unknown.work == unknown.cost.flops

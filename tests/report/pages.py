@@ -24,7 +24,7 @@ from edgett.search.constraints import (
     Objective,
 )
 from edgett.search.quality import Quality
-from edgett.search.solution import Pace, Refuge, Reverted, Solution, Trial
+from edgett.search.solution import InferenceCost, Refuge, Reverted, Solution, Trial
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\"'`{{ 7 * 7 }}&lt;\u202egnp.exe\u2028<b>" + "long" * 2500
 """A layer's name as nobody should give it, 10,000 characters long."""
@@ -85,7 +85,9 @@ def trials(options: tuple[Option, ...]) -> list[Trial]:
                 {},
                 Cost(option.params, option[FLOPS], option[PEAK] // 4),
                 option[MODEL_BYTES],
-                pace=Pace(None if option[LATENCY] is None else option[LATENCY] * 1000, option.instructions),
+                inference=InferenceCost(
+                    None if option[LATENCY] is None else option[LATENCY] * 1000, option.instructions
+                ),
             ),
             Quality(()),
             math.inf if option[DROP] is None else option[DROP],

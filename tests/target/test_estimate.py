@@ -15,7 +15,7 @@ from edgett.graph.dtype import DType
 from edgett.graph.filesize import Format
 from edgett.graph.latency import latency_us
 from edgett.search.explore import Costing, not_slower, solutions, spread_out
-from edgett.search.solution import Candidate, Pace
+from edgett.search.solution import Candidate, InferenceCost
 from edgett.target.estimate import CACHE, MOVE, NUMBER, OPERATOR, START, TRANSPOSE, basis, estimate, unfit
 from edgett.target.places import shipped_folder
 from edgett.target.profile import Fact, Target, load_profile, load_target, with_dtype
@@ -109,9 +109,11 @@ def test_it_decides_nothing() -> None:
     candidates = [Candidate({"fc": replace(one_layer.SHAPE, ranks=(1, rank, 1))}) for rank in (1, 2, 3)]
     assert not_slower(candidates, one_layer.graph, guessing) == (tuple(candidates), {})
     found, plain = (solutions(candidates, one_layer.graph, costing) for costing in (guessing, blind))
-    assert all(item.pace.us is None and item.pace.estimate_us is not None for item in found)
+    assert all(item.inference.us is None and item.inference.estimate_us is not None for item in found)
     assert [item.work for item in found] == [item.work for item in plain]
-    assert [replace(item, pace=Pace()) for item in spread_out(found, None)] == list(spread_out(plain, None))
+    assert [replace(item, inference=InferenceCost()) for item in spread_out(found, None)] == list(
+        spread_out(plain, None)
+    )
 
 
 @pytest.fixture

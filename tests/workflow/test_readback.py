@@ -61,7 +61,7 @@ def test_nothing_holds_before_the_file_is_there(small: tuple[keras.Model, Path])
     model, path = small
     costing = Costing()
     dense = dense_solution(survey.graphs(model, costing)(frozenset()), costing)
-    assert dense.partial == ("LSTM (rnn)",) and dense.pace.us is None
+    assert dense.partial == ("LSTM (rnn)",) and dense.inference.us is None
     assert {item.name: item.holds for item in holdings(dense, 0.0, LIMITS)} == {
         "model_bytes": None, "peak_activation_bytes": None, "flops": None, "latency_ms": None, "accuracy_drop_pp": True,
     }  # fmt: skip
