@@ -20,18 +20,19 @@ LARGEST = 64 * CHUNK
 EARLIER = np.tri(CHUNK, k=-1, dtype=bool)
 
 
-def undominated(columns: Sequence[Ints]) -> Ints:
+def undominated(columns: Sequence[Ints], most: int | None = None) -> Ints:
     """The rows that no other row is as good as in every column; of equal rows one. None of the numbers is negative.
 
     `columns` are the objectives, each to be made small. The rows come ascending in the first column, then the next.
+    Where they are more than `most`, some of them, more than that many: to find the others may take far longer.
     """
     # By the first two columns: one key sorts far faster than several, and few rows are left to be sorted properly.
     key = _key(columns)
-    rows = _sweep(columns, np.argsort(key))
-    if np.diff(key[rows]).all():
+    rows = _sweep(columns, np.argsort(key), key, most)
+    if np.diff(key[rows]).all() or (most is not None and _different(key[rows]) > most):
         return rows
     some = [column[rows] for column in columns]
-    return rows[_sweep(some, np.lexsort(some[::-1]))]
+    return rows[_sweep(some, np.lexsort(some[::-1]), key[rows])]
 
 
 def _key(columns: Sequence[Ints]) -> Ints:
@@ -41,29 +42,39 @@ def _key(columns: Sequence[Ints]) -> Ints:
     return first * width + second if int(first.max(initial=0)) < 2**63 // width - 1 else first
 
 
-def _sweep(columns: Sequence[Ints], order: Ints) -> Ints:
-    """In an order that ascends in the first column, the rows to which no earlier one is as good in the others."""
+def _different(keys: Ints) -> int:
+    """How many numbers there are in an ascending array."""
+    return int(np.count_nonzero(np.diff(keys))) + bool(len(keys))
+
+
+def _sweep(columns: Sequence[Ints], order: Ints, key: Ints, most: int | None = None) -> Ints:
+    """In an order that ascends in the first column, the rows to which no earlier one is as good in the others.
+
+    Of rows that are alike in `key` a later one may beat an earlier one, and no other does: of more than `most` keys
+    more than so many rows are left in the end, and no more are looked for.
+    """
     rest = np.stack([column[order] for column in columns[1:]], axis=1)
     archive = _Staircase() if rest.shape[1] == 2 else _Archive(rest.shape[1])
     kept, begin, size = [order[:0]], 0, CHUNK
-    while begin < len(rest):
+    while begin < len(rest) and (most is None or _different(key[np.concatenate(kept)]) <= most):
         left = begin + archive.open(rest[begin : begin + size])
         begin, size = begin + size, min(2 * size, LARGEST)
         while len(left):
             part = left[:CHUNK]
             part = part[~_beaten_before(rest[part])]
             kept.append(order[part])
-            archive.add(rest[part])
-            left = left[CHUNK:][archive.open(rest[left[CHUNK:]])]
+            known = archive.add(rest[part])
+            left = left[CHUNK:][archive.open(rest[left[CHUNK:]], known)]
     return np.concatenate(kept)
 
 
-def thinned(columns: Sequence[Ints] | Sequence[Numbers], epsilon: float) -> Ints:
+def thinned(columns: Sequence[Ints] | Sequence[Numbers], epsilon: float, most: int | None = None) -> Ints:
     """Rows that epsilon-dominate all: for each row, one of them is at most (1 + epsilon) times as large in each column.
 
-    `columns` hold no negative number. A row stays of every box of a logarithmic grid above which no other box is.
+    `columns` hold no negative number. A row stays of every box of a logarithmic grid above which no other box is. Where
+    they are more than `most`, some of them, more than that many.
     """
-    return np.sort(undominated([_boxes(column, epsilon) for column in columns]))
+    return np.sort(undominated([_boxes(column, epsilon) for column in columns], most))
 
 
 def _boxes(column: Ints | Numbers, epsilon: float) -> Ints:
@@ -85,11 +96,11 @@ def thinned_to(columns: Sequence[Ints] | Sequence[Numbers], size: int) -> tuple[
     rows, epsilon = np.arange(len(columns[0])), 0.0
     low, high = 0.0, 1e-3
     while len(rows) > size:
-        epsilon, rows = high, thinned(columns, high)
+        epsilon, rows = high, thinned(columns, high, size)
         low, high = (high, 2 * high) if len(rows) > size else (low, high)
     while epsilon - low > 0.01 * epsilon > 1e-8:
         middle = (low + epsilon) / 2
-        fewer = thinned(columns, middle)
+        fewer = thinned(columns, middle, size)
         if len(fewer) > size:
             low = middle
         else:
@@ -111,14 +122,16 @@ class _Staircase:
     def __init__(self) -> None:
         self.first = self.second = np.zeros(0, np.int64)
 
-    def open(self, points: Ints) -> Ints:
-        """The rows that no point of the front is as good as."""
+    def open(self, points: Ints, known: int = 0) -> Ints:
+        """The rows that no point of the front is as good as; all points are looked at, which is no trouble."""
         if not len(self.first):
             return np.arange(len(points))
         step = np.searchsorted(self.first, points[:, 0], "right") - 1
         return np.flatnonzero((step < 0) | (self.second[step] > points[:, 1]))
 
-    def add(self, points: Ints) -> None:
+    def add(self, points: Ints) -> int:
+        """Take points in. Returns how many there were."""
+        known = len(self.first)
         first = np.concatenate([self.first, points[:, 0]])
         second = np.concatenate([self.second, points[:, 1]])
         order = np.lexsort((second, first))
@@ -127,6 +140,7 @@ class _Staircase:
         lower = np.ones(len(first), bool)
         lower[1:] = best[1:] < best[:-1]
         self.first, self.second = first[lower], second[lower]
+        return known
 
 
 class _Archive:
@@ -135,15 +149,20 @@ class _Archive:
     def __init__(self, width: int) -> None:
         self.points = np.zeros((0, width), np.int64)
 
-    def open(self, points: Ints) -> Ints:
-        """The rows that no point of the front is as good as."""
+    def open(self, points: Ints, known: int = 0) -> Ints:
+        """The rows that no point of the front is as good as, but for the first `known` ones."""
         beaten = np.zeros(len(points), bool)
-        for begin in range(0, len(self.points), CHUNK):
+        for begin in range(known, len(self.points), CHUNK):
             some = self.points[begin : begin + CHUNK]
             left = np.flatnonzero(~beaten)
-            as_good = np.logical_and.reduce(some[None, :, :] <= points[left, None, :], axis=2)
-            beaten[left] = np.logical_or.reduce(as_good, axis=1)
+            as_good = np.ones((len(some), len(left)), bool)
+            for own, column in zip(some.T, points[left].T, strict=True):
+                np.logical_and(as_good, own[:, None] <= column, out=as_good)
+            beaten[left] = np.logical_or.reduce(as_good, axis=0)
         return np.flatnonzero(~beaten)
 
-    def add(self, points: Ints) -> None:
+    def add(self, points: Ints) -> int:
+        """Take points in. Returns how many there were."""
+        known = len(self.points)
         self.points = np.concatenate([self.points, points])
+        return known
