@@ -61,6 +61,23 @@ def test_thins_to_a_size_and_keeps_what_it_promises(rows: list[Row], size: int) 
         assert (kept <= (1 + epsilon) * row * (1 + 1e-9)).all(axis=1).any()
 
 
+@given(st.lists(st.tuples(*[st.integers(0, 9)] * 4), min_size=1, max_size=400), st.integers(1, 20))
+def test_of_more_than_enough_some_are_told(rows: list[Row], most: int) -> None:
+    columns = list(np.array(rows).T)
+    whole, some = undominated(columns), undominated(columns, most)
+    assert (len(some) > most) == (len(whole) > most)
+    if len(whole) <= most:
+        np.testing.assert_array_equal(some, whole)
+
+
+def test_a_long_front_of_four_columns_is_thinned_no_further_than_it_must_be() -> None:
+    draw = np.random.default_rng(3)
+    columns = list(draw.integers(1, 10_000, (4, 3000)))
+    found, epsilon = thinned_to(columns, 64)
+    np.testing.assert_array_equal(found, thinned(columns, epsilon))
+    assert len(found) <= 64 < len(thinned(columns, epsilon / 1.02))
+
+
 def test_fewer_rows_than_can_stand_for_all_are_refused() -> None:
     with pytest.raises(ValueError, match="7 rows cannot stand for all in 3 columns; 8 can"):
         thinned_to([np.arange(9.0)] * 3, 7)
