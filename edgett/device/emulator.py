@@ -126,7 +126,7 @@ def count_c(program: Program, inputs: Arrays, emulator: str, cpu: str, limit: fl
 
 
 def count_on_board(
-    program: Program, inputs: Arrays, machine: str, cpu: str | None = None, limit: float = LIMIT
+    program: Program, inputs: Arrays, machine: str, limit: float = LIMIT, cpu: str | None = None
 ) -> Counted:
     """A model in C without an operating system on a Cortex-M board that QEMU emulates, compiled with -O2 for it.
 

@@ -52,8 +52,9 @@ def told(outcome: Mapping[str, Any], benches: Iterable[Mapping[str, Any]] = ()) 
 
 def slower(outcome: Mapping[str, Any]) -> str:
     """What the matter is with a low-rank form in whose place a layer stays dense."""
-    known = outcome["baseline"].get("instructions") is not None
-    return f"is predicted to {'take more instructions' if known else 'be slower'}"
+    dense = outcome["baseline"]
+    counted = dense.get("instructions") is not None and dense.get(MEASURED) is None
+    return f"is predicted to {'take more instructions' if counted else 'be slower'}"
 
 
 def more_instructions(outcome: Mapping[str, Any]) -> Iterator[str]:

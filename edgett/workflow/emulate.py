@@ -71,7 +71,7 @@ def count_c(program: Program, inputs: Arrays, target: Target, limit: float) -> C
         raise ToolError(f"edgett cannot run programs on {device.emulator}.", "Name another with --target.")
     if device.emulator in emulator.COMPILERS:
         return emulator.count_c(program, inputs, device.emulator, device.cpu or "max", limit)
-    return emulator.count_on_board(program, inputs, device.machine or device.emulator, device.cpu, limit)
+    return emulator.count_on_board(program, inputs, device.machine or device.emulator, limit, device.cpu)
 
 
 def _document(target: Target, counted: Sequence[tuple[Contestant, Arrays, Counted]]) -> dict[str, Any]:

@@ -34,12 +34,12 @@ def _rest(outcome: Outcome, exploration: Explored) -> str:
     if outcome.larger:
         return not_smaller(outcome)
     if predicted_slower(outcome):
-        matter = "be slower" if outcome.target.rates is None else "take more instructions"
+        matter = "take more instructions" if _counted(outcome) else "be slower"
         return f"every low-rank form of every layer is predicted to {matter} on {outcome.target.name}"
     if outcome.feasible and all(trial.emptied for trial in outcome.trials if choose.feasible(trial, outcome.limits)):
         return f"of the other solutions that do ({outcome.feasible:,}) int8 leaves no layer that is not dense again"
     if outcome.feasible:
-        counted = outcome.limits.objective is Objective.LATENCY and outcome.target.speeds is None
+        counted = outcome.limits.objective is Objective.LATENCY and _counted(outcome)
         better = "is predicted to take fewer instructions" if counted else _BETTER[outcome.limits.objective]
         return f"none of the other solutions that do ({outcome.feasible:,}) {better}"
     if any(trial.too_slow for trial in outcome.trials):
@@ -49,6 +49,11 @@ def _rest(outcome: Outcome, exploration: Explored) -> str:
     if len(outcome.trials) == 1:
         return "the one solution that was fine-tuned does not"
     return f"none of the {len(outcome.trials)} solutions that were fine-tuned does"
+
+
+def _counted(outcome: Outcome) -> bool:
+    """Whether instructions tell which model is faster, for nothing has told times."""
+    return outcome.target.speeds is None and outcome.target.rates is not None
 
 
 def not_smaller(outcome: Outcome) -> str:

@@ -275,6 +275,7 @@ def test_no_compiler_to_c(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in [name for name in sys.modules if name.split(".")[0] == "emx_onnx_cgen"]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "emx_onnx_cgen", None)
+    c._compiler.cache_clear()
     with pytest.raises(ToolError, match="not installed") as caught:
         c.generate(small, "net", "1.2")
     assert "edgett[firmware]" in caught.value.cure

@@ -93,8 +93,9 @@ class TestNoForm:
     def test_all_are_predicted_to_be_slower(self) -> None:
         """In each candidate each of its layers: three in all."""
         outcome = replace(PLAIN, slower={"first": 2, "second": 1}, trials=(), able=0)
-        slower = "every low-rank form of every layer is predicted to be slower on cortex-m4"
-        assert told(outcome) == slower
+        every = "every low-rank form of every layer is predicted to"
+        assert told(outcome) == f"{every} take more instructions on cortex-m4"
+        assert told(replace(outcome, target=load_target("host"))) == f"{every} be slower on host"
         one = replace(outcome, slower={"first": 2})
         assert told(one) == "every other solution breaks one, as could be told before training"
 
@@ -113,7 +114,7 @@ class TestTrials:
             (Objective.ACCURACY, "is more accurate"),
             (Objective.MEMORY, "takes fewer bytes"),
             (Objective.FLOPS, "has fewer FLOPs"),
-            (Objective.LATENCY, "is predicted to be faster"),
+            (Objective.LATENCY, "is predicted to take fewer instructions"),
         ],
     )
     def test_others_hold_and_are_no_better(self, objective: Objective, words: str) -> None:
