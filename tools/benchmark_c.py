@@ -21,6 +21,10 @@ from edgett.export.kernels import every
 from edgett.export.kernels.kernel import Kernel
 from edgett.export.qdq import quantised
 from edgett.graph.dtype import DType
+from edgett.graph.filesize import Format
+from edgett.graph.graph import Graph
+from edgett.search.explore import Costing
+from edgett.target.profile import list_targets
 
 SAMPLES = 4
 DRAW = np.random.default_rng(0)
@@ -95,6 +99,7 @@ class Subject:
     path: Path
     operator: Operator | None = None
     dtype: DType = DType.INT8
+    graph: Graph | None = None
 
 
 def chips(
@@ -108,7 +113,8 @@ def chips(
 ) -> None:
     """Instructions and RAM of edgett's C, beside those of emx-onnx-cgen's for the same graphs, and CMSIS-NN's.
 
-    Of an operator the instructions are by its multiply-accumulates.
+    Of an operator the instructions are by its multiply-accumulates. Of a model those that the profile of a chip on this
+    board foretells come last, by those counted.
     """
     for board in machine or ["mps2-an386"]:
         print(f"{board:50} {'instructions':>13} {'edgett':>7} {'emx':>7} {'CMSIS':>6} {'RAM':>7} {'flash':>9}")
@@ -120,7 +126,9 @@ def chips(
                 each = one.operator.macs if one.operator else taken
                 rates = " ".join(f"{count / each:{7 if index < 2 else 6}.2f}" for index, count in enumerate(counts))
                 sizes = f"{source.workspace_bytes:7,} {source.weight_bytes:9,}"
-                print(f"{one.title:50} {taken:13,} {rates:22} {sizes}", flush=True)
+                told = _foretold(one, board)
+                foretold = "" if told is None else f" foretold {told / taken:.3f}"
+                print(f"{one.title:50} {taken:13,} {rates:22} {sizes}{foretold}", flush=True)
 
 
 def _subjects(models: Sequence[Path], artefacts: Sequence[Path], operators: bool, folder: Path) -> Iterator[Subject]:
@@ -132,19 +140,29 @@ def _subjects(models: Sequence[Path], artefacts: Sequence[Path], operators: bool
             path.write_bytes(made.SerializeToString())
             yield Subject(f"{one.title}, {dtype.value}", path, one, dtype)
     for path in models:
-        yield Subject(f"{path.name}, int8", _exported(path, folder / path.stem))
+        for dtype in DType:
+            yield _exported(path, folder / path.stem, dtype)
     for path in artefacts:
         yield Subject(str(path)[-48:], path)
 
 
-def _exported(path: Path, stem: Path) -> Path:
+def _exported(path: Path, stem: Path, dtype: DType) -> Subject:
     from edgett.model.models import load_model
-    from edgett.workflow import files
+    from edgett.workflow import files, survey
 
     model = load_model(path)
     samples = {one.name: DRAW.normal(size=(SAMPLES, *one.shape[1:])).astype(np.float32) for one in model.inputs}
-    (made,) = files.write(model, files.Style(1, files.batches(samples, 1)), stem, [".onnx"])
-    return made
+    style = files.Style(1, files.batches(samples, 1) if dtype is DType.INT8 else None)
+    (made,) = files.write(model, style, stem, [".onnx"])
+    graph = survey.graphs(model, Costing(width=dtype.size, form=Format.C))(frozenset())
+    return Subject(f"{path.name}, {dtype.value}", made, None, dtype, graph)
+
+
+def _foretold(subject: Subject, board: str) -> float | None:
+    """The instructions by the profile of a chip whose board it is."""
+    rates = [target.rates for target in list_targets()[0] if target.device.machine == board and not target.device.cpu]
+    known = [one for one in rates if one is not None]
+    return known[0].total(subject.graph, subject.dtype.size) if known and subject.graph else None
 
 
 def _by_emx(path: Path) -> c.CSource:
