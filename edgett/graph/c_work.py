@@ -13,7 +13,7 @@ from edgett.forms.window import Window
 from edgett.graph.c_plan import plane, two_positions
 from edgett.graph.c_view import compiled
 from edgett.graph.graph import Graph, Step
-from edgett.graph.op import ADD, CONVOLUTION, PRODUCT, SOFTMAX
+from edgett.graph.op import ADD, PRODUCT, SOFTMAX
 
 _FOUR = 4
 """Columns that a product takes at once, and inputs."""
@@ -147,9 +147,7 @@ def _plain(step: Step, graph: Graph, width: int) -> Effort:
 
 
 def _grouped(step: Step, window: Window, graph: Graph) -> bool:
-    """Whether a window does not see all channels, or the step is none that moves one."""
-    if step.op.family is not CONVOLUTION:
-        return True
+    """Whether the window of a convolution does not see all channels."""
     seen = step.macs // graph.sizes[step.writes[0]] // window.taps
     columns = step.constants[0].count // (seen * window.taps)
     images = graph.sizes[step.writes[0]] // (columns * window.positions)

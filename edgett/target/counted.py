@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from edgett.graph.dtype import DType
 from edgett.graph.instructions import THINGS, Instructions, Rates
 from edgett.target.tables import TomlTable
 
@@ -35,8 +36,10 @@ class InstructionTable(TomlTable):
         description="instructions of each kernel for a multiply-accumulate, an output, and what else it does"
     )
 
-    def rates(self) -> Instructions:
-        """As the prediction takes them."""
+    def of(self, dtype: DType) -> Instructions | None:
+        """As the prediction takes them; None where nothing was counted of models of that type."""
+        if f"row_{'int8' if dtype is DType.INT8 else 'float'}" not in self.kernels:
+            return None
         return Instructions(self.start, {name: Rates(**row.model_dump()) for name, row in self.kernels.items()})
 
 

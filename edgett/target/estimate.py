@@ -51,7 +51,7 @@ def basis(target: Target) -> Iterator[str]:
         return
     if target.latency is not None:
         yield unfit(target)
-    if target.instructions is not None and target.compiled:
+    if target.rates is not None:
         yield (
             "Instructions are predicted from the [instructions] table, which was counted in an emulator. Times are"
             f" estimated from them, {target.cycles.instructions:g} a cycle at most, and no budget is checked by them."

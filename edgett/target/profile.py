@@ -200,8 +200,8 @@ class Target(TomlTable):
 
     @property
     def rates(self) -> Instructions | None:
-        """What an inference takes there in C; None where it runs no C, or nobody has counted."""
-        return None if self.instructions is None or not self.compiled else self.instructions.rates()
+        """What an inference takes there in C; None where it runs no C, or nobody has counted its type of number."""
+        return None if self.instructions is None or not self.compiled else self.instructions.of(self.runtime.dtype)
 
     @property
     def cycles(self) -> Cycles:

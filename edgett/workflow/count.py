@@ -19,7 +19,7 @@ from edgett.errors import UsageError
 from edgett.graph.dtype import DType
 from edgett.graph.filesize import Format
 from edgett.graph.graph import Graph
-from edgett.meter import Meter
+from edgett.meter import Meter, Silent
 from edgett.schema import SCHEMA
 from edgett.search.explore import Costing
 from edgett.system.folders import scratch
@@ -52,6 +52,9 @@ def calibrate(base: str, out: Path, limit: int, meter: Meter) -> dict[str, Any]:
     if target.device.emulator is None:
         raise UsageError(f"the profile {target.name} names no emulator.", "Name another with --target.")
     profile_file.refuse(base, out)
+    # What is missing is told at once.
+    (first,) = built(wanted(target)[:1], Silent())
+    emulate.count_c(first.program, first.inputs, target, limit)
     probes = list(built(wanted(target), meter))
     fit, words = counted(probes, target, limit, meter)
     profile_file.write(out, profile_file.text_of(base), profile_file.INSTRUCTIONS, toml(fit.instructions, words))

@@ -85,6 +85,10 @@ def terms_of(job: Job, inputs: Inputs, run: Run, meter: Meter) -> tuple[Terms, G
     foreseen, written = dense_solution(graph(frozenset()), costing), original(inputs, runtime, job.batch, run, meter)
     dense = as_written(foreseen, inputs.model, written.path, written.style, costing)
     costing = replace(costing, unforeseen=written.bytes - foreseen.file_bytes)
+    if costing.instructions is not None and dense.inference.instructions is None:
+        meter.say(
+            "instructions are not foretold: the model has operators whose C was never counted; FLOPs stand for them"
+        )
     if dense.partial:
         meter.say(f"no rule counts {', '.join(dense.partial)}: what they take is read back from the files")
         if runtime.format is not Format.C:

@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 
 from edgett.errors import ProfileError, UsageError
+from edgett.graph.dtype import DType
 from edgett.graph.filesize import Format
 from edgett.graph.instructions import Instructions, Rates
 from edgett.search.constraints import Objective
 from edgett.target.counted import toml
+from edgett.target.estimate import basis
 from edgett.target.fields import describe
 from edgett.target.places import profile_files, search_folders
-from edgett.target.profile import Target, load_profile, load_target, override
+from edgett.target.profile import Target, load_profile, load_target, override, with_dtype
 from edgett.workflow import profile_file
 from tests.conftest import Answer
 
@@ -29,7 +31,8 @@ SHIPPED = [path.stem for path in profile_files(search_folders())]
 def profile(tmp_path: Path) -> Path:
     path = tmp_path / "mine.toml"
     table = toml(FOUND, "QEMU, somewhere")
-    profile_file.write(path, profile_file.text_of("cortex-m4"), profile_file.INSTRUCTIONS, table)
+    text = profile_file.text_of("cortex-m4").replace('dtype = "float32"', 'dtype = "int8"')
+    profile_file.write(path, text, profile_file.INSTRUCTIONS, table)
     return path
 
 
@@ -38,7 +41,7 @@ def compiled(target: Target) -> Target:
 
 
 def test_rates_survive_and_nothing_else_changes(profile: Path) -> None:
-    mine, shipped = load_profile(profile), load_target("cortex-m4")
+    mine, shipped = load_profile(profile), with_dtype(load_target("cortex-m4"), DType.INT8)
     assert mine.rates == FOUND
     assert mine.model_copy(update={"instructions": None, "name": ""}) == shipped.model_copy(
         update={"instructions": None, "name": ""}
@@ -48,9 +51,9 @@ def test_rates_survive_and_nothing_else_changes(profile: Path) -> None:
 
 def test_counted_again_the_table_is_replaced(profile: Path) -> None:
     profile_file.write(
-        profile, profile.read_text(), "instructions", toml(Instructions(9.0, {"x": Rates(1.0)}), "later")
+        profile, profile.read_text(), "instructions", toml(Instructions(9.0, {"row_int8": Rates(1.0)}), "later")
     )
-    assert load_profile(profile).rates == Instructions(9.0, {"x": Rates(1.0)})
+    assert load_profile(profile).rates == Instructions(9.0, {"row_int8": Rates(1.0)})
     assert "somewhere" not in profile.read_text()
 
 
@@ -81,6 +84,16 @@ def test_mistakes_name_the_key(profile: Path, old: str, new: str, words: str) ->
     with pytest.raises(ProfileError, match=re.escape(words)):
         load_profile(profile)
     assert profile_file.loaded(str(profile)).rates is None, "to be counted again"
+
+
+def test_a_type_of_number_that_was_not_counted_has_none(profile: Path) -> None:
+    """The shipped profile of a processor without an FPU is of float32, and says what it did before."""
+    assert with_dtype(load_profile(profile), DType.FLOAT32).rates is None
+    pico = load_target("rp2040")
+    assert pico.runtime.dtype is DType.FLOAT32 and pico.rates is None and "only estimated" in " ".join(basis(pico))
+    assert with_dtype(pico, DType.INT8).rates is not None
+    with pytest.raises(UsageError, match=r"\[latency\] table"):
+        override(pico, objective="latency")
 
 
 def test_latency_is_an_objective_and_milliseconds_are_no_budget(profile: Path) -> None:
