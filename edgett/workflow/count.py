@@ -58,13 +58,7 @@ def calibrate(base: str, out: Path, limit: int, meter: Meter) -> dict[str, Any]:
     probes = list(built(wanted(target), meter))
     fit, words = counted(probes, target, limit, meter)
     profile_file.write(out, profile_file.text_of(base), profile_file.INSTRUCTIONS, toml(fit.instructions, words))
-    return {
-        "schema": SCHEMA, "profile": str(out), "device": "emulator", "measured": words, "probes": len(probes),
-        "median_error": fit.median, "largest_error": fit.largest,
-        "instructions": {"start": fit.instructions.start, "kernels": {
-            name: asdict(rates) for name, rates in sorted(fit.instructions.kernels.items())
-        }},
-    }  # fmt: skip
+    return _document(out, words, len(probes), fit)
 
 
 def wanted(target: Target) -> list[tuple[Small, DType]]:
@@ -100,3 +94,17 @@ def counted(probes: Sequence[Probed], target: Target, limit: int, meter: Meter) 
             advance(1)
     words = f"{found.emulator}, {found.runtime}, {datetime.now(UTC).date().isoformat()}"
     return fitting.fitted([(one.graph, one.size) for one in probes], counts), words
+
+
+def _document(out: Path, measured: str, probes: int, fit: CountFit) -> dict[str, Any]:
+    kernels = {name: asdict(rates) for name, rates in sorted(fit.instructions.kernels.items())}
+    return {
+        "schema": SCHEMA,
+        "profile": str(out),
+        "device": "emulator",
+        "measured": measured,
+        "probes": probes,
+        "median_error": fit.median,
+        "largest_error": fit.largest,
+        "instructions": {"start": fit.instructions.start, "kernels": kernels},
+    }

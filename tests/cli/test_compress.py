@@ -151,8 +151,8 @@ def test_another_process_makes_the_same_bytes_and_keeps_the_screen_clean(
     lines = done.stderr.splitlines()
     assert lines[0].startswith("tiny.keras: ") and lines[1] == "run: again"
     assert [line.split()[0] for line in lines[2:]] == [
-        "target:", "loading", "looking", "converting", "exploring", "making", "trying", "2", "fine-tuning", "exporting",
-        "timing", "checking", "counting", "writing", "report:",
+        "target:", "loading", "looking", "converting", "exploring", "costing", "making", "trying", "2", "fine-tuning",
+        "exporting", "timing", "checking", "counting", "writing", "report:",
     ]  # fmt: skip
 
 

@@ -116,7 +116,7 @@ def test_ctrl_c_ends_all_processes_without_noise(
     told = ["error: interrupted; every finished trial is kept.", "Go on with: edgett compress --out run --resume"]
     assert lines[-2:] == told
     words = {line.split()[0] for line in lines[:-2]} - {"6", "60"}  # of 138 joint solutions
-    stages = {"loading", "looking", "converting", "exploring", "making", "trying", "fine-tuning", word}
+    stages = {"loading", "looking", "converting", "exploring", "costing", "making", "trying", "fine-tuning", word}
     assert words <= {"tiny.keras:", "run:", "target:"} | stages
     assert (tmp_path / "out").read_text() == ""
     assert kept >= rows and not list(process.run.glob(".part-*"))

@@ -18,15 +18,17 @@ import typer
 
 from edgett.cli.app import app
 from edgett.device.calibrate import Fit
+from edgett.device.counted import CountFit
 from edgett.device.local import Local
 from edgett.firmware.vela import VelaSummary
 from edgett.schema.documents import DOCUMENTS
 from edgett.schema.run import Npu
 from edgett.search.solution import Refuge, Reverted, Trial
-from edgett.workflow import calibrate, document
+from edgett.workflow import calibrate, count, document
 from tests import schemas
 from tests.conftest import Answer, Finished, Tiny
 from tests.device.test_calibrate import PLANTED
+from tests.device.test_counted import PLANTED as RATES
 from tests.readme import ROOT, SPANS
 
 Call = Callable[..., Answer]
@@ -215,6 +217,7 @@ MAPS = {
     "sources",
     "largest",
     "free",
+    "kernels",
 }
 """What is a dictionary under such a key has names of the user's for keys: of layers, files, documents, budgets."""
 
@@ -271,8 +274,10 @@ def few(folder: Path) -> set[str]:
     found = keys(document._reverted(cast(Trial, back)))
     fit = Fit(PLANTED, mean=0.1, median=0.2, p90=0.3)
     made = json.loads(json.dumps(calibrate._document(folder / "mine.toml", Local(), "here", fit)))
-    schemas.hold("calibrate", made)
-    return found | keys(made) | {field.name for field in fields(VelaSummary)}
+    told = json.loads(json.dumps(count._document(folder / "mine.toml", "here", 3, CountFit(RATES, 0.1, 0.2))))
+    for one in (made, told):
+        schemas.hold("calibrate", one)
+    return found | keys(made) | keys(told) | {field.name for field in fields(VelaSummary)}
 
 
 @pytest.mark.slow
