@@ -22,9 +22,9 @@ from edgett.device.calibrate import (
 )
 from edgett.errors import ToolError
 from edgett.forms.tt.shape import TTShape
-from edgett.graph.c_work import efforts
+from edgett.graph.c_work import THINGS, efforts
 from edgett.graph.graph import Graph
-from edgett.graph.instructions import THINGS, Instructions, Rates
+from edgett.graph.instructions import Instructions, Rates
 
 LEAST = 0.02
 """Instructions below which a rate is none."""
@@ -54,7 +54,21 @@ class LayerProbe:
     summed: bool = False
 
 
-Small = Probe | LayerProbe
+@dataclass(frozen=True)
+class StackProbe:
+    """So many windows (rows, columns), one behind the other, each with one for every channel.
+
+    What brings the channels of an image to the front, and to the back, is done once: kernels can be told from it.
+    """
+
+    size: tuple[int, int]
+    kernel: tuple[int, int]
+    channels: int
+    stride: int = 1
+    layers: int = 4
+
+
+Small = Probe | LayerProbe | StackProbe
 
 COUNTED: tuple[Small, ...] = (
     *(ProductChain(length) for length in (1, 4)),
@@ -72,12 +86,13 @@ COUNTED: tuple[Small, ...] = (
     *(ConvolutionProbe(side, (10, 4), inputs, 16, stride)
       for side, inputs, stride in ((12, 1, 2), (20, 1, 2), (12, 8, 1))),
     *(ConvolutionProbe(side, kernel, 16, 18, stride=2) for side in (7, 12) for kernel in ((1, 1), (3, 3), (5, 5))),
-    *(ConvolutionProbe(side, kernel, channels) for side in (7, 12) for channels in (6, 20)
+    *(StackProbe((side, side), kernel, channels) for side in (7, 12) for channels in (6, 20)
       for kernel in ((3, 3), (5, 5), (7, 7), (3, 1), (1, 3))),
-    *(ConvolutionProbe(side, (3, 3), channels) for side in (4, 5, 20) for channels in (6, 20)),
-    *(ConvolutionProbe(side, kernel, channels, across=across) for side, across in ((25, 5), (5, 24), (9, 40))
-      for channels in (6, 20) for kernel in ((3, 3), (3, 1))),
-    *(ConvolutionProbe(side, (3, 3), channels, stride=2) for side in (7, 12, 21) for channels in (6, 20)),
+    *(StackProbe(size, (3, 3), channels, layers=layers) for layers in (1, 4) for channels in (6, 20)
+      for size in ((4, 4), (5, 5), (13, 5), (5, 24), (9, 40), (16, 16), (20, 20), (32, 8))),
+    *(StackProbe(size, (3, 1), channels) for size in ((25, 5), (9, 40)) for channels in (6, 20)),
+    *(StackProbe((side, side), (3, 3), channels, stride=2, layers=layers) for layers in (1, 2)
+      for side in (7, 12, 21) for channels in (6, 20)),
     *(LayerProbe(name, shape) for name in _BENT for shape in _VECTORS),
     *(LayerProbe(name, shape) for name in ("Multiply", "Subtract") for shape in _VECTORS),
 )  # fmt: skip

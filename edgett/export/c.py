@@ -20,8 +20,9 @@ from edgett.errors import ToolError, UsageError
 from edgett.export import ctext, cwrite, lookup, qoperator
 from edgett.export.anonymous import anonymous
 from edgett.export.kernels import every
+from edgett.export.kernels.fused import Fused
 from edgett.export.kernels.kernel import Kernel
-from edgett.graph.c_plan import Claim, planned, scratch_of
+from edgett.graph.c_plan import Claim, Fusion, planned, scratch_of
 from edgett.graph.graph import Graph, Step
 from edgett.graph.memory import places, plan_bytes
 from edgett.graph.wire import WirePort, identifiers, is_identifier, refuse_unknown
@@ -78,8 +79,10 @@ def generate(path: Path, name: str, version: str) -> CSource:
     own = every.kernels(lowered.model, lowered.tables)
     try:
         program = ctext.parse(text, _MODEL)
-        layout = _laid_out(program, (*inputs, *outputs), len(inputs), own)
-        code = cwrite.code(name, program, layout, own)
+        together = every.fusions(lowered.model, own)
+        layout = _laid_out(program, (*inputs, *outputs), len(inputs), own, together)
+        kernels = _together(own, {name: together[name] for name in layout.fused})
+        code = cwrite.code(name, program, layout, kernels)
     except ctext.Unexpected as error:
         raise _unknown(error, lowered.model) from error
     digest = hashlib.sha256(content).hexdigest()
@@ -192,8 +195,19 @@ def _ports(lowered: _Lowered, own: str) -> tuple[tuple[WirePort, ...], tuple[Wir
     return tuple(ports[:count]), tuple(ports[count:])
 
 
+def _together(own: Mapping[str, Kernel], fused: Mapping[str, Fused]) -> dict[str, Kernel]:
+    """The calls of kernels, those of some products computed together with those before them."""
+    gone = {label for one in fused.values() for label in one.gone}
+    calls = {label: kernel for label, kernel in own.items() if label not in gone}
+    return calls | {label: one.kernel for label, one in fused.items()}
+
+
 def _laid_out(
-    program: ctext.CText, ports: tuple[WirePort, ...], inputs: int, own: Mapping[str, Kernel]
+    program: ctext.CText,
+    ports: tuple[WirePort, ...],
+    inputs: int,
+    own: Mapping[str, Kernel],
+    together: Mapping[str, Fused],
 ) -> cwrite.Layout:
     """Places for the temporaries: none for a copy, one for each type of number where they overlap in no other type."""
     expected = [(port.c_type, port.size) for port in ports]
@@ -211,10 +225,11 @@ def _laid_out(
         if kernel := own.get(function.label):
             idle = tuple(makers[label] for label in kernel.idle)
             claims[writes[0]] = Claim(kernel.needs, kernel.scratch or 0, idle, kernel.over)
+    fusions = {makers[label]: _fusion(one, makers) for label, one in together.items() if {*one.gone} <= makers.keys()}
     sizes = {name: array.size for name, array in arrays.items()}
     widths = {name: ctext.SIZES[array.type] for name, array in arrays.items()}
     names = tuple(array.name for array in program.ports)
-    shared = planned(Graph(tuple(steps), sizes, names[:inputs], names[inputs:], widths), claims)
+    shared = planned(Graph(tuple(steps), sizes, names[:inputs], names[inputs:], widths), claims, fusions=fusions)
     offsets: dict[str, int] = {}
     workspaces: dict[str, int] = {}
     kinds = {name: array.type for name, array in arrays.items()}
@@ -226,4 +241,12 @@ def _laid_out(
         if placed:
             workspaces[kind] = plan_bytes(shared.graph, placed)
     spelled = {array.name: port.identifier for array, port in zip(program.ports, ports, strict=True)}
-    return cwrite.Layout(shared, offsets, workspaces, spelled)
+    fused = tuple(label for label in together if makers.get(label) in shared.fused)
+    return cwrite.Layout(shared, offsets, workspaces, spelled, fused)
+
+
+def _fusion(one: Fused, makers: Mapping[str, str]) -> Fusion:
+    """For the plan of memory; `makers`: the tensors that nodes make."""
+    idle = tuple(makers[label] for label in one.kernel.idle)
+    claim = Claim(one.kernel.needs, one.kernel.scratch or 0, idle)
+    return Fusion(makers[one.first], tuple(makers[label] for label in one.gone), one.blocks, claim)

@@ -49,13 +49,15 @@ class About:
 class Layout:
     """Where tensors lie: the graph of places, the byte at which each begins, the bytes of the workspace of each type.
 
-    `ports` gives the parameters of the model the names that they shall have.
+    `ports` gives the parameters of the model the names that they shall have; `fused` are the nodes whose products are
+    computed together with those before them.
     """
 
     shared: InPlace
     offsets: Mapping[str, int]
     workspaces: Mapping[str, int]
     ports: Mapping[str, str]
+    fused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -155,25 +157,25 @@ class _Renamer:
     def entry(self, steps: Sequence[tuple[Function, tuple[str, ...]]]) -> str:
         """The function of the model: a call for each step."""
         lines = [
-            self.kernel(own, given) if (own := self.own.get(function.label)) else self.call(function, given)
-            for function, given in steps
+            self.kernel(own, step.reads, given[-1])
+            if (own := self.own.get(function.label))
+            else self.call(function, given)
+            for step, (function, given) in zip(self.layout.shared.graph.steps, steps, strict=True)
         ]
         ports = list(self.layout.ports.items())
-        unread = [f"(void){name};" for old, name in ports if not any(old in self.homes(given) for _, given in steps)]
+        used = {place for step in self.layout.shared.graph.steps for place in (*step.reads, *step.writes)}
+        unread = [f"(void){name};" for old, name in ports if old not in used]
         signature = _signature(self.name, [(array, self.layout.ports[array.name]) for array in self.program.ports])
         return "\n    ".join([f"{signature} {{", *unread, *lines]) + "\n}"
-
-    def homes(self, names: Sequence[str]) -> set[str]:
-        return {self.layout.shared.homes.get(name, name) for name in names}
 
     def call(self, function: Function, given: Sequence[str]) -> str:
         arguments = [self.argument(array, name) for array, name in zip(function.parameters, given, strict=True)]
         return f"{self.symbols[function.name]}({', '.join(arguments)});"
 
-    def kernel(self, kernel: Kernel, given: Sequence[str]) -> str:
-        pointers = [self.pointer(name) for name in given if name in self.layout.shared.homes]
+    def kernel(self, kernel: Kernel, reads: Sequence[str], target: str) -> str:
+        pointers = [self.pointer(name) for name in (*reads, target)]
         constants = [self.stored[_content(values)][0] if values.size else "0" for values in kernel.constants]
-        room = self.scratch(given[-1], kernel)
+        room = self.scratch(target, kernel)
         struct = [f"&{self.structs[kernel.struct]}"] if kernel.struct else []
         arguments = [*pointers, *room, *constants, *kernel.numbers, *struct]
         return f"{self.name}_{kernel.name}({', '.join(arguments)});"

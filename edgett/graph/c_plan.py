@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from edgett.graph.c_fuse import Blocks
 from edgett.graph.graph import Graph, Step
-from edgett.graph.memory import InPlace, alive, in_place, static_bytes
+from edgett.graph.memory import InPlace, alive, busiest, in_place, static_bytes
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,49 @@ class Claim:
     scratch: int = 0
     idle: tuple[str, ...] = ()
     over: bool = False
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """A product that a kernel may compute together with the one that makes what it reads.
+
+    Attributes:
+        first: the tensor that the other one makes.
+        gone: the tensors that there are none of then, that one among them.
+        blocks: how it is done.
+        claim: what the kernel then wants of memory.
+    """
+
+    first: str
+    gone: tuple[str, ...]
+    blocks: Blocks
+    claim: Claim
+
+
+@dataclass(frozen=True)
+class CPlan(InPlace):
+    """Places in C.
+
+    Attributes:
+        fused: the tensors whose products are computed together with those before them.
+    """
+
+    fused: tuple[str, ...] = ()
+
+
+def block(fused: Blocks, inner: int, width: int) -> int:
+    """Count the bytes of scratch of two products that are computed together.
+
+    Args:
+        fused: how that is done.
+        inner: the longer of their rows.
+        width: the bytes of a number.
+
+    Returns:
+        Bytes: of what lies between them, and in int8 of two rows in 16 bits.
+    """
+    held = fused.held * width
+    return held if width > 1 else -(-held // 4) * 4 + two_rows(inner)
 
 
 def two_rows(inner: int) -> int:
@@ -76,21 +120,63 @@ def scratch_of(target: str) -> str:
     return f"{target}/scratch"
 
 
-def planned(graph: Graph, claims: Mapping[str, Claim], size: int = 4) -> InPlace:
+def planned(
+    graph: Graph, claims: Mapping[str, Claim], size: int = 4, fusions: Mapping[str, Fusion] | None = None
+) -> CPlan:
     """Plan places for the tensors of a model in C.
 
-    More scratch than a kernel needs is given where the whole then takes no more bytes than without it, or than with
-    every transpose done and no scratch at all.
+    Products are computed together where the whole then takes fewer bytes. More scratch than a kernel needs is given
+    where the whole takes no more with it than without it, or than with every transpose done and no scratch at all.
 
     Args:
         graph: a model's operators.
         claims: what its kernels claim, by the tensors that they write.
         size: the bytes of an element, unless the graph knows better.
+        fusions: the products that may be computed together with those before them, by the tensors that they write.
 
     Returns:
         The graph of places, scratch among them, without copies and idle transposes.
     """
-    limit = static_bytes(in_place(graph).graph, size)
+    best = found = CPlan(**vars(_planned(graph, claims, size)))
+    least = static_bytes(best.graph, size)
+    left = dict(fusions or {})
+    while able := list(_at_the_peak(found, left, size)):
+        tried = [_fused(graph, claims, size, {name: (fusions or {})[name] for name in (*found.fused, one)})
+                 for one in able]  # fmt: skip
+        found = min(tried, key=lambda one: static_bytes(one.graph, size))
+        (*_, target) = found.fused
+        met = {target, left[target].first}
+        left = {name: one for name, one in left.items() if not met & {name, one.first}}
+        if (taken := static_bytes(found.graph, size)) < least:
+            best, least = found, taken
+    return best
+
+
+def _at_the_peak(plan: CPlan, fusions: Mapping[str, Fusion], size: int) -> Iterator[str]:
+    """The fusions of tensors that are alive where most is."""
+    if fusions:
+        step = busiest(plan.graph, size)
+        held = {*step.reads, *step.writes}
+        yield from (name for name, fusion in fusions.items() if plan.homes[fusion.first] in held)
+
+
+def _fused(graph: Graph, claims: Mapping[str, Claim], size: int, fusions: Mapping[str, Fusion]) -> CPlan:
+    gone = {name for fusion in fusions.values() for name in fusion.gone}
+    reads = {step.writes[0]: step.reads for step in graph.steps}
+
+    def moved(step: Step) -> Step:
+        fusion = fusions.get(step.writes[0])
+        return replace(step, reads=reads[fusion.first]) if fusion else step
+
+    steps = tuple(moved(step) for step in graph.steps if not gone & {*step.writes})
+    wanted = {name: claim for name, claim in claims.items() if name not in gone}
+    wanted |= {name: fusion.claim for name, fusion in fusions.items()}
+    return CPlan(**vars(_planned(replace(graph, steps=steps), wanted, size, spares=True)), fused=tuple(fusions))
+
+
+def _planned(graph: Graph, claims: Mapping[str, Claim], size: int, spares: bool = False) -> InPlace:
+    """`spares`: no scratch is given for which transposes would have had the room."""
+    limit = 0 if spares else static_bytes(in_place(graph).graph, size)
     idle = {name for claim in claims.values() for name in claim.idle}
     over = {name for name, claim in claims.items() if claim.over}
     steps = (replace(step, operator="Identity") if idle & {*step.writes} else step for step in graph.steps)

@@ -5,13 +5,15 @@ Transposes that cancel are left out, and so are those behind products; what has 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from edgett.graph.c_plan import Claim, plane, planned, scratch_of, two_positions, two_rows
+from edgett.graph.c_fuse import Blocks
+from edgett.graph.c_plan import Claim, CPlan, Fusion, block, plane, planned, scratch_of, two_positions, two_rows
 from edgett.graph.dtype import DType
 from edgett.graph.graph import Graph, Step
-from edgett.graph.memory import InPlace, static_bytes
+from edgett.graph.memory import static_bytes
 from edgett.graph.onnx_size import carried
 from edgett.graph.op import CONVOLUTION, PRODUCT, TRANSPOSE
 from edgett.graph.traits import Real
@@ -33,16 +35,19 @@ class InC:
         graph: its steps, those among them that come to nothing.
         claims: what its kernels claim of memory, by the tensors that they write.
         plan: the places of its tensors, scratch among them.
+        fused: the products that are computed together with those before them, by the tensors that they write.
     """
 
     graph: Graph
     claims: Mapping[str, Claim]
-    plan: InPlace
+    plan: CPlan
+    fused: Mapping[str, Fusion] = field(default_factory=dict)
 
     @property
     def steps(self) -> Iterator[Step]:
-        """Those that something is left of, in the order they run."""
+        """Those that something is left of, in the order they run; none of what the one behind does besides."""
         idle = {name for claim in self.claims.values() for name in claim.idle}
+        idle |= {name for fusion in self.fused.values() for name in fusion.gone}
         homes = self.plan.homes
         for step in self.graph.steps:
             viewed = step.op.view and homes[step.reads[0]] == homes[step.writes[0]]
@@ -64,7 +69,9 @@ def compiled(graph: Graph, size: int = 4) -> InC:
     if size == DType.INT8.size:
         graph = quantised(graph)
     claims = _claims(graph, size)
-    return InC(graph, claims, planned(graph, claims, size))
+    fusions = _fusions(graph, size, claims)
+    plan = planned(graph, claims, size, fusions)
+    return InC(graph, claims, plan, {name: fusions[name] for name in plan.fused})
 
 
 def _claims(graph: Graph, size: int) -> dict[str, Claim]:
@@ -87,6 +94,62 @@ def _claims(graph: Graph, size: int) -> dict[str, Claim]:
             idle = () if step.stores("bias") else tuple(_transposed(target, graph, readers))
             found[target] = Claim(0, 0 if alone or width > 1 else two_rows(inner), idle)
     return found
+
+
+def _fusions(graph: Graph, size: int, claims: Mapping[str, Claim]) -> dict[str, Fusion]:
+    """The products that may be computed together with those before them, by the tensors that they write."""
+    readers, makers = _readers(graph), {name: step for step in graph.steps for name in step.writes}
+    found: dict[str, Fusion] = {}
+    for second in filter(_multiplies, graph.steps):
+        gone, turns, name = [], list[Step](), second.reads[0]
+        while (step := makers.get(name)) and len(readers[name]) == 1 and name not in graph.outputs:
+            gone.append(name)
+            if not (step.op.view or step.op is TRANSPOSE):
+                break
+            turns += [step] if step.op is TRANSPOSE else []
+            (name,) = step.reads
+        else:
+            continue
+        width = graph.widths.get(name, size)
+        if len(turns) < 2 and _multiplies(step) and not step.stores("bias") and len(second.reads) == 1:
+            blocks = _blocks(step, second, turns, graph, width)
+            if blocks and blocks.count > 1:
+                inner = max(one.macs // graph.sizes[one.writes[0]] for one in (step, second))
+                claim = Claim(block(blocks, inner, width), idle=claims[second.writes[0]].idle)
+                found[second.writes[0]] = Fusion(name, tuple(gone), blocks, claim)
+    return found
+
+
+def _multiplies(step: Step) -> bool:
+    return bool(step.macs) and step.op.family is PRODUCT
+
+
+def _blocks(first: Step, second: Step, turns: Sequence[Step], graph: Graph, width: int) -> Blocks | None:
+    """How the second of two products reads what the first makes, behind a transpose or none."""
+    (rows, _, columns), (others, inner, _) = (matrix(step, graph) for step in (first, second))
+    dims = turns[0].turns if turns else (rows * columns, 1)
+    if len(dims) != 2 or math.prod(dims) != rows * columns:
+        return None
+    across = dims[1]
+    held, rest = divmod(columns, across)
+    if rest or inner % held or rows % (inner // held) or across * rows * held != others * inner:
+        return None
+    return Blocks.of(across, rows * held // inner, inner // held, held, pairs=width == 1)
+
+
+def matrix(step: Step, graph: Graph) -> tuple[int, int, int]:
+    """Find the sizes of a product.
+
+    Args:
+        step: a product.
+        graph: that it is of.
+
+    Returns:
+        Its rows, their length, and its columns.
+    """
+    inner = step.macs // graph.sizes[step.writes[0]]
+    columns = step.constants[0].count // inner
+    return graph.sizes[step.writes[0]] // columns, inner, columns
 
 
 def _transposed(name: str, graph: Graph, readers: Mapping[str, list[Step]]) -> Iterator[str]:

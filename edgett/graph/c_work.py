@@ -7,11 +7,12 @@ memory tells where two rows are computed at once.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from edgett.forms.window import Window
+from edgett.graph.c_fuse import Blocks
 from edgett.graph.c_plan import plane, two_positions
-from edgett.graph.c_view import compiled
+from edgett.graph.c_view import compiled, matrix
 from edgett.graph.graph import Graph, Step
 from edgett.graph.op import ADD, PRODUCT, SOFTMAX
 
@@ -45,6 +46,10 @@ class Effort:
     calls: int = 1
 
 
+THINGS = tuple(field.name for field in fields(Effort) if field.name != "kernel")
+"""What a kernel takes instructions for."""
+
+
 def efforts(graph: Graph, size: int = 4) -> Iterator[tuple[Step, Effort]]:
     """What a model in C does, kernel by kernel.
 
@@ -56,11 +61,15 @@ def efforts(graph: Graph, size: int = 4) -> Iterator[tuple[Step, Effort]]:
         A step, and what a kernel does for it; some take two kernels, or more.
     """
     found = compiled(graph, size)
+    makers = {step.writes[0]: step for step in found.graph.steps if step.writes}
     for step in found.steps:
         (target, *_) = step.writes
         width = found.graph.widths.get(target, size)
         turned = target in found.claims and bool(found.claims[target].idle)
-        for work in _of(step, found.graph, width, found.scratch(step, size), turned):
+        works = _of(step, found.graph, width, found.scratch(step, size), turned)
+        if fusion := found.fused.get(target):
+            works = _fused((makers[fusion.first], step), fusion.blocks, found.graph, width, turned)
+        for work in works:
             yield step, replace(work, kernel=f"{work.kernel}_{'int8' if width == 1 else 'float'}")
 
 
@@ -71,33 +80,55 @@ def _of(step: Step, graph: Graph, width: int, room: int, turned: bool) -> Iterat
         yield _plain(step, graph, width)
     elif window is not None and step.depthwise:
         yield from _depthwise(window, made, width)
-    elif step.op.family is PRODUCT or (window is not None and not _grouped(step, window, graph)):
-        for work in _products(step, made, width, room):
-            yield work
-            if turned:
-                yield Effort(f"turned_{work.kernel}", outputs=work.outputs, rows=work.rows)
+    elif window is not None and not _grouped(step, window, graph):
+        yield from _windows(step, window, made, width, room)
+    elif step.op.family is PRODUCT:
+        (rows, inner, columns) = matrix(step, graph)
+        yield from _rows(rows, inner, columns, width, paired=room > 0, turned=turned)
     else:
         yield Effort("loops", step.macs, outputs=made)
 
 
-def _products(step: Step, made: int, width: int, room: int) -> Iterator[Effort]:
-    """A product; of a convolution, with what brings its rows together."""
-    window, inner = step.window, step.macs // made
+def _fused(pair: tuple[Step, Step], blocks: Blocks, graph: Graph, width: int, turned: bool) -> Iterator[Effort]:
+    """Two products, block by block; there is room for two rows of both."""
+    (_, one, _), (_, other, columns) = (matrix(step, graph) for step in pair)
+    first = _rows(blocks.high * blocks.rows, one, blocks.wide * blocks.columns, width, paired=True)
+    second = _rows(blocks.at_once, other, columns, width, paired=True, turned=turned)
+    yield Effort("fused", rows=blocks.count)
+    for work in (*first, *second):
+        yield replace(work, **{thing: blocks.count * getattr(work, thing) for thing in THINGS})
+
+
+def _rows(rows: int, inner: int, columns: int, width: int, paired: bool, turned: bool = False) -> Iterator[Effort]:
+    """The rows of a product; `paired`: in int8 two at a time; `turned`: it does the work of a transpose."""
+    twos = rows - rows % 2 if width == 1 and paired else 0
+    fours = columns if width == 1 else columns - columns % _FOUR
+    works = []
+    if twos:
+        works.append(_product("rows", twos, inner, columns))
+    if rows > twos and fours:
+        works.append(_product("row", rows - twos, inner, fours))
+    if rows > twos and fours < columns:  # one by one
+        left = columns - fours
+        works.append(Effort("column", rows * inner * left, outputs=rows * left, rows=rows))
+    for work in works:
+        yield work
+        if turned:
+            yield Effort(f"turned_{work.kernel}", outputs=work.outputs, rows=work.rows)
+
+
+def _windows(step: Step, window: Window, made: int, width: int, room: int) -> Iterator[Effort]:
+    """A convolution over all channels: products, and what brings their rows together."""
+    inner = step.macs // made
     columns = step.constants[0].count // inner
-    rows = made // columns
-    gathers = width == 1 and window is not None and (window.taps, window.strides) == (1, (1, 1))
-    enough = room >= two_positions(inner) if window is not None else room > 0
-    paired = rows - rows % 2 if width == 1 and enough else 0
-    if paired:
-        yield _product("pixels" if gathers else "rows", paired, inner, columns)
-    if rows > paired:
-        fours = columns if width == 1 else columns - columns % _FOUR
-        if fours:
-            yield _product("row", rows - paired, inner, fours)
-        if fours < columns:  # one by one
-            yield Effort("column", rows * inner * (columns - fours), outputs=rows * (columns - fours), rows=rows)
-    patched = rows - paired if gathers else rows
-    if window is not None and patched:
+    gathers = width == 1 and (window.taps, window.strides) == (1, (1, 1))
+    patched = made // columns
+    for work in _rows(patched, inner, columns, width, paired=room >= two_positions(inner)):
+        if gathers and work.kernel == "rows":
+            patched -= work.rows
+            work = replace(work, kernel="pixels")
+        yield work
+    if patched:
         yield _patch(window, patched, inner)
 
 
@@ -123,17 +154,29 @@ def _patch(window: Window, rows: int, inner: int) -> Effort:
 
 
 def _depthwise(window: Window, made: int, width: int) -> Iterator[Effort]:
-    """A channel with its padding, and its outputs; those of a 3x3 window come in pairs where it moves by one."""
-    channels, (height, across) = made // window.positions, window.made
+    """A channel with its padding, and its outputs."""
+    channels, lines = made // window.positions, made // window.made[1]
     kernel = "narrow_plane" if width == 1 and window.size[1] < _COPIED else "plane"
     yield Effort(kernel, reads=channels * plane(*window.seen), rows=channels * window.size[0], calls=channels)
-    lines = channels * height
     if width == 1 and window.kernel == (3, 3) and window.dilation[1] == 1:
-        alone = across - across // 2 * 2 if window.strides[1] == 1 else across
-        yield Effort("threes", tails=lines * alone, outputs=made, rows=lines)
+        yield from _threes(window, channels)
         return
     kernel = "threes" if width > 1 and window.kernel[1] == 3 else "window"
     yield Effort(kernel, made * window.taps, made * window.kernel[0], made, rows=lines)
+
+
+def _threes(window: Window, channels: int) -> Iterator[Effort]:
+    """A 3x3 window in int8: its outputs come in pairs where it moves by one, and two rows of these at once."""
+    (height, across), one = window.made, (1, 1)
+    pairs = across // 2 if window.strides[1] == 1 else 0
+    alone, twice = across - 2 * pairs, height // 2 if pairs and window.strides == window.dilation == one else 0
+    if twice:
+        yield Effort("threes_twice", outputs=channels * twice * 4 * pairs, rows=channels * twice, calls=channels)
+    whole, rows = height - 2 * twice, height if alone else height - 2 * twice
+    if rows:
+        outputs = height * alone + whole * 2 * pairs
+        yield Effort("threes", tails=channels * height * alone, outputs=channels * outputs, rows=channels * rows,
+                     calls=0 if twice else channels)  # fmt: skip
 
 
 def _plain(step: Step, graph: Graph, width: int) -> Effort:

@@ -52,6 +52,7 @@ class Step:
         depthwise: whether it is a convolution, foretold, with a window of its own for each channel.
         window: how it moves, where it is a convolution, foretold.
         over: whether it may write over what it reads, as what is element-wise may anyway.
+        turns: the rows and columns of the matrix that it turns, where it is a transpose of a form, foretold.
     """
 
     layer: str
@@ -65,6 +66,7 @@ class Step:
     depthwise: bool = False
     window: Window | None = None
     over: bool = False
+    turns: tuple[int, ...] = ()
 
     @property
     def op(self) -> Op:

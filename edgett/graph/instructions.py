@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-from edgett.graph.c_work import Effort, efforts
+from edgett.graph.c_work import THINGS, Effort, efforts
 from edgett.graph.dtype import DType
 from edgett.graph.graph import Graph
 
@@ -31,10 +31,6 @@ class Rates:
             Instructions.
         """
         return sum(getattr(self, name) * getattr(work, name) for name in THINGS)
-
-
-THINGS = tuple(field.name for field in fields(Rates))
-"""What a kernel takes instructions for."""
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,13 @@ def convolution(
     return _lively([keras.Input((*given, inputs), name="x")], [*before, layer])
 
 
+def stack(size: tuple[int, int], kernel: tuple[int, int], channels: int, stride: int, layers: int) -> keras.Model:
+    """Windows one behind the other; see `StackProbe`."""
+    common = {"kernel_size": kernel, "strides": stride, "padding": "same", "use_bias": False}
+    made = [_L.DepthwiseConv2D(**common, name=f"w{index}") for index in range(layers)]
+    return _lively([keras.Input((*size, channels), name="x")], made)
+
+
 def _lively(inputs: list[keras.KerasTensor], layers: list[keras.layers.Layer]) -> keras.Model:
     """With numbers that a product of them does not make large or tiny: some processors are slow at those."""
     (tensor,) = inputs

@@ -9,7 +9,7 @@ from rich.bar import Bar
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from edgett.graph.instructions import THINGS
+from edgett.graph.c_work import THINGS
 from edgett.report import style
 from edgett.report.style import BAD, FAINT, GOOD, Sheet, number, remark, words
 from edgett.report.words import digits, duration, size

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from edgett.forms.operators import Convolve, Moves, Mul, Product, Reshape, sources
+from edgett.forms.operators import Convolve, Moves, Mul, Product, Reshape, Transpose, sources
 from edgett.forms.spec import Spec
 from edgett.graph.graph import Constant, Graph, Step
 from edgett.graph.op import CONVOLUTION, RESHAPE, TRANSPOSE
@@ -150,7 +150,8 @@ def steps_of(step: Step, spec: Spec, sizes: dict[str, int], moves: Moves = Moves
         )
         read = tuple(tensors[each] for each in reads)
         name = type(operator).__name__
-        steps.append(Step(step.layer, name, read, (result,), stored, operator.flops, operator.macs))
+        turns = operator.dims if isinstance(operator, Transpose) else ()
+        steps.append(Step(step.layer, name, read, (result,), stored, operator.flops, operator.macs, turns=turns))
         tensors.append(result)
     if bias:
         steps.append(Step(step.layer, "Add", (tensors[-1],), (target,), tuple(bias), sizes[target]))

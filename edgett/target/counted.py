@@ -8,8 +8,9 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from edgett.graph.c_work import THINGS
 from edgett.graph.dtype import DType
-from edgett.graph.instructions import THINGS, Instructions, Rates
+from edgett.graph.instructions import Instructions, Rates
 from edgett.target.tables import TomlTable
 
 Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]

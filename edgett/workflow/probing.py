@@ -17,7 +17,7 @@ from edgett.device.calibrate import (
     ProductProbe,
     Sum,
 )
-from edgett.device.counted import LayerProbe, Small
+from edgett.device.counted import LayerProbe, Small, StackProbe
 from edgett.graph.dtype import DType
 
 CALIBRATED = 16
@@ -61,5 +61,7 @@ def model_of(probe: Small) -> tuple[Any, int]:
         case ConvolutionProbe(side, kernel, reads, writes, stride, roomy, across):
             size = side, side if across is None else across
             return probes.convolution(size, kernel, reads, writes, stride, roomy=roomy), 1
+        case StackProbe(size, kernel, channels, stride, layers):
+            return probes.stack(size, kernel, channels, stride, layers), 1
         case LayerProbe(name, shape, summed):
             return probes.layer(name, shape, summed=summed), 1

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from edgett.forms.front import Search
 from edgett.forms.tt.shape import TTShape
+from edgett.graph.c_work import THINGS
 from edgett.graph.dtype import DType
 from edgett.graph.filesize import Format
-from edgett.graph.instructions import THINGS, Cycles, Instructions, Rates
+from edgett.graph.instructions import Cycles, Instructions, Rates
 from edgett.meter import Silent
 from edgett.model import probes
 from edgett.model.worth import Wish, replaceable
@@ -68,7 +69,9 @@ def rates(**macs: float) -> Instructions:
     return Instructions(0.0, {name: Rates(macs=number) for name, number in macs.items()} | {"add_float": Rates()})
 
 
-FEW = rates(row_float=1, column_float=1, turned_row_float=0, turned_column_float=0, transpose_float=0)
+FEW = rates(
+    row_float=1, column_float=1, turned_row_float=0, turned_column_float=0, transpose_float=0, fused_float=0
+)  # fmt: skip
 
 
 class TestTheSearch:

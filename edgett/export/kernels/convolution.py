@@ -77,14 +77,11 @@ def int8(node: Any, nodes: Nodes) -> Kernel | None:
         return Kernel("depthwise_int8", constants, struct=struct, needs=found.plane, over=found.same)
     if group != 1:
         return None
-    if not product.packs(rows, starts):
-        rows, starts, factors = product.without_steady(rows, starts, factors, int(out_zero.item()))
-    inner = rows.shape[1]
-    if not product.packs(rows, starts):
-        constants = rows, starts.astype(np.int32), factors
-        return Kernel("convolution_wide", constants, struct=struct, needs=inner)
-    constants = product.words(rows), product.paired(starts), product.padded(factors)
-    return Kernel("convolution_int8", constants, struct=struct, needs=inner, scratch=two_positions(inner))
+    columns, inner = product.Columns(rows, starts, factors, int(out_zero.item())), rows.shape[1]
+    words = columns.packed
+    if words is None:
+        return Kernel("convolution_wide", columns.plain, struct=struct, needs=inner)
+    return Kernel("convolution_int8", (words,), struct=struct, needs=inner, scratch=two_positions(inner))
 
 
 def float32(node: Any, nodes: Nodes) -> Kernel | None:

@@ -33,17 +33,17 @@ static NAME_APART void NAME_gather(const int8_t *input, int8_t *tile, int32_t ch
 /* output = input * weights: a product for each position. `scratch` takes what the window sees; where there is `room`,
  * what it sees at two positions, and then the same in 16 bits. */
 static NAME_APART void NAME_convolution_int8(const int8_t *input, int8_t *output, int8_t *scratch, int32_t room,
-                                             const uint32_t *weights, const int32_t *starts, const float *scales,
-                                             const NAME_window *w) {
+                                             const uint32_t *weights, const NAME_window *w) {
     const int32_t inner = w->channels * w->rows * w->columns, places = w->out_height * w->out_width;
-    const NAME_task fresh = {scratch, weights, starts, scales, output, 1, places, w->out_channels, w->zero,
-                             w->out_channels, 0, w->out_channels, inner / 4, inner % 4};
+    const NAME_task fresh = {scratch, weights, output, 1, places, w->zero, 0, w->out_channels, w->out_channels, 0,
+                             w->out_channels, inner / 4, inner % 4};
     for (int32_t image = 0; image < w->images; ++image) {
         int32_t place = 0;
 #if NAME_DSP
         const int32_t seen = (2 * inner + 3) / 4 * 4;
         int8_t *const tile = scratch + seen;
-        const int32_t pixels = inner == w->channels && places == w->height * w->width && w->top + w->left == 0;
+        const int32_t still = w->down == 1 && w->across == 1 && w->top + w->left == 0;
+        const int32_t pixels = still && inner == w->channels && places == w->height * w->width;
         for (; seen + 4 * inner <= room && place + 1 < places; place += 2) {
             NAME_task task = fresh;
             task.input = tile;

@@ -7,7 +7,7 @@ typedef struct {
     uint32_t middle, last; /* the second of the first and of the second row; that of the third */
     int32_t others, step;  /* numbers that come one by one, and how far the window goes for each */
     float scale;
-    int32_t zero;
+    int32_t zero, width; /* the width is that of a row of outputs */
 } NAME_threes_task;
 
 /* A row of numbers that a 3x3 window sees: first two at a time, one input apart. Of four inputs SXTB16 makes 0 and 2,
@@ -60,6 +60,74 @@ static NAME_APART void NAME_threes(const NAME_threes_task *task) {
         :
         : "r1", "r2", "r3", "r12", "cc", "memory", "s0", "s1", "s2", "s3");
 }
+
+/* Two neighbouring rows, two numbers of each at a time; the upper half of r9 counts. */
+static NAME_APART void NAME_threes_twice(const NAME_threes_task *task) {
+    register const NAME_threes_task *in_r0 __asm__("r0") = task;
+#define NAME_ABOVE(row, half, middle) \
+    "smlad r10, lr, " row ", r10\n smlad r11, r12, " row ", r11\n" \
+    "smlab" half " r10, r12, " middle ", r10\n smlat" half " r11, lr, " middle ", r11\n"
+#define NAME_BELOW(row, half, middle) \
+    "smlad r3, lr, " row ", r3\n smlad r4, r12, " row ", r4\n" \
+    "smlab" half " r3, r12, " middle ", r3\n smlat" half " r4, lr, " middle ", r4\n"
+#define NAME_SCALED(a) "vcvt.f32.s32 " a ", " a "\n vmul.f32 " a ", " a ", s8\n vcvtr.s32.f32 " a ", " a "\n"
+#define NAME_CODED(a) "qadd " a ", " a ", r12\n ssat " a ", #8, " a "\n"
+    __asm__ volatile(
+        "push {r4-r11, lr}\n"
+        "vldr s8, [r0, #48]\n"
+        "ldrd r10, r11, [r0, #52]\n"
+        "vmov s6, s7, r10, r11\n"
+        "ldmia r0, {r0-r9}\n"
+        "vmov s4, s5, r4, r4\n"
+        "sub r3, #1\n"
+        "orr r9, r9, r3, lsl #16\n"
+        "1: vmov r10, r11, s4, s5\n vmov r3, r4, s4, s5\n"
+        NAME_SEEN("r0") NAME_ABOVE("r5", "b", "r8")
+        NAME_SEEN("r0, r2") NAME_ABOVE("r6", "t", "r8") NAME_BELOW("r5", "b", "r8")
+        NAME_SEEN("r0, r2, lsl #1") NAME_ABOVE("r7", "b", "r9") NAME_BELOW("r6", "t", "r8")
+        "add lr, r0, r2\n"
+        NAME_SEEN("lr, r2, lsl #1") NAME_BELOW("r7", "b", "r9")
+        "add r0, #2\n"
+        "vmov s0, s1, r10, r11\n vmov s2, s3, r3, r4\n"
+        NAME_SCALED("s0") NAME_SCALED("s1") NAME_SCALED("s2") NAME_SCALED("s3")
+        "vmov r10, r11, s0, s1\n vmov r3, r4, s2, s3\n vmov r12, lr, s6, s7\n"
+        NAME_CODED("r10") NAME_CODED("r11") NAME_CODED("r3") NAME_CODED("r4")
+        "strb r3, [r1, lr]\n strb r10, [r1], #1\n strb r4, [r1, lr]\n strb r11, [r1], #1\n"
+        "subs r9, #65536\n"
+        "bcs 1b\n"
+        "pop {r4-r11, lr}\n"
+        : "+r"(in_r0)
+        :
+        : "r1", "r2", "r3", "r12", "cc", "memory", "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8");
+}
+
+/* A channel: two rows at a time where the window moves by one, and what that leaves. */
+static void NAME_threes_channel(const int8_t *plane, int8_t *output, const int8_t *weight, int32_t start, float scale,
+                                int32_t across, const NAME_window *w) {
+    const int32_t width = w->out_width, pairs = w->across == 1 ? width / 2 : 0;
+    const int32_t twos = pairs > 0 && w->down == 1 && w->row_apart == 1 ? w->out_height / 2 * 2 : 0;
+    NAME_threes_task task = {plane, output, across * w->row_apart, pairs, start, {0, 0, 0}, 0, 0,
+                             width - 2 * pairs, w->across, scale, w->zero, width};
+    for (int32_t k = 0; k < 3; ++k) {
+        task.outer[k] = (uint16_t)weight[3 * k] | (uint32_t)weight[3 * k + 2] << 16;
+    }
+    task.middle = (uint16_t)weight[1] | (uint32_t)weight[4] << 16;
+    task.last = (uint16_t)weight[7];
+    for (int32_t row = 0; row < twos; row += 2) {
+        task.input = plane + row * across;
+        task.output = output + row * width;
+        NAME_threes_twice(&task);
+    }
+    for (int32_t row = 0; row < w->out_height; ++row) {
+        const int32_t done = row < twos ? 2 * pairs : 0;
+        if (done < width) {
+            task.pairs = done > 0 ? 0 : pairs;
+            task.input = plane + row * w->down * across + done;
+            task.output = output + row * width + done;
+            NAME_threes(&task);
+        }
+    }
+}
 #endif
 
 /* output = input * weights, a window for each channel. `plane` takes a channel with its padding, so that the output may
@@ -70,29 +138,25 @@ static NAME_APART void NAME_depthwise_int8(const int8_t *input, int8_t *output, 
     const int32_t across = (w->out_width - 1) * w->across + (w->columns - 1) * w->column_apart + 1;
     const int32_t rows = w->rows, columns = w->columns, width = w->out_width, step = w->across, zero = w->zero;
     const int32_t apart = w->column_apart, stride = across * w->row_apart;
-    const int32_t threes = NAME_DSP && rows == 3 && columns == 3 && apart == 1;
+#if NAME_DSP
+    const int32_t threes = rows == 3 && columns == 3 && apart == 1;
+#endif
     for (int32_t c = 0; c < w->images * w->channels; ++c, input += w->height * w->width) {
         const int32_t channel = c % w->channels;
         const int8_t *weight = weights + channel * rows * columns;
         const int32_t start = starts[channel];
         const float scale = scales[channel];
         NAME_plane_int8(input, plane, w, down, across);
+#if NAME_DSP
+        if (threes) {
+            NAME_threes_channel(plane, output, weight, start, scale, across, w);
+            output += w->out_height * width;
+            continue;
+        }
+#endif
         for (int32_t row = 0; row < w->out_height; ++row, output += width) {
             const int8_t *from = plane + row * w->down * across;
-#if NAME_DSP
-            if (threes) {
-                const int32_t pairs = step == 1 ? width / 2 : 0;
-                NAME_threes_task task = {from, output, stride, pairs, start, {0, 0, 0}, 0, 0,
-                                         width - 2 * pairs, step, scale, zero};
-                for (int32_t k = 0; k < 3; ++k) {
-                    task.outer[k] = (uint16_t)weight[3 * k] | (uint32_t)weight[3 * k + 2] << 16;
-                }
-                task.middle = (uint16_t)weight[1] | (uint32_t)weight[4] << 16;
-                task.last = (uint16_t)weight[7];
-                NAME_threes(&task);
-            }
-#endif
-            for (int32_t column = threes ? width : 0; column < width; ++column) {
+            for (int32_t column = 0; column < width; ++column) {
                 const int8_t *tap = weight, *x = from + column * step;
                 int32_t sum = start;
                 for (int32_t ky = rows; ky > 0; --ky, x += stride) {

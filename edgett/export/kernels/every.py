@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgett.export.kernels import convolution, product
+from edgett.export.kernels import convolution, fused, product
 from edgett.export.kernels.kernel import PREFIX, Kernel, Nodes, Struct, attribute, literal
 from edgett.graph.op import CONV, GEMM, MATMUL, QGEMM, QLINEAR_ADD, QLINEAR_CONV, QLINEAR_SOFTMAX, named
 from edgett.graph.traits import Op
@@ -19,9 +19,11 @@ from edgett.graph.traits import Op
 _SCALED = ("processor", "rounded", "scaled")
 _ROWS = (*_SCALED, "rows_int8")
 _NEEDS = {
-    "product_int8": (*_ROWS, "product"),
+    "product_int8": (*_ROWS, "product", "part_int8"),
     "product_wide": (*_SCALED, "product"),
-    "product_float": ("processor", "row_float", "product"),
+    "product_float": ("processor", "row_float", "product", "part_float"),
+    "fused_int8": (*_ROWS, "product", "part_int8", "fused"),
+    "fused_float": ("processor", "row_float", "product", "part_float", "fused"),
     "convolution_int8": (*_ROWS, "window", "patch_int8"),
     "convolution_wide": (*_SCALED, "window", "patch_int8"),
     "convolution_float": ("processor", "row_float", "window", "patch_float"),
@@ -52,6 +54,11 @@ def kernels(model: Any, tables: Mapping[str, NDArray[np.int8]]) -> dict[str, Ker
         elif (kind := _KINDS.get(named(node.op_type))) and (found := kind(node, nodes)):
             made[node.name] = found
     return made
+
+
+def fusions(model: Any, own: Mapping[str, Kernel]) -> dict[str, fused.Fused]:
+    """The calls that take the place of two products, by the name of the second's node; `own`: those of each alone."""
+    return fused.fusions(Nodes(model), own)
 
 
 def plain(model: Any, own: Mapping[str, Kernel]) -> int:

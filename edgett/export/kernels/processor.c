@@ -21,9 +21,12 @@
 #define NAME_VECTORS 0
 #endif
 
-/* Functions that are there once: inside of others they would have too few registers, and take more flash. */
+/* Functions that are there once: inside of others they would have too few registers, and take more flash. What a single
+ * caller gives them is no constant either, or a kernel would take other instructions in another model. */
 #if defined(__clang__)
 #define NAME_APART __attribute__((noinline))
+#elif defined(__GNUC__) && __GNUC__ >= 8
+#define NAME_APART __attribute__((noipa))
 #elif defined(__GNUC__)
 #define NAME_APART __attribute__((noinline, noclone))
 #else

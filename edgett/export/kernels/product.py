@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,54 +13,102 @@ from edgett.export.kernels.kernel import Kernel, Nodes, Struct, attribute
 from edgett.export.kernels.placing import Placing, placing
 from edgett.graph.c_plan import two_rows
 
+PRODUCT_INT8, PRODUCT_FLOAT = "product_int8", "product_float"
+"""The kernels of products."""
 _FOUR = 4
 """Columns that a product takes at once, and inputs that are read at once."""
 _LIMIT = 2**23
 """Sums of the second of two columns in a word must stay below: they come out of 32 bits, 8 places up."""
 
 
-def int8(node: Any, nodes: Nodes) -> Kernel | None:
-    """A QGemm. Its zero point is taken out of the loop: it adds the same to every row, as the bias does."""
+@dataclass(frozen=True)
+class Columns:
+    """The columns of an int8 product.
+
+    Attributes:
+        weights: (columns, inner).
+        starts: what is added to the sum of each.
+        factors: by which a sum becomes a code.
+        zero: what is added to that.
+    """
+
+    weights: NDArray[np.int8]
+    starts: NDArray[np.int64]
+    factors: NDArray[np.float32]
+    zero: int
+
+    def of(self, order: Sequence[int]) -> Columns:
+        """In this order, or some of them."""
+        some = list(order)
+        return replace(
+            self, weights=np.ascontiguousarray(self.weights[some]), starts=self.starts[some], factors=self.factors[some]
+        )
+
+    @property
+    def packed(self) -> NDArray[np.uint32] | None:
+        """As `rows_int8.c` reads them; None where they do not go into words."""
+        numbers = self.weights, self.starts, self.factors
+        if not packs(*numbers[:2]):
+            numbers = without_steady(*numbers, self.zero)
+        return packed(*numbers) if packs(*numbers[:2]) else None
+
+    @property
+    def plain(self) -> tuple[NDArray[Any], ...]:
+        """As they are."""
+        return self.weights, self.starts.astype(np.int32), self.factors
+
+
+def quantised(node: Any, nodes: Nodes) -> Columns | None:
+    """Of a QGemm. Its zero point is taken out of the loop: it adds the same to every row, as the bias does."""
     (_, in_scale, in_zero, weights, scale, zero, bias, out_scale, out_zero) = nodes.given(node)
-    rows, columns = nodes.shapes[node.output[0]]
     if np.any(zero):
         return None
     by_column = weights if attribute(node, "transB", 0) else weights.T
     sums = by_column.astype(np.int64).sum(axis=1)
     starts = (0 if bias is None else bias.astype(np.int64)) - int(in_zero.item()) * sums
     factors = np.broadcast_to(in_scale * scale / out_scale, sums.shape).astype(np.float32)
-    placed = _placing(nodes, node, rows, columns, biased=bias is not None)
-    order = list(placed.order)
-    by_column, starts, factors = np.ascontiguousarray(by_column[order]), starts[order], factors[order]
-    inner, zero_point = by_column.shape[1], int(out_zero.item())
-    struct = _struct(placed, rows, inner, columns, zero_point)
-    if not packs(by_column, starts):
-        by_column, starts, factors = without_steady(by_column, starts, factors, zero_point)
-    if not packs(by_column, starts):
-        constants = by_column, starts.astype(np.int32), factors
-        return Kernel("product_wide", constants, struct=struct, idle=placed.idle)
-    constants = words(by_column), paired(starts), padded(factors)
-    room = two_rows(inner) if rows > 1 else 0
-    return Kernel("product_int8", constants, struct=struct, scratch=room, idle=placed.idle)
+    return Columns(by_column, starts, factors, int(out_zero.item()))
 
 
-def float32(node: Any, nodes: Nodes) -> Kernel | None:
-    """A MatMul or Gemm."""
+def int8(node: Any, nodes: Nodes) -> Kernel | None:
+    """A QGemm."""
+    found = quantised(node, nodes)
+    if found is None:
+        return None
+    rows, columns = nodes.shapes[node.output[0]]
+    placed = _placing(nodes, node, rows, columns, biased=nodes.given(node)[6] is not None)
+    ordered, inner = found.of(placed.order), found.weights.shape[1]
+    struct = struct_of(placed, rows, inner, columns, found.zero)
+    words = ordered.packed
+    if words is None:
+        return Kernel("product_wide", ordered.plain, struct=struct, idle=placed.idle)
+    return Kernel(PRODUCT_INT8, (words,), struct=struct, scratch=two_rows(inner) if rows > 1 else 0, idle=placed.idle)
+
+
+def multiplied(node: Any, nodes: Nodes) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+    """The weights (columns, inner) of a MatMul or Gemm in float32, and its bias, empty if there is none."""
     (left, weights, *bias) = nodes.given(node)
     scaled = any(attribute(node, name, 1.0) != 1 for name in ("alpha", "beta")) or attribute(node, "transA", 0)
     if left is not None or weights is None or weights.ndim != 2 or weights.dtype != np.float32 or scaled:
         return None
     by_column = weights if attribute(node, "transB", 0) else weights.T
-    columns, inner = by_column.shape
-    if bias and (bias[0] is None or bias[0].size != columns):
+    if bias and (bias[0] is None or bias[0].size != len(by_column)):
         return None
+    return by_column, bias[0].ravel() if bias else np.zeros(0, np.float32)
+
+
+def float32(node: Any, nodes: Nodes) -> Kernel | None:
+    """A MatMul or Gemm."""
+    found = multiplied(node, nodes)
+    if found is None:
+        return None
+    by_column, bias = found
+    columns, inner = by_column.shape
     rows = nodes.size(node.output[0]) // columns
-    placed = _placing(nodes, node, rows, columns, biased=bool(bias))
+    placed = _placing(nodes, node, rows, columns, biased=bool(bias.size))
     order = list(placed.order)
-    added = bias[0].ravel()[order] if bias else np.zeros(0, np.float32)
-    constants = side_by_side(by_column[order]), added
-    struct = _struct(placed, rows, inner, columns)
-    return Kernel("product_float", constants, struct=struct, idle=placed.idle)
+    constants = side_by_side(by_column[order]), bias[order] if bias.size else bias
+    return Kernel(PRODUCT_FLOAT, constants, struct=struct_of(placed, rows, inner, columns), idle=placed.idle)
 
 
 def _placing(nodes: Nodes, node: Any, rows: int, columns: int, biased: bool) -> Placing:
@@ -70,7 +120,8 @@ def _placing(nodes: Nodes, node: Any, rows: int, columns: int, biased: bool) -> 
     return placing(nodes, node.output[0], rows, columns)
 
 
-def _struct(placed: Placing, rows: int, inner: int, columns: int, zero: int = 0) -> Struct:
+def struct_of(placed: Placing, rows: int, inner: int, columns: int, zero: int = 0) -> Struct:
+    """In C."""
     places = [number for part in (placed.columns, placed.rows) for number in (part.run, part.step, part.jump)]
     return Struct.of("product", rows, inner, columns, zero, *places)
 
@@ -125,8 +176,26 @@ def _ends(columns: NDArray[np.int8], starts: NDArray[np.int64]) -> tuple[NDArray
     return lowest, most
 
 
-def words(columns: NDArray[np.int8]) -> NDArray[np.uint32]:
-    """Weights (columns, inner) as `product_int8.c` reads them."""
+def packed(columns: NDArray[np.int8], starts: NDArray[np.int64], factors: NDArray[np.float32]) -> NDArray[np.uint32]:
+    """Put products together as `rows_int8.c` reads them.
+
+    Args:
+        columns: weights (columns, inner).
+        starts: what is added to the sum of each column.
+        factors: by which a sum becomes a code.
+
+    Returns:
+        Words: for each four columns where the sums begin, the weights, and the factors.
+    """
+    blocks = -(-len(columns) // _FOUR)
+    first, second = padded(starts).reshape(-1, 2).T
+    begun = np.stack([256 * second + first, first], axis=1).astype(np.uint32).reshape(blocks, _FOUR)
+    scales = np.ascontiguousarray(padded(factors)).view(np.uint32).reshape(blocks, _FOUR)
+    return np.concatenate([begun, _words(columns), scales], axis=1).ravel()
+
+
+def _words(columns: NDArray[np.int8]) -> NDArray[np.uint32]:
+    """Weights (columns, inner) in words (block, inner), a block for each four columns."""
     wide = padded(columns).astype(np.int64)
     halves = ((256 * wide[1::2] + wide[::2]) & 0xFFFF).reshape(-1, 2, columns.shape[1])
     blocks, _, inner = halves.shape
@@ -137,12 +206,6 @@ def words(columns: NDArray[np.int8]) -> NDArray[np.uint32]:
     body = (low | high << 16).reshape(blocks, full)
     rest = halves[:, 0, full:] | halves[:, 1, full:] << 16
     return np.concatenate([body, rest], axis=1).astype(np.uint32)
-
-
-def paired(starts: NDArray[np.int64]) -> NDArray[np.int32]:
-    """What A and S0 of each pair of columns start from."""
-    first, second = padded(starts).reshape(-1, 2).T
-    return np.stack([256 * second + first, first], axis=1).astype(np.uint32).view(np.int32)
 
 
 def side_by_side(columns: NDArray[np.float32]) -> NDArray[np.float32]:

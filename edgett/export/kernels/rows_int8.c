@@ -3,15 +3,16 @@
 /* Products in int8, a scale for each column. A word of weights has two inputs of two columns, its halves are
  * h = 256 w1 + w0: the sum A of x h is 256 S1 + S0, that of x and the low byte is S0, so S1 = (A - S0) >> 8. Columns
  * come in fours, a word for each pair of them; of four inputs first 0 and 2, then 1 and 3, as SXTB16 takes bytes apart;
- * inputs that are left come one by one. `starts` has for each pair where A and S0 begin. */
+ * inputs that are left come one by one. Before the words of four columns is where A and S0 of each pair begin, behind
+ * them are the four scales. */
 typedef struct {
     const int8_t *input;
     const uint32_t *weights;
-    const int32_t *starts;
-    const float *scales;
     int8_t *output;
     int32_t second; /* how far the second row is from the first */
-    int32_t step, left, zero, run, jump, columns;
+    int32_t step, zero;
+    int32_t whole; /* fours before a run ends, as assembly counts them; the rest is then less by so much */
+    int32_t left, run, jump, columns;
     int32_t groups, rest; /* inputs: fours of them, and what is left */
 } NAME_task;
 
@@ -65,16 +66,22 @@ static NAME_APART void NAME_widen(const int8_t *input, int8_t *tile, int32_t inn
     "vcvt.f32.s32 " a ", " a bits "\n vmul.f32 " a ", " a ", " scale "\n vcvtr.s32.f32 " a ", " a "\n"
 #define NAME_SUM(a, scale) NAME_SCALE(a, scale, "")
 #define NAME_HIGH(a, scale) NAME_SCALE(a, scale, ", #8")
-/* Scales, and where columns go; whether four of them are left, and more. */
+/* Where columns go, and whether four of them come before a run ends; their scales. */
 #define NAME_NEXT \
-    "str r1, [r12, #4]\n ldr r0, [r12, #12]\n vldmia r0!, {s8-s11}\n str r0, [r12, #12]\n" \
-    "add r10, r12, #16\n ldmia r10, {r0-r3, r6-r9}\n cmp r3, #4\n it gt\n cmpgt r9, #4\n"
-#define NAME_CODE(a) "qadd " a ", " a ", r6\n ssat " a ", #8, " a "\n"
+    "add r10, r12, #8\n ldmia r10, {r0, r2, r6, r7, r9}\n vldmia r1!, {s8-s11}\n subs r9, #1\n"
+#define NAME_CODE(a) "qadd " a ", " a ", r7\n ssat " a ", #8, " a "\n"
 #define NAME_BOTH(a, b) \
-    "vmov r4, r5, " a ", " b "\n" NAME_CODE("r4") NAME_CODE("r5") "strb r5, [r0, r1]\n strb r4, [r0]\n add r0, r0, r2\n"
-#define NAME_KEEP "str r0, [r12, #16]\n str r3, [r12, #28]\n str r9, [r12, #44]\n"
-#define NAME_TURN "subs r3, #1\n itt eq\n addeq r0, r0, r8\n moveq r3, r7\n subs r9, #1\n beq 9f\n"
-#define NAME_STEP(a) "vmov r4, " a "\n" NAME_CODE("r4") "strb r4, [r0]\n add r0, r0, r2\n" NAME_TURN
+    "vmov r4, r5, " a ", " b "\n" NAME_CODE("r4") NAME_CODE("r5") "strb r5, [r0, r2]\n strb r4, [r0]\n add r0, r0, r6\n"
+#define NAME_KEEP "str r0, [r12, #8]\n str r9, [r12, #24]\n"
+/* What is left of a run, its length, the jump behind it, and what is left of all. */
+#define NAME_LEFT "add r10, r12, #28\n ldmia r10, {r3, r8, r9, r11}\n"
+#define NAME_OVER "cmp r11, #0\n beq 9f\n cmp r3, #0\n itt eq\n addeq r0, r0, r9\n moveq r3, r8\n b 7f\n"
+#define NAME_TURN "subs r3, #1\n itt eq\n addeq r0, r0, r9\n moveq r3, r8\n subs r11, #1\n beq 9f\n"
+#define NAME_COUNT \
+    "cmp r3, r11\n ite lt\n lsrlt r4, r3, #2\n lsrge r4, r11, #2\n" \
+    "sub r3, r3, r4, lsl #2\n sub r11, r11, r4, lsl #2\n" \
+    "str r0, [r12, #8]\n str r4, [r12, #24]\n str r3, [r12, #28]\n str r11, [r12, #40]\n"
+#define NAME_STEP(a) "vmov r4, " a "\n" NAME_CODE("r4") "strb r4, [r0]\n add r0, r0, r6\n" NAME_TURN
 
 /* All columns of one row. r4 to r7 have A and S0 of both pairs of columns. */
 static NAME_APART void NAME_one_row(NAME_task *task) {
@@ -82,42 +89,44 @@ static NAME_APART void NAME_one_row(NAME_task *task) {
     __asm__ volatile(
         "push {r4-r11, lr}\n"
         "mov r12, r0\n"
-        "1: ldmia r12, {r0-r2}\n"
-        "ldmia r2!, {r4-r7}\n"
-        "str r2, [r12, #8]\n"
-        "ldr r2, [r12, #48]\n"
+        "ldrd r1, r0, [r12, #4]\n" NAME_LEFT
+        "b 7f\n"
+        "1: ldr r0, [r12]\n"
+        "ldr r2, [r12, #44]\n"
+        "ldmia r1!, {r4-r7}\n"
         "ands lr, r2, #7\n"
         "beq 3f\n"
         "2:\n" NAME_ROW
         "subs lr, #1\n"
         "bne 2b\n"
-        "ldr r2, [r12, #48]\n"
+        "ldr r2, [r12, #44]\n"
         "3: lsrs lr, r2, #3\n"
         "beq 5f\n"
         "4:\n" NAME_ROW NAME_ROW NAME_ROW NAME_ROW NAME_ROW NAME_ROW NAME_ROW NAME_ROW
         "subs lr, #1\n"
         "bne 4b\n"
-        "5: ldr lr, [r12, #52]\n"
+        "5: ldr lr, [r12, #48]\n"
         "cmp lr, #0\n"
-        "beq 7f\n"
+        "bne 6f\n"
+        "0: sub r4, r4, r5\n sub r6, r6, r7\n"
+        "vmov s0, s1, r5, r4\n vmov s2, s3, r7, r6\n" NAME_NEXT
+        NAME_SUM("s0", "s8") NAME_HIGH("s1", "s9") NAME_SUM("s2", "s10") NAME_HIGH("s3", "s11")
+        "blt 8f\n"
+        "vmov r4, r5, s0, s1\n" NAME_CODE("r4") NAME_CODE("r5")
+        "strb r4, [r0]\n add r0, r0, r6\n strb r5, [r0]\n add r0, r0, r6\n"
+        "vmov r4, r5, s2, s3\n" NAME_CODE("r4") NAME_CODE("r5")
+        "strb r4, [r0]\n add r0, r0, r6\n strb r5, [r0]\n add r0, r0, r6\n" NAME_KEEP
+        "bne 1b\n" NAME_LEFT NAME_OVER
+        "8:\n" NAME_LEFT NAME_STEP("s0") NAME_STEP("s1") NAME_STEP("s2") NAME_STEP("s3")
+        "7:\n" NAME_COUNT
+        "b 1b\n"
         "6: ldrsb r2, [r0], #1\n"
         "ldr r3, [r1], #4\n"
         "smlabb r4, r2, r3, r4\n smlabt r6, r2, r3, r6\n sxtb16 r3, r3\n"
         "smlabb r5, r2, r3, r5\n smlabt r7, r2, r3, r7\n"
         "subs lr, #1\n"
         "bne 6b\n"
-        "7: sub r4, r4, r5\n sub r6, r6, r7\n"
-        "vmov s0, s1, r5, r4\n vmov s2, s3, r7, r6\n" NAME_NEXT
-        NAME_SUM("s0", "s8") NAME_HIGH("s1", "s9") NAME_SUM("s2", "s10") NAME_HIGH("s3", "s11")
-        "ble 8f\n"
-        "vmov r4, r5, s0, s1\n" NAME_CODE("r4") NAME_CODE("r5")
-        "strb r4, [r0]\n add r0, r0, r2\n strb r5, [r0]\n add r0, r0, r2\n"
-        "vmov r4, r5, s2, s3\n" NAME_CODE("r4") NAME_CODE("r5")
-        "strb r4, [r0]\n add r0, r0, r2\n strb r5, [r0]\n add r0, r0, r2\n"
-        "sub r3, #4\n sub r9, #4\n" NAME_KEEP
-        "b 1b\n"
-        "8:\n" NAME_STEP("s0") NAME_STEP("s1") NAME_STEP("s2") NAME_STEP("s3") NAME_KEEP
-        "b 1b\n"
+        "b 0b\n"
         "9: pop {r4-r11, lr}\n"
         : "+r"(in_r0)
         :
@@ -129,11 +138,12 @@ static NAME_APART void NAME_two_rows(NAME_task *task) {
     register NAME_task *in_r0 __asm__("r0") = task;
     __asm__ volatile(
         "push {r0, r4-r11, lr}\n"
-        "1: ldr r12, [sp]\n"
-        "ldmia r12, {r0-r2}\n"
-        "ldmia r2!, {r4-r7}\n"
-        "str r2, [r12, #8]\n"
-        "ldr lr, [r12, #48]\n"
+        "mov r12, r0\n"
+        "ldrd r1, r0, [r12, #4]\n" NAME_LEFT
+        "b 7f\n"
+        "1: ldr r0, [r12]\n"
+        "ldr lr, [r12, #44]\n"
+        "ldmia r1!, {r4-r7}\n"
         "mov r8, r4\n mov r9, r5\n mov r10, r6\n mov r11, r7\n"
         "cmp lr, #0\n"
         "beq 3f\n"
@@ -141,8 +151,8 @@ static NAME_APART void NAME_two_rows(NAME_task *task) {
         "ldrd r2, r3, [r0], #8\n" NAME_PAIR("r4", "r5", "r8", "r9") NAME_PAIR("r6", "r7", "r10", "r11")
         "subs lr, #1\n"
         "bne 2b\n"
-        "ldr r12, [sp]\n"
-        "3: ldr lr, [r12, #52]\n"
+        "3: ldr r12, [sp]\n"
+        "ldr lr, [r12, #48]\n"
         "cmp lr, #0\n"
         "beq 5f\n"
         "4: ldr r2, [r0], #4\n"
@@ -156,12 +166,12 @@ static NAME_APART void NAME_two_rows(NAME_task *task) {
         "vmov s0, s1, r5, r9\n vmov s2, s3, r4, r8\n vmov s4, s5, r7, r11\n vmov s6, s7, r6, r10\n" NAME_NEXT
         NAME_SUM("s0", "s8") NAME_SUM("s1", "s8") NAME_HIGH("s2", "s9") NAME_HIGH("s3", "s9")
         NAME_SUM("s4", "s10") NAME_SUM("s5", "s10") NAME_HIGH("s6", "s11") NAME_HIGH("s7", "s11")
-        "ble 6f\n"
-        NAME_BOTH("s0", "s1") NAME_BOTH("s2", "s3") NAME_BOTH("s4", "s5") NAME_BOTH("s6", "s7")
-        "sub r3, #4\n sub r9, #4\n" NAME_KEEP
-        "b 1b\n"
-        "6:\n" NAME_BOTH("s0", "s1") NAME_TURN NAME_BOTH("s2", "s3") NAME_TURN
-        NAME_BOTH("s4", "s5") NAME_TURN NAME_BOTH("s6", "s7") NAME_TURN NAME_KEEP
+        "blt 8f\n"
+        NAME_BOTH("s0", "s1") NAME_BOTH("s2", "s3") NAME_BOTH("s4", "s5") NAME_BOTH("s6", "s7") NAME_KEEP
+        "bne 1b\n" NAME_LEFT NAME_OVER
+        "8:\n" NAME_LEFT NAME_BOTH("s0", "s1") NAME_TURN NAME_BOTH("s2", "s3") NAME_TURN
+        NAME_BOTH("s4", "s5") NAME_TURN NAME_BOTH("s6", "s7") NAME_TURN
+        "7:\n" NAME_COUNT
         "b 1b\n"
         "9: pop {r0, r4-r11, lr}\n"
         : "+r"(in_r0)
@@ -185,15 +195,15 @@ typedef uint32_t NAME_words __attribute__((vector_size(16)));
 /* All columns of one row. */
 static NAME_APART void NAME_one_row(NAME_task *task) {
     const uint32_t *w = task->weights;
-    const int32_t *start = task->starts;
-    const float *scale = task->scales;
     int8_t *const output = task->output;
     const int32_t zero = task->zero, step = task->step;
     int32_t left = task->left, place = 0;
-    for (int32_t column = 0; column < task->columns; column += 4, start += 4, scale += 4) {
-        uint32_t a = (uint32_t)start[0], c = (uint32_t)start[2];
-        int32_t b = start[1], d = start[3];
+    for (int32_t column = 0; column < task->columns; column += 4, w += 4) {
+        uint32_t a = w[0], c = w[2];
+        int32_t b = (int32_t)w[1], d = (int32_t)w[3];
+        float scales[4];
         const int8_t *x = task->input;
+        w += 4;
 #if NAME_VECTORS
         /* The words of two pairs, of 0 and 2 and of 1 and 3; so lie sums. */
         NAME_words most = {0, 0, 0, 0}, least = most;
@@ -228,9 +238,10 @@ static NAME_APART void NAME_one_row(NAME_task *task) {
             d += y * (int8_t)(uint8_t)(*w >> 16);
         }
         const int32_t sums[4] = {b, (int32_t)(a - (uint32_t)b) / 256, d, (int32_t)(c - (uint32_t)d) / 256};
+        memcpy(scales, w, sizeof scales);
         const int32_t count = task->columns - column < 4 ? task->columns - column : 4;
         for (int32_t k = 0; k < count; ++k) {
-            output[place] = NAME_scaled(sums[k], scale[k], zero);
+            output[place] = NAME_scaled(sums[k], scales[k], zero);
             place += step;
             if (--left == 0) {
                 place += task->jump;

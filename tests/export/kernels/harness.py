@@ -32,13 +32,13 @@ WAYS = {
 NAMES = (
     "product_int8", "product_wide", "product_float", "convolution_int8", "convolution_wide",
     "convolution_float", "depthwise_int8",
-    "depthwise_float", "add", "lookup", "softmax",
+    "depthwise_float", "add", "lookup", "softmax", "fused_int8", "fused_float",
 )  # fmt: skip
 _CALLS = {
-    "product_int8": "(int8_t *)in, (int8_t *)made, scratch, room, W, S, F, (const t_product *)n",
+    "product_int8": "(int8_t *)in, (int8_t *)made, scratch, room, (uint32_t *)a[1], (const t_product *)n",
     "product_wide": "(int8_t *)in, (int8_t *)made, (int8_t *)a[1], S, F, (const t_product *)n",
     "product_float": "(float *)in, (float *)made, (float *)a[1], room ? (float *)a[2] : 0, (const t_product *)n",
-    "convolution_int8": "(int8_t *)in, (int8_t *)made, scratch, room, W, S, F, (const t_window *)n",
+    "convolution_int8": "(int8_t *)in, (int8_t *)made, scratch, room, (uint32_t *)a[1], (const t_window *)n",
     "convolution_wide": "(int8_t *)in, (int8_t *)made, scratch, (int8_t *)a[1], S, F, (const t_window *)n",
     "convolution_float": "(float *)in, (float *)made, (float *)scratch, (float *)a[1], (float *)a[2],"
     " (const t_window *)n",
@@ -47,6 +47,8 @@ _CALLS = {
     " (const t_window *)n",
     "add": "(int8_t *)in, (int8_t *)made, (int8_t *)a[1], (const t_sum *)n",
     "lookup": "(int8_t *)in, (int8_t *)made, (int8_t *)a[1], n[0]",
+    "fused_int8": "(int8_t *)in, (int8_t *)made, scratch, room, (uint32_t *)a[1], (uint32_t *)a[2], (const t_fused *)n",
+    "fused_float": "(float *)in, (float *)made, (float *)scratch, (float *)a[1], (float *)a[2], 0, (const t_fused *)n",
     "softmax": "(int8_t *)in, (int8_t *)made, n[0], n[1], *(float *)&n[2], *(float *)&n[3], n[4]",
 }
 
@@ -109,7 +111,7 @@ def built(way: str) -> Path:
     head = "\n".join(f"#include <{name}>" for name in sorted({*includes, "stdint.h", "stddef.h", "string.h"}))
     source = Path(FOLDER.name, f"{way.replace(' ', '_').replace(',', '')}.c")
     source.write_text(
-        f"{head}\n{text}\n#define W (uint32_t *)a[1]\n#define S (int32_t *)a[2]\n#define F (float *)a[3]\n"
+        f"{head}\n{text}\n#define S (int32_t *)a[2]\n#define F (float *)a[3]\n"
         "static void call(int32_t kind, int32_t *n, uint8_t **a, uint8_t *made, uint8_t *place, int32_t room) {\n"
         f"    uint8_t *const in = a[0];\n    int8_t *const scratch = (int8_t *)place;\n{calls}\n}}\n"
         + (HERE / "cases.c").read_text()

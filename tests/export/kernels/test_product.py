@@ -46,7 +46,7 @@ def int8(
     places, found = placing(rows, columns, turned)
     order = list(found.order)
     ordered, begun, factors = weights[order].astype(np.int8), starts[order], scales[order]
-    packed = [product.words(ordered), product.paired(begun), product.padded(factors)]
+    packed = [product.packed(ordered, begun, factors)]
     plain = [ordered, begun.astype(np.int32), factors]
     case = Case(
         "product_wide" if wide else "product_int8", numbers(found, rows, inner, columns, zero),
@@ -162,8 +162,14 @@ class TestWords:
     @given(st.integers(1, 9), st.integers(1, 14), st.integers(0, 99))
     def test_words_hold_every_weight_once(self, columns: int, inner: int, seed: int) -> None:
         weights = np.random.default_rng(seed).integers(-127, 128, (columns, inner)).astype(np.int8)
-        words = product.words(weights)
-        assert words.dtype == np.uint32 and words.size == -(-columns // 4) * inner
+        starts, factors = np.arange(columns) - 3, np.arange(1, columns + 1).astype(np.float32)
+        blocks = product.packed(weights, starts, factors).reshape(-1, 4 + inner + 4)
+        assert blocks.dtype == np.uint32 and len(blocks) == -(-columns // 4)
+        begun = blocks[:, :4].astype(np.int32).reshape(-1, 2)
+        assert begun[:, 1].tolist()[: (columns + 1) // 2] == starts[::2].tolist()
+        assert ((begun[:, 0] - begun[:, 1]) // 256).tolist()[: columns // 2] == starts[1::2].tolist()
+        assert blocks[:, -4:].copy().view(np.float32).ravel().tolist()[:columns] == factors.tolist()
+        words = blocks[:, 4:-4].copy()
         halves = words.view(np.uint16).astype(np.int64)
         halves -= (halves >> 15) << 16
         low = halves & 0xFF

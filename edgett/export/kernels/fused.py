@@ -1,0 +1,147 @@
+"""Two products, of which one reads what the other makes, computed together block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgett.export.kernels import product
+from edgett.export.kernels.kernel import Kernel, Nodes, Struct, attribute
+from edgett.export.kernels.placing import Placing
+from edgett.graph.c_fuse import Blocks
+from edgett.graph.c_plan import block
+from edgett.graph.op import named
+
+
+@dataclass(frozen=True)
+class Fused:
+    """A product that may be computed together with the one before it.
+
+    Attributes:
+        first: the node of the other one.
+        gone: the nodes that nothing is left of then, that one among them.
+        blocks: how it is done.
+        kernel: the call that takes the place of both.
+    """
+
+    first: str
+    gone: tuple[str, ...]
+    blocks: Blocks
+    kernel: Kernel
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """How rows of a second product read the results of a first: `columns` (across, held) are those of each block.
+
+    `at` (rows, held) are the places of a group of rows and one of columns in a row of the second.
+    """
+
+    columns: NDArray[np.int64]
+    at: NDArray[np.int64]
+    along: int
+
+    @classmethod
+    def of(cls, read: NDArray[np.int64], width: int) -> _Reading | None:
+        """Of the results, numbered row by row of `width`, that each row reads; None where these are no blocks."""
+        rows, columns = read // width, read % width
+        first, held = np.unique(rows[0]), np.unique(columns[0])
+        along = int(rows.max() + 1) // len(first)
+        if len(first) * len(held) != read.shape[1] or read.shape[0] % along:
+            return None
+        across = read.shape[0] // along
+        low, local = np.searchsorted(first, rows[0]), np.searchsorted(held, columns[0])
+        found = np.zeros((across, len(held)), np.int64)
+        found[:, local] = columns[::along]
+        groups = np.repeat(np.arange(along), len(first) * len(held)).reshape(along, -1)
+        expected = (rows[0] + groups * len(first))[None] * width + found[:, None, local]
+        at = np.zeros((len(first), len(held)), np.int64)
+        at[low, local] = np.arange(read.shape[1])
+        regular = np.array_equal(first, np.arange(len(first))) and np.array_equal(expected.reshape(read.shape), read)
+        return cls(found, at, along) if regular else None
+
+
+def fusions(nodes: Nodes, own: Mapping[str, Kernel]) -> dict[str, Fused]:
+    """The products that may be computed together with those before them, by the names of their nodes."""
+    makers = {node.output[0]: node for node in nodes.told.values()}
+    found: dict[str, Fused] = {}
+    for name, kernel in own.items():
+        if kernel.name not in (product.PRODUCT_INT8, product.PRODUCT_FLOAT):
+            continue
+        second = nodes.told[name]
+        *moves, first = _before(second, nodes, makers)
+        if first is not None and first.name in own and own[first.name].name == kernel.name:
+            made = _fused(first, moves, second, nodes, own)
+            if made:
+                found[name] = made
+    return found
+
+
+def _before(second: Any, nodes: Nodes, makers: Mapping[str, Any]) -> Iterator[Any]:
+    """The moves between a product and what it reads, back to front, and what makes that; None where others read it."""
+    name = second.input[0]
+    while (node := makers.get(name)) is not None and len(nodes.readers[name]) == 1:
+        yield node
+        if not (node.op_type == "Transpose" or named(node.op_type).view):
+            return
+        name = node.input[0]
+    yield None
+
+
+def _fused(first: Any, moves: list[Any], second: Any, nodes: Nodes, own: Mapping[str, Kernel]) -> Fused | None:
+    kernel = own[second.name]
+    integer = kernel.name == product.PRODUCT_INT8
+    columns = nodes.shapes[first.output[0]][-1]
+    index = np.arange(nodes.size(first.output[0]))
+    for node in reversed(moves):
+        index = index.reshape(nodes.shapes[node.input[0]])
+        index = index.transpose(attribute(node, "perm", None)) if node.op_type == "Transpose" else index
+    inner = nodes.shapes[second.input[0]][-1]
+    reading = _Reading.of(index.reshape(-1, inner), columns)
+    if reading is None:
+        return None
+    across, held = reading.columns.shape
+    blocks = Blocks.of(across, reading.along, len(reading.at), held, pairs=integer)
+    places = np.arange(blocks.at_once).reshape(blocks.wide, blocks.high) * inner
+    # (group of rows, row, group of columns, column) of a block.
+    within = places.T[:, None, :, None] + reading.at[None, :, None, :]
+    placed = Placing.of(within.reshape(blocks.high * blocks.rows, -1))
+    if blocks.count < 2 or placed is None:
+        return None
+    order = reading.columns.reshape(-1, blocks.wide * held)[:, list(placed.order)]
+    weights = _int8(first, nodes, order) if integer else _float32(first, nodes, order)
+    if weights is None:
+        return None
+    begun, length, zero = weights
+    part = product.struct_of(placed, blocks.high * blocks.rows, length, blocks.wide * held, zero)
+    assert kernel.struct is not None
+    parts = (f"{{{', '.join(one.numbers)}}}" for one in (part, kernel.struct))
+    struct = Struct.of("fused", *parts, blocks.at_once, blocks.along // blocks.high, begun.size // len(order))
+    room = block(blocks, max(inner, length), 1 if integer else 4)
+    constants = begun, *kernel.constants
+    made = Kernel(
+        "fused_int8" if integer else "fused_float", constants, struct=struct, needs=room,
+        scratch=room if integer else None, idle=kernel.idle,
+    )  # fmt: skip
+    return Fused(first.name, (first.name, *(node.name for node in moves)), blocks, made)
+
+
+def _int8(first: Any, nodes: Nodes, order: NDArray[np.int64]) -> tuple[NDArray[Any], int, int] | None:
+    """The weights of the first product, its columns in the order of blocks; the length of a row, and its zero point."""
+    found = product.quantised(first, nodes)
+    if found is None or nodes.given(first)[6] is not None:
+        return None
+    words = found.of(order.ravel().tolist()).packed
+    return None if words is None else (words, found.weights.shape[1], found.zero)
+
+
+def _float32(first: Any, nodes: Nodes, order: NDArray[np.int64]) -> tuple[NDArray[Any], int, int] | None:
+    """As `_int8`."""
+    found = product.multiplied(first, nodes)
+    if found is None or found[1].size:
+        return None
+    return np.concatenate([product.side_by_side(found[0][some]) for some in order]), found[0].shape[1], 0
