@@ -99,13 +99,18 @@ def _fused(pair: tuple[Step, Step], blocks: Blocks, graph: Graph, width: int, tu
         yield replace(work, **{thing: blocks.count * getattr(work, thing) for thing in THINGS})
 
 
-def _rows(rows: int, inner: int, columns: int, width: int, paired: bool, turned: bool = False) -> Iterator[Effort]:
-    """The rows of a product; `paired`: in int8 two at a time; `turned`: it does the work of a transpose."""
-    twos = rows - rows % 2 if width == 1 and paired else 0
+def _rows(
+    rows: int, inner: int, columns: int, width: int, *, paired: bool, alone: bool = False, turned: bool = False
+) -> Iterator[Effort]:
+    """The rows of a product; `paired`: in int8 there is room for two; `turned`: it does the work of a transpose.
+
+    Whether two are computed at once for which there is no room is up to the processor; `alone`: they are not.
+    """
+    twos = rows - rows % 2 if width == 1 and (paired or not alone) else 0
     fours = columns if width == 1 else columns - columns % _FOUR
-    works = []
+    works: list[Effort] = []
     if twos:
-        works.append(_product("rows", twos, inner, columns))
+        works.append(_product("rows" if paired else "tight_rows", twos, inner, columns))
     if rows > twos and fours:
         works.append(_product("row", rows - twos, inner, fours))
     if rows > twos and fours < columns:  # one by one
@@ -123,7 +128,7 @@ def _windows(step: Step, window: Window, made: int, width: int, room: int) -> It
     columns = step.constants[0].count // inner
     gathers = width == 1 and (window.taps, window.strides) == (1, (1, 1))
     patched = made // columns
-    for work in _rows(patched, inner, columns, width, paired=room >= two_positions(inner)):
+    for work in _rows(patched, inner, columns, width, paired=room >= two_positions(inner), alone=True):
         if gathers and work.kernel == "rows":
             patched -= work.rows
             work = replace(work, kernel="pixels")

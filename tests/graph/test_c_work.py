@@ -74,7 +74,7 @@ def _function(kernels: set[str]) -> str:
         return f"convolution_{kind}"
     if "fused" in names:
         return f"fused_{kind}"
-    if names & {"row", "rows", "column"}:
+    if names & {"row", "rows", "tight_rows", "column"}:
         return f"product_{kind}"
     if names & {"threes", "threes_twice", "window"}:
         return f"depthwise_{kind}"
@@ -111,8 +111,8 @@ class TestProducts:
         assert sum(work.macs + work.tails for work in found.values()) == rows * inner * fours
         assert sum(work.tails for work in found.values()) == rows * (inner % 4) * fours
         assert sum(work.rows for work in found.values()) == rows
-        pairs = found.get("rows_int8", Effort("")).rows
-        assert pairs % 2 == 0 and found.keys() <= {"rows_int8", "row_int8"}
+        pairs = sum(found.get(f"{name}_int8", Effort("")).rows for name in ("rows", "tight_rows"))
+        assert pairs == rows - rows % 2 and found.keys() <= {"rows_int8", "tight_rows_int8", "row_int8"}
 
     @given(st.integers(1, 9), SIZES, SIZES)
     def test_in_float32_columns_that_are_left_come_one_by_one(self, rows: int, inner: int, columns: int) -> None:

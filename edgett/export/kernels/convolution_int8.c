@@ -39,22 +39,29 @@ static NAME_APART void NAME_convolution_int8(const int8_t *input, int8_t *output
                              w->out_channels, inner / 4, inner % 4};
     for (int32_t image = 0; image < w->images; ++image) {
         int32_t place = 0;
-#if NAME_DSP
+#if NAME_PAIRS
         const int32_t seen = (2 * inner + 3) / 4 * 4;
-        int8_t *const tile = scratch + seen;
+#if NAME_DSP
         const int32_t still = w->down == 1 && w->across == 1 && w->top + w->left == 0;
         const int32_t pixels = still && inner == w->channels && places == w->height * w->width;
+#else
+        const int32_t pixels = 0;
+#endif
         for (; seen + 4 * inner <= room && place + 1 < places; place += 2) {
             NAME_task task = fresh;
-            task.input = tile;
             task.output = output + place;
-            if (pixels) {
-                NAME_gather(input + place, tile, inner, places);
-            } else {
+            if (!pixels) {
                 NAME_patch_int8(input, scratch, w, place);
                 NAME_patch_int8(input, scratch + inner, w, place + 1);
-                NAME_widen(scratch, tile, inner);
             }
+#if NAME_DSP
+            task.input = scratch + seen;
+            if (pixels) {
+                NAME_gather(input + place, scratch + seen, inner, places);
+            } else {
+                NAME_widen(scratch, scratch + seen, inner);
+            }
+#endif
             NAME_two_rows(&task);
         }
 #else

@@ -1,8 +1,16 @@
 /* What the processor has: SIMD in 32 bits with an FPU; no FPU at all. */
+#ifndef NAME_DSP
 #if defined(__GNUC__) && defined(__ARM_FEATURE_DSP) && defined(__ARM_FP) && defined(__thumb2__)
 #define NAME_DSP 1
 #else
 #define NAME_DSP 0
+#endif
+#endif
+/* Thumb-2 without those, as a Cortex-M3 has it. */
+#if defined(__GNUC__) && defined(__thumb2__) && !NAME_DSP && !defined(__ARM_BIG_ENDIAN)
+#define NAME_THUMB 1
+#else
+#define NAME_THUMB 0
 #endif
 #ifndef NAME_FIXED
 #if (defined(__arm__) && !defined(__ARM_FP)) || (defined(__riscv) && !defined(__riscv_flen))
@@ -12,7 +20,7 @@
 #endif
 #endif
 /* Registers of four numbers, for compilers that have a type for them. */
-#if defined(__has_builtin)
+#if defined(__has_builtin) && !defined(NAME_VECTORS)
 #if (defined(__aarch64__) || defined(__ARM_NEON) || defined(__SSE2__)) && __has_builtin(__builtin_shufflevector)
 #define NAME_VECTORS 1
 #endif
@@ -20,6 +28,8 @@
 #ifndef NAME_VECTORS
 #define NAME_VECTORS 0
 #endif
+/* Whether two rows at once take fewer instructions than each alone. */
+#define NAME_PAIRS (NAME_DSP || !NAME_VECTORS)
 
 /* Functions that are there once: inside of others they would have too few registers, and take more flash. What a single
  * caller gives them is no constant either, or a kernel would take other instructions in another model. */
@@ -31,4 +41,17 @@
 #define NAME_APART __attribute__((noinline, noclone))
 #else
 #define NAME_APART
+#endif
+/* A pointer to a word, for what copies its bytes. */
+#if defined(__GNUC__)
+#define NAME_ALIGNED(pointer) __builtin_assume_aligned(pointer, 4)
+#else
+#define NAME_ALIGNED(pointer) (pointer)
+#endif
+
+/* Functions that are inside of each that calls them, for a constant that it gives them. */
+#if defined(__GNUC__)
+#define NAME_INSIDE static inline __attribute__((always_inline))
+#else
+#define NAME_INSIDE static inline
 #endif

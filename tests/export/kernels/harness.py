@@ -19,14 +19,21 @@ HERE = Path(__file__).parent
 FOLDER = tempfile.TemporaryDirectory()
 SANITIZED = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 STRICT = ("-std=gnu99", "-Wall", "-Wextra", "-Werror")
+ARM = ("arm-linux-gnueabihf-gcc", "-mcpu=cortex-a7", "-mfpu=vfpv4", "-mthumb", "-static")
+
+
+def without(*what: str) -> tuple[str, ...]:
+    """What a processor is told not to have."""
+    return tuple(f"-D{name}_{one}" for name in ("t", "net") for one in what)
+
+
 WAYS = {
     "plain": (("gcc", "-O1", "-g", *SANITIZED), ()),
-    "without FPU": (("gcc", "-O1", "-g", *SANITIZED, "-Dt_FIXED=1", "-Dnet_FIXED=1"), ()),
-    "dsp": (("arm-linux-gnueabihf-gcc", "-O2", "-mcpu=cortex-a7", "-mfpu=vfpv4", "-mthumb", "-static"), ("qemu-arm",)),
-    "dsp, unoptimised": (
-        ("arm-linux-gnueabihf-gcc", "-O0", "-mcpu=cortex-a7", "-mfpu=vfpv4", "-mthumb", "-static"), ("qemu-arm",)
-    ),
-}  # fmt: skip
+    "without FPU": (("gcc", "-O1", "-g", *SANITIZED, *without("FIXED=1", "VECTORS=0")), ()),
+    "dsp": ((*ARM, "-O2"), ("qemu-arm",)),
+    "dsp, unoptimised": ((*ARM, "-O0"), ("qemu-arm",)),
+    "thumb": ((*ARM, "-O2", *without("DSP=0", "FIXED=1", "VECTORS=0")), ("qemu-arm",)),
+}
 """Compilers, and what runs their programs."""
 
 NAMES = (

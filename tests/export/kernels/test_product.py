@@ -17,6 +17,7 @@ WAYS = [
     pytest.param("plain", marks=needs("gcc")),
     pytest.param("without FPU", marks=needs("gcc")),
     pytest.param("dsp", marks=needs("arm-linux-gnueabihf-gcc", "qemu-arm")),
+    pytest.param("thumb", marks=needs("arm-linux-gnueabihf-gcc", "qemu-arm")),
 ]
 SIZES = st.tuples(st.integers(1, 7), st.one_of(st.integers(1, 40), st.integers(200, 230)), st.integers(1, 11))
 HEAVY = [np.full((2, 9), 127), np.tile([[127], [-127]], (3, 9)), np.full((4, 9), -127), np.eye(6, 9) * 127]
