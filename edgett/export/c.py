@@ -103,10 +103,9 @@ def constant_bytes(path: Path) -> int:
     stored = {tensor.name: tensor for tensor in lowered.model.graph.initializer}
     others = {name for node in lowered.model.graph.node if node.name not in own for name in node.input}
     kept = [_array(stored[name]) for name in others & stored.keys()]
-    shared = {
-        (str(array.dtype), array.shape, array.tobytes()): array for one in own.values() for array in one.constants
-    }
-    return sum(array.nbytes for array in (*kept, *shared.values()) if array.dtype != np.int64)
+    shared = cwrite.stored("", own)
+    held = sum(array.nbytes for array in kept if array.dtype != np.int64)
+    return held + sum(values.nbytes for _, values in shared.values())
 
 
 def _array(tensor: Any) -> NDArray[Any]:

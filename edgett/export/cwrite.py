@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgett.escape import c_comment
 from edgett.export.ctext import SIZES, Array, CArray, CText, Function, Unexpected, mentioned
 from edgett.export.kernels import every
-from edgett.export.kernels.kernel import Kernel, Struct, literal
+from edgett.export.kernels.kernel import PREFIX, Kernel, Struct, Words, literal
 from edgett.graph.c_plan import scratch_of
 from edgett.graph.memory import InPlace
 from edgett.graph.op import QLINEAR_AVERAGE_POOL, QLINEAR_CONV, named
@@ -85,13 +85,13 @@ def code(name: str, program: CText, layout: Layout, own: Mapping[str, Kernel]) -
     }
     helpers = _helpers(program, [_nearer(function.operator, function.body) for function, _ in kept.values()])
     symbols = {old: f"{name}_{old}" for old in (*constants, *helpers, *kept)}
-    writer = _Renamer(name, program, layout, symbols, own, _stored(name, own))
+    writer = _Renamer(name, program, layout, symbols, own, stored(name, own))
     includes, kernels = every.text({kernel.name for kernel in own.values()}, name)
     parts = [
         *(writer.constant(constant) for constant in constants.values()),
-        *(_array(spelled, values) for spelled, values in writer.stored.values()),
         *(writer.renamed(helper) + "\n" for helper in helpers.values()),
         kernels,
+        *(_array(name, spelled, values) for spelled, values in writer.stored.values()),
         *(writer.function(function) for function, _ in kept.values()),
         "\n".join(writer.declared()) + "\n",
         writer.entry(steps),
@@ -105,18 +105,27 @@ def code(name: str, program: CText, layout: Layout, own: Mapping[str, Kernel]) -
     return Code(text, sum(layout.workspaces.values()), weights)
 
 
-def _stored(name: str, own: Mapping[str, Kernel]) -> dict[bytes, tuple[str, NDArray[Any]]]:
-    """The constants of kernels by their content, as calls may share them, with their names."""
-    found: dict[bytes, tuple[str, NDArray[Any]]] = {}
+def stored(name: str, own: Mapping[str, Kernel]) -> dict[bytes, tuple[str, NDArray[Any] | Words]]:
+    """Find the constants of kernels by their content, as calls may share them.
+
+    Args:
+        name: the model's.
+        own: kernels, by the nodes in whose place they are called.
+
+    Returns:
+        Each one with its name in C.
+    """
+    found: dict[bytes, tuple[str, NDArray[Any] | Words]] = {}
     for kernel in own.values():
         for values in kernel.constants:
-            if values.size:
+            if values.nbytes:
                 found.setdefault(_content(values), (f"{name}_{kernel.name}_{len(found)}", values))
     return found
 
 
-def _content(values: NDArray[Any]) -> bytes:
-    return f"{values.dtype}{values.shape}".encode() + values.tobytes()
+def _content(values: NDArray[Any] | Words) -> bytes:
+    array = values.words if isinstance(values, Words) else values
+    return f"{array.dtype}{array.shape}".encode() + array.tobytes()
 
 
 @dataclass(frozen=True)
@@ -128,7 +137,7 @@ class _Renamer:
     layout: Layout
     symbols: Mapping[str, str]
     own: Mapping[str, Kernel]
-    stored: Mapping[bytes, tuple[str, NDArray[Any]]]
+    stored: Mapping[bytes, tuple[str, NDArray[Any] | Words]]
 
     def workspaces(self) -> list[str]:
         """A static array for each type; of bytes one of words, whose places kernels read by words."""
@@ -174,7 +183,7 @@ class _Renamer:
 
     def kernel(self, kernel: Kernel, reads: Sequence[str], target: str) -> str:
         pointers = [self.pointer(name) for name in (*reads, target)]
-        constants = [self.stored[_content(values)][0] if values.size else "0" for values in kernel.constants]
+        constants = [self.stored[_content(values)][0] if values.nbytes else "0" for values in kernel.constants]
         room = self.scratch(target, kernel)
         struct = [f"&{self.structs[kernel.struct]}"] if kernel.struct else []
         arguments = [*pointers, *room, *constants, *kernel.numbers, *struct]
@@ -294,8 +303,11 @@ def _helpers(program: CText, bodies: Sequence[str]) -> dict[str, str]:
     return {name: text for name, text in program.helpers.items() if name in found}
 
 
-def _array(name: str, values: NDArray[Any]) -> str:
+def _array(model: str, name: str, values: NDArray[Any] | Words) -> str:
     """A constant of a kernel, flat."""
+    if isinstance(values, Words):
+        text = values.text.replace(PREFIX, model)
+        return f"static const {_WORD} {name}[{values.words.size}] = {{\n    {text}\n}};\n"
     spelled = {"float32": literal, "uint32": "{:#x}u".format}.get(values.dtype.name, str)
     listed = [spelled(value) for value in values.ravel().tolist()]
     rows = [", ".join(listed[start : start + 16]) for start in range(0, len(listed), 16)]

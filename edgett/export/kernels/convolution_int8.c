@@ -1,4 +1,4 @@
-#if NAME_DSP
+#if NAME_DSP && NAME_PAIRS
 /* Two neighbouring positions of all channels, a `plane` apart, in 16 bits: as NAME_widen does of rows. */
 static NAME_APART void NAME_gather(const int8_t *input, int8_t *tile, int32_t channels, int32_t plane) {
     register const int8_t *in_r0 __asm__("r0") = input;

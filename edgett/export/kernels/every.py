@@ -17,7 +17,7 @@ from edgett.graph.op import CONV, GEMM, MATMUL, QGEMM, QLINEAR_ADD, QLINEAR_CONV
 from edgett.graph.traits import Op
 
 _SCALED = ("processor", "rounded", "scaled")
-_ROWS = (*_SCALED, "rows_int8", "rows_plain")
+_ROWS = (*_SCALED, "rows_int8", "rows_helium", "rows_plain")
 _NEEDS = {
     "product_int8": (*_ROWS, "product", "part_int8"),
     "product_wide": (*_SCALED, "product"),

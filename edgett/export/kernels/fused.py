@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgett.export.kernels import product
-from edgett.export.kernels.kernel import Kernel, Nodes, Struct, attribute
+from edgett.export.kernels.kernel import Kernel, Nodes, Struct, Words, attribute
 from edgett.export.kernels.placing import Placing
 from edgett.graph.c_fuse import Blocks
 from edgett.graph.c_plan import block
@@ -117,10 +117,11 @@ def _fused(first: Any, moves: list[Any], second: Any, nodes: Nodes, own: Mapping
     if weights is None:
         return None
     begun, length, zero = weights
+    size = begun.words.size if isinstance(begun, Words) else begun.size
     part = product.struct_of(placed, blocks.high * blocks.rows, length, blocks.wide * held, zero)
     assert kernel.struct is not None
     parts = (f"{{{', '.join(one.numbers)}}}" for one in (part, kernel.struct))
-    struct = Struct.of("fused", *parts, blocks.at_once, blocks.along // blocks.high, begun.size // len(order))
+    struct = Struct.of("fused", *parts, blocks.at_once, blocks.along // blocks.high, size // len(order))
     room = block(blocks, max(inner, length), 1 if integer else 4)
     constants = begun, *kernel.constants
     made = Kernel(
@@ -130,7 +131,7 @@ def _fused(first: Any, moves: list[Any], second: Any, nodes: Nodes, own: Mapping
     return Fused(first.name, (first.name, *(node.name for node in moves)), blocks, made)
 
 
-def _int8(first: Any, nodes: Nodes, order: NDArray[np.int64]) -> tuple[NDArray[Any], int, int] | None:
+def _int8(first: Any, nodes: Nodes, order: NDArray[np.int64]) -> tuple[Words, int, int] | None:
     """The weights of the first product, its columns in the order of blocks; the length of a row, and its zero point."""
     found = product.quantised(first, nodes)
     if found is None or nodes.given(first)[6] is not None:

@@ -31,6 +31,24 @@ class Struct:
 
 
 @dataclass(frozen=True)
+class Words:
+    """Constants that a macro makes words of, as the processor reads them best.
+
+    Attributes:
+        words: what it makes of them where there are no vectors.
+        text: them in C, `PREFIX` for the model's name.
+    """
+
+    words: NDArray[np.uint32]
+    text: str
+
+    @property
+    def nbytes(self) -> int:
+        """What they take in flash."""
+        return self.words.nbytes
+
+
+@dataclass(frozen=True)
 class Kernel:
     """A call of the C function `name`: input and output, scratch, `constants`, none where empty, `numbers`, `struct`.
 
@@ -46,7 +64,7 @@ class Kernel:
     """
 
     name: str
-    constants: tuple[NDArray[Any], ...] = ()
+    constants: tuple[NDArray[Any] | Words, ...] = ()
     numbers: tuple[str, ...] = ()
     struct: Struct | None = None
     needs: int = 0

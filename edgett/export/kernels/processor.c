@@ -6,6 +6,12 @@
 #define NAME_DSP 0
 #endif
 #endif
+/* Helium: vectors of 16 bytes on Cortex-M, with floats. */
+#if defined(__GNUC__) && defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE + 0 & 2) && NAME_DSP
+#define NAME_MVE 1
+#else
+#define NAME_MVE 0
+#endif
 /* Thumb-2 without those, as a Cortex-M3 has it. */
 #if defined(__GNUC__) && defined(__thumb2__) && !NAME_DSP && !defined(__ARM_BIG_ENDIAN)
 #define NAME_THUMB 1
@@ -29,7 +35,7 @@
 #define NAME_VECTORS 0
 #endif
 /* Whether two rows at once take fewer instructions than each alone. */
-#define NAME_PAIRS (NAME_DSP || !NAME_VECTORS)
+#define NAME_PAIRS (!NAME_MVE && (NAME_DSP || !NAME_VECTORS))
 
 /* Functions that are there once: inside of others they would have too few registers, and take more flash. What a single
  * caller gives them is no constant either, or a kernel would take other instructions in another model. */

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgett.export.kernels.kernel import Kernel, Nodes, Struct, attribute
+from edgett.export.kernels.kernel import PREFIX, Kernel, Nodes, Struct, Words, attribute
 from edgett.export.kernels.placing import Placing, placing
 from edgett.graph.c_plan import two_rows
 
@@ -45,12 +45,12 @@ class Columns:
         )
 
     @property
-    def packed(self) -> NDArray[np.uint32] | None:
+    def packed(self) -> Words | None:
         """As `rows_int8.c` reads them; None where they do not go into words."""
         numbers = self.weights, self.starts, self.factors
         if not packs(*numbers[:2]):
             numbers = without_steady(*numbers, self.zero)
-        return packed(*numbers) if packs(*numbers[:2]) else None
+        return Words(packed(*numbers), written(*numbers)) if packs(*numbers[:2]) else None
 
     @property
     def plain(self) -> tuple[NDArray[Any], ...]:
@@ -206,6 +206,36 @@ def _words(columns: NDArray[np.int8]) -> NDArray[np.uint32]:
     body = (low | high << 16).reshape(blocks, full)
     rest = halves[:, 0, full:] | halves[:, 1, full:] << 16
     return np.concatenate([body, rest], axis=1).astype(np.uint32)
+
+
+def written(columns: NDArray[np.int8], starts: NDArray[np.int64], factors: NDArray[np.float32]) -> str:
+    """Put the same together in C.
+
+    Args:
+        columns: weights (columns, inner).
+        starts: what is added to the sum of each column.
+        factors: by which a sum becomes a code.
+
+    Returns:
+        What the macros of `rows_int8.c` make words of.
+    """
+    inner, lines = columns.shape[1], []
+    full = inner - inner % _FOUR
+    wide = padded(columns).reshape(-1, _FOUR, inner)
+    begun = padded(starts).astype(np.uint32).view(np.int32).reshape(-1, _FOUR)
+    scales = np.ascontiguousarray(padded(factors)).view(np.uint32).reshape(-1, _FOUR)
+    for weights, start, scale in zip(wide, begun.tolist(), scales.tolist(), strict=True):
+        # (column, four, input) to (four, column, input).
+        fours = weights[:, :full].reshape(_FOUR, -1, _FOUR).transpose(1, 0, 2).reshape(-1, _FOUR * _FOUR)
+        lines.append(_macro("BEGIN", [f"{value}" if value > -(2**31) else "(-2147483647 - 1)" for value in start]))
+        lines += [_macro("FOUR", four) for four in fours.tolist()]
+        lines += [_macro("REST", rest) for rest in weights[:, full:].T.tolist()]
+        lines.append(", ".join(f"{value:#x}u" for value in scale))
+    return ",\n    ".join(lines)
+
+
+def _macro(name: str, values: Sequence[object]) -> str:
+    return f"{PREFIX}_{name}({', '.join(map(str, values))})"
 
 
 def side_by_side(columns: NDArray[np.float32]) -> NDArray[np.float32]:

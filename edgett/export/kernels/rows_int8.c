@@ -1,10 +1,28 @@
 #include <string.h>
 
-/* Products in int8, a scale for each column. A word of weights has two inputs of two columns, its halves are
- * h = 256 w1 + w0: the sum A of x h is 256 S1 + S0, that of x and the low byte is S0, so S1 = (A - S0) >> 8. Columns
- * come in fours, a word for each pair of them; of four inputs first 0 and 2, then 1 and 3, as SXTB16 takes bytes apart;
- * inputs that are left come one by one. Before the words of four columns is where A and S0 of each pair begin, behind
- * them are the four scales. */
+/* Products in int8, a scale for each column. Columns come in fours: where their sums begin, their weights, inputs by
+ * fours and what is left of them one by one, and the four scales.
+ *
+ * A word of weights has two inputs of two columns, its halves are h = 256 w1 + w0: the sum A of x h is 256 S1 + S0, that
+ * of x and the low byte is S0, so S1 = (A - S0) >> 8. Of four inputs first come 0 and 2, then 1 and 3, as SXTB16 takes
+ * bytes apart. Helium reads four inputs of a column as one word. */
+#define NAME_AT(byte, place) ((uint32_t)(uint8_t)(byte) << (place))
+#define NAME_PAIR_OF(first, second) ((uint32_t)(256 * (second) + (first)) & 0xFFFFu)
+#if NAME_MVE
+#define NAME_BEGIN(a, b, c, d) (uint32_t)(a), (uint32_t)(b), (uint32_t)(c), (uint32_t)(d)
+#define NAME_REST(a, b, c, d) NAME_AT(a, 0) | NAME_AT(b, 8) | NAME_AT(c, 16) | NAME_AT(d, 24)
+#define NAME_FOUR(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p) \
+    NAME_REST(a, b, c, d), NAME_REST(e, f, g, h), NAME_REST(i, j, k, l), NAME_REST(m, n, o, p)
+#else
+#define NAME_BEGIN(a, b, c, d) \
+    (uint32_t)(b) * 256u + (uint32_t)(a), (uint32_t)(a), (uint32_t)(d) * 256u + (uint32_t)(c), (uint32_t)(c)
+#define NAME_REST(a, b, c, d) NAME_PAIR_OF(a, b) | NAME_PAIR_OF(c, d) << 16
+/* Four inputs of a first column, of a second and so on. */
+#define NAME_FOUR(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p) \
+    NAME_PAIR_OF(a, e) | NAME_PAIR_OF(c, g) << 16, NAME_PAIR_OF(i, m) | NAME_PAIR_OF(k, o) << 16, \
+        NAME_PAIR_OF(b, f) | NAME_PAIR_OF(d, h) << 16, NAME_PAIR_OF(j, n) | NAME_PAIR_OF(l, p) << 16
+#endif
+
 typedef struct {
     const int8_t *input;
     const uint32_t *weights;
@@ -16,7 +34,7 @@ typedef struct {
     int32_t groups, rest; /* inputs: fours of them, and what is left */
 } NAME_task;
 
-#if NAME_DSP
+#if NAME_DSP && NAME_PAIRS
 /* Two rows in 16 bits: 0 and 2 of each, then 1 and 3, and so on; what is left of both side by side. */
 static NAME_APART void NAME_widen(const int8_t *input, int8_t *tile, int32_t inner) {
     register const int8_t *first __asm__("r0") = input;

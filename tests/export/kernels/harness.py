@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgett.export.kernels import every
+from edgett.export.kernels.kernel import Words
 
 HERE = Path(__file__).parent
 FOLDER = tempfile.TemporaryDirectory()
@@ -69,7 +70,7 @@ class Case:
 
     kernel: str
     numbers: Sequence[int]
-    arrays: Sequence[NDArray[Any]]
+    arrays: Sequence[NDArray[Any] | Words]
     made: tuple[int, ...]
     dtype: str = "i1"
     room: int = 0
@@ -79,7 +80,8 @@ class Case:
     def stored(self) -> bytes:
         """As cases.c reads it."""
         size = int(np.prod(self.made)) * np.dtype(self.dtype).itemsize
-        arrays = [*(np.ascontiguousarray(one).tobytes() for one in self.arrays), *[b""] * (4 - len(self.arrays))]
+        flat = [one.words if isinstance(one, Words) else one for one in self.arrays]
+        arrays = [*(np.ascontiguousarray(one).tobytes() for one in flat), *[b""] * (4 - len(self.arrays))]
         parts = [_whole(NAMES.index(self.kernel), len(self.numbers), *self.numbers)]
         parts += [_whole(len(one)) + one for one in arrays]
         return b"".join([*parts, _whole(self.room, size, int(self.over))])

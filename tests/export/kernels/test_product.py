@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgett.export.kernels import product
+from edgett.export.kernels import every, product
 from edgett.export.kernels.placing import Placing
 from edgett.graph.c_plan import two_rows
 from tests.export.kernels.harness import Case, codes, ran
@@ -178,6 +182,40 @@ class TestWords:
         found = sorted([*low.ravel().tolist(), *((halves - low) // 256).ravel().tolist()])
         zeros = [0] * (-columns % 4 * inner)
         assert found == sorted([*weights.ravel().tolist(), *zeros])
+
+
+@needs("gcc")
+@given(st.integers(1, 9), st.integers(1, 14), st.integers(0, 99))
+@settings(max_examples=10, deadline=None)
+def test_macros_make_the_same_words(columns: int, inner: int, seed: int) -> None:
+    """What is written in C is what is tested everywhere else."""
+    draw = np.random.default_rng(seed)
+    weights = draw.integers(-127, 128, (columns, inner)).astype(np.int8)
+    starts, factors = draw.integers(-(2**31), 2**31, columns), draw.uniform(1e-9, 1, columns).astype(np.float32)
+    starts[1::2] //= 2**9
+    words = product.packed(weights, starts, factors)
+    assert compiled(product.written(weights, starts, factors)) == words.tolist()
+
+
+def test_the_least_start_is_no_overflow() -> None:
+    """2147483648 is no int in C, so that -2147483648 is none either."""
+    starts = np.array([-(2**31), 0])
+    numbers = np.ones((2, 1), np.int8), starts, np.ones(2, np.float32)
+    assert compiled(product.written(*numbers)) == product.packed(*numbers).tolist()
+
+
+def compiled(text: str) -> list[int]:
+    """The words that a compiler makes of constants."""
+    includes, code = every.text(["product_int8"], "t")
+    head = "\n".join(f"#include <{name}>" for name in sorted({*includes, "stdint.h", "stdio.h"}))
+    array = f"static const uint32_t words[] = {{\n{text.replace('NAME', 't')}\n}};"
+    show = 'int main(void) { for (size_t i = 0; i < sizeof words / 4; ++i) printf("%u\\n", (unsigned)words[i]); }'
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "words.c")
+        source.write_text("\n".join([head, code, array, show, ""]))
+        subprocess.run(["gcc", "-std=gnu99", "-w", source, "-lm", "-o", source.with_suffix("")], check=True)
+        done = subprocess.run([source.with_suffix("")], capture_output=True, text=True, check=True)
+    return [int(line) for line in done.stdout.split()]
 
 
 @pytest.mark.parametrize("way", WAYS)

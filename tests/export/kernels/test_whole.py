@@ -1,4 +1,4 @@
-"""Whole models: plain C, C without an FPU and C with DSP instructions give the same bytes."""
+"""Whole models: plain C, C without an FPU, with DSP instructions and with Helium give the same bytes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from edgett.device.emulated.programs import HERE
+from edgett.device.emulator import count_on_board
 from edgett.device.program import Program
 from edgett.export import c
 from edgett.model.tt_dense import TTDense
@@ -55,6 +56,28 @@ def images() -> keras.Model:
     x = L.Conv2D(10, (3, 2), strides=2, activation="relu6")(L.Add()([x, y]))
     x = L.DepthwiseConv2D(3, strides=2, padding="same")(x)
     return keras.Model(inputs, L.Dense(7)(L.GlobalAveragePooling2D()(x)))
+
+
+def dense() -> keras.Model:
+    """Products of sizes that are no multiples of four, nor of sixteen."""
+    x = inputs = keras.Input((37,), name="x")
+    for units in (66, 19, 5, 64, 103):
+        x = L.Dense(units, "relu")(x)
+    return keras.Model(inputs, L.Dense(7)(x))
+
+
+@needs("gcc", "arm-none-eabi-gcc", "qemu-system-arm")
+@pytest.mark.parametrize("build", [trains, images, dense])
+def test_helium_gives_the_same_bytes(build: Callable[[], keras.Model], tmp_path: Path) -> None:
+    """On a board with a Cortex-M55, whose C has instructions that no Linux has."""
+    keras.utils.set_random_seed(5)
+    source = c.generate(test_int8.export(build(), tmp_path / "model.onnx").path, "net", "1")
+    program = Program("net", source.header, source.code, source.inputs, source.outputs)
+    inputs = {"x": np.random.default_rng(11).normal(size=(12, *source.inputs[0].shape[1:])).astype("f4")}
+    found = count_on_board(program, inputs, "mps3-an547").outputs
+    for port, values in outputs(program, "plain", inputs, tmp_path / "plain").items():
+        assert len(np.unique(values, axis=0)) > 6
+        np.testing.assert_array_equal(values, found[port])
 
 
 @needs("gcc", "arm-linux-gnueabihf-gcc", "qemu-arm")
