@@ -15,6 +15,7 @@ APP = Path(__file__).parent / "app"
 class Chip:
     """What CMake and the emulator are told. `link` sets the sizes of flash and RAM in bytes."""
 
+    name: str
     toolchain: str
     settings: tuple[str, ...]
     link: str
@@ -31,14 +32,17 @@ def _cortex(cpu: str, fpu: str, machine: str) -> Chip:
     floats = f"-mfpu={fpu} -mfloat-abi=hard" if fpu else "-mfloat-abi=soft"
     settings = (f"-DCPU={cpu}", f"-DFLOAT={floats}", f"-DSTARTUP={APP / 'cortex-m.c'}")
     link = "-Wl,--defsym=FLASH_SIZE={flash},--defsym=RAM_SIZE={ram}"
-    return Chip("cortex-m.cmake", settings, link, ("qemu-system-arm", "-M", machine))
+    return Chip(cpu, "cortex-m.cmake", settings, link, ("qemu-system-arm", "-M", machine))
 
 
+M0 = _cortex("cortex-m0plus", "", "mps2-an385")
+"""On a board whose Cortex-M3 executes all that it does."""
 M3 = _cortex("cortex-m3", "", "mps2-an385")
 M4 = _cortex("cortex-m4", "fpv4-sp-d16", "mps2-an386")
 M7 = _cortex("cortex-m7", "fpv5-sp-d16", "mps2-an500")
 M55 = _cortex("cortex-m55", "auto", "mps3-an547")
 RISCV = Chip(
+    "rv32imc",
     "riscv32.cmake",
     (),
     "-Wl,--defsym=__flash=0x80000000,--defsym=__flash_size={flash},--defsym=__ram=0x81000000,--defsym=__ram_size={ram},"

@@ -28,7 +28,7 @@ def packed(run: Path, folder: Path, name: str) -> Path:
 
 
 def chip(value: Chip) -> object:
-    return pytest.param(value, marks=needs(*value.programs), id=value.emulator[2])
+    return pytest.param(value, marks=needs(*value.programs), id=value.name)
 
 
 @pytest.mark.slow
@@ -97,7 +97,7 @@ def test_a_clock_fits_and_says_what_it_should(clocks: dict[str, Path], tmp_path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("on", [chip(chips.M3), chip(chips.M55), chip(chips.RISCV)])
+@pytest.mark.parametrize("on", [chip(chips.M0), chip(chips.M3), chip(chips.M55), chip(chips.RISCV)])
 def test_int8_gives_its_codes_on_other_chips(clocks: dict[str, Path], tmp_path: Path, on: Chip) -> None:
     """Without an FPU, and without DSP instructions, too."""
     said = chips.run(chips.build([packed(clocks["cortex-m4"], tmp_path, "clock")], on, tmp_path / "build"), on)

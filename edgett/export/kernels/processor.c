@@ -55,6 +55,13 @@
 #define NAME_ALIGNED(pointer) (pointer)
 #endif
 
+/* Functions that some models or some processors have no use for. */
+#if defined(__GNUC__)
+#define NAME_SPARE __attribute__((unused))
+#else
+#define NAME_SPARE
+#endif
+
 /* Functions that are inside of each that calls them, for a constant that it gives them. */
 #if defined(__GNUC__)
 #define NAME_INSIDE static inline __attribute__((always_inline))

@@ -1,12 +1,9 @@
 #include <string.h>
 
-#if NAME_DSP
-__attribute__((unused)) /* products do it by themselves there */
-#endif
 #if NAME_FIXED
 static NAME_APART int32_t NAME_scaled_as_written(int32_t sum, float scale, int32_t zero) {
 #else
-static int8_t NAME_scaled(int32_t sum, float scale, int32_t zero) {
+NAME_SPARE static int8_t NAME_scaled(int32_t sum, float scale, int32_t zero) {
 #endif
     return NAME_rounded((float)sum * scale, zero);
 }
@@ -50,7 +47,7 @@ NAME_INSIDE int32_t NAME_scaled_by(int32_t sum, NAME_factor factor, int32_t zero
 #endif
 }
 
-static int8_t NAME_scaled(int32_t sum, float scale, int32_t zero) {
+NAME_SPARE static int8_t NAME_scaled(int32_t sum, float scale, int32_t zero) {
     return (int8_t)NAME_scaled_by(sum, NAME_factor_of(scale), zero);
 }
 #else

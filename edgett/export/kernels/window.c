@@ -13,7 +13,7 @@ typedef struct {
 } NAME_taps;
 
 /* Which of `count` taps that begin at `begin` and are `apart` lie in 0 to size. */
-static NAME_taps NAME_inside(int32_t begin, int32_t apart, int32_t count, int32_t size) {
+NAME_SPARE static NAME_taps NAME_inside(int32_t begin, int32_t apart, int32_t count, int32_t size) {
     NAME_taps taps = {0, count};
     while (taps.first < count && begin + taps.first * apart < 0) {
         ++taps.first;

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.export.kernels.harness import Case, bits, built, ran
+from edgett.export.kernels import every
+from tests.export.kernels.harness import NAMES, Case, bits, built, ran
 from tests.export.kernels.test_product import WAYS as BOTH
 from tests.firmware.tools import needs
 
@@ -61,3 +65,31 @@ def test_a_compiler_that_does_not_optimise_gives_the_same() -> None:
     case = Case("add", [64, 16, 3, -4, 5, *bits(0.02, 0.03, 0.04)], [x, other], (64,))
     one, two = (ran(way, [case])[0] for way in ("dsp", "dsp, unoptimised"))
     np.testing.assert_array_equal(one, two)
+
+
+CORTEX = ("arm-none-eabi-gcc", "-mthumb")
+HARD = "-mfloat-abi=hard"
+PROCESSORS = {
+    "this": ("gcc",),
+    "cortex-m0plus": (*CORTEX, "-mcpu=cortex-m0plus"),
+    "cortex-m3": (*CORTEX, "-mcpu=cortex-m3"),
+    "cortex-m4 without FPU": (*CORTEX, "-mcpu=cortex-m4"),
+    "cortex-m4": (*CORTEX, "-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", HARD),
+    "cortex-m55": (*CORTEX, "-mcpu=cortex-m55", HARD),
+    "rv32imc": ("riscv64-unknown-elf-gcc", "--specs=picolibc.specs", "-march=rv32imc", "-mabi=ilp32"),
+    "aarch64": ("aarch64-linux-gnu-gcc",),
+}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=needs(one[0])) for name, one in PROCESSORS.items()])
+def test_every_kernel_by_itself_compiles_without_a_warning(name: str, tmp_path: Path) -> None:
+    """A model may have any of them alone; what it has no use for then must not be complained of."""
+    for kernel in NAMES:
+        includes, code = every.text([kernel], "t")
+        head = "\n".join(f"#include <{one}>" for one in sorted({*includes, "stdint.h", "stddef.h"}))
+        (tmp_path / "k.c").write_text(
+            f"{head}\n{code}\nvoid *go(void);\nvoid *go(void) {{ return (void *)t_{kernel}; }}\n"
+        )
+        command = [*PROCESSORS[name], "-std=c99", "-Wall", "-Wextra", "-Werror", "-O1", "-S", "k.c", "-o", "k.s"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, (kernel, done.stderr)
