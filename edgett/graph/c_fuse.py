@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _FOUR = 4
 """Columns that a product takes at once: a block begins with one of these."""
@@ -62,6 +68,59 @@ class Blocks:
     def held(self) -> int:
         """The numbers that a block of the first product makes: what the second reads of it."""
         return self.at_once * self.rows * self.columns
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How rows of a second product read the results of a first.
+
+    Attributes:
+        columns: (across, held) those of the first that each block of columns has.
+        at: (rows, held) the places of a group of rows and one of columns in a row of the second.
+        along: the groups of rows.
+    """
+
+    columns: NDArray[np.int64]
+    at: NDArray[np.int64]
+    along: int
+
+    @classmethod
+    def of(cls, rows: int, columns: int, turned: Sequence[tuple[int, int]], inner: int) -> Reading | None:
+        """Look for a pattern.
+
+        Args:
+            rows: those of the first product.
+            columns: its columns.
+            turned: the matrices that its results are read as and transposed, one after the other.
+            inner: the length of a row of the second.
+
+        Returns:
+            It; None where it is no pattern of blocks.
+        """
+        import numpy as np
+
+        read: NDArray[np.int64] = np.arange(rows * columns)
+        for dims in turned:
+            read = read.reshape(dims).T.ravel()
+        read = read.reshape(-1, inner)
+        down, across = read // columns, read % columns
+        first, held = np.unique(down[0]), np.unique(across[0])
+        along = rows // len(first)
+        if len(first) * len(held) != inner or rows % len(first) or len(read) % along:
+            return None
+        low, local = np.searchsorted(first, down[0]), np.searchsorted(held, across[0])
+        found = np.zeros((len(read) // along, len(held)), np.int64)
+        found[:, local] = across[::along]
+        groups = np.arange(along)[:, None] * len(first)
+        expected = (low + groups)[None] * columns + found[:, None, local]
+        at = np.zeros((len(first), len(held)), np.int64)
+        at[low, local] = np.arange(inner)
+        return cls(found, at, along) if np.array_equal(expected.reshape(read.shape), read) else None
+
+    def blocks(self, pairs: bool) -> Blocks:
+        """Small ones; `pairs`: whether pairs of rows are faster."""
+        rows, columns = self.at.shape
+        return Blocks.of(len(self.columns), self.along, rows, columns, pairs)
 
 
 def _divisors(number: int) -> list[int]:

@@ -5,11 +5,10 @@ Transposes that cancel are left out, and so are those behind products; what has 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from edgett.graph.c_fuse import Blocks
+from edgett.graph.c_fuse import Blocks, Reading
 from edgett.graph.c_plan import Claim, CPlan, Fusion, block, plane, planned, scratch_of, two_positions, two_rows
 from edgett.graph.dtype import DType
 from edgett.graph.graph import Graph, Step
@@ -111,11 +110,12 @@ def _fusions(graph: Graph, size: int, claims: Mapping[str, Claim]) -> dict[str, 
         else:
             continue
         width = graph.widths.get(name, size)
-        if len(turns) < 2 and _multiplies(step) and not step.stores("bias") and len(second.reads) == 1:
+        if _multiplies(step) and not step.stores("bias") and len(second.reads) == 1:
             blocks = _blocks(step, second, turns, graph, width)
             if blocks and blocks.count > 1:
                 inner = max(one.macs // graph.sizes[one.writes[0]] for one in (step, second))
-                claim = Claim(block(blocks, inner, width), idle=claims[second.writes[0]].idle)
+                room = block(blocks, inner, width)
+                claim = Claim(room, room if width == 1 else 0, claims[second.writes[0]].idle)
                 found[second.writes[0]] = Fusion(name, tuple(gone), blocks, claim)
     return found
 
@@ -125,16 +125,13 @@ def _multiplies(step: Step) -> bool:
 
 
 def _blocks(first: Step, second: Step, turns: Sequence[Step], graph: Graph, width: int) -> Blocks | None:
-    """How the second of two products reads what the first makes, behind a transpose or none."""
-    (rows, _, columns), (others, inner, _) = (matrix(step, graph) for step in (first, second))
-    dims = turns[0].turns if turns else (rows * columns, 1)
-    if len(dims) != 2 or math.prod(dims) != rows * columns:
+    """How the second of two products reads what the first makes, behind transposes of matrices or none."""
+    (rows, _, columns), (_, inner, _) = (matrix(step, graph) for step in (first, second))
+    dims = [(step.turns[0], step.turns[1]) for step in turns if len(step.turns) == 2]
+    if len(dims) < len(turns):
         return None
-    across = dims[1]
-    held, rest = divmod(columns, across)
-    if rest or inner % held or rows % (inner // held) or across * rows * held != others * inner:
-        return None
-    return Blocks.of(across, rows * held // inner, inner // held, held, pairs=width == 1)
+    reading = Reading.of(rows, columns, dims[::-1], inner)
+    return None if reading is None else reading.blocks(pairs=width == 1)
 
 
 def matrix(step: Step, graph: Graph) -> tuple[int, int, int]:

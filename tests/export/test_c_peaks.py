@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import keras
 import pytest
 
 from edgett.export import c
+from edgett.forms.tt.order import Order
 from edgett.graph.c_view import compiled_bytes
 from edgett.graph.memory import live_bytes
+from edgett.model.tt_dense import TTDense
 from tests.export import exported as zoo
 from tests.export import test_int8
 from tests.export.exported import CASES
@@ -112,6 +115,29 @@ def towers() -> keras.Model:
             x = L.Dense(units, activation="relu")(x)
         ends.append(x)
     return keras.Model(inputs, L.Dense(4)(L.Concatenate()(ends)))
+
+
+def train(order: Order) -> keras.Model:
+    inputs = keras.Input((16,))
+    return keras.Model(inputs, L.Dense(3)(TTDense((4, 4), (8, 8), (1, 16, 1), order)(inputs)))
+
+
+def positions() -> keras.Model:
+    """A row of results that is read as rows."""
+    inputs = keras.Input((12,))
+    x = L.Reshape((16, 16))(L.Dense(256, use_bias=False)(inputs))
+    return keras.Model(inputs, L.Dense(3)(L.Flatten()(L.Dense(4)(x))))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+@pytest.mark.parametrize(
+    "build", [*(partial(train, order) for order in Order), positions], ids=[*(order.value for order in Order), "rows"]
+)
+def test_of_products_that_are_computed_together(build: Callable[[], keras.Model], dtype: str, tmp_path: Path) -> None:
+    """Exactly, with no whole tensor between them."""
+    keras.utils.set_random_seed(0)
+    assert foretold(build(), dtype, tmp_path / "model.onnx") == 1
+    assert "net_fused_" in c.generate(tmp_path / "model.onnx", "net", "1.2").code
 
 
 @pytest.mark.slow

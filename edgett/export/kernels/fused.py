@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgett.export.kernels import product
 from edgett.export.kernels.kernel import Kernel, Nodes, Struct, Words, attribute
 from edgett.export.kernels.placing import Placing
-from edgett.graph.c_fuse import Blocks
+from edgett.graph.c_fuse import Blocks, Reading
 from edgett.graph.c_plan import block
 from edgett.graph.op import named
 
@@ -34,37 +34,6 @@ class Fused:
     kernel: Kernel
 
 
-@dataclass(frozen=True)
-class _Reading:
-    """How rows of a second product read the results of a first: `columns` (across, held) are those of each block.
-
-    `at` (rows, held) are the places of a group of rows and one of columns in a row of the second.
-    """
-
-    columns: NDArray[np.int64]
-    at: NDArray[np.int64]
-    along: int
-
-    @classmethod
-    def of(cls, read: NDArray[np.int64], width: int) -> _Reading | None:
-        """Of the results, numbered row by row of `width`, that each row reads; None where these are no blocks."""
-        rows, columns = read // width, read % width
-        first, held = np.unique(rows[0]), np.unique(columns[0])
-        along = int(rows.max() + 1) // len(first)
-        if len(first) * len(held) != read.shape[1] or read.shape[0] % along:
-            return None
-        across = read.shape[0] // along
-        low, local = np.searchsorted(first, rows[0]), np.searchsorted(held, columns[0])
-        found = np.zeros((across, len(held)), np.int64)
-        found[:, local] = columns[::along]
-        groups = np.repeat(np.arange(along), len(first) * len(held)).reshape(along, -1)
-        expected = (rows[0] + groups * len(first))[None] * width + found[:, None, local]
-        at = np.zeros((len(first), len(held)), np.int64)
-        at[low, local] = np.arange(read.shape[1])
-        regular = np.array_equal(first, np.arange(len(first))) and np.array_equal(expected.reshape(read.shape), read)
-        return cls(found, at, along) if regular else None
-
-
 def fusions(nodes: Nodes, own: Mapping[str, Kernel]) -> dict[str, Fused]:
     """The products that may be computed together with those before them, by the names of their nodes."""
     makers = {node.output[0]: node for node in nodes.told.values()}
@@ -73,7 +42,7 @@ def fusions(nodes: Nodes, own: Mapping[str, Kernel]) -> dict[str, Fused]:
         if kernel.name not in (product.PRODUCT_INT8, product.PRODUCT_FLOAT):
             continue
         second = nodes.told[name]
-        *moves, first = _before(second, nodes, makers)
+        *moves, first = _before(second, nodes, makers, own)
         if first is not None and first.name in own and own[first.name].name == kernel.name:
             made = _fused(first, moves, second, nodes, own)
             if made:
@@ -81,12 +50,19 @@ def fusions(nodes: Nodes, own: Mapping[str, Kernel]) -> dict[str, Fused]:
     return found
 
 
-def _before(second: Any, nodes: Nodes, makers: Mapping[str, Any]) -> Iterator[Any]:
-    """The moves between a product and what it reads, back to front, and what makes that; None where others read it."""
+def _before(second: Any, nodes: Nodes, makers: Mapping[str, Any], own: Mapping[str, Kernel]) -> Iterator[Any]:
+    """What only moves numbers between a product and what it reads, back to front, and what makes that.
+
+    None at the end where others read it too, or where it is turned as no matrix is.
+    """
     name = second.input[0]
     while (node := makers.get(name)) is not None and len(nodes.readers[name]) == 1:
+        turns = node.op_type == "Transpose"
+        if turns and tuple(attribute(node, "perm", ())) != (1, 0):
+            break
         yield node
-        if not (node.op_type == "Transpose" or named(node.op_type).view):
+        # An activation is a table, and its node an Identity.
+        if node.name in own or not (turns or named(node.op_type).view):
             return
         name = node.input[0]
     yield None
@@ -95,17 +71,12 @@ def _before(second: Any, nodes: Nodes, makers: Mapping[str, Any]) -> Iterator[An
 def _fused(first: Any, moves: list[Any], second: Any, nodes: Nodes, own: Mapping[str, Kernel]) -> Fused | None:
     kernel = own[second.name]
     integer = kernel.name == product.PRODUCT_INT8
-    columns = nodes.shapes[first.output[0]][-1]
-    index = np.arange(nodes.size(first.output[0]))
-    for node in reversed(moves):
-        index = index.reshape(nodes.shapes[node.input[0]])
-        index = index.transpose(attribute(node, "perm", None)) if node.op_type == "Transpose" else index
-    inner = nodes.shapes[second.input[0]][-1]
-    reading = _Reading.of(index.reshape(-1, inner), columns)
+    (rows, columns), inner = _matrix(first.output[0], nodes), nodes.shapes[second.input[0]][-1]
+    turned = [_matrix(node.input[0], nodes) for node in reversed(moves) if node.op_type == "Transpose"]
+    reading = Reading.of(rows, columns, turned, inner)
     if reading is None:
         return None
-    across, held = reading.columns.shape
-    blocks = Blocks.of(across, reading.along, len(reading.at), held, pairs=integer)
+    held, blocks = reading.columns.shape[1], reading.blocks(pairs=integer)
     places = np.arange(blocks.at_once).reshape(blocks.wide, blocks.high) * inner
     # (group of rows, row, group of columns, column) of a block.
     within = places.T[:, None, :, None] + reading.at[None, :, None, :]
@@ -129,6 +100,12 @@ def _fused(first: Any, moves: list[Any], second: Any, nodes: Nodes, own: Mapping
         scratch=room if integer else None, idle=kernel.idle,
     )  # fmt: skip
     return Fused(first.name, (first.name, *(node.name for node in moves)), blocks, made)
+
+
+def _matrix(name: str, nodes: Nodes) -> tuple[int, int]:
+    """A tensor as rows of its last axis."""
+    columns = nodes.shapes[name][-1]
+    return nodes.size(name) // columns, columns
 
 
 def _int8(first: Any, nodes: Nodes, order: NDArray[np.int64]) -> tuple[Words, int, int] | None:

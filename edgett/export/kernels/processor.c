@@ -1,6 +1,7 @@
 /* What the processor has: SIMD in 32 bits with an FPU; no FPU at all. */
 #ifndef NAME_DSP
-#if defined(__GNUC__) && defined(__ARM_FEATURE_DSP) && defined(__ARM_FP) && defined(__thumb2__)
+#if defined(__GNUC__) && defined(__ARM_FEATURE_DSP) && defined(__ARM_FP) && defined(__thumb2__) && \
+    !defined(__ARM_BIG_ENDIAN)
 #define NAME_DSP 1
 #else
 #define NAME_DSP 0
@@ -64,7 +65,7 @@
 
 /* Functions that are inside of each that calls them, for a constant that it gives them. */
 #if defined(__GNUC__)
-#define NAME_INSIDE static inline __attribute__((always_inline))
+#define NAME_INSIDE static inline __attribute__((always_inline, unused))
 #else
 #define NAME_INSIDE static inline
 #endif

@@ -156,19 +156,18 @@ NAME_INSIDE void NAME_plain_rows(const NAME_task *task, const int32_t two) {
         c += most[1] + most[3];
         d += (int32_t)(least[1] + least[3]);
 #else
-        for (int32_t k = 0; k < 2; ++k, w += 2, ++x, ++y) {
-            const int8_t *const end = x + 4 * task->groups;
-            for (const int8_t *p = x, *q = y; p < end; p += 4, q += 4, w += 4) {
-                NAME_TAKE(w, 0, p[0], q[0], a, b, e, f);
-                NAME_TAKE(w + 1, 0, p[0], q[0], c, d, g, h);
-                NAME_TAKE(w, 1, p[2], q[2], a, b, e, f);
-                NAME_TAKE(w + 1, 1, p[2], q[2], c, d, g, h);
+        for (int32_t k = 0; k < 2; ++k) {
+            const uint32_t *v = w + 2 * k;
+            for (int32_t i = k; i < 4 * task->groups; i += 4, v += 4) {
+                NAME_TAKE(v, 0, x[i], y[i], a, b, e, f);
+                NAME_TAKE(v + 1, 0, x[i], y[i], c, d, g, h);
+                NAME_TAKE(v, 1, x[i + 2], y[i + 2], a, b, e, f);
+                NAME_TAKE(v + 1, 1, x[i + 2], y[i + 2], c, d, g, h);
             }
-            w -= 4 * task->groups;
         }
-        x += 4 * task->groups - 2;
-        y += 4 * task->groups - 2;
-        w += 4 * task->groups - 4;
+        x += 4 * task->groups;
+        y += 4 * task->groups;
+        w += 4 * task->groups;
 #endif
         for (int32_t i = task->rest; i > 0; --i, ++x, ++y, ++w) {
             NAME_TAKE(w, 0, *x, *y, a, b, e, f);

@@ -135,6 +135,17 @@ class TestWhich:
         model.graph.output.append(helper.make_tensor_value_info("c", TensorProto.FLOAT, (4, 24)))
         assert not together(model)
 
+    def test_not_past_an_activation(self) -> None:
+        """In int8 it is a table, and its node an Identity."""
+        model = network((2, 4, 3, 4, 5, 6), np.random.default_rng(0), integer=True)
+        first = next(node for node in model.graph.node if node.name == "p0")
+        first.output[0] = "sums"
+        model.graph.value_info.append(helper.make_tensor_value_info("sums", TensorProto.INT8, (6, 16)))
+        model.graph.node.insert(1, helper.make_node("Identity", ["sums"], ["a"], name="lookup"))
+        assert "p1" in every.fusions(model, every.kernels(model, {})), "it would be nothing but a name"
+        tables = {"lookup": np.arange(-128, 128).astype("i1")}
+        assert not every.fusions(model, every.kernels(model, tables))
+
     def test_not_columns_that_make_no_fours(self) -> None:
         assert not together(network((1, 3, 3, 7, 5, 6), np.random.default_rng(0), integer=True))
 

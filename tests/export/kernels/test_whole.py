@@ -58,6 +58,14 @@ def images() -> keras.Model:
     return keras.Model(inputs, L.Dense(7)(L.GlobalAveragePooling2D()(x)))
 
 
+def bent() -> keras.Model:
+    """Products without a bias that are looked up in a table before the next, at a size where blocks would save RAM."""
+    inputs = keras.Input((16,), name="x")
+    x = TTDense((4, 4), (16, 16), (1, 2, 1), activation="tanh", use_bias=False, name="one")(inputs)
+    x = TTDense((16, 16), (2, 2), (1, 2, 1), name="two")(x)
+    return keras.Model(inputs, L.Dense(7, name="three")(x))
+
+
 def dense() -> keras.Model:
     """Products of sizes that are no multiples of four, nor of sixteen."""
     x = inputs = keras.Input((37,), name="x")
@@ -81,7 +89,7 @@ def test_helium_gives_the_same_bytes(build: Callable[[], keras.Model], tmp_path:
 
 
 @needs("gcc", "arm-linux-gnueabihf-gcc", "qemu-arm")
-@pytest.mark.parametrize("build", [trains, images])
+@pytest.mark.parametrize("build", [trains, images, bent])
 def test_all_give_the_same_bytes(build: Callable[[], keras.Model], tmp_path: Path) -> None:
     keras.utils.set_random_seed(5)
     source = c.generate(test_int8.export(build(), tmp_path / "model.onnx").path, "net", "1")
