@@ -306,7 +306,7 @@ def _helpers(program: CText, bodies: Sequence[str]) -> dict[str, str]:
 def _array(model: str, name: str, values: NDArray[Any] | Words) -> str:
     """A constant of a kernel, flat."""
     if isinstance(values, Words):
-        text = values.text.replace(PREFIX, model)
+        text = values.text().replace(PREFIX, model)
         return f"static const {_WORD} {name}[{values.words.size}] = {{\n    {text}\n}};\n"
     spelled = {"float32": literal, "uint32": "{:#x}u".format}.get(values.dtype.name, str)
     listed = [spelled(value) for value in values.ravel().tolist()]

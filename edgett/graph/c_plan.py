@@ -139,9 +139,10 @@ def planned(
     """
     best = found = CPlan(**vars(_planned(graph, claims, size)))
     least = static_bytes(best.graph, size)
-    left = dict(fusions or {})
+    given = fusions or {}
+    left = dict(given)
     while able := list(_at_the_peak(found, left, size)):
-        tried = [_fused(graph, claims, size, {name: (fusions or {})[name] for name in (*found.fused, one)})
+        tried = [_fused(graph, claims, size, {name: given[name] for name in (*found.fused, one)})
                  for one in able]  # fmt: skip
         found = min(tried, key=lambda one: static_bytes(one.graph, size))
         (*_, target) = found.fused

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -35,12 +35,12 @@ class Words:
     """Constants that a macro makes words of, as the processor reads them best.
 
     Attributes:
-        words: what it makes of them where there are no vectors.
-        text: them in C, `PREFIX` for the model's name.
+        words: what it makes of them without Helium.
+        text: writes them in C, `PREFIX` for the model's name; only who writes a file needs it.
     """
 
     words: NDArray[np.uint32]
-    text: str
+    text: Callable[[], str]
 
     @property
     def nbytes(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ class Columns:
         numbers = self.weights, self.starts, self.factors
         if not packs(*numbers[:2]):
             numbers = without_steady(*numbers, self.zero)
-        return Words(packed(*numbers), written(*numbers)) if packs(*numbers[:2]) else None
+        return Words(packed(*numbers), partial(written, *numbers)) if packs(*numbers[:2]) else None
 
     @property
     def plain(self) -> tuple[NDArray[Any], ...]:
