@@ -35,6 +35,7 @@ TESTED_IN: Mapping[str, tuple[str, ...]] = {
     "export/flatbuffer.py": ("test_fuzz.py", "export/test_tflite.py"),
     "export/kernels/kernel.py": ("export/kernels/test_every.py", "export/test_c_operators.py"),
     "export/kernels/placing.py": ("export/kernels/test_product.py", "export/test_c_operators.py"),
+    "export/kernels/sliding.py": ("export/kernels/test_convolution.py", "export/kernels/test_pool.py"),
     "export/lookup.py": ("export/test_c_operators.py",),
     "export/owners.py": ("export/test_check.py", "workflow/test_readback.py"),
     "export/qdq.py": ("export/test_c_operators.py", "export/test_int8.py"),

@@ -223,7 +223,7 @@ def _laid_out(
         steps.append(Step(function.name, kind, reads, writes))
         if kernel := own.get(function.label):
             idle = tuple(makers[label] for label in kernel.idle)
-            claims[writes[0]] = Claim(kernel.needs, kernel.scratch or 0, idle, kernel.over)
+            claims[writes[0]] = Claim(kernel.needs, kernel.scratch or 0, idle, kernel.over, kernel.late)
     fusions = {makers[label]: _fusion(one, makers) for label, one in together.items() if {*one.gone} <= makers.keys()}
     sizes = {name: array.size for name, array in arrays.items()}
     widths = {name: ctext.SIZES[array.type] for name, array in arrays.items()}

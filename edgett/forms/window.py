@@ -60,6 +60,11 @@ class Window:
         rows, columns = map(seen, self.made, self.kernel, self.strides, self.dilation)
         return rows, columns
 
+    @property
+    def top(self) -> int:
+        """The rows of padding above the image."""
+        return max(0, self.seen[0] - self.size[0]) // 2
+
     @cached_property
     def inside(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """How many of its rows and of its columns lie on the image, at each place along the two axes."""

@@ -19,14 +19,16 @@ class Claim:
     Attributes:
         needs: bytes of scratch that it must have.
         scratch: bytes with which it is faster, those among them.
-        idle: the tensors of transposes behind it whose work it does.
+        idle: the tensors of transposes around it whose work it does.
         over: whether it may write over what it reads.
+        late: bytes of scratch besides with which it may do that too, where that is worth it; None: it may not.
     """
 
     needs: int = 0
     scratch: int = 0
     idle: tuple[str, ...] = ()
     over: bool = False
+    late: int | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,20 @@ def plane(*sizes: int) -> int:
     return math.prod(sizes) + 1
 
 
+def late(top: int, columns: int, channels: int) -> int:
+    """Count the numbers that a convolution keeps which writes over what it reads.
+
+    Args:
+        top: the rows of padding above: so many rows later a row of what it reads is not seen any more.
+        columns: those of an image.
+        channels: those of an image.
+
+    Returns:
+        Two rows more, for two positions are computed at once; a multiple of four numbers.
+    """
+    return -(-(top + 2) * columns * channels // 4) * 4
+
+
 def scratch_of(target: str) -> str:
     """Name the scratch of a claim.
 
@@ -125,8 +141,9 @@ def planned(
 ) -> CPlan:
     """Plan places for the tensors of a model in C.
 
-    Products are computed together where the whole then takes fewer bytes. More scratch than a kernel needs is given
-    where the whole takes no more with it than without it, or than with every transpose done and no scratch at all.
+    Products are computed together, and convolutions write late over what they read, where the whole then takes fewer
+    bytes. More scratch than a kernel needs is given where the whole takes no more with it than without it, or than with
+    every transpose done and no scratch at all.
 
     Args:
         graph: a model's operators.
@@ -137,7 +154,8 @@ def planned(
     Returns:
         The graph of places, scratch among them, without copies and idle transposes.
     """
-    best = found = CPlan(**vars(_planned(graph, claims, size)))
+    first, claims = _written_late(graph, claims, size, _planned(graph, claims, size))
+    best = found = CPlan(**vars(first))
     least = static_bytes(best.graph, size)
     given = fusions or {}
     left = dict(given)
@@ -153,10 +171,41 @@ def planned(
     return best
 
 
+def _written_late(
+    graph: Graph, claims: Mapping[str, Claim], size: int, plan: InPlace
+) -> tuple[InPlace, Mapping[str, Claim]]:
+    """What can write late over what it reads does, where the whole then takes fewer bytes.
+
+    All for which that takes no scratch are tried together, then one after the other where most is alive. Nobody loses
+    scratch that it has. Also returned is what kernels claim for that.
+    """
+    best, kept, least = plan, claims, static_bytes(plan.graph, size)
+    rooms = {name: plan.graph.bytes(scratch_of(name), size) for name in claims if scratch_of(name) in plan.graph.sizes}
+    given = {name: replace(one, needs=rooms.get(name, 0), scratch=rooms.get(name, 0)) for name, one in claims.items()}
+    able = {name: claim for name, claim in given.items() if claim.late is not None and not claim.over}
+    if free := {name: replace(claim, over=True) for name, claim in able.items() if claim.late == 0}:
+        plan = _planned(graph, given | free, size, spares=True)
+        if (taken := static_bytes(plan.graph, size)) < least:
+            best, kept, least, given = plan, given | free, taken, given | free
+    plan = best
+    while (name := _busiest(plan, size)) in able and not given[name].over:
+        room = max(claims[name].scratch, claims[name].needs) + (given[name].late or 0)
+        given = given | {name: replace(given[name], needs=room, scratch=room, over=True)}
+        plan = _planned(graph, given, size, spares=True)
+        if (taken := static_bytes(plan.graph, size)) < least:
+            best, kept, least = plan, given, taken
+    return best, kept
+
+
+def _busiest(plan: InPlace, size: int) -> str:
+    """The tensor that is made where most is alive; none where nothing is made."""
+    return plan.made[busiest(plan.graph, size)] if plan.made else ""
+
+
 def _at_the_peak(plan: CPlan, fusions: Mapping[str, Fusion], size: int) -> Iterator[str]:
     """The fusions of tensors that are alive where most is."""
     if fusions:
-        step = busiest(plan.graph, size)
+        step = plan.graph.steps[busiest(plan.graph, size)]
         held = {*step.reads, *step.writes}
         yield from (name for name, fusion in fusions.items() if plan.homes[fusion.first] in held)
 
@@ -205,13 +254,9 @@ def _asked(plain: InPlace, claims: Mapping[str, Claim], limit: int, size: int) -
 
     Left out is what the limit has no room for even if nothing lies between.
     """
-    waiting = {plain.homes[target]: target for target, claim in claims.items() if claim.scratch}
     ends = {*plain.graph.inputs, *plain.graph.outputs}
-    found: list[tuple[int, str]] = []
-    for step, used in zip(plain.graph.steps, alive(plain.graph, size, without=ends), strict=True):
-        # What writes to the place of a result later is element-wise.
-        targets = filter(None, [waiting.pop(name, None) for name in step.writes])
-        found += [(used + claims[target].scratch, target) for target in targets]
+    used = zip(plain.made, alive(plain.graph, size, without=ends), strict=True)
+    found = [(held + claims[name].scratch, name) for name, held in used if name in claims and claims[name].scratch]
     return [(target, claims[target].scratch) for held, target in sorted(found) if held <= limit]
 
 

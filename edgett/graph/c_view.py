@@ -5,11 +5,12 @@ Transposes that cancel are left out, and so are those behind products; what has 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from edgett.graph.c_fuse import Blocks, Reading
-from edgett.graph.c_plan import Claim, CPlan, Fusion, block, plane, planned, scratch_of, two_positions, two_rows
+from edgett.graph.c_plan import Claim, CPlan, Fusion, block, late, plane, planned, scratch_of, two_positions, two_rows
 from edgett.graph.dtype import DType
 from edgett.graph.graph import Graph, Step
 from edgett.graph.memory import static_bytes
@@ -75,7 +76,7 @@ def compiled(graph: Graph, size: int = 4) -> InC:
 
 def _claims(graph: Graph, size: int) -> dict[str, Claim]:
     """What kernels claim of memory, by the tensors that they write."""
-    readers = _readers(graph)
+    readers, makers = _readers(graph), {name: step for step in graph.steps for name in step.writes}
     found: dict[str, Claim] = {}
     for step in graph.steps:
         (target, *_) = step.writes
@@ -83,16 +84,34 @@ def _claims(graph: Graph, size: int) -> dict[str, Claim]:
             continue
         inner, width = step.macs // graph.sizes[target], graph.widths.get(target, size)
         if step.depthwise:
-            same = graph.sizes[target] == graph.sizes[step.reads[0]]
+            made, read = graph.sizes[target], graph.sizes[step.reads[0]]
             assert step.window is not None
-            found[target] = Claim(width * plane(*step.window.seen), over=same)
+            room = width * plane(*step.window.seen)
+            found[target] = Claim(room, over=made == read, late=0 if made <= read else None)
         elif step.op.family is CONVOLUTION:
-            found[target] = Claim(width * inner, two_positions(inner) if width == 1 else 0)
+            claim, front = _convolved(step, graph, inner, width), makers.get(step.reads[0])
+            turned = front is not None and front.op is TRANSPOSE and _spatial(front, step)
+            if turned and len(readers[step.reads[0]]) == 1 and step.reads[0] not in graph.outputs:
+                claim = replace(claim, over=False, late=None, idle=step.reads[:1])
+            found[target] = claim
         elif step.op.family is PRODUCT:
             alone = graph.sizes[step.reads[0]] <= inner
             idle = () if step.stores("bias") else tuple(_transposed(target, graph, readers))
             found[target] = Claim(0, 0 if alone or width > 1 else two_rows(inner), idle)
     return found
+
+
+def _convolved(step: Step, graph: Graph, inner: int, width: int) -> Claim:
+    """Of a convolution over all channels, which may write over an image of as many pixels as its own."""
+    window, made, read = step.window, graph.sizes[step.writes[0]], graph.sizes[step.reads[0]]
+    claim = Claim(width * inner, two_positions(inner) if width == 1 else 0)
+    if window is None or window.strides != (1, 1) or window.made != window.size:
+        return claim
+    pixels, channels = math.prod(window.size), step.constants[0].count // inner
+    if window.taps == 1:
+        return replace(claim, over=made == read, late=0 if made == pixels * channels else None)
+    room = late(window.top, window.size[1], channels)
+    return replace(claim, late=width * room if made == read and room < pixels * channels else None)
 
 
 def _fusions(graph: Graph, size: int, claims: Mapping[str, Claim]) -> dict[str, Fusion]:

@@ -81,7 +81,7 @@ def _of(step: Step, graph: Graph, width: int, room: int, turned: bool) -> Iterat
     elif window is not None and step.depthwise:
         yield from _depthwise(window, made, width)
     elif window is not None and not _grouped(step, window, graph):
-        yield from _windows(window, matrix(step, graph), width, room)
+        yield from _windows(window, matrix(step, graph), width, room, turned)
     elif step.op.family is PRODUCT:
         (rows, inner, columns) = matrix(step, graph)
         yield from _rows(rows, inner, columns, width, paired=room > 0, turned=turned)
@@ -122,10 +122,10 @@ def _rows(
             yield Effort(f"turned_{work.kernel}", outputs=work.outputs, rows=work.rows)
 
 
-def _windows(window: Window, sizes: tuple[int, int, int], width: int, room: int) -> Iterator[Effort]:
+def _windows(window: Window, sizes: tuple[int, int, int], width: int, room: int, turned: bool) -> Iterator[Effort]:
     """A convolution over all channels: a product of these `sizes`, and what brings its rows together."""
     patched, inner, columns = sizes
-    gathers = width == 1 and (window.taps, window.strides) == (1, (1, 1))
+    gathers = width == 1 and (window.taps, window.strides) == (1, (1, 1)) and not turned
     for work in _rows(patched, inner, columns, width, paired=room >= two_positions(inner), alone=True):
         if gathers and work.kernel == "rows":
             patched -= work.rows

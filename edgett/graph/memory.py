@@ -42,18 +42,18 @@ def alive(graph: Graph, size: int = 4, without: Collection[str] = ()) -> list[in
     ]
 
 
-def busiest(graph: Graph, size: int = 4) -> Step:
-    """The step at which most is alive, the first of several.
+def busiest(graph: Graph, size: int = 4) -> int:
+    """Find the step at which most is alive, the first of several.
 
     Args:
         graph: a model's operators, at least one.
         size: the bytes of an element, unless the graph knows better.
 
     Returns:
-        The step.
+        Its number.
     """
     taken = alive(graph, size)
-    return graph.steps[taken.index(max(taken))]
+    return taken.index(max(taken))
 
 
 def arena_bytes(graph: Graph, size: int = 4) -> int:
@@ -145,16 +145,19 @@ class InPlace:
     Attributes:
         graph: its tensors are the places.
         homes: the place of each tensor of the graph that it was made of.
+        made: for each step the first tensor that it writes, of the graph that it was made of.
     """
 
     graph: Graph
     homes: Mapping[str, str]
+    made: tuple[str, ...]
 
 
 def in_place(graph: Graph) -> InPlace:
     """Leave out the copies that need not be, and let element-wise steps write over what they read last.
 
-    A place that belongs to an input is never written to, and inputs and outputs keep a place each.
+    A place that belongs to an input is never written to, and inputs and outputs keep a place each. All
+    that is in a place begins where that does.
 
     Args:
         graph: a model's operators.
@@ -165,9 +168,10 @@ def in_place(graph: Graph) -> InPlace:
     sharing = _Sharing(graph)
     steps = [step for index, step in enumerate(graph.steps) if not sharing.take(index, step)]
     homes = {name: sharing.home(name) for name in graph.sizes}
-    sizes = {name: graph.sizes[name] for name in dict.fromkeys(homes.values())}
+    sizes = {name: sharing.sizes[name] for name in dict.fromkeys(homes.values())}
     widths = {name: width for name, width in graph.widths.items() if name in sizes}
-    return InPlace(replace(graph, steps=tuple(map(sharing.moved, steps)), sizes=sizes, widths=widths), homes)
+    moved = replace(graph, steps=tuple(map(sharing.moved, steps)), sizes=sizes, widths=widths)
+    return InPlace(moved, homes, tuple(step.writes[0] for step in steps))
 
 
 class _Sharing:
@@ -176,6 +180,7 @@ class _Sharing:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.homes: dict[str, str] = {}
+        self.sizes = dict(graph.sizes)
         self.last = {name: last for name, (_, last) in _spans(graph).items()}
 
     def home(self, name: str) -> str:
@@ -193,25 +198,29 @@ class _Sharing:
         """Share places as the step allows; whether nothing is left of it to do."""
         op, target = step.op, step.writes[0]
         if op.view and len(step.reads) == len(step.writes) == 1 and self.alike(step.reads[0], target):
-            return self.join(self.home(step.reads[0]), target)
+            return self.join(step.reads[0], target)
         if op.elementwise or step.over:
-            for name in map(self.home, step.reads):
-                free = name not in self.graph.inputs and name not in self.graph.outputs and self.last[name] == index
-                if free and self.alike(name, target) and self.join(name, target):
+            for name in step.reads:
+                home = self.home(name)
+                free = home not in self.graph.inputs and home not in self.graph.outputs and self.last[home] == index
+                if free and self.alike(name, target, step.over) and self.join(name, target):
                     break
         return False
 
-    def alike(self, one: str, other: str) -> bool:
+    def alike(self, one: str, other: str, of_any_size: bool = False) -> bool:
         sizes, widths = self.graph.sizes, self.graph.widths
-        return sizes[one] == sizes[other] and widths.get(one) == widths.get(other)
+        return (of_any_size or sizes[one] == sizes[other]) and widths.get(one) == widths.get(other)
 
-    def join(self, home: str, target: str) -> bool:
-        """Put the target into a place; not when both are inputs or outputs, which are elsewhere."""
-        ends = {*self.graph.inputs, *self.graph.outputs}
-        if target in ends and home in ends:
+    def join(self, name: str, target: str) -> bool:
+        """Put the target where another tensor is; not when both are inputs or outputs, which are elsewhere.
+
+        Nor into one of these what is not as large.
+        """
+        ends, home = {*self.graph.inputs, *self.graph.outputs}, self.home(name)
+        if ends & {home, target} and (ends >= {home, target} or self.sizes[home] != self.sizes[target]):
             return False
         old, new = (home, target) if target in ends else (target, home)
-        self.homes[old] = new
+        self.homes[old], self.sizes[new] = new, max(self.sizes[home], self.sizes[target])
         self.last[new] = max(self.last[home], self.last[target])
         return True
 

@@ -364,8 +364,9 @@ SUBTRACT, MULTIPLY = map(named, "subtract multiply".split())
 AVERAGE_POOL, CONCAT, CONV, GEMM, GLOBAL_AVERAGE_POOL, MATMUL, PAD, REDUCE_MEAN, SOFTMAX, SUB = map(
     named, "averagepool concat conv gemm globalaveragepool matmul pad reducemean softmax sub".split()
 )
+GLOBAL_MAX_POOL, MAX_POOL = map(named, "globalmaxpool maxpool".split())
 """Of ONNX."""
-QGEMM, QLINEAR_ADD, QLINEAR_AVERAGE_POOL, QLINEAR_CONV, QLINEAR_SOFTMAX = map(
-    named, "qgemm qlinearadd qlinearaveragepool qlinearconv qlinearsoftmax".split()
+QGEMM, QLINEAR_ADD, QLINEAR_AVERAGE_POOL, QLINEAR_CONV, QLINEAR_GLOBAL_AVERAGE_POOL, QLINEAR_SOFTMAX = map(
+    named, "qgemm qlinearadd qlinearaveragepool qlinearconv qlinearglobalaveragepool qlinearsoftmax".split()
 )
 """Of ONNX Runtime, on int8."""

@@ -124,7 +124,8 @@ def _held_before(trial: Trial, limits: Constraints) -> bool:
 def _busiest(job: Job, model: Any, solution: Solution) -> tuple[str, str]:
     """Of the step of a solution at which most is alive, the layer and the operator."""
     graph = graphs(model, space.Costing(job.batch, form=target_of(job).runtime.format))
-    step = busiest(with_edits(graph(frozenset(solution.edits)), solution.edits))
+    found = with_edits(graph(frozenset(solution.edits)), solution.edits)
+    step = found.steps[busiest(found)]
     return step.layer, step.operator
 
 

@@ -136,6 +136,8 @@ class _Field:
         starts = [{item[0]: begun[item] for item in one.edits.items()} for one in some]
         with self.meter.stage(f"measuring {len(some)} candidates", len(some)) as advance:
             found = screened(self.tryout, list(zip(some, starts, strict=True)), advance)
+        for item, one in zip(some, found, strict=True):
+            self.meter.note(f"solution {item.number}: loss {one.loss:.4f}, drop {one.drop:.2f} before any training")
         return [(replace(item, loss=max(one.loss, FLOOR)), one.drop) for item, one in zip(some, found, strict=True)]
 
     def hopeful(self, drop: float) -> bool:

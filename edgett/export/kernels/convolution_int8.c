@@ -30,36 +30,44 @@ static NAME_APART void NAME_gather(const int8_t *input, int8_t *tile, int32_t ch
 }
 #endif
 
-/* output = input * weights: a product for each position. `scratch` takes what the window sees; where there is `room`,
- * what it sees at two positions, and then the same in 16 bits. */
+/* output = input * weights: a product for each position. `scratch` takes what is kept where the output is the input,
+ * and what the window sees; where there is `room`, what it sees at two positions, and then the same in 16 bits. */
 static NAME_APART void NAME_convolution_int8(const int8_t *input, int8_t *output, int8_t *scratch, int32_t room,
                                              const uint32_t *weights, const NAME_window *w) {
     const int32_t inner = w->channels * w->rows * w->columns, places = w->out_height * w->out_width;
-    const NAME_task fresh = {scratch, weights, output, 1, places, w->zero, 0, w->out_channels, w->out_channels, 0,
-                             w->out_channels, inner / 4, inner % 4};
     for (int32_t image = 0; image < w->images; ++image) {
+        NAME_made_int8 made = NAME_into_int8(input, output, scratch, w);
+        const int32_t kept = NAME_kept_int8(&made, w);
+        int8_t *const seen = scratch + kept;
+        const NAME_task fresh = {seen, weights, output, 1, made.rows * w->out_width, w->zero, 0, w->out_channels,
+                                 w->out_channels, 0, w->out_channels, inner / 4, inner % 4};
         int32_t place = 0;
 #if NAME_PAIRS
-        const int32_t seen = (2 * inner + 3) / 4 * 4;
+        const int32_t two = (2 * inner + 3) / 4 * 4;
 #if NAME_DSP
         const int32_t still = w->down == 1 && w->across == 1 && w->top + w->left == 0;
-        const int32_t pixels = still && inner == w->channels && places == w->height * w->width;
+        const int32_t pixels = still && inner == w->channels && places == w->height * w->width && w->pixel == 1;
 #else
         const int32_t pixels = 0;
 #endif
-        for (; seen + 4 * inner <= room && place + 1 < places; place += 2) {
+        for (; kept + two + 4 * inner <= room && place + 1 < places; place += 2) {
             NAME_task task = fresh;
             task.output = output + place;
+            if (kept > 0) {
+                NAME_settle_int8(&made, w, place);
+                task.output = NAME_at_int8(&made, w, place);
+                task.second = (int32_t)(NAME_at_int8(&made, w, place + 1) - task.output);
+            }
             if (!pixels) {
-                NAME_patch_int8(input, scratch, w, place);
-                NAME_patch_int8(input, scratch + inner, w, place + 1);
+                NAME_patch_int8(input, seen, w, place);
+                NAME_patch_int8(input, seen + inner, w, place + 1);
             }
 #if NAME_DSP
-            task.input = scratch + seen;
+            task.input = seen + two;
             if (pixels) {
-                NAME_gather(input + place, scratch + seen, inner, places);
+                NAME_gather(input + place, seen + two, inner, w->plane);
             } else {
-                NAME_widen(scratch, scratch + seen, inner);
+                NAME_widen(seen, seen + two, inner);
             }
 #endif
             NAME_two_rows(&task);
@@ -69,10 +77,12 @@ static NAME_APART void NAME_convolution_int8(const int8_t *input, int8_t *output
 #endif
         for (; place < places; ++place) {
             NAME_task task = fresh;
-            task.output = output + place;
-            NAME_patch_int8(input, scratch, w, place);
+            NAME_settle_int8(&made, w, place);
+            task.output = NAME_at_int8(&made, w, place);
+            NAME_patch_int8(input, seen, w, place);
             NAME_one_row(&task);
         }
+        NAME_settle_int8(&made, w, places);
         input += w->channels * w->height * w->width;
         output += w->out_channels * places;
     }

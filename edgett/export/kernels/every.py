@@ -11,24 +11,43 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgett.export.kernels import convolution, fused, product
+from edgett.export.kernels import convolution, fused, pool, product
 from edgett.export.kernels.kernel import PREFIX, Kernel, Nodes, Struct, attribute, literal
-from edgett.graph.op import CONV, GEMM, MATMUL, QGEMM, QLINEAR_ADD, QLINEAR_CONV, QLINEAR_SOFTMAX, named
+from edgett.graph.op import (
+    AVERAGE_POOL,
+    CONV,
+    GEMM,
+    GLOBAL_AVERAGE_POOL,
+    GLOBAL_MAX_POOL,
+    MATMUL,
+    MAX_POOL,
+    QGEMM,
+    QLINEAR_ADD,
+    QLINEAR_AVERAGE_POOL,
+    QLINEAR_CONV,
+    QLINEAR_GLOBAL_AVERAGE_POOL,
+    QLINEAR_SOFTMAX,
+    named,
+)
 from edgett.graph.traits import Op
 
 _SCALED = ("processor", "rounded", "scaled")
-_ROWS = (*_SCALED, "rows_int8", "rows_helium", "rows_plain")
+_ROWS = (*_SCALED, "rows_int8", "rows_helium", "rows_neon", "rows_plain")
 _NEEDS = {
     "product_int8": (*_ROWS, "product", "part_int8"),
     "product_wide": (*_SCALED, "product"),
     "product_float": ("processor", "row_float", "product", "part_float"),
     "fused_int8": (*_ROWS, "product", "part_int8", "fused"),
     "fused_float": ("processor", "row_float", "product", "part_float", "fused"),
-    "convolution_int8": (*_ROWS, "window", "patch_int8"),
-    "convolution_wide": (*_SCALED, "window", "patch_int8"),
-    "convolution_float": ("processor", "row_float", "window", "patch_float"),
+    "convolution_int8": (*_ROWS, "window", "patch_int8", "late_int8"),
+    "convolution_wide": (*_SCALED, "window", "patch_int8", "late_int8"),
+    "convolution_float": ("processor", "row_float", "window", "patch_float", "late_float"),
     "depthwise_int8": (*_SCALED, "window", "plane_int8"),
     "depthwise_float": ("processor", "window", "plane_float"),
+    "maxima_int8": ("processor", "window"),
+    "maxima_float": ("processor", "window"),
+    "averages_int8": ("processor", "rounded", "window", "mean_int8"),
+    "averages_float": ("processor", "window", "mean_float"),
     "lookup": (),
     "add": ("processor", "rounded"),
     "add_tensors": ("processor", "rounded", "add"),
@@ -40,6 +59,8 @@ _WIDE = ("product_wide", "convolution_wide")
 _INCLUDE = re.compile(r"^#include <(.+)>\n+", re.MULTILINE)
 _OF_TYPE = {
     "patch_int8": "int8_t", "patch_float": "float", "plane_int8": "int8_t", "plane_float": "float",
+    "late_int8": "int8_t", "late_float": "float", "maxima_int8": "int8_t", "maxima_float": "float",
+    "averages_int8": "int8_t", "averages_float": "float",
 }  # fmt: skip
 """Files that are written once for several types of number: `NUMBER` stands for it, `KIND` for its short name."""
 
@@ -123,4 +144,10 @@ _KINDS: Mapping[Op, Callable[[Any, Nodes], Kernel | None]] = {
     CONV: convolution.float32,
     QLINEAR_ADD: _add,
     QLINEAR_SOFTMAX: _softmax,
+    MAX_POOL: pool.largest,
+    GLOBAL_MAX_POOL: pool.largest,
+    AVERAGE_POOL: pool.mean,
+    GLOBAL_AVERAGE_POOL: pool.mean,
+    QLINEAR_AVERAGE_POOL: pool.mean_of_codes,
+    QLINEAR_GLOBAL_AVERAGE_POOL: pool.global_mean_of_codes,
 }

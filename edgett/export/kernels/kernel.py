@@ -59,8 +59,9 @@ class Kernel:
         struct: the last one, given by its address.
         needs: bytes of the workspace that it must have besides.
         scratch: bytes with which it is faster, those among them; None: no number of bytes makes it so.
-        idle: nodes behind this one that have nothing left to do.
+        idle: nodes around this one that have nothing left to do.
         over: whether it may write over what it reads.
+        late: bytes of the workspace besides with which it may do that too, where that is worth it; None: it may not.
     """
 
     name: str
@@ -71,18 +72,22 @@ class Kernel:
     scratch: int | None = None
     idle: tuple[str, ...] = ()
     over: bool = False
+    late: int | None = None
 
 
 class Nodes:
-    """The nodes of an ONNX graph: what they read that is constant, how large their results are, who reads these."""
+    """The nodes of an ONNX graph: what they read that is constant, how large and of which type results are, who reads
+    these."""
 
     def __init__(self, model: Any) -> None:
-        from onnx import numpy_helper
+        from onnx import helper, numpy_helper
 
         self.model = model
         self.constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
         values = (*model.graph.input, *model.graph.value_info, *model.graph.output)
         self.shapes = {value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim) for value in values}
+        kinds = {value.name: value.type.tensor_type.elem_type for value in values}
+        self.types = {name: helper.tensor_dtype_to_np_dtype(kind).name for name, kind in kinds.items() if kind}
 
     @cached_property
     def readers(self) -> Mapping[str, Sequence[Any]]:
@@ -92,6 +97,11 @@ class Nodes:
             for name in node.input:
                 found.setdefault(name, []).append(node)
         return found
+
+    @cached_property
+    def makers(self) -> Mapping[str, Any]:
+        """The nodes that write a tensor."""
+        return {name: node for node in self.model.graph.node for name in node.output}
 
     @cached_property
     def told(self) -> Mapping[str, Any]:

@@ -3,10 +3,10 @@ static NAME_APART void NAME_patch_KIND(const NUMBER *input, NUMBER *patch, const
     const int32_t y = place / w->out_width * w->down - w->top, x = place % w->out_width * w->across - w->left;
     const NAME_taps ys = NAME_inside(y, w->row_apart, w->rows, w->height);
     const NAME_taps xs = NAME_inside(x, w->column_apart, w->columns, w->width);
-    const int32_t size = w->rows * w->columns, stride = w->row_apart * w->width;
-    const int32_t plane = w->height * w->width;
+    const int32_t size = w->rows * w->columns, stride = w->row_apart * w->row, apart = w->column_apart * w->pixel;
+    const int32_t plane = w->plane;
     if (size == 1 && xs.last - xs.first == 1 && ys.last - ys.first == 1) {
-        const NUMBER *from = input + y * w->width + x;
+        const NUMBER *from = input + y * w->row + x * w->pixel;
         for (int32_t c = w->channels; c > 0; --c, from += plane) {
             *patch++ = *from;
         }
@@ -17,7 +17,7 @@ static NAME_APART void NAME_patch_KIND(const NUMBER *input, NUMBER *patch, const
             patch[i] = (NUMBER)w->in_zero;
         }
     }
-    const int32_t begin = (y + ys.first * w->row_apart) * w->width + x;
+    const int32_t begin = y * w->row + ys.first * stride + x * w->pixel;
     const int32_t whole = w->columns == 3 && xs.first == 0 && xs.last == 3;
     for (int32_t c = 0; c < w->channels; ++c, patch += size) {
         int32_t at = c * plane + begin;
@@ -26,11 +26,11 @@ static NAME_APART void NAME_patch_KIND(const NUMBER *input, NUMBER *patch, const
             const NUMBER *from = input + at;
             if (whole) {
                 to[0] = from[0];
-                to[1] = from[w->column_apart];
-                to[2] = from[2 * w->column_apart];
+                to[1] = from[apart];
+                to[2] = from[2 * apart];
             } else {
                 for (int32_t kx = xs.first; kx < xs.last; ++kx) {
-                    to[kx] = from[kx * w->column_apart];
+                    to[kx] = from[kx * apart];
                 }
             }
         }

@@ -13,6 +13,12 @@
 #else
 #define NAME_MVE 0
 #endif
+/* Vectors of 64-bit Arm, of which some have dot products of four bytes. */
+#if defined(__GNUC__) && defined(__aarch64__) && !defined(__AARCH64EB__)
+#define NAME_NEON 1
+#else
+#define NAME_NEON 0
+#endif
 /* Thumb-2 without those, as a Cortex-M3 has it. */
 #if defined(__GNUC__) && defined(__thumb2__) && !NAME_DSP && !defined(__ARM_BIG_ENDIAN)
 #define NAME_THUMB 1

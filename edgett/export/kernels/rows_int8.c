@@ -5,10 +5,10 @@
  *
  * A word of weights has two inputs of two columns, its halves are h = 256 w1 + w0: the sum A of x h is 256 S1 + S0, that
  * of x and the low byte is S0, so S1 = (A - S0) >> 8. Of four inputs first come 0 and 2, then 1 and 3, as SXTB16 takes
- * bytes apart. Helium reads four inputs of a column as one word. */
+ * bytes apart. Helium and 64-bit Arm read four inputs of a column as one word. */
 #define NAME_AT(byte, place) ((uint32_t)(uint8_t)(byte) << (place))
 #define NAME_PAIR_OF(first, second) ((uint32_t)(256 * (second) + (first)) & 0xFFFFu)
-#if NAME_MVE
+#if NAME_MVE || NAME_NEON
 #define NAME_BEGIN(a, b, c, d) (uint32_t)(a), (uint32_t)(b), (uint32_t)(c), (uint32_t)(d)
 #define NAME_REST(a, b, c, d) NAME_AT(a, 0) | NAME_AT(b, 8) | NAME_AT(c, 16) | NAME_AT(d, 24)
 #define NAME_FOUR(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p) \

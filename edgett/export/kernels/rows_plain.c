@@ -1,9 +1,9 @@
-#if NAME_VECTORS && !NAME_DSP
+#if NAME_VECTORS && !NAME_DSP && !NAME_NEON
 typedef int32_t NAME_ints __attribute__((vector_size(16)));
 typedef uint32_t NAME_words __attribute__((vector_size(16)));
 #endif
 
-#if !NAME_DSP
+#if !NAME_DSP && !NAME_NEON
 /* The halves of a word, and the low byte of each. */
 NAME_INSIDE int32_t NAME_half(const uint32_t *word, int32_t upper) {
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__

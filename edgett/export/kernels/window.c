@@ -6,6 +6,7 @@ typedef struct {
     int32_t top, left;             /* padding */
     int32_t row_apart, column_apart; /* dilation */
     int32_t in_zero, zero;
+    int32_t plane, row, pixel; /* how far channels, rows and pixels of the input are apart */
 } NAME_window;
 
 typedef struct {

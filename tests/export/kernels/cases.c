@@ -52,9 +52,16 @@ int main(void) {
         }
         const int32_t scratch_bytes = whole(cases), made_bytes = whole(cases), over = whole(cases);
         uint8_t *const scratch = room(scratch_bytes);
+        const int32_t more = over && made_bytes > bytes[0] ? made_bytes - bytes[0] : 0;
+        if (more > 0) {
+            uint8_t *const wider = room(made_bytes);
+            memcpy(wider, a[0], (size_t)bytes[0]);
+            free(a[0] - GUARD);
+            a[0] = wider;
+        }
         uint8_t *const made = over ? a[0] : room(made_bytes);
         call(kind, n, a, made, scratch, scratch_bytes);
-        intact(made, over ? bytes[0] : made_bytes);
+        intact(made, over ? bytes[0] + more : made_bytes);
         intact(scratch, scratch_bytes);
         fwrite(made, 1, (size_t)made_bytes, outputs);
         for (int32_t i = 0; i < ARRAYS; ++i) {

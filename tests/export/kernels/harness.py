@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgett.export.kernels import every
+from edgett.export.kernels import every, product
 from edgett.export.kernels.kernel import Words
 
 HERE = Path(__file__).parent
 FOLDER = tempfile.TemporaryDirectory()
 SANITIZED = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 STRICT = ("-std=gnu99", "-Wall", "-Wextra", "-Werror")
+ARM64 = ("aarch64-linux-gnu-gcc", "-static", "-O2")
 ARM = ("arm-linux-gnueabihf-gcc", "-mcpu=cortex-a7", "-mfpu=vfpv4", "-mthumb", "-static")
 
 
@@ -33,6 +34,8 @@ WAYS = {
     "without FPU": (("gcc", "-O1", "-g", *SANITIZED, *without("FIXED=1", "VECTORS=0")), ()),
     "dsp": ((*ARM, "-O2"), ("qemu-arm",)),
     "dsp, unoptimised": ((*ARM, "-O0"), ("qemu-arm",)),
+    "neon": (ARM64, ("qemu-aarch64", "-cpu", "cortex-a53")),
+    "dot": ((*ARM64, "-march=armv8.2-a+dotprod"), ("qemu-aarch64", "-cpu", "max")),
     "thumb": ((*ARM, "-O2", *without("DSP=0", "FIXED=1", "VECTORS=0")), ("qemu-arm",)),
 }
 """Compilers, and what runs their programs."""
@@ -40,7 +43,8 @@ WAYS = {
 NAMES = (
     "product_int8", "product_wide", "product_float", "convolution_int8", "convolution_wide",
     "convolution_float", "depthwise_int8",
-    "depthwise_float", "add", "lookup", "softmax", "fused_int8", "fused_float",
+    "depthwise_float", "add", "lookup", "softmax", "fused_int8", "fused_float", "maxima_int8", "maxima_float",
+    "averages_int8", "averages_float",
 )  # fmt: skip
 _CALLS = {
     "product_int8": "(int8_t *)in, (int8_t *)made, scratch, room, (uint32_t *)a[1], (const t_product *)n",
@@ -57,6 +61,10 @@ _CALLS = {
     "lookup": "(int8_t *)in, (int8_t *)made, (int8_t *)a[1], n[0]",
     "fused_int8": "(int8_t *)in, (int8_t *)made, scratch, room, (uint32_t *)a[1], (uint32_t *)a[2], (const t_fused *)n",
     "fused_float": "(float *)in, (float *)made, (float *)scratch, (float *)a[1], (float *)a[2], 0, (const t_fused *)n",
+    "maxima_int8": "(int8_t *)in, (int8_t *)made, (const t_window *)n",
+    "maxima_float": "(float *)in, (float *)made, (const t_window *)n",
+    "averages_int8": "(int8_t *)in, (int8_t *)made, n[20], *(float *)&n[21], (const t_window *)n",
+    "averages_float": "(float *)in, (float *)made, n[20], *(float *)&n[21], (const t_window *)n",
     "softmax": "(int8_t *)in, (int8_t *)made, n[0], n[1], *(float *)&n[2], *(float *)&n[3], n[4]",
 }
 
@@ -76,15 +84,32 @@ class Case:
     room: int = 0
     over: bool = False
 
-    @property
-    def stored(self) -> bytes:
+    def stored(self, way: str) -> bytes:
         """As cases.c reads it."""
         size = int(np.prod(self.made)) * np.dtype(self.dtype).itemsize
-        flat = [one.words if isinstance(one, Words) else one for one in self.arrays]
+        flat = [_words(way, one) if isinstance(one, Words) else one for one in self.arrays]
         arrays = [*(np.ascontiguousarray(one).tobytes() for one in flat), *[b""] * (4 - len(self.arrays))]
         parts = [_whole(NAMES.index(self.kernel), len(self.numbers), *self.numbers)]
         parts += [_whole(len(one)) + one for one in arrays]
         return b"".join([*parts, _whole(self.room, size, int(self.over))])
+
+
+def words(columns: NDArray[np.int8], starts: NDArray[np.int64], factors: NDArray[np.float32]) -> Words:
+    """What an int8 product reads: weights (columns, inner), where sums begin, and by what they become codes."""
+    numbers = columns, starts, factors
+    return Words(product.packed(*numbers), functools.partial(product.written, *numbers))
+
+
+def _words(way: str, given: Words) -> NDArray[Any]:
+    """What the macros of a kind of C make: on 64-bit Arm four inputs of a column are one word."""
+    if way not in ("neon", "dot"):
+        return given.words
+    found = bytearray()
+    for line in given.text().split(",\n"):
+        name, _, rest = line.strip().rpartition("(")
+        values = [int(one, 0) for one in rest.strip(" )").replace("u", "").split(",")]
+        found += np.array(values, np.int64).astype(np.int32 if "BEGIN" in name or not name else np.int8).tobytes()
+    return np.frombuffer(bytes(found), np.uint32)
 
 
 def _whole(*numbers: int) -> bytes:
@@ -100,7 +125,7 @@ def ran(way: str, cases: Sequence[Case]) -> list[NDArray[Any]]:
     """What the kernels make of cases."""
     program, (_, emulator) = built(way), WAYS[way]
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "cases.bin").write_bytes(_whole(len(cases)) + b"".join(case.stored for case in cases))
+        Path(folder, "cases.bin").write_bytes(_whole(len(cases)) + b"".join(case.stored(way) for case in cases))
         subprocess.run([*emulator, program], cwd=folder, check=True, timeout=120)
         made = Path(folder, "outputs.bin").read_bytes()
     found, at = [], 0

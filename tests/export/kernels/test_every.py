@@ -78,6 +78,7 @@ PROCESSORS = {
     "cortex-m55": (*CORTEX, "-mcpu=cortex-m55", HARD),
     "rv32imc": ("riscv64-unknown-elf-gcc", "--specs=picolibc.specs", "-march=rv32imc", "-mabi=ilp32"),
     "aarch64": ("aarch64-linux-gnu-gcc",),
+    "aarch64 with dot products": ("aarch64-linux-gnu-gcc", "-march=armv8.2-a+dotprod"),
 }
 
 

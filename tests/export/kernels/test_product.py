@@ -14,13 +14,15 @@ from hypothesis import strategies as st
 from edgett.export.kernels import every, product
 from edgett.export.kernels.placing import Placing
 from edgett.graph.c_plan import two_rows
-from tests.export.kernels.harness import Case, codes, ran
+from tests.export.kernels.harness import Case, codes, ran, words
 from tests.firmware.tools import needs
 
 WAYS = [
     pytest.param("plain", marks=needs("gcc")),
     pytest.param("without FPU", marks=needs("gcc")),
     pytest.param("dsp", marks=needs("arm-linux-gnueabihf-gcc", "qemu-arm")),
+    pytest.param("neon", marks=needs("aarch64-linux-gnu-gcc", "qemu-aarch64")),
+    pytest.param("dot", marks=needs("aarch64-linux-gnu-gcc", "qemu-aarch64")),
     pytest.param("thumb", marks=needs("arm-linux-gnueabihf-gcc", "qemu-arm")),
 ]
 SIZES = st.tuples(st.integers(1, 7), st.one_of(st.integers(1, 40), st.integers(200, 230)), st.integers(1, 11))
@@ -51,7 +53,7 @@ def int8(
     places, found = placing(rows, columns, turned)
     order = list(found.order)
     ordered, begun, factors = weights[order].astype(np.int8), starts[order], scales[order]
-    packed = [product.packed(ordered, begun, factors)]
+    packed = [words(ordered, begun, factors)]
     plain = [ordered, begun.astype(np.int32), factors]
     case = Case(
         "product_wide" if wide else "product_int8", numbers(found, rows, inner, columns, zero),

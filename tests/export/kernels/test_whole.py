@@ -1,4 +1,4 @@
-"""Whole models: plain C, C without an FPU, with DSP instructions and with Helium give the same bytes."""
+"""Whole models: plain C, C without an FPU, with DSP instructions, dot products and Helium give the same bytes."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ def test_helium_gives_the_same_bytes(build: Callable[[], keras.Model], tmp_path:
         np.testing.assert_array_equal(values, found[port])
 
 
-@needs("gcc", "arm-linux-gnueabihf-gcc", "qemu-arm")
-@pytest.mark.parametrize("build", [trains, images, bent])
+@needs("gcc", "arm-linux-gnueabihf-gcc", "qemu-arm", "aarch64-linux-gnu-gcc", "qemu-aarch64")
+@pytest.mark.parametrize("build", [trains, images, bent, dense])
 def test_all_give_the_same_bytes(build: Callable[[], keras.Model], tmp_path: Path) -> None:
     keras.utils.set_random_seed(5)
     source = c.generate(test_int8.export(build(), tmp_path / "model.onnx").path, "net", "1")
