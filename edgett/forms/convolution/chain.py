@@ -223,8 +223,8 @@ class Chain(Spec):
         return tensor.transpose(order).reshape(height, -1)
 
 
-SMALL = 8
-"""Up to so many times the multiple that ranks are of, every rank of a layer is worth a look."""
+SMALL = 32
+"""Where a layer can have fewer ranks, every one of them is worth a look."""
 
 
 def multiples(most: int, multiple: int, count: int | None = None) -> list[int]:
@@ -238,7 +238,7 @@ def multiples(most: int, multiple: int, count: int | None = None) -> list[int]:
     Returns:
         Ranks, ascending.
     """
-    step = 1 if most < SMALL * multiple else multiple
+    step = 1 if most < SMALL else multiple
     ranks = list(range(step, most + 1, step))
     return ranks if count is None or len(ranks) <= count else [ranks[place] for place in spread(ranks, count)]
 
