@@ -49,7 +49,15 @@ static NAME_APART void NAME_fours(const NAME_float_task *task) {
         "vldmia r1!, {s8-s11}\n" NAME_FUSE("s4", "s8", "s9", "s10", "s11")
         "subs r11, #1\n"
         "bne 4b\n"
-        "5:\n" NAME_PUT("s0") NAME_PUT("s1") NAME_PUT("s2") NAME_PUT("s3")
+        "5: subs r6, #4\n"
+        "blt 9f\n"
+        "vstr s0, [r4]\n add r4, r4, r5\n vstr s1, [r4]\n add r4, r4, r5\n"
+        "vstr s2, [r4]\n add r4, r4, r5\n vstr s3, [r4]\n add r4, r4, r5\n"
+        "itt eq\n addeq r4, r4, r8\n moveq r6, r7\n"
+        "subs r9, #4\n"
+        "bne 1b\n"
+        "b 7f\n"
+        "9: add r6, #4\n" NAME_PUT("s0") NAME_PUT("s1") NAME_PUT("s2") NAME_PUT("s3")
         "b 1b\n"
         "7: vpop {s16-s23}\n"
         "pop {r0, r4-r11}\n"
