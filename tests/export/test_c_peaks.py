@@ -140,6 +140,36 @@ def test_of_products_that_are_computed_together(build: Callable[[], keras.Model]
     assert "net_fused_" in c.generate(tmp_path / "model.onnx", "net", "1.2").code
 
 
+def block() -> keras.Model:
+    """Two 3x3 convolutions beside an image that is kept."""
+    inputs = keras.Input((16, 16, 3))
+    x = L.Conv2D(8, 3, padding="same", activation="relu")(inputs)
+    y = L.Conv2D(8, 3, padding="same", activation="relu")(x)
+    x = L.Add()([x, L.Conv2D(8, 3, padding="same")(y)])
+    return keras.Model(inputs, L.Dense(3)(L.GlobalAveragePooling2D()(x)))
+
+
+def pixels() -> keras.Model:
+    """Convolutions of single pixels into more channels and fewer, and depthwise ones that make images smaller."""
+    inputs = keras.Input((16, 16, 3))
+    x = L.Conv2D(8, 3, padding="same", activation="relu")(inputs)
+    x = L.DepthwiseConv2D(3, padding="same")(L.Conv2D(16, 1, activation="relu")(x))
+    x = L.DepthwiseConv2D(3, strides=2)(L.Conv2D(8, 1)(x))
+    return keras.Model(inputs, L.Dense(3)(L.GlobalAveragePooling2D()(x)))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+@pytest.mark.parametrize(("build", "numbers"), [(block, 2 * 2048 + 3 * 16 * 8), (pixels, 4096 + 18 * 18)])
+def test_of_images_that_are_written_over(
+    build: Callable[[], keras.Model], numbers: int, dtype: str, tmp_path: Path
+) -> None:
+    """Exactly: two images and three rows, one image and a channel; patches come on top."""
+    keras.utils.set_random_seed(0)
+    assert foretold(build(), dtype, tmp_path / "model.onnx") == 1
+    width, patches = (4, 4 * 8 * 9) if dtype == "float32" else (1, 6 * 8 * 9)
+    assert c.generate(tmp_path / "model.onnx", "net", "1.2").workspace_bytes <= width * numbers + patches + 4 * 16
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
 @pytest.mark.parametrize(
