@@ -146,6 +146,7 @@ def test_a_file_less_and_another_exit_code_are_differences(tmp_path: Path) -> No
     assert "each trained its own baseline" in done.stderr
 
 
+@pytest.mark.slow
 def test_what_keeps_them_from_being_compared(tmp_path: Path) -> None:
     good, bad = played(tmp_path, "good"), played(tmp_path, "bad", fails="no disk")
     bare = tmp_path / "bare"

@@ -24,7 +24,7 @@ from edgett.export.kernels.fused import Fused
 from edgett.export.kernels.kernel import Kernel
 from edgett.graph.c_plan import Claim, Fusion, planned, scratch_of
 from edgett.graph.graph import Graph, Step
-from edgett.graph.memory import places, plan_bytes
+from edgett.graph.memory import packed, plan_bytes
 from edgett.graph.wire import WirePort, identifiers, is_identifier, refuse_unknown
 from edgett.system.quiet import quiet
 
@@ -235,7 +235,7 @@ def _laid_out(
     kinds |= {scratch_of(name): kind for name, kind in kinds.items() if scratch_of(name) in shared.graph.sizes}
     for kind in sorted({kind for name, kind in kinds.items() if name not in names}):
         others = {name for name, other in kinds.items() if other != kind or name in names}
-        placed = places(shared.graph, without=others)
+        placed = packed(shared.graph, without=others)
         offsets |= placed
         if placed:
             workspaces[kind] = plan_bytes(shared.graph, placed)

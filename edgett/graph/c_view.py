@@ -88,10 +88,9 @@ def _claims(graph: Graph, size: int) -> dict[str, Claim]:
             assert step.window is not None
             room = width * plane(*step.window.seen)
             found[target] = Claim(room, over=made == read, late=0 if made <= read else None)
-        elif step.op.family is CONVOLUTION:
-            claim, front = _convolved(step, graph, inner, width), makers.get(step.reads[0])
-            turned = front is not None and front.op is TRANSPOSE and _spatial(front, step)
-            if turned and len(readers[step.reads[0]]) == 1 and step.reads[0] not in graph.outputs:
+        elif step.op.family is CONVOLUTION and not grouped(step, graph):
+            claim = _convolved(step, graph, inner, width)
+            if len(readers[step.reads[0]]) == 1 and _brings_channels_forward(step.reads[0], graph, makers):
                 claim = replace(claim, over=False, late=None, idle=step.reads[:1])
             found[target] = claim
         elif step.op.family is PRODUCT:
@@ -112,6 +111,36 @@ def _convolved(step: Step, graph: Graph, inner: int, width: int) -> Claim:
         return replace(claim, over=made == read, late=0 if made == pixels * channels else None)
     room = late(window.top, window.size[1], channels)
     return replace(claim, late=width * room if made == read and room < pixels * channels else None)
+
+
+def _brings_channels_forward(name: str, graph: Graph, makers: Mapping[str, Step]) -> bool:
+    """Whether a tensor is an input of the model in another layout."""
+    turned = makers.get(name)
+    if turned is None or turned.op is not TRANSPOSE or name in graph.outputs:
+        return False
+    (name,) = turned.reads
+    while (view := makers.get(name)) and view.op.view:
+        (name,) = view.reads
+    return name in graph.inputs
+
+
+def grouped(step: Step, graph: Graph) -> bool:
+    """Whether the window of a convolution does not see all channels.
+
+    Args:
+        step: a convolution over rows or images.
+        graph: that it is of.
+
+    Returns:
+        False also where nothing is known of its window.
+    """
+    if step.window is None:
+        return False
+    made = graph.sizes[step.writes[0]]
+    seen = step.macs // made // step.window.taps
+    columns = step.constants[0].count // (seen * step.window.taps)
+    images = made // (columns * step.window.positions)
+    return seen * step.window.pixels * images != graph.sizes[step.reads[0]]
 
 
 def _fusions(graph: Graph, size: int, claims: Mapping[str, Claim]) -> dict[str, Fusion]:

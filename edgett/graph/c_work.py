@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 from edgett.forms.window import Window
 from edgett.graph.c_fuse import Blocks
 from edgett.graph.c_plan import plane, two_positions
-from edgett.graph.c_view import compiled, matrix
+from edgett.graph.c_view import compiled, grouped, matrix
 from edgett.graph.graph import Graph, Step
 from edgett.graph.op import ADD, PRODUCT, SOFTMAX
 
@@ -80,7 +80,7 @@ def _of(step: Step, graph: Graph, width: int, room: int, turned: bool) -> Iterat
         yield _plain(step, graph, width)
     elif window is not None and step.depthwise:
         yield from _depthwise(window, made, width)
-    elif window is not None and not _grouped(step, window, graph):
+    elif window is not None and not grouped(step, graph):
         yield from _windows(window, matrix(step, graph), width, room, turned)
     elif step.op.family is PRODUCT:
         (rows, inner, columns) = matrix(step, graph)
@@ -190,11 +190,3 @@ def _plain(step: Step, graph: Graph, width: int) -> Effort:
     if width == 1 and step.activates and step.op is not SOFTMAX:
         kernel = "lookup"
     return Effort(kernel, outputs=graph.sizes[step.writes[0]], reads=sum(graph.sizes[name] for name in step.reads))
-
-
-def _grouped(step: Step, window: Window, graph: Graph) -> bool:
-    """Whether the window of a convolution does not see all channels."""
-    seen = step.macs // graph.sizes[step.writes[0]] // window.taps
-    columns = step.constants[0].count // (seen * window.taps)
-    images = graph.sizes[step.writes[0]] // (columns * window.positions)
-    return seen * window.pixels * images != graph.sizes[step.reads[0]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from edgett.graph.graph import Graph, Step
@@ -88,7 +88,7 @@ def static_bytes(graph: Graph, size: int = 4) -> int:
     others = [
         {name for name in graph.sizes if name in ends or graph.widths.get(name, size) != width} for width in widths
     ]
-    workspaces = sum(plan_bytes(graph, places(graph, size, other), size) for other in others)
+    workspaces = sum(plan_bytes(graph, packed(graph, size, other), size) for other in others)
     return sum(graph.bytes(name, size) for name in ends) + workspaces
 
 
@@ -122,9 +122,50 @@ def places(graph: Graph, size: int = 4, without: Collection[str] = (), backwards
     """
     spans = {name: span for name, span in _spans(graph).items() if name not in without}
     order = list(reversed(spans)) if backwards else list(spans)
+    return _placed(graph, size, spans, sorted(order, key=lambda name: -_rounded(graph.bytes(name, size))))
+
+
+def packed(graph: Graph, size: int = 4, without: Collection[str] = ()) -> dict[str, int]:
+    """Plan a static workspace: as `places` does, or in another order where that takes fewer bytes.
+
+    Args:
+        graph: a model's operators.
+        size: the bytes of an element, unless the graph knows better.
+        without: tensors that lie elsewhere.
+
+    Returns:
+        The byte at which each tensor begins.
+    """
+    spans = {name: span for name, span in _spans(graph).items() if name not in without}
+    sizes = {name: _rounded(graph.bytes(name, size)) for name in spans}
+    ends = {end for span in spans.values() for end in span}
+    least = max((sum(sizes[name] for name, (a, b) in spans.items() if a <= end <= b) for end in ends), default=0)
+    best, taken = dict[str, int](), 0
+    for key in _ORDERS:
+        offsets = _placed(graph, size, spans, sorted(spans, key=lambda name: key(sizes[name], *spans[name])))
+        found = plan_bytes(graph, offsets, size)
+        if not best or found < taken:
+            best, taken = offsets, found
+        if taken == least:
+            break
+    return best
+
+
+_ORDERS: tuple[Callable[[int, int, int], tuple[int, ...]], ...] = (
+    lambda size, first, last: (-size,),
+    lambda size, first, last: (-size, -first),
+    lambda size, first, last: (first - last, -size),
+    lambda size, first, last: (first, -size),
+    lambda size, first, last: (-last, -size),
+)
+"""What comes first in a plan: the largest, the longest alive, the first or the last one."""
+
+
+def _placed(graph: Graph, size: int, spans: Mapping[str, tuple[int, int]], order: Sequence[str]) -> dict[str, int]:
+    """Each in its turn in the first gap that is free while it lives."""
     placed: list[tuple[int, int, int, int]] = []
     offsets: dict[str, int] = {}
-    for name in sorted(order, key=lambda name: -_rounded(graph.bytes(name, size))):
+    for name in order:
         first, last = spans[name]
         wide = _rounded(graph.bytes(name, size))
         offset = 0

@@ -264,6 +264,7 @@ class TestEmulator:
         for words in ("baseline", "recommended", "mps2-an386", "no times"):
             assert words in answer.out
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("name", "target", "words"),
         [

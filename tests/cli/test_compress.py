@@ -248,6 +248,7 @@ def test_resume_refuses_another_model_or_data(
     assert (place / "run.json").exists()
 
 
+@pytest.mark.slow
 def test_infeasible_names_the_nearest_miss_and_writes_the_run(edgett: Call, tiny: Tiny, tmp_path: Path) -> None:
     answer = edgett(
         "compress", *tiny.arguments, "--limit", "1", "--max-drop", "0", "--model-bytes", "99 %",
@@ -271,6 +272,7 @@ def test_infeasible_names_the_nearest_miss_and_writes_the_run(edgett: Call, tiny
     assert edgett("compress", "--out", "run", "--resume", "--json").document == answer.document
 
 
+@pytest.mark.slow
 def test_infeasible_before_training_trains_nothing(edgett: Call, tiny: Tiny) -> None:
     answer = edgett("compress", *tiny.arguments, "--model-bytes", "1 KiB", "--out", "run", "--json")
 

@@ -242,6 +242,7 @@ class TestBudgets:
         assert edgett("export", "run", "--solution", "baseline", "--format", "onnx").code == 0
         assert edgett("firmware", "pack", "run", "--solution", "baseline", "--out", "firmware").code == 4
 
+    @pytest.mark.slow
     def test_a_failed_check_is_exit_5_and_stays_so(
         self, edgett: Call, conv: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -266,6 +267,7 @@ class TestBudgets:
         assert fresh.code == 0, fresh.err
 
 
+@pytest.mark.slow
 def test_a_run_that_was_broken_off_goes_on(edgett: Call, deployed: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(deployed, tmp_path / "run", ignore=shutil.ignore_patterns("artifacts", "check.json"))
     asked = json.loads((copy / "run.json").read_text())

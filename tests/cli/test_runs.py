@@ -24,6 +24,7 @@ def copy(finished: Finished, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished.path, tmp_path / "copy"))
 
 
+@pytest.mark.slow
 def test_export_writes_the_same_bytes_as_the_run(edgett: Call, copy: Path, finished: Finished) -> None:
     pick = finished.document["picks"]["recommended"]
     number = pick["solution"]
@@ -114,6 +115,7 @@ def test_check_finds_a_tampered_artefact(edgett: Call, copy: Path, suffix: str) 
     assert f"copy/artifacts/recommended.{suffix} is not the file" in answer.document["error"]["message"]
 
 
+@pytest.mark.slow
 def test_check_finds_what_differs_from_the_prediction(
     edgett: Call, copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -135,6 +135,7 @@ def test_help_flows_and_keeps_its_brackets(edgett: Call, monkeypatch: pytest.Mon
     assert "Needs edgett[ray]." in edgett("compress", "--help").out
 
 
+@pytest.mark.slow
 def test_terminal_sees_progress_and_no_chatter(tiny: Tiny, tmp_path: Path) -> None:
     """A model that breaks a budget whatever is done: everything but training, on a terminal of its own."""
     ours, theirs = pty.openpty()

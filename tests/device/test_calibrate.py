@@ -64,6 +64,7 @@ def test_planted_speeds_are_found_again(columns: int, turned: bool, size: int) -
         )
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(st.sampled_from(COLUMNS), st.lists(st.floats(0.2, 5), min_size=8, max_size=8))
 def test_whatever_was_planted(columns: int, factors: list[float]) -> None:

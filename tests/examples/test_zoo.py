@@ -113,6 +113,7 @@ def test_networks_of_mlperf_tiny_cost_what_their_authors_say(name, parts, macs, 
     assert graph.params() == params == sum(part[1] for part in parts)
 
 
+@pytest.mark.slow
 def test_resnet8_computes_what_the_original_does(mlperf):
     """Layer by layer with the same shapes, strides, paddings and activations, and with its weights the same outputs."""
     original, ours = keras.models.load_model(mlperf / "resnet8.keras"), zoo.resnet8()
@@ -258,6 +259,7 @@ def test_a_corrupt_entry_is_trained_again(digits, short, tmp_path, damage):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_a_directory_that_cannot_be_written_costs_a_line(digits, short, tmp_path):
     (tmp_path / "file").write_text("")
     meter = Record()

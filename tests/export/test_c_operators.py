@@ -102,6 +102,34 @@ GRAPHS: dict[str, Callable[[], Any]] = {
          node("Relu", ["b"], ["c"], name="bent"), node("MatMul", ["c", "v"], ["y"], name="last")],
         (2, 4), (2, 7), w=drawn(4, 4), v=drawn(4, 7),
     ),
+    "a product that a convolution reads turned": lambda: network(
+        [node("MatMul", ["x", "w"], ["a"]), node("Transpose", ["a"], ["t"], perm=[0, 3, 1, 2]),
+         node("Conv", ["t", "k"], ["y"], pads=[1, 1, 1, 1])],
+        (1, 5, 4, 3), (1, 2, 5, 4), w=drawn(3, 6), k=drawn(2, 6, 3, 3),
+    ),
+    "an input that a convolution reads turned": lambda: network(
+        [node("Transpose", ["x"], ["t"], perm=[0, 3, 1, 2]), node("Conv", ["t", "k"], ["y"], strides=[2, 1])],
+        (1, 7, 4, 3), (1, 2, 3, 2), k=drawn(2, 3, 3, 3),
+    ),
+    "an input turned otherwise": lambda: network(
+        [node("Transpose", ["x"], ["t"], perm=[0, 3, 2, 1]), node("Conv", ["t", "k"], ["y"])],
+        (1, 7, 4, 3), (1, 2, 2, 5), k=drawn(2, 3, 3, 3),
+    ),
+    "a sequence that a convolution reads turned": lambda: network(
+        [node("Unsqueeze", ["x", "axis"], ["u"]), node("Transpose", ["u"], ["t"], perm=[0, 3, 1, 2]),
+         node("Conv", ["t", "k"], ["y"])],
+        (1, 7, 3), (1, 2, 1, 5), k=drawn(2, 3, 1, 3), axis=whole(1),
+    ),
+    "a convolution of a constant": lambda: network(
+        [node("Transpose", ["c"], ["t"], perm=[0, 3, 1, 2]), node("Conv", ["t", "k"], ["a"]),
+         node("Add", ["x", "a"], ["y"])],
+        (1, 2, 3, 2), (1, 2, 3, 2), c=drawn(1, 5, 4, 3), k=drawn(2, 3, 3, 3),
+    ),
+    "a maximum beside the image": lambda: network(
+        [node("Conv", ["x", "k"], ["a"]),
+         node("MaxPool", ["a"], ["y"], kernel_shape=[2, 2], dilations=[4, 4], pads=[1, 1, 1, 1])],
+        (1, 2, 3, 3), (1, 2, 1, 1), k=drawn(2, 2, 1, 1),
+    ),
     "a float output": lambda: network(
         [node("MatMul", ["x", "w"], ["a"]), node("Selu", ["a"], ["y"])], (2, 4), (2, 4), w=drawn(4, 4)
     ),

@@ -149,6 +149,13 @@ def block() -> keras.Model:
     return keras.Model(inputs, L.Dense(3)(L.GlobalAveragePooling2D()(x)))
 
 
+def groups() -> keras.Model:
+    """Convolutions in groups, which write over nothing."""
+    inputs = keras.Input((8, 8, 4))
+    x = L.Conv2D(8, 1, groups=2)(L.Conv2D(8, 3, padding="same", groups=4)(L.Conv2D(8, 3, padding="same")(inputs)))
+    return keras.Model(inputs, L.Dense(2)(L.Flatten()(x)))
+
+
 def pixels() -> keras.Model:
     """Convolutions of single pixels into more channels and fewer, and depthwise ones that make images smaller."""
     inputs = keras.Input((16, 16, 3))
@@ -159,11 +166,13 @@ def pixels() -> keras.Model:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
-@pytest.mark.parametrize(("build", "numbers"), [(block, 2 * 2048 + 3 * 16 * 8), (pixels, 4096 + 18 * 18)])
+@pytest.mark.parametrize(
+    ("build", "numbers"), [(block, 2 * 2048 + 3 * 16 * 8), (pixels, 4096 + 18 * 18), (groups, 1024)]
+)
 def test_of_images_that_are_written_over(
     build: Callable[[], keras.Model], numbers: int, dtype: str, tmp_path: Path
 ) -> None:
-    """Exactly: two images and three rows, one image and a channel; patches come on top."""
+    """Exactly: two images and three rows, one image and a channel, two images; patches come on top."""
     keras.utils.set_random_seed(0)
     assert foretold(build(), dtype, tmp_path / "model.onnx") == 1
     width, patches = (4, 4 * 8 * 9) if dtype == "float32" else (1, 6 * 8 * 9)

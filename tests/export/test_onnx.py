@@ -75,6 +75,7 @@ def test_a_layer_that_onnx_cannot_hold_is_named(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_steps_that_layers_share_belong_to_the_first_of_them(tmp_path: Path) -> None:
     """tf2onnx merges what is alike, and whose name is left is chance."""
     inputs = keras.Input((4, 6), name="x")

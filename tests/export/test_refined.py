@@ -133,6 +133,7 @@ def grouped() -> keras.Model:
     return keras.Model(x, L.Dense(1, name="end")(L.Flatten()(L.Conv1D(4, 5, name="r")(L.Reshape((100, 4))(y)))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [shared, grouped])
 def test_whatever_else_there_is_comes_out_right(build: Callable[[], keras.Model], tmp_path: Path) -> None:
     model = build()

@@ -79,6 +79,7 @@ def _function(kernels: set[str]) -> str:
     if names & {"threes", "threes_twice", "window"}:
         return f"depthwise_{kind}"
     own = {"add_int8": "add", "sum_int8": "add_tensors", "lookup_int8": "lookup", "softmax_int8": "softmax"}
+    own |= {f"maxpooling2d_{kind}": f"maxima_{kind}", f"averagepooling2d_{kind}": f"averages_{kind}"}
     return own.get(next(iter(kernels)), "")
 
 

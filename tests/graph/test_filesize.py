@@ -98,6 +98,7 @@ def perceptron(*sizes: int, normed: bool = False, name: str = "d") -> keras.Mode
     return keras.Sequential(layers)
 
 
+@pytest.mark.slow
 def test_an_autoencoder_takes_no_more_than_in_the_file_that_others_made(tmp_path: Path) -> None:
     """MLPerf Tiny's ad01, which takes 276,976 bytes in MLCommons' own int8 file; its 9 inner layers are normed."""
     made = int8(perceptron(640, *4 * [128], 8, *4 * [128], 640, normed=True), tmp_path / "ad01.tflite")
@@ -105,12 +106,14 @@ def test_an_autoencoder_takes_no_more_than_in_the_file_that_others_made(tmp_path
     assert near(made.foretold, made.bytes)
 
 
+@pytest.mark.slow
 def test_names_of_layers_take_bytes(tmp_path: Path) -> None:
     short, long = (int8(perceptron(8, 6, 4, name=name), tmp_path / f"{len(name)}.tflite") for name in ("d", "d" * 80))
     assert 70 < long.bytes - short.bytes < 200
     assert abs((long.foretold - short.foretold) - (long.bytes - short.bytes)) <= 100
 
 
+@pytest.mark.slow
 def test_a_small_layer_in_tt_form_takes_more_than_dense_as_foretold(tmp_path: Path) -> None:
     """42-20-10-9 in int8: fewer parameters, and a larger file."""
     from edgett.model.layers import replace

@@ -139,6 +139,7 @@ def test_the_cure_of_an_unpacked_archive(model: keras.Model, tmp_path: Path, mon
     assert load_model(Path("model.keras")).count_params() == 15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["keras", "h5"])
 def test_cut_off_or_damaged_anywhere(suffix: str, model: keras.Model, tmp_path: Path) -> None:
     """It loads as it was, or it is refused; never anything else."""

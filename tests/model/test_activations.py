@@ -106,6 +106,7 @@ def cases() -> Iterator[Any]:
         yield pytest.param(suffix, place, int8, marks=marks, id=f"{'int8' if int8 else 'float32'}-{place}-{suffix}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("suffix", "place", "int8"), list(cases()))
 def test_files_hold_what_is_predicted(suffix: str, place: str, int8: bool, tmp_path: Path) -> None:
     model = model_of(place)
@@ -136,6 +137,7 @@ def bent(x: Any) -> Any:
     return keras.ops.where(x > 0.3, keras.ops.tanh(x) * 1.5 + keras.ops.square(x), -0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
 def test_one_that_keras_does_not_have_leaves_the_peak_open_and_nothing_else(suffix: str, tmp_path: Path) -> None:
     layers = [L.Dense(9, activation=bent, name="fc"), L.Dense(3, name="out")]
@@ -159,6 +161,7 @@ def test_layers_that_are_an_activation_are_that_one(layer: Any, name: str) -> No
     np.testing.assert_allclose(function(keras.ops.convert_to_tensor(x)), layer(x), rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
 def test_parameters_change_what_is_spelled_out(suffix: str, tmp_path: Path) -> None:
     inputs = keras.Input((16,), name="x")

@@ -158,6 +158,7 @@ def graph(model: keras.Model, suffix: str, dtype: str, shapes: Mapping[str, Spec
     return with_edits(foretold, shapes)
 
 
+@pytest.mark.slow
 @FORMATS
 @DTYPES
 @pytest.mark.parametrize("edits", [SHAPES, SINGULAR], ids=["tt", "svd"])

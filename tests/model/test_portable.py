@@ -159,6 +159,7 @@ def test_a_kernel_regulariser_goes() -> None:
     assert plain.losses == [] and recognised(plain).get_layer("fc").kernel_regularizer is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tensor_trains", "shared", "nested"])
 def test_whole_models(name: str, tmp_path: Path) -> None:
     keras.utils.set_random_seed(0)

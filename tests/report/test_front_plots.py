@@ -156,6 +156,7 @@ def test_everything_lies_inside_its_panel(two: Whole) -> None:
             assert all(panel.y.low < y < panel.y.high for y in (*points.y, *itertools.chain(*points.whiskers)))
 
 
+@pytest.mark.slow
 def test_the_title_counts_and_names_are_text(two: Whole) -> None:
     drawn = front_picture(two)
     assert drawn.title == f"Pareto sets: ranks in multiples of 2 up to 8, {two.solutions:,} solutions"
@@ -166,6 +167,7 @@ def test_the_title_counts_and_names_are_text(two: Whole) -> None:
     assert draw.drawn(drawn, PictureFormat.PNG) == draw.drawn(front_picture(two), PictureFormat.PNG)
 
 
+@pytest.mark.slow
 def test_a_hostile_name() -> None:
     drawn = front_picture(explored(Layer(NASTY, 64, 48), Layer(f"{NASTY}2", 48, 36), Found(Layer("x", 8, 8), NASTY)))
     assert "\x07" not in json.dumps([drawn.title, *(panel.title for panel in drawn.panels), *drawn.remarks])
@@ -221,6 +223,7 @@ def test_weights_of_low_rank_leave_a_loss_of_nothing() -> None:
     assert draw.drawn(drawn, PictureFormat.SVG)
 
 
+@pytest.mark.slow
 def test_thousands_of_points_make_a_small_file() -> None:
     layer = Layer("fc", 256, 256)
     found = explored(layer, search=Search(1, 32, epsilon=1e-3))

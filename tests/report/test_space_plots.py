@@ -74,6 +74,7 @@ def test_every_corner_lies_inside_its_panel() -> None:
         assert all(grid.y.low < y < grid.y.high for y in points.y)
 
 
+@pytest.mark.slow
 @MODELS
 def test_layers_of_one_size_share_panels_and_others_are_told(model: CostModel) -> None:
     names = ("a", "b<script>", "c", "d")

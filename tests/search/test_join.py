@@ -174,6 +174,7 @@ def test_tighter_limits_leave_less() -> None:
     assert before
 
 
+@pytest.mark.slow
 def test_a_layer_with_more_options_than_sums_may_be_formed_with() -> None:
     few, many = random_layers(1, 20)[0], random_layers(2, 60_000)[1]
 

@@ -34,6 +34,7 @@ def test_all_that_is_smaller_and_cheaper_is_listed_with_what_it_costs() -> None:
     assert [spec.ranks for spec in cp] == [(rank,) for rank in range(2, 1 + 9 * 16 * 12 // (16 + 9 + 12), 2)]
 
 
+@pytest.mark.slow
 def test_whatever_the_weights_what_nothing_beats_is_among_them() -> None:
     search = Search(rank_multiple=4)
     found = space(LAYER, search)

@@ -217,6 +217,7 @@ def test_thinned() -> None:
     assert thin.solutions == found.solutions
 
 
+@pytest.mark.slow
 def test_counts_stay_exact_beyond_64_bits() -> None:
     layers = [weighed(f"{index}", 256, 256) for index in range(4)]
 

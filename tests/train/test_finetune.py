@@ -132,6 +132,7 @@ def test_outputs_that_are_lost_after_the_last_batch_are_a_failure_too() -> None:
     assert tuned.failure == "its loss on the validation data became nan"
 
 
+@pytest.mark.slow
 def test_patience_ends_it_and_gives_the_best_weights_back() -> None:
     recipe = Recipe(epochs=20, batch_size=16, patience=2, learning_rate=3.0)
     tune = tuner(split(80), recipe)

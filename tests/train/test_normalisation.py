@@ -53,6 +53,7 @@ def same(model: keras.Model, other: keras.Model, x: Any) -> None:
     np.testing.assert_allclose(other(x), model(x), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(
     st.sampled_from([(4, 4, 3), (5, 7, 16), (1, 1, 2), (6, 5), (9, 1)]),

@@ -282,6 +282,7 @@ class TestPorts:
         assert (entry.shape, end.name, end.shape, end.activation, str(end)) == ((4,), "out", (3,), "softmax", "(n, 3)")
         assert model.predict(feed(model, {entry.name: X}), verbose=0).shape == (40, 3)
 
+    @pytest.mark.slow
     def test_models_of_dictionaries_go_by_their_keys(self) -> None:
         a, b = keras.Input((4,), name="a"), keras.Input((2,), name="b")
         joined = keras.layers.Concatenate()([a, b])

@@ -134,6 +134,7 @@ def test_ends_at_once_where_the_loss_is_lost() -> None:
     assert np.isnan(loss) and heard == []
 
 
+@pytest.mark.slow
 def test_a_teacher_has_its_share_of_the_loss() -> None:
     data = samples()
     outputs = {"height": np.zeros((COUNT, 1), np.float32), "side": np.zeros((COUNT, 3), np.float32)}

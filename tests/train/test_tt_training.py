@@ -81,6 +81,7 @@ class TestTraining:
         assert losses[1] < losses[0]
         assert all((old != new).any() for old, new in zip(before, layer.get_weights(), strict=True))
 
+    @pytest.mark.slow
     def test_save_reload_and_train_on(self, tmp_path: Path) -> None:
         layer = of(SMALL, Order.FIRST_LAST, activation="tanh", kernel_regularizer="l2", name="fc")
         model = model_of(layer)

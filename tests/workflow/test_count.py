@@ -69,6 +69,7 @@ def test_what_is_shipped_foretells_other_models(name: str, dtype: DType, tmp_pat
     assert rates.total(foretold(model, dtype), dtype.size) == pytest.approx(found, rel=0.05)
 
 
+@pytest.mark.slow
 @ON_BOARD
 def test_a_board_is_counted_and_the_profile_says_so(
     edgett: Callable[..., Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,4 +1,6 @@
-/* The largest number that the window sees in each channel. */
+#include <float.h>
+
+/* The largest number that the window sees in each channel; the least there is where it lies beside the image. */
 NAME_INSIDE void NAME_maxima_KIND(const NUMBER *input, NUMBER *output, const NAME_window *w) {
     const int32_t stride = w->row_apart * w->width, apart = w->column_apart;
     const int32_t whole = w->width - (w->columns - 1) * apart; /* so far no column of a window is beside the image */
@@ -11,7 +13,7 @@ NAME_INSIDE void NAME_maxima_KIND(const NUMBER *input, NUMBER *output, const NAM
             for (int32_t column = 0, x = -w->left; column < w->out_width; ++column, x += w->across) {
                 const NAME_taps xs = x >= 0 && x < whole ? all : NAME_inside(x, apart, w->columns, w->width);
                 const NUMBER *from = input + (line + x + xs.first * apart);
-                NUMBER most = *from;
+                NUMBER most = (NUMBER)(sizeof most == 1 ? -128.0f : -FLT_MAX);
                 for (int32_t ky = ys.last - ys.first; ky > 0; --ky, from += stride) {
                     const NUMBER *at = from;
                     for (int32_t kx = xs.last - xs.first; kx > 0; --kx, at += apart) {

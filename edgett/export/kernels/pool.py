@@ -22,14 +22,16 @@ def largest(node: Any, nodes: Nodes) -> Kernel | None:
 def mean(node: Any, nodes: Nodes) -> Kernel | None:
     """An AveragePool or GlobalAveragePool in float32."""
     found = _sliding(node, nodes)
-    return None if found is None else Kernel("averages_float", (), (_count(node, found), literal(1)), found.struct())
+    if found is None or _beside(node):
+        return None
+    return Kernel("averages_float", (), (_count(node, found), literal(1)), found.struct())
 
 
 def mean_of_codes(node: Any, nodes: Nodes) -> Kernel | None:
     """A QLinearAveragePool, which divides and scales."""
     (_, scale, zero, out_scale, out_zero) = nodes.given(node)
     found = _sliding(node, nodes)
-    if found is None:
+    if found is None or _beside(node):
         return None
     numbers = _count(node, found), literal((scale / out_scale).item())
     return Kernel("averages_int8", (), numbers, found.struct(int(zero.item()), int(out_zero.item())))
@@ -46,11 +48,16 @@ def global_mean_of_codes(node: Any, nodes: Nodes) -> Kernel | None:
 
 
 def _sliding(node: Any, nodes: Nodes) -> Sliding | None:
-    """None where windows may lie beside the image, and where channels are not where they are expected."""
+    """None where windows may end behind the padding, and where channels are not where they are expected."""
     shape = nodes.shapes.get(node.input[0], ())
     if attribute(node, "ceil_mode", 0) or attribute(node, "channels_last", 0):
         return None
     return sliding(node, nodes, tuple(attribute(node, "kernel_shape", shape[2:])))
+
+
+def _beside(node: Any) -> bool:
+    """Whether a window may see nothing but padding."""
+    return max(attribute(node, "dilations", [1])) > 1 and any(attribute(node, "pads", [0]))
 
 
 def _count(node: Any, found: Sliding) -> str:

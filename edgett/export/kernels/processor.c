@@ -14,7 +14,7 @@
 #define NAME_MVE 0
 #endif
 /* Vectors of 64-bit Arm, of which some have dot products of four bytes. */
-#if defined(__GNUC__) && defined(__aarch64__) && !defined(__AARCH64EB__)
+#if defined(__GNUC__) && defined(__aarch64__) && defined(__ARM_NEON) && !defined(__AARCH64EB__)
 #define NAME_NEON 1
 #else
 #define NAME_NEON 0
@@ -42,7 +42,7 @@
 #define NAME_VECTORS 0
 #endif
 /* Whether two rows at once take fewer instructions than each alone. */
-#define NAME_PAIRS (!NAME_MVE && (NAME_DSP || !NAME_VECTORS))
+#define NAME_PAIRS (!NAME_MVE && !NAME_NEON && (NAME_DSP || !NAME_VECTORS))
 
 /* Functions that are there once: inside of others they would have too few registers, and take more flash. What a single
  * caller gives them is no constant either, or a kernel would take other instructions in another model. */

@@ -10,6 +10,7 @@ from typing import Any
 from edgett.export.kernels.kernel import Nodes, Struct, attribute
 from edgett.forms.window import seen
 from edgett.graph.c_plan import late, plane
+from edgett.graph.op import named
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Sliding:
         steps: how far it moves.
         pads: the zeros above and on the left.
         apart: the distance of two rows and of two columns that it sees.
-        strides: how far channels, rows and columns of the input are apart in memory, where not as `data` tells.
+        strides: how far channels, rows and columns of the input are apart in memory, where channels come last.
         idle: the transpose whose result it would read, which need not be done.
     """
 
@@ -73,8 +74,9 @@ class Sliding:
 
     def struct(self, in_zero: int = 0, zero: int = 0) -> Struct:
         """In C."""
+        strides = self.strides or (self.data[2] * self.data[3], self.data[3], 1)
         sizes = *self.data, *self.result[1:], *self.window, *self.steps, *self.pads, *self.apart
-        return Struct.of("window", *sizes, in_zero, zero, *(self.strides or contiguous(self.data)[1:]))
+        return Struct.of("window", *sizes, in_zero, zero, *strides)
 
 
 def sliding(node: Any, nodes: Nodes, window: tuple[int, ...]) -> Sliding | None:
@@ -105,7 +107,7 @@ def sliding(node: Any, nodes: Nodes, window: tuple[int, ...]) -> Sliding | None:
 
 
 def unturned(found: Sliding, node: Any, nodes: Nodes) -> Sliding:
-    """Read images as they are before a transpose, if there is one and nobody else reads what it makes.
+    """Read an input of the model whose channels come last, if a transpose brings them forward for this node alone.
 
     Args:
         found: how the window slides.
@@ -113,19 +115,17 @@ def unturned(found: Sliding, node: Any, nodes: Nodes) -> Sliding:
         nodes: of the graph.
 
     Returns:
-        How it slides over these.
+        How it slides over that.
     """
-    turned = nodes.makers.get(node.input[0])
+    turned, rank = nodes.makers.get(node.input[0]), len(nodes.shapes[node.input[0]])
     if turned is None or turned.op_type != "Transpose" or turned.name not in nodes.told:
         return found
-    order = attribute(turned, "perm", None)
-    if order is None or order[0] != 0 or len(nodes.readers[node.input[0]]) != 1:
+    name = turned.input[0]
+    while (view := nodes.makers.get(name)) is not None and named(view.op_type).view:
+        name = view.input[0]
+    given = name in {value.name for value in nodes.model.graph.input}
+    forward = tuple(attribute(turned, "perm", ())) == (0, rank - 1, *range(1, rank - 1))
+    if not (given and forward) or len(nodes.readers[node.input[0]]) != 1:
         return found
-    before = contiguous(nodes.shapes[turned.input[0]])
-    strides = [before[axis] for axis in order[1:]]
-    return replace(found, strides=(strides[0], *[0] * (3 - len(strides)), *strides[1:]), idle=(turned.name,))
-
-
-def contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """How far a step along each axis goes in memory, in numbers."""
-    return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
+    (_, channels, _, width) = found.data
+    return replace(found, strides=(1, width * channels, channels), idle=(turned.name,))

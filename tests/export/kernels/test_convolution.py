@@ -109,7 +109,7 @@ def scales(draw: np.random.Generator, count: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("way", WAYS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(MANY, SEED)
 def test_int8(way: str, windows: list[Window], seed: int) -> None:
     int8(way, windows, seed, over=False)
@@ -124,7 +124,7 @@ OVER = st.lists(STILL | PIXELS, min_size=6, max_size=6)
 
 
 @pytest.mark.parametrize("way", WAYS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(OVER, SEED)
 def test_int8_over_its_input(way: str, windows: list[Window], seed: int) -> None:
     int8(way, windows, seed, over=True)
@@ -153,7 +153,7 @@ def int8(way: str, windows: list[Window], seed: int, over: bool) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(MANY, SEED)
 def test_depthwise_int8(way: str, windows: list[Window], seed: int) -> None:
     """Over its input where that is no smaller than the output."""
@@ -176,7 +176,7 @@ def test_depthwise_int8(way: str, windows: list[Window], seed: int) -> None:
 
 @pytest.mark.parametrize("deep", [False, True])
 @pytest.mark.parametrize("way", WAYS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(MANY, SEED)
 def test_float32(way: str, deep: bool, windows: list[Window], seed: int) -> None:
     float32(way, deep, windows, seed, over=False)
@@ -184,7 +184,7 @@ def test_float32(way: str, deep: bool, windows: list[Window], seed: int) -> None
 
 @pytest.mark.parametrize("deep", [False, True])
 @pytest.mark.parametrize("way", WAYS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(OVER, SEED)
 def test_float32_over_its_input(way: str, deep: bool, windows: list[Window], seed: int) -> None:
     float32(way, deep, windows, seed, over=True)

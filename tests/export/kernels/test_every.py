@@ -17,7 +17,7 @@ from tests.firmware.tools import needs
 
 
 @pytest.mark.parametrize("way", BOTH)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(1, 5), st.integers(1, 40), st.integers(0, 2**32 - 1))
 def test_sums(way: str, times: int, period: int, seed: int) -> None:
     """As QLinearAdd is defined, one rounding in float32 after the other."""
@@ -78,6 +78,8 @@ PROCESSORS = {
     "cortex-m55": (*CORTEX, "-mcpu=cortex-m55", HARD),
     "rv32imc": ("riscv64-unknown-elf-gcc", "--specs=picolibc.specs", "-march=rv32imc", "-mabi=ilp32"),
     "aarch64": ("aarch64-linux-gnu-gcc",),
+    "aarch64 before GCC 12": ("aarch64-linux-gnu-gcc", "-Dt_VECTORS=0"),
+    "aarch64 without vectors": ("aarch64-linux-gnu-gcc", "-march=armv8-a+nosimd"),
     "aarch64 with dot products": ("aarch64-linux-gnu-gcc", "-march=armv8.2-a+dotprod"),
 }
 

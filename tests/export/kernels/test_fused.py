@@ -95,7 +95,7 @@ def expected(model: onnx.ModelProto, x: np.ndarray, sizes: tuple[int, ...], inte
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("integer", [True, False])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(MANY, SEED)
 def test_gives_what_both_give(way: str, integer: bool, some: list[tuple[int, ...]], seed: int) -> None:
     draw, cases, wanted = np.random.default_rng(seed), [], []

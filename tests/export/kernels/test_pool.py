@@ -27,7 +27,7 @@ def fits(w: Window) -> bool:
 
 
 @pytest.mark.parametrize("way", WAYS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(MANY, st.booleans(), SEED)
 def test_maxima(way: str, windows: list[Window], padded: bool, seed: int) -> None:
     draw, cases, expected = np.random.default_rng(seed), [], []
@@ -42,7 +42,7 @@ def test_maxima(way: str, windows: list[Window], padded: bool, seed: int) -> Non
 
 
 @pytest.mark.parametrize("way", WAYS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(MANY, st.booleans(), st.booleans(), SEED)
 def test_means(way: str, windows: list[Window], padded: bool, all_count: bool, seed: int) -> None:
     """Of what is on the image, or of the padding too, which is zero."""

@@ -68,7 +68,7 @@ def int8(
 
 @pytest.mark.parametrize("way", WAYS)
 class TestInt8:
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=15, deadline=None)
     @given(st.lists(SIZES, min_size=8, max_size=8), st.integers(0, 2**32 - 1))
     def test_any_size(self, way: str, sizes: list[tuple[int, int, int]], seed: int) -> None:
         draw, made = np.random.default_rng(seed), []
@@ -107,7 +107,7 @@ class TestInt8:
 
 
 @pytest.mark.parametrize("way", WAYS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(SIZES, min_size=8, max_size=8), st.integers(0, 2**32 - 1))
 def test_float32(way: str, sizes: list[tuple[int, int, int]], seed: int) -> None:
     draw, cases, expected = np.random.default_rng(seed), [], []
@@ -221,7 +221,7 @@ def compiled(text: str) -> list[int]:
 
 
 @pytest.mark.parametrize("way", WAYS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(13, 24))
 def test_sums_next_to_halves(way: str, seed: int, power: int) -> None:
     """There float32 rounds a product to the half itself, and the code goes to the even number."""

@@ -85,6 +85,7 @@ def points_of(found: Front) -> list[Point]:
     return [(each.params, each.flops, round(lost * ONE)) for each, lost in zip(found.costs, found.losses, strict=True)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimate", Estimate)
 @pytest.mark.parametrize(
     ("size", "search"),
