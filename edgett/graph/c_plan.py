@@ -188,7 +188,7 @@ def _written_late(
         if (taken := static_bytes(plan.graph, size)) < least:
             best, kept, least, given = plan, given | free, taken, given | free
     plan = best
-    while (name := _busiest(plan, size)) in able and not given[name].over:
+    while (step := _busiest(plan, size)) is not None and (name := plan.made[step]) in able and not given[name].over:
         room = max(claims[name].scratch, claims[name].needs) + (given[name].late or 0)
         given = given | {name: replace(given[name], needs=room, scratch=room, over=True)}
         plan = _planned(graph, given, size, spares=True)
@@ -197,15 +197,17 @@ def _written_late(
     return best, kept
 
 
-def _busiest(plan: InPlace, size: int) -> str:
-    """The tensor that is made where most is alive; none where nothing is made."""
-    return plan.made[busiest(plan.graph, size)] if plan.made else ""
+def _busiest(plan: InPlace, size: int) -> int | None:
+    """The step where most is alive in workspaces; none where nothing is computed."""
+    graph = plan.graph
+    return busiest(graph, size, without={*graph.inputs, *graph.outputs}) if graph.steps else None
 
 
 def _at_the_peak(plan: CPlan, fusions: Mapping[str, Fusion], size: int) -> Iterator[str]:
     """The fusions of tensors that are alive where most is."""
-    if fusions:
-        step = plan.graph.steps[busiest(plan.graph, size)]
+    found = _busiest(plan, size) if fusions else None
+    if found is not None:
+        step = plan.graph.steps[found]
         held = {*step.reads, *step.writes}
         yield from (name for name, fusion in fusions.items() if plan.homes[fusion.first] in held)
 

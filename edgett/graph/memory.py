@@ -42,17 +42,18 @@ def alive(graph: Graph, size: int = 4, without: Collection[str] = ()) -> list[in
     ]
 
 
-def busiest(graph: Graph, size: int = 4) -> int:
+def busiest(graph: Graph, size: int = 4, without: Collection[str] = ()) -> int:
     """Find the step at which most is alive, the first of several.
 
     Args:
         graph: a model's operators, at least one.
         size: the bytes of an element, unless the graph knows better.
+        without: tensors that lie elsewhere.
 
     Returns:
         Its number.
     """
-    taken = alive(graph, size)
+    taken = alive(graph, size, without)
     return taken.index(max(taken))
 
 

@@ -19,6 +19,8 @@ from ai_edge_litert.interpreter import Interpreter
 from edgett.cli import run
 from tests.conftest import EASY, Answer, Tiny
 
+pytestmark = pytest.mark.slow
+
 Call = Callable[..., Answer]
 
 

@@ -15,6 +15,8 @@ import pytest
 from edgett.errors import ModelError
 from tests.conftest import Answer, Finished
 
+pytestmark = pytest.mark.slow
+
 Call = Callable[..., Answer]
 COMMANDS: Mapping[str, tuple[object, ...]] = {
     "resume": ("compress", "--out", "run", "--resume"),

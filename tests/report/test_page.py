@@ -25,6 +25,8 @@ from tests.readme import ROOT
 from tests.report.pages import HOSTILE, hostile, planted
 from tools.regolden import FOLDER
 
+pytestmark = pytest.mark.slow
+
 RUNS = sorted(path.parent.name for path in FOLDER.glob("*/run.json"))
 VOID = {"meta", "input", "img", "br", "link"}
 

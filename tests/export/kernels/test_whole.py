@@ -75,7 +75,7 @@ def dense() -> keras.Model:
 
 
 @needs("gcc", "arm-none-eabi-gcc", "qemu-system-arm")
-@pytest.mark.parametrize("build", [trains, images, dense])
+@pytest.mark.parametrize("build", [images, *(pytest.param(one, marks=pytest.mark.slow) for one in (trains, dense))])
 def test_helium_gives_the_same_bytes(build: Callable[[], keras.Model], tmp_path: Path) -> None:
     """On a board with a Cortex-M55, whose C has instructions that no Linux has."""
     keras.utils.set_random_seed(5)
@@ -89,7 +89,9 @@ def test_helium_gives_the_same_bytes(build: Callable[[], keras.Model], tmp_path:
 
 
 @needs("gcc", "arm-linux-gnueabihf-gcc", "qemu-arm", "aarch64-linux-gnu-gcc", "qemu-aarch64")
-@pytest.mark.parametrize("build", [trains, images, bent, dense])
+@pytest.mark.parametrize(
+    "build", [trains, *(pytest.param(one, marks=pytest.mark.slow) for one in (images, bent, dense))]
+)
 def test_all_give_the_same_bytes(build: Callable[[], keras.Model], tmp_path: Path) -> None:
     keras.utils.set_random_seed(5)
     source = c.generate(test_int8.export(build(), tmp_path / "model.onnx").path, "net", "1")
