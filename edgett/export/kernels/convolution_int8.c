@@ -30,6 +30,15 @@ static NAME_APART void NAME_gather(const int8_t *input, int8_t *tile, int32_t ch
 }
 #endif
 
+/* A row of all channels that are made, so many rows of an image apart in memory. */
+NAME_INSIDE NAME_task NAME_task_of(const int8_t *input, const uint32_t *weights, int8_t *output, int32_t rows,
+                                   const NAME_window *w, int32_t inner) {
+    const int32_t count = w->out_channels;
+    const NAME_task task = {input, weights, output, 1, rows * w->out_width, w->zero, 0, count, count, 0, count,
+                            inner / 4, inner % 4};
+    return task;
+}
+
 /* output = input * weights: a product for each position. `scratch` takes what is kept where the output is the input,
  * and what the window sees; where there is `room`, what it sees at two positions, and then the same in 16 bits. */
 static NAME_APART void NAME_convolution_int8(const int8_t *input, int8_t *output, int8_t *scratch, int32_t room,
@@ -39,8 +48,7 @@ static NAME_APART void NAME_convolution_int8(const int8_t *input, int8_t *output
         NAME_made_int8 made = NAME_into_int8(input, output, scratch, w);
         const int32_t kept = NAME_kept_int8(&made, w);
         int8_t *const seen = scratch + kept;
-        const NAME_task fresh = {seen, weights, output, 1, made.rows * w->out_width, w->zero, 0, w->out_channels,
-                                 w->out_channels, 0, w->out_channels, inner / 4, inner % 4};
+        NAME_task task;
         int32_t place = 0;
 #if NAME_PAIRS
         const int32_t two = (2 * inner + 3) / 4 * 4;
@@ -51,8 +59,7 @@ static NAME_APART void NAME_convolution_int8(const int8_t *input, int8_t *output
         const int32_t pixels = 0;
 #endif
         for (; kept + two + 4 * inner <= room && place + 1 < places; place += 2) {
-            NAME_task task = fresh;
-            task.output = output + place;
+            task = NAME_task_of(seen, weights, output + place, made.rows, w, inner);
             if (kept > 0) {
                 NAME_settle_int8(&made, w, place);
                 task.output = NAME_at_int8(&made, w, place);
@@ -76,9 +83,11 @@ static NAME_APART void NAME_convolution_int8(const int8_t *input, int8_t *output
         (void)room;
 #endif
         for (; place < places; ++place) {
-            NAME_task task = fresh;
-            NAME_settle_int8(&made, w, place);
-            task.output = NAME_at_int8(&made, w, place);
+            task = NAME_task_of(seen, weights, output + place, made.rows, w, inner);
+            if (kept > 0) {
+                NAME_settle_int8(&made, w, place);
+                task.output = NAME_at_int8(&made, w, place);
+            }
             NAME_patch_int8(input, seen, w, place);
             NAME_one_row(&task);
         }

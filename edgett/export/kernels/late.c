@@ -20,13 +20,13 @@ static int32_t NAME_kept_KIND(const NAME_made_KIND *made, const NAME_window *w) 
 }
 
 /* Where the first channel's number of a place goes. */
-static NUMBER *NAME_at_KIND(const NAME_made_KIND *made, const NAME_window *w, int32_t place) {
+static NAME_APART NUMBER *NAME_at_KIND(const NAME_made_KIND *made, const NAME_window *w, int32_t place) {
     const int32_t row = place / w->out_width;
     return made->at + place - row / made->rows * made->rows * w->out_width;
 }
 
 /* All places before `place` are computed. */
-static void NAME_settle_KIND(NAME_made_KIND *made, const NAME_window *w, int32_t place) {
+static NAME_APART void NAME_settle_KIND(NAME_made_KIND *made, const NAME_window *w, int32_t place) {
     const int32_t width = w->out_width, places = w->out_height * width;
     if (made->at == made->output) {
         return;

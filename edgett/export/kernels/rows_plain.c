@@ -173,9 +173,14 @@ NAME_INSIDE void NAME_plain_rows(const NAME_task *task, const int32_t two) {
             NAME_TAKE(w, 0, *x, *y, a, b, e, f);
             NAME_TAKE(w, 1, *x, *y, c, d, g, h);
         }
-        const int32_t found[8] = {b, (int32_t)(a - (uint32_t)b) >> 8, d, (int32_t)(c - (uint32_t)d) >> 8,
-                                  f, (int32_t)(e - (uint32_t)f) >> 8, h, (int32_t)(g - (uint32_t)h) >> 8};
-        memcpy(sums, found, sizeof sums);
+        sums[0] = b;
+        sums[1] = (int32_t)(a - (uint32_t)b) >> 8;
+        sums[2] = d;
+        sums[3] = (int32_t)(c - (uint32_t)d) >> 8;
+        sums[4] = f;
+        sums[5] = (int32_t)(e - (uint32_t)f) >> 8;
+        sums[6] = h;
+        sums[7] = (int32_t)(g - (uint32_t)h) >> 8;
 #endif
         const int32_t count = task->columns - column < 4 ? task->columns - column : 4;
         for (int32_t k = 0; k < count; ++k) {

@@ -1,12 +1,10 @@
 #include <string.h>
 
-#if NAME_FIXED
-static NAME_APART int32_t NAME_scaled_as_written(int32_t sum, float scale, int32_t zero) {
-#else
+#if !NAME_FIXED
 NAME_SPARE static int8_t NAME_scaled(int32_t sum, float scale, int32_t zero) {
-#endif
     return NAME_rounded((float)sum * scale, zero);
 }
+#endif
 
 /* A sum in steps of `scale` as a code: the product is rounded to float32, and that to a whole number.
  *
@@ -18,7 +16,7 @@ NAME_SPARE static int8_t NAME_scaled(int32_t sum, float scale, int32_t zero) {
 typedef struct {
     float scale;
     int32_t bits;
-    uint32_t down, mask, near, half; /* the point; what is behind it; a half, and what comes before it */
+    uint32_t down, mask, near; /* the point; what is behind it; the lower of two of these that are next to a half */
 } NAME_factor;
 
 NAME_INSIDE NAME_factor NAME_factor_of(float scale) {
@@ -29,7 +27,7 @@ NAME_INSIDE NAME_factor NAME_factor_of(float scale) {
 #if defined(__GNUC__)
     __asm__("" : "+r"(most)); /* or there are two ways to go on */
 #endif
-    const NAME_factor factor = {scale, (int32_t)((bits << 8 | 0x80000000u) >> 1), down, most, most >> 1, (most >> 1) + 1};
+    const NAME_factor factor = {scale, (int32_t)((bits << 8 | 0x80000000u) >> 1), down, most, most >> 1};
     return factor;
 }
 
@@ -44,12 +42,12 @@ NAME_INSIDE int32_t NAME_upper(int32_t a, int32_t b) {
 #endif
 }
 
-static NAME_APART int32_t NAME_scaled_nearly(int32_t sum, float scale, int32_t zero, int32_t bits, uint32_t down) {
-    const int64_t product = (int64_t)sum * bits;
+static NAME_APART int32_t NAME_scaled_nearly(int32_t sum, float scale, int32_t zero, uint32_t down) {
+    const int64_t product = (int64_t)sum * NAME_factor_of(scale).bits;
     const int32_t upper = (int32_t)(product >> 32);
     const uint32_t rest = (uint32_t)product >> (down & 31) | (uint32_t)upper << 1 << (~down & 31);
     if (down > 31 || (uint32_t)sum + (1u << 24) >= 1u << 25 || rest + 0x80010000u <= 0x20000u) {
-        return NAME_scaled_as_written(sum, scale, zero);
+        return NAME_rounded((float)sum * scale, zero);
     }
     const int32_t code = (upper >> down) + (int32_t)(rest >> 31) + zero;
     return code < -128 ? -128 : code > 127 ? 127 : code;
@@ -58,9 +56,9 @@ static NAME_APART int32_t NAME_scaled_nearly(int32_t sum, float scale, int32_t z
 NAME_INSIDE int32_t NAME_scaled_by(int32_t sum, NAME_factor factor, int32_t zero) {
     const int32_t upper = NAME_upper(sum, factor.bits);
     if (((uint32_t)upper & factor.mask) - factor.near <= 1) {
-        return NAME_scaled_nearly(sum, factor.scale, zero, factor.bits, factor.down);
+        return NAME_scaled_nearly(sum, factor.scale, zero, factor.down);
     }
-    int32_t code = ((upper + (int32_t)factor.half) >> factor.down) + zero;
+    int32_t code = ((upper + (int32_t)factor.near + 1) >> factor.down) + zero;
 #if NAME_THUMB
     __asm__("ssat %0, #8, %0" : "+r"(code));
     return code;
