@@ -33,6 +33,8 @@ from edgett.graph.traits import Op
 
 _SCALED = ("processor", "rounded", "scaled")
 _ROWS = (*_SCALED, "rows_int8", "rows_helium", "rows_neon", "rows_plain")
+_POOLED_INT8 = "processor", "rounded", "window", "mean_int8", "pooled_int8"
+_POOLED_FLOAT = "processor", "window", "mean_float", "pooled_float"
 _NEEDS = {
     "product_int8": (*_ROWS, "product", "part_int8"),
     "product_wide": (*_SCALED, "product"),
@@ -44,10 +46,10 @@ _NEEDS = {
     "convolution_float": ("processor", "row_float", "window", "patch_float", "late_float"),
     "depthwise_int8": (*_SCALED, "window", "plane_int8"),
     "depthwise_float": ("processor", "window", "plane_float"),
-    "maxima_int8": ("processor", "window"),
-    "maxima_float": ("processor", "window"),
-    "averages_int8": ("processor", "rounded", "window", "mean_int8"),
-    "averages_float": ("processor", "window", "mean_float"),
+    "maxima_int8": _POOLED_INT8,
+    "maxima_float": _POOLED_FLOAT,
+    "averages_int8": _POOLED_INT8,
+    "averages_float": _POOLED_FLOAT,
     "lookup": (),
     "add": ("processor", "rounded"),
     "add_tensors": ("processor", "rounded", "add"),
@@ -60,7 +62,7 @@ _INCLUDE = re.compile(r"^#include <(.+)>\n+", re.MULTILINE)
 _OF_TYPE = {
     "patch_int8": "int8_t", "patch_float": "float", "plane_int8": "int8_t", "plane_float": "float",
     "late_int8": "int8_t", "late_float": "float", "maxima_int8": "int8_t", "maxima_float": "float",
-    "averages_int8": "int8_t", "averages_float": "float",
+    "averages_int8": "int8_t", "averages_float": "float", "pooled_int8": "int8_t", "pooled_float": "float",
 }  # fmt: skip
 """Files that are written once for several types of number: `NUMBER` stands for it, `KIND` for its short name."""
 
