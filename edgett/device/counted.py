@@ -74,6 +74,7 @@ COUNTED: tuple[Small, ...] = (
     *(ProductChain(length) for length in (1, 4)),
     *(ProductProbe(rows, inner, columns) for rows in (1, 6, 33) for inner in (6, 16, 50, 203)
       for columns in (3, 10, 32, 100)),
+    *(ProductProbe(rows, inner, columns) for rows in (1, 6) for inner in (6, 50, 203) for columns in (1, 5, 33)),
     *(FormProbe(TTShape(sides, sides[::-1], (1, *[rank] * (len(sides) - 1), 1)), bias)
       for sides in _SIDES for rank in (2, 5, 8) for bias in (False, True)),
     *(Sum(count) for count in (64, 1000)),

@@ -1,7 +1,7 @@
 """The bytes of a model's constants in C, which firmware holds in flash. The instructions depend on the compiler.
 
 `export.c` writes them. In int8 products and convolutions have columns in fours, zeros fill the last, and each has an
-offset and a factor besides; what multiplies tensors has three scales, and an activation a table of all its results.
+offset and a factor besides, but a column of a product that is left alone is no four; what multiplies tensors has three scales, and an activation a table of all its results.
 """
 
 from __future__ import annotations
@@ -34,10 +34,16 @@ def _in_fours(step: Step) -> bool:
 
 
 def _zeros(step: Step, graph: Graph) -> int:
-    """The bytes of the columns that only fill the last four of a weight."""
+    """The bytes of the columns that only fill the last four of a weight, and of what fills the words of one alone."""
     weight = step.constants[0]
     count = columns(step, weight, graph)
-    return -count % _FOUR * (weight.count // count)
+    inner = weight.count // count
+    return -inner % _FOUR if _alone(step, count) else -count % _FOUR * inner
+
+
+def _alone(step: Step, count: int) -> bool:
+    """Whether one of the columns of a product is left alone by the fours."""
+    return step.op.family is PRODUCT and count % _FOUR == 1
 
 
 def _scales(step: Step, graph: Graph) -> int:
@@ -45,7 +51,7 @@ def _scales(step: Step, graph: Graph) -> int:
     stored = step.op.scales_in_c
     if stored is Scales.COLUMNS:
         count = columns(step, step.constants[0], graph)
-        return 2 * 4 * (count if step.depthwise else count + -count % _FOUR)
+        return 2 * 4 * (count if step.depthwise or _alone(step, count) else count + -count % _FOUR)
     if stored is Scales.TENSORS:
         return 3 * _SCALED
     return _TABLE if step.activates and stored is not Scales.NONE else 0

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 
 from edgett.forms.window import Window
 from edgett.graph.c_fuse import Blocks
-from edgett.graph.c_plan import plane, two_positions
+from edgett.graph.c_plan import plane, two_positions, two_rows
 from edgett.graph.c_view import compiled, grouped, matrix
 from edgett.graph.graph import Graph, Step
 from edgett.graph.op import ADD, PRODUCT, SOFTMAX
@@ -107,19 +107,25 @@ def _rows(
     Whether two are computed at once for which there is no room is up to the processor; `alone`: they are not.
     """
     twos = rows - rows % 2 if width == 1 and (paired or not alone) else 0
-    fours = columns if width == 1 else columns - columns % _FOUR
-    works: list[Effort] = []
-    if twos:
-        works.append(_product("rows" if paired else "tight_rows", twos, inner, columns))
-    if rows > twos and fours:
-        works.append(_product("row", rows - twos, inner, fours))
-    if rows > twos and fours < columns:  # one by one
-        left = columns - fours
+    left = columns % _FOUR if width > 1 else int(columns % _FOUR == 1 and not alone)  # one by one
+    roomy = twos if paired or not twos else 0 if turned else _before(rows, inner, columns)
+    fours = columns - left
+    works = [
+        _product(kernel, count, inner, fours)
+        for kernel, count in (("rows", roomy), ("tight_rows", twos - roomy), ("row", rows - twos))
+        if count and fours
+    ]
+    if left:
         works.append(Effort("column", rows * inner * left, outputs=rows * left, rows=rows))
     for work in works:
         yield work
         if turned:
             yield Effort(f"turned_{work.kernel}", outputs=work.outputs, rows=work.rows)
+
+
+def _before(rows: int, inner: int, columns: int) -> int:
+    """The rows of a product in int8 behind which there is room for two in 16 bits where others are not written."""
+    return max(0, rows - -(-(two_rows(inner) + _FOUR - 1) // columns)) // 2 * 2
 
 
 def _windows(window: Window, sizes: tuple[int, int, int], width: int, room: int, turned: bool) -> Iterator[Effort]:

@@ -113,7 +113,7 @@ def _int8(first: Any, nodes: Nodes, order: NDArray[np.int64]) -> tuple[Words, in
     found = product.quantised(first, nodes)
     if found is None or nodes.given(first)[6] is not None:
         return None
-    words = found.of(order.ravel().tolist()).packed
+    words = found.of(order.ravel().tolist()).with_alone
     return None if words is None else (words, found.weights.shape[1], found.zero)
 
 

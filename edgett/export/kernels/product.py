@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -20,6 +20,9 @@ _FOUR = 4
 """Columns that a product takes at once, and inputs that are read at once."""
 _LIMIT = 2**23
 """Sums of the second of two columns in a word must stay below: they come out of 32 bits, 8 places up."""
+
+
+_NONE = Words(np.zeros(0, np.uint32), str)
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,20 @@ class Columns:
         some = list(order)
         return replace(
             self, weights=np.ascontiguousarray(self.weights[some]), starts=self.starts[some], factors=self.factors[some]
+        )
+
+    @property
+    def with_alone(self) -> Words | None:
+        """As `packed`, but one that is left alone by the fours is in bytes, as `part_int8.c` reads it."""
+        last = len(self.weights) - 1
+        if last % _FOUR:
+            return self.packed
+        fours, one = self.of(range(last)).packed if last else _NONE, self.of([last])
+        if fours is None:
+            return None
+        alone = in_bytes(*without_steady(one.weights, one.starts, one.factors, one.zero))
+        return Words(
+            np.append(fours.words, alone.words), lambda: ",\n    ".join(filter(None, (fours.text(), alone.text())))
         )
 
     @property
@@ -80,7 +97,7 @@ def int8(node: Any, nodes: Nodes) -> Kernel | None:
     placed = _placing(nodes, node, rows, columns, biased=nodes.given(node)[6] is not None)
     ordered, inner = found.of(placed.order), found.weights.shape[1]
     struct = struct_of(placed, rows, inner, columns, found.zero)
-    words = ordered.packed
+    words = ordered.with_alone
     if words is None:
         return Kernel("product_wide", ordered.plain, struct=struct, idle=placed.idle)
     return Kernel(PRODUCT_INT8, (words,), struct=struct, scratch=two_rows(inner) if rows > 1 else 0, idle=placed.idle)
@@ -228,14 +245,39 @@ def written(columns: NDArray[np.int8], starts: NDArray[np.int64], factors: NDArr
     for weights, start, scale in zip(wide, begun.tolist(), scales.tolist(), strict=True):
         # (column, four, input) to (four, column, input).
         fours = weights[:, :full].reshape(_FOUR, -1, _FOUR).transpose(1, 0, 2).reshape(-1, _FOUR * _FOUR)
-        lines.append(_macro("BEGIN", [f"{value}" if value > -(2**31) else "(-2147483647 - 1)" for value in start]))
+        lines.append(_macro("BEGIN", map(_number, start)))
         lines += [_macro("FOUR", four) for four in fours.tolist()]
         lines += [_macro("REST", rest) for rest in weights[:, full:].T.tolist()]
         lines.append(", ".join(f"{value:#x}u" for value in scale))
     return ",\n    ".join(lines)
 
 
-def _macro(name: str, values: Sequence[object]) -> str:
+def in_bytes(columns: NDArray[np.int8], starts: NDArray[np.int64], factors: NDArray[np.float32]) -> Words:
+    """Put a column together that is left alone by the fours.
+
+    Args:
+        columns: its weights (1, inner).
+        starts: what is added to its sum.
+        factors: by which that becomes a code.
+
+    Returns:
+        Where its sum begins, its weights by fours, its factor.
+    """
+    fours = np.append(columns, np.zeros(-columns.size % _FOUR, np.int8)).reshape(-1, _FOUR)
+    start, scale = starts.astype(np.uint32), np.ascontiguousarray(factors).view(np.uint32)
+    begun, weights = (
+        f"(uint32_t){_number(int(start.view(np.int32)[0]))}",
+        [_macro("BYTES", one) for one in fours.tolist()],
+    )
+    words = np.concatenate([start, fours.view("<u4").ravel(), scale]).astype(np.uint32)
+    return Words(words, lambda: ",\n    ".join((begun, *weights, f"{scale[0]:#x}u")))
+
+
+def _number(value: int) -> str:
+    return f"{value}" if value > -(2**31) else "(-2147483647 - 1)"
+
+
+def _macro(name: str, values: Iterable[object]) -> str:
     return f"{PREFIX}_{name}({', '.join(map(str, values))})"
 
 

@@ -1,19 +1,15 @@
 #include <string.h>
 
 /* Products in int8, a scale for each column. Columns come in fours: where their sums begin, their weights, inputs by
- * fours and what is left of them one by one, and the four scales.
+ * fours and what is left of them one by one, and the four scales. A column that is left alone has its weights in bytes.
  *
- * A word of weights has two inputs of two columns, its halves are h = 256 w1 + w0: the sum A of x h is 256 S1 + S0, that
- * of x and the low byte is S0, so S1 = (A - S0) >> 8. Of four inputs first come 0 and 2, then 1 and 3, as SXTB16 takes
- * bytes apart. Helium and 64-bit Arm read four inputs of a column as one word. */
+ * For assembly a word of weights has two inputs of two columns, its halves are h = 256 w1 + w0: the sum A of x h is
+ * 256 S1 + S0, that of x and the low byte is S0, so S1 = (A - S0) >> 8. Of four inputs first come 0 and 2, then 1 and 3,
+ * as SXTB16 takes bytes apart. Helium and 64-bit Arm read four inputs of a column as one word, others one of each. */
 #define NAME_AT(byte, place) ((uint32_t)(uint8_t)(byte) << (place))
+#define NAME_BYTES(a, b, c, d) NAME_AT(a, 0) | NAME_AT(b, 8) | NAME_AT(c, 16) | NAME_AT(d, 24)
+#if NAME_THUMB || (NAME_DSP && !NAME_MVE)
 #define NAME_PAIR_OF(first, second) ((uint32_t)(256 * (second) + (first)) & 0xFFFFu)
-#if NAME_MVE || NAME_NEON
-#define NAME_BEGIN(a, b, c, d) (uint32_t)(a), (uint32_t)(b), (uint32_t)(c), (uint32_t)(d)
-#define NAME_REST(a, b, c, d) NAME_AT(a, 0) | NAME_AT(b, 8) | NAME_AT(c, 16) | NAME_AT(d, 24)
-#define NAME_FOUR(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p) \
-    NAME_REST(a, b, c, d), NAME_REST(e, f, g, h), NAME_REST(i, j, k, l), NAME_REST(m, n, o, p)
-#else
 #define NAME_BEGIN(a, b, c, d) \
     (uint32_t)(b) * 256u + (uint32_t)(a), (uint32_t)(a), (uint32_t)(d) * 256u + (uint32_t)(c), (uint32_t)(c)
 #define NAME_REST(a, b, c, d) NAME_PAIR_OF(a, b) | NAME_PAIR_OF(c, d) << 16
@@ -21,6 +17,16 @@
 #define NAME_FOUR(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p) \
     NAME_PAIR_OF(a, e) | NAME_PAIR_OF(c, g) << 16, NAME_PAIR_OF(i, m) | NAME_PAIR_OF(k, o) << 16, \
         NAME_PAIR_OF(b, f) | NAME_PAIR_OF(d, h) << 16, NAME_PAIR_OF(j, n) | NAME_PAIR_OF(l, p) << 16
+#else
+#define NAME_BEGIN(a, b, c, d) (uint32_t)(a), (uint32_t)(b), (uint32_t)(c), (uint32_t)(d)
+#define NAME_REST(a, b, c, d) NAME_BYTES(a, b, c, d)
+#if NAME_MVE || NAME_NEON
+#define NAME_FOUR(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p) \
+    NAME_BYTES(a, b, c, d), NAME_BYTES(e, f, g, h), NAME_BYTES(i, j, k, l), NAME_BYTES(m, n, o, p)
+#else
+#define NAME_FOUR(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p) \
+    NAME_BYTES(a, e, i, m), NAME_BYTES(b, f, j, n), NAME_BYTES(c, g, k, o), NAME_BYTES(d, h, l, p)
+#endif
 #endif
 
 typedef struct {

@@ -1,40 +1,4 @@
-#if NAME_VECTORS && !NAME_DSP && !NAME_NEON
-typedef int32_t NAME_ints __attribute__((vector_size(16)));
-typedef uint32_t NAME_words __attribute__((vector_size(16)));
-#endif
-
 #if !NAME_DSP && !NAME_NEON
-/* The halves of a word, and the low byte of each. */
-NAME_INSIDE int32_t NAME_half(const uint32_t *word, int32_t upper) {
-#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    int16_t half;
-    memcpy(&half, (const char *)NAME_ALIGNED(word) + 2 * upper, sizeof half);
-    return half;
-#else
-    return (int16_t)(uint16_t)(*word >> 16 * upper);
-#endif
-}
-
-NAME_INSIDE int32_t NAME_low(const uint32_t *word, int32_t upper) {
-#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    return ((const int8_t *)word)[2 * upper];
-#else
-    return (int8_t)(uint8_t)(*word >> 16 * upper);
-#endif
-}
-
-/* An input of each row, and the weights of a pair of columns: a and c have A, b and d S0. */
-#define NAME_TAKE(word, upper, x, y, a, b, c, d) \
-    do { \
-        const int32_t both = NAME_half(word, upper), low = NAME_low(word, upper); \
-        a += (uint32_t)((x) * both); \
-        b += (x) * low; \
-        if (two) { \
-            c += (uint32_t)((y) * both); \
-            d += (y) * low; \
-        } \
-    } while (0)
-
 #if NAME_THUMB
 /* The sums of four columns, those of one row and then of the other; where the words of the columns end. A compiler has
  * too few registers for them. */
@@ -123,6 +87,70 @@ static NAME_APART const uint32_t *NAME_sums_of_one(const NAME_task *task, const 
 }
 #endif
 
+#if NAME_VECTORS
+typedef int8_t NAME_bytes __attribute__((vector_size(4)));
+typedef int32_t NAME_ints __attribute__((vector_size(16)));
+#endif
+#if !NAME_THUMB
+/* The sums of four columns, those of one row and then of the other; where the words of the columns end. */
+NAME_INSIDE const uint32_t *NAME_sums(const NAME_task *task, const uint32_t *words, int32_t *sums, const int32_t two) {
+    const int8_t *x = task->input, *y = x + (two ? 4 * task->groups + task->rest : 0);
+    const int8_t *w = (const int8_t *)(words + 4);
+    int32_t a = (int32_t)words[0], b = (int32_t)words[1], c = (int32_t)words[2], d = (int32_t)words[3];
+    int32_t e = a, f = b, g = c, h = d;
+#if NAME_VECTORS
+    NAME_ints all = {a, b, c, d};
+    for (int32_t i = 4 * task->groups + task->rest; i > 0; --i, ++x, w += 4) {
+        NAME_bytes four;
+        memcpy(&four, w, sizeof four);
+        all += __builtin_convertvector(four, NAME_ints) * *x;
+    }
+    memcpy(sums, &all, sizeof all);
+    (void)y, (void)e, (void)f, (void)g, (void)h;
+#else
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define NAME_WEIGHT(input, column) w[4 * (input) + 3 - (column)]
+#else
+#define NAME_WEIGHT(input, column) w[4 * (input) + (column)]
+#endif
+#if defined(__GNUC__)
+#define NAME_IN_ORDER __asm__ volatile("" : : : "memory") /* or all is loaded first, into more registers than there are */
+#else
+#define NAME_IN_ORDER (void)0
+#endif
+#define NAME_TAKE(k) \
+    do { \
+        const int32_t p = NAME_WEIGHT(k, 0), q = NAME_WEIGHT(k, 1), r = NAME_WEIGHT(k, 2), s = NAME_WEIGHT(k, 3); \
+        a += x[k] * p; \
+        b += x[k] * q; \
+        c += x[k] * r; \
+        d += x[k] * s; \
+        if (two) { \
+            e += y[k] * p; \
+            f += y[k] * q; \
+            g += y[k] * r; \
+            h += y[k] * s; \
+        } \
+        NAME_IN_ORDER; \
+    } while (0)
+    for (int32_t i = task->groups; i > 0; --i, x += 4, y += 4, w += 16) {
+        NAME_TAKE(0);
+        NAME_TAKE(1);
+        NAME_TAKE(2);
+        NAME_TAKE(3);
+    }
+    for (int32_t i = task->rest; i > 0; --i, ++x, ++y, w += 4) {
+        NAME_TAKE(0);
+    }
+    sums[0] = a, sums[1] = b, sums[2] = c, sums[3] = d;
+    if (two) {
+        sums[4] = e, sums[5] = f, sums[6] = g, sums[7] = h;
+    }
+#endif
+    return (const uint32_t *)(const void *)w;
+}
+#endif
+
 /* All columns of one row, or of two that lie one behind the other. */
 NAME_INSIDE void NAME_plain_rows(const NAME_task *task, const int32_t two) {
     const uint32_t *w = task->weights;
@@ -134,53 +162,7 @@ NAME_INSIDE void NAME_plain_rows(const NAME_task *task, const int32_t two) {
 #if NAME_THUMB
         w = two ? NAME_sums_of_two(task, w, sums) : NAME_sums_of_one(task, w, sums);
 #else
-        uint32_t a = w[0], c = w[2], e = a, g = c;
-        int32_t b = (int32_t)w[1], d = (int32_t)w[3], f = b, h = d;
-        const int8_t *x = task->input, *y = x + (two ? 4 * task->groups + task->rest : 0);
-        w += 4;
-#if NAME_VECTORS
-        /* The words of two pairs, of 0 and 2 and of 1 and 3; so lie sums. */
-        NAME_words most = {0, 0, 0, 0}, least = most;
-        for (int32_t i = task->groups; i > 0; --i, x += 4, w += 4) {
-            const NAME_ints four = {x[0], x[1], x[2], x[3]};
-            const NAME_words lower = (NAME_words)__builtin_shufflevector(four, four, 0, 0, 1, 1);
-            const NAME_words upper = (NAME_words)__builtin_shufflevector(four, four, 2, 2, 3, 3);
-            NAME_words word;
-            memcpy(&word, w, sizeof word);
-            most += lower * (NAME_words)((NAME_ints)(word << 16) >> 16) + upper * (NAME_words)((NAME_ints)word >> 16);
-            least += lower * (NAME_words)((NAME_ints)(word << 24) >> 24);
-            least += upper * (NAME_words)((NAME_ints)(word << 8) >> 24);
-        }
-        a += most[0] + most[2];
-        b += (int32_t)(least[0] + least[2]);
-        c += most[1] + most[3];
-        d += (int32_t)(least[1] + least[3]);
-#else
-        for (int32_t k = 0; k < 2; ++k) {
-            const uint32_t *v = w + 2 * k;
-            for (int32_t i = k; i < 4 * task->groups; i += 4, v += 4) {
-                NAME_TAKE(v, 0, x[i], y[i], a, b, e, f);
-                NAME_TAKE(v + 1, 0, x[i], y[i], c, d, g, h);
-                NAME_TAKE(v, 1, x[i + 2], y[i + 2], a, b, e, f);
-                NAME_TAKE(v + 1, 1, x[i + 2], y[i + 2], c, d, g, h);
-            }
-        }
-        x += 4 * task->groups;
-        y += 4 * task->groups;
-        w += 4 * task->groups;
-#endif
-        for (int32_t i = task->rest; i > 0; --i, ++x, ++y, ++w) {
-            NAME_TAKE(w, 0, *x, *y, a, b, e, f);
-            NAME_TAKE(w, 1, *x, *y, c, d, g, h);
-        }
-        sums[0] = b;
-        sums[1] = (int32_t)(a - (uint32_t)b) >> 8;
-        sums[2] = d;
-        sums[3] = (int32_t)(c - (uint32_t)d) >> 8;
-        sums[4] = f;
-        sums[5] = (int32_t)(e - (uint32_t)f) >> 8;
-        sums[6] = h;
-        sums[7] = (int32_t)(g - (uint32_t)h) >> 8;
+        w = NAME_sums(task, w, sums, two);
 #endif
         const int32_t count = task->columns - column < 4 ? task->columns - column : 4;
         for (int32_t k = 0; k < count; ++k) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -87,7 +88,7 @@ class Case:
     def stored(self, way: str) -> bytes:
         """As cases.c reads it."""
         size = int(np.prod(self.made)) * np.dtype(self.dtype).itemsize
-        flat = [_words(way, one) if isinstance(one, Words) else one for one in self.arrays]
+        flat = [made_by(way, one) if isinstance(one, Words) else one for one in self.arrays]
         arrays = [*(np.ascontiguousarray(one).tobytes() for one in flat), *[b""] * (4 - len(self.arrays))]
         parts = [_whole(NAMES.index(self.kernel), len(self.numbers), *self.numbers)]
         parts += [_whole(len(one)) + one for one in arrays]
@@ -100,15 +101,21 @@ def words(columns: NDArray[np.int8], starts: NDArray[np.int64], factors: NDArray
     return Words(product.packed(*numbers), functools.partial(product.written, *numbers))
 
 
-def _words(way: str, given: Words) -> NDArray[Any]:
-    """What the macros of a kind of C make: on 64-bit Arm four inputs of a column are one word."""
-    if way not in ("neon", "dot"):
+_LINE = re.compile(r"(?:NAME_(\w+)\((.*)\)|(?:\(uint32_t\))?(.*))")
+
+
+def made_by(way: str, given: Words) -> NDArray[Any]:
+    """What the macros of a kind of C make: for assembly as Python has it, on 64-bit Arm four inputs of a column are one
+    word, elsewhere one input of four columns."""
+    if way.startswith(("dsp", "thumb")):
         return given.words
     found = bytearray()
     for line in given.text().split(",\n"):
-        name, _, rest = line.strip().rpartition("(")
-        values = [int(one, 0) for one in rest.strip(" )").replace("u", "").split(",")]
-        found += np.array(values, np.int64).astype(np.int32 if "BEGIN" in name or not name else np.int8).tobytes()
+        name, inside, alone = _LINE.fullmatch(line.strip()).groups()  # type: ignore[union-attr]
+        values = np.array([int(one.rstrip("u"), 0) for one in (inside or alone).split(",")], np.int64)
+        if name == "FOUR" and way not in ("neon", "dot"):
+            values = values.reshape(4, 4).T
+        found += values.astype(np.int8 if name in ("FOUR", "REST", "BYTES") else np.uint32).tobytes()
     return np.frombuffer(bytes(found), np.uint32)
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from edgett.export.kernels import every, product
 from edgett.export.kernels.placing import Placing
 from edgett.graph.c_plan import two_rows
-from tests.export.kernels.harness import Case, codes, ran, words
+from tests.export.kernels.harness import Case, codes, made_by, ran
 from tests.firmware.tools import needs
 
 WAYS = [
@@ -25,7 +25,11 @@ WAYS = [
     pytest.param("dot", marks=needs("aarch64-linux-gnu-gcc", "qemu-aarch64")),
     pytest.param("thumb", marks=needs("arm-linux-gnueabihf-gcc", "qemu-arm")),
 ]
-SIZES = st.tuples(st.integers(1, 7), st.one_of(st.integers(1, 40), st.integers(200, 230)), st.integers(1, 11))
+SIZES = st.tuples(
+    st.one_of(st.integers(1, 7), st.integers(20, 40)),
+    st.one_of(st.integers(1, 40), st.integers(200, 230)),
+    st.integers(1, 11),
+)
 HEAVY = [np.full((2, 9), 127), np.tile([[127], [-127]], (3, 9)), np.full((4, 9), -127), np.eye(6, 9) * 127]
 """Weights at the ends of what a word holds."""
 
@@ -53,7 +57,7 @@ def int8(
     places, found = placing(rows, columns, turned)
     order = list(found.order)
     ordered, begun, factors = weights[order].astype(np.int8), starts[order], scales[order]
-    packed = [words(ordered, begun, factors)]
+    packed = [product.Columns(ordered, begun, factors, zero).with_alone]
     plain = [ordered, begun.astype(np.int32), factors]
     case = Case(
         "product_wide" if wide else "product_int8", numbers(found, rows, inner, columns, zero),
@@ -79,7 +83,6 @@ class TestInt8:
             scales = draw.uniform(1e-5, 1e-2, columns).astype(np.float32)
             zero, odd = int(draw.integers(-128, 128)), bool(index % 2)
             made.append(int8(x, weights, starts, scales, zero, odd, index % 8 == 7, index % 4 < 2))
-            assert product.packs(weights.astype(np.int8), starts)
         found = ran(way, [case for case, _ in made])
         for array, (_, expected) in zip(found, made, strict=True):
             np.testing.assert_array_equal(array, expected)
@@ -186,36 +189,74 @@ class TestWords:
         assert found == sorted([*weights.ravel().tolist(), *zeros])
 
 
+LAYOUTS = {"dsp": "DSP", "thumb": "THUMB", "neon": "NEON", "plain": "no"}
+
+
+class TestAlone:
+    """A column that is left alone by the fours."""
+
+    @given(st.integers(0, 3), st.integers(1, 14), st.integers(0, 99))
+    def test_comes_in_bytes_behind_them(self, fours: int, inner: int, seed: int) -> None:
+        draw = np.random.default_rng(seed)
+        weights = draw.integers(-127, 128, (4 * fours + 1, inner)).astype(np.int8)
+        starts, factors = np.arange(4 * fours + 1) - 3, np.linspace(0.5, 1, 4 * fours + 1).astype(np.float32)
+        found = product.Columns(weights, starts, factors, 0).with_alone
+        assert found is not None
+        size = fours * (8 + inner)
+        if fours:
+            assert found.words[:size].tolist() == product.packed(weights[:-1], starts[:-1], factors[:-1]).tolist()
+        alone = found.words[size:]
+        assert found.nbytes == 4 * found.words.size
+        assert alone[:1].view(np.int32).item() == starts[-1] and alone[-1:].view(np.float32).item() == factors[-1]
+        assert alone[1:-1].view(np.int8)[:inner].tolist() == weights[-1].tolist()
+        assert not alone[1:-1].view(np.int8)[inner:].any() and alone.size == 2 + -(-inner // 4)
+
+    def test_of_a_dead_unit_has_no_weights(self) -> None:
+        """Its sum would go beyond 32 bits."""
+        one = product.Columns(np.array([[5, 5]], np.int8), np.array([2**31 - 1]), np.array([3e-9], np.float32), 4)
+        found = one.with_alone
+        assert found is not None
+        assert found.words.tolist() == [6, 0, np.float32(1).view(np.uint32).item()]
+
+    def test_goes_with_others_that_do_not_go_into_words(self) -> None:
+        weights = np.full((5, 1), -128, np.int8)
+        assert product.Columns(weights, np.zeros(5, np.int64), np.full(5, 0.01, np.float32), 0).with_alone is None
+
+
 @needs("gcc")
+@pytest.mark.parametrize("way", LAYOUTS)
 @given(st.integers(1, 9), st.integers(1, 14), st.integers(0, 99))
-@settings(max_examples=10, deadline=None)
-def test_macros_make_the_same_words(columns: int, inner: int, seed: int) -> None:
-    """What is written in C is what is tested everywhere else."""
+@settings(max_examples=5, deadline=None)
+def test_macros_make_what_is_tested(way: str, columns: int, inner: int, seed: int) -> None:
+    """What is written in C is what the tests give to kernels."""
     draw = np.random.default_rng(seed)
     weights = draw.integers(-127, 128, (columns, inner)).astype(np.int8)
     starts, factors = draw.integers(-(2**31), 2**31, columns), draw.uniform(1e-9, 1, columns).astype(np.float32)
     starts[1::2] //= 2**9
-    words = product.packed(weights, starts, factors)
-    assert compiled(product.written(weights, starts, factors)) == words.tolist()
+    words = product.Columns(weights, starts, factors, 0).with_alone
+    assert words is not None
+    assert compiled(words.text(), LAYOUTS[way]) == made_by(way, words).tolist()
 
 
 def test_the_least_start_is_no_overflow() -> None:
     """2147483648 is no int in C, so that -2147483648 is none either."""
-    starts = np.array([-(2**31), 0])
-    numbers = np.ones((2, 1), np.int8), starts, np.ones(2, np.float32)
-    assert compiled(product.written(*numbers)) == product.packed(*numbers).tolist()
+    numbers = np.ones((2, 1), np.int8), np.array([-(2**31), 0]), np.ones(2, np.float32)
+    assert compiled(product.written(*numbers), "DSP") == product.packed(*numbers).tolist()
+    numbers = np.ones((1, 1), np.int8), np.array([-(2**31)]), np.ones(1, np.float32)
+    assert compiled(product.in_bytes(*numbers).text(), "no") == product.in_bytes(*numbers).words.tolist()
 
 
-def compiled(text: str) -> list[int]:
-    """The words that a compiler makes of constants."""
-    includes, code = every.text(["product_int8"], "t")
-    head = "\n".join(f"#include <{name}>" for name in sorted({*includes, "stdint.h", "stdio.h"}))
+def compiled(text: str, layout: str) -> list[int]:
+    """The words that a compiler makes of constants for a processor that has this."""
+    _, code = every.text(["product_int8"], "t")
+    macros = code[code.index("#define t_AT") : code.index("typedef", code.index("#define t_AT"))]
+    has = [f"#define t_{one} {int(one == layout)}" for one in ("DSP", "MVE", "NEON", "THUMB")]
     array = f"static const uint32_t words[] = {{\n{text.replace('NAME', 't')}\n}};"
     show = 'int main(void) { for (size_t i = 0; i < sizeof words / 4; ++i) printf("%u\\n", (unsigned)words[i]); }'
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "words.c")
-        source.write_text("\n".join([head, code, array, show, ""]))
-        subprocess.run(["gcc", "-std=gnu99", "-w", source, "-lm", "-o", source.with_suffix("")], check=True)
+        source.write_text("\n".join(["#include <stdint.h>\n#include <stdio.h>", *has, macros, array, show, ""]))
+        subprocess.run(["gcc", "-std=gnu99", "-Wall", "-Werror", source, "-o", source.with_suffix("")], check=True)
         done = subprocess.run([source.with_suffix("")], capture_output=True, text=True, check=True)
     return [int(line) for line in done.stdout.split()]
 
