@@ -144,6 +144,7 @@ TESTED_IN: Mapping[str, tuple[str, ...]] = {
     "train/agreement.py": ("train/test_judges.py",),
     "train/assess.py": ("train/test_finetune.py",),
     "train/checks.py": ("train/test_data.py",),
+    "train/methods/admm.py": ("train/test_pulled.py",),
     "train/methods/method.py": ("train/methods/test_distill.py", "train/test_finetune.py"),
     "train/metrics.py": ("train/test_quality.py",),
     "train/rates.py": ("train/test_finetune.py",),

@@ -17,6 +17,7 @@ import typer
 from compare_convolutions import convolutions
 from compare_forms import forms
 from compare_proxies import proxies
+from compare_recover import recover
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
@@ -42,6 +43,7 @@ app = typer.Typer(help=__doc__, no_args_is_help=True)
 app.command()(convolutions)
 app.command()(forms)
 app.command()(proxies)
+app.command()(recover)
 
 TARGET = "cortex-a53"
 DROP = 1.5  # percentage points, the paper's

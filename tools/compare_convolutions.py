@@ -153,7 +153,8 @@ def leading(ground: Ground, found: Proposal, point: tuple[float, float]) -> tupl
     if not some:
         return None
     known = starts(found.exploration, loaded.source, specs_of(some), lambda done: None)
-    tryout = Tryout(loaded.source, loaded.data.validation, loaded.judge, ground.network.layers)
+    paths = {path for one in some for path in one.edits}
+    tryout = Tryout(loaded.source, loaded.data.validation, loaded.judge, paths)
     begun = [(one, {path: known[path, spec] for path, spec in one.edits.items()}) for one in some]
     lost = [one.loss for one in screened(tryout, begun)]
     best = some[lost.index(min(lost))]

@@ -1,7 +1,8 @@
 """The bytes of a model's constants in C, which firmware holds in flash. The instructions depend on the compiler.
 
 `export.c` writes them. In int8 products and convolutions have columns in fours, zeros fill the last, and each has an
-offset and a factor besides, but a column of a product that is left alone is no four; what multiplies tensors has three scales, and an activation a table of all its results.
+offset and a factor besides; a column of a product that is left alone is no four. What multiplies tensors has three
+scales, and an activation a table of all its results.
 """
 
 from __future__ import annotations

@@ -25,7 +25,11 @@ class Trunk(enum.Enum):
 
 
 class Recover(enum.Enum):
-    """How accuracy comes back: `plain` learns from labels; `distill` fits each layer, then learns from the baseline."""
+    """How accuracy comes back: `plain` learns from labels; `distill` fits each layer, then learns from the baseline.
+
+    `admm` is `distill` for half of the epochs, after the others have pulled the dense model towards the forms.
+    """
 
     PLAIN = "plain"
     DISTILL = "distill"
+    ADMM = "admm"

@@ -221,7 +221,7 @@ class Project(TomlTable):
     )
     schedule: Annotated[Schedule, Field(strict=False)] | None = Field(default=None, description="auto, full or halving")
     trunk: Annotated[Trunk, Field(strict=False)] | None = Field(default=None, description="auto, frozen or trained")
-    recover: Annotated[Recover, Field(strict=False)] | None = Field(default=None, description="plain or distill")
+    recover: Annotated[Recover, Field(strict=False)] | None = Field(default=None, description="plain, distill or admm")
     jobs: Annotated[int, Field(ge=0)] | None = Field(default=None, description="processes that fine-tune; 0: none")
     cluster: str | None = Field(default=None, description="address of a Ray cluster that fine-tunes")
     epochs: Whole | None = Field(default=None, description="epochs of fine-tuning")

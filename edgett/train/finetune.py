@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from dataclasses import replace as replaced
 from functools import cached_property
 
 import keras
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from edgett.forms.spec import Spec
 from edgett.forms.start import Start
 from edgett.job.choices import Recover
-from edgett.model.layers import compilation, factored_layers, replace
+from edgett.model.layers import compilation, factored_layers, replace, substituted
 from edgett.model.levels import level
 from edgett.model.models import pack_weights
 from edgett.model.shifts import shift
@@ -29,6 +30,7 @@ from edgett.train.beginnings import Beginnings
 from edgett.train.data import Split
 from edgett.train.methods import METHODS
 from edgett.train.methods.method import Method
+from edgett.train.pulled import Pull, Pulled
 from edgett.train.quality import Judge
 from edgett.train.rates import starting_rate, unscheduled
 from edgett.train.training import BATCHES, Training
@@ -77,7 +79,7 @@ class Tuned:
     """What came of a task. `losses`: what it adds to each epoch's mean training loss; `failure` says why it stopped.
 
     `weights` are those of the layers that were trained, by path; `state` goes on from here, None when all is done.
-    `pace` is there after a task of no epochs, and nothing else.
+    `pace` is there after a task of no epochs, and nothing else; `pull` where the dense model was trained first.
     """
 
     quality: Quality
@@ -87,6 +89,7 @@ class Tuned:
     state: bytes | None = None
     failure: str | None = None
     pace: TrainingPace | None = None
+    pull: Pull | None = None
 
 
 def make_deterministic() -> None:
@@ -172,23 +175,35 @@ class Tuner:
         model, size = training.model, self.recipe.batch_size
         patience = _Patience(self.recipe.patience)
         losses: list[float] = []
+        pull: Pull | None = None
         for epoch, part in _parts(task, batches(len(self.train), size)):
-            losses.append(training.epoch(epoch, size, self._rates(model, epoch), advance, part))
+            if isinstance(training, Pulled) and epoch >= self._before:
+                training, pull = self._cut(task.solution, training)
+                model = training.model
+            losses.append(training.epoch(epoch, size, self._rates(training.rate, epoch), advance, part))
             if trouble := _trouble(model, losses[-1]):
                 return _lost(losses, started, f"{trouble} in epoch {epoch + 1}")
-            if self.recipe.patience is not None and patience.over(model, self._quality(model).loss):
+            if (
+                self.recipe.patience is not None
+                and epoch >= self._before
+                and patience.over(model, self._quality(model).loss)
+            ):
                 break
         state = training.state() if task.until < self.recipe.epochs else None
         if state is not None:
             self._keep(task, training, len(state))
         else:
             _finish(model)
+        dense = isinstance(training, Pulled)
+        if isinstance(training, Pulled):
+            cut, pull = self._cut(task.solution, training)
+            model = cut.model
         quality = self._quality(model)
-        if _near(model):
+        if _near(model) and not dense:
             quality = self._no_worse(task.solution, model, quality, ended=state is None)
         if quality.loss is not None and not np.isfinite(quality.loss):
             return _lost(losses, started, f"its loss on the validation data became {quality.loss}")
-        return Tuned(quality, tuple(losses), time.monotonic() - started, pack_weights(model), state)
+        return Tuned(quality, tuple(losses), time.monotonic() - started, pack_weights(model), state, pull=pull)
 
     def _no_worse(self, solution: Solution, model: keras.Model, quality: Quality, *, ended: bool) -> Quality:
         """What the model can do at least: a short training may make worse what was fitted, and is undone at the end."""
@@ -214,7 +229,7 @@ class Tuner:
         size = sum(math.prod(one.shape) * tf.as_dtype(one.dtype).size for one in training.variables())
         state = training.state() if size <= LIVE else None
         every = batches(len(self.train), self.recipe.batch_size)
-        rates = self._rates(training.model, 0)
+        rates = self._rates(training.rate, 0)
 
         def take(count: int) -> float:
             watch = _Stopwatch()
@@ -239,11 +254,36 @@ class Tuner:
     def _training(self, task: Task) -> Training:
         """As the task finds it."""
         keras.utils.set_random_seed(self.recipe.seed)
-        model = self._begun(task.solution, {} if task.state else self.beginnings.of(task.solution))
-        training = Training(model, self.train, self.recipe.seed, self._method.teacher)
+        if task.epochs <= self._before and self._before:
+            training: Training = self._pulled(task.solution)
+        else:
+            model = self._begun(task.solution, {} if task.state else self.beginnings.of(task.solution))
+            training = self._in_forms(model)
         if task.state is not None:
             training.resume(task.state)
         return training
+
+    @property
+    def _before(self) -> int:
+        """The epochs that the dense model trains first."""
+        return int(self._method.before * self.recipe.epochs)
+
+    def _pulled(self, solution: Solution) -> Pulled:
+        model = self._compiled(substituted(self.model, {}))
+        steps = self._before * batches(len(self.train), self.recipe.batch_size)
+        teacher, rate = self._method.teacher, self._first_rate(model)
+        return Pulled(model, solution.edits, self.train, self.recipe.seed, steps, teacher, rate)
+
+    def _in_forms(self, model: keras.Model) -> Training:
+        return Training(model, self.train, self.recipe.seed, self._method.teacher, self._first_rate(model))
+
+    def _cut(self, solution: Solution, pulled: Pulled) -> tuple[Training, Pull]:
+        """What was pulled towards forms is put into them."""
+        dense = substituted(self.model, {})  # compiled as that is: the rate of the other one has fallen
+        dense.set_weights(pulled.model.get_weights())
+        own = replaced(self, model=dense, starts={})
+        begun = own._begun(solution, own.beginnings.of(solution))
+        return self._in_forms(begun), Pull(tuple(pulled.distances), self._quality(begun))
 
     @cached_property
     def _live(self) -> dict[tuple[int, float], tuple[Training, int]]:
@@ -265,36 +305,46 @@ class Tuner:
         return Beginnings(self._method, self.validation, self.judge, self.starts)
 
     def _begun(self, solution: Solution, starts: Mapping[str, Start]) -> keras.Model:
-        model = compressed(self.model, solution, self.judge, starts)
+        model = self._compiled(compressed(self.model, solution, self.judge, starts))
+        for layer in factored_layers(model).values():
+            layer.training_rows, layer.inference_rows = self.recipe.batch_size, PREDICTED
+        return model
+
+    def _compiled(self, model: keras.Model) -> keras.Model:
+        if not model.compiled:
+            self.judge.compile(model)
         given = compilation(model)
         # Nobody reads the metrics of training, and XLA takes longer to compile than a few epochs win.
         how = given | {"metrics": None, "weighted_metrics": None, "jit_compile": False}
         how["optimizer"] = unscheduled(given["optimizer"])
         # Without labels the dense model's outputs stand for them, which other losses take.
         model.compile(**how if self.judge.ask.labelled else how | {"loss": self.judge.losses(model)})
-        for layer in factored_layers(model).values():
-            layer.training_rows, layer.inference_rows = self.recipe.batch_size, PREDICTED
         return model
 
-    def _rates(self, model: keras.Model, epoch: int) -> NDArray[np.float32]:
-        """The learning rate falls linearly to zero over all batches of all epochs.
+    def _first_rate(self, model: keras.Model) -> float:
+        """Of a model that was just compiled: an optimiser tells the rate that it has now."""
+        asked = self.recipe.learning_rate
+        return starting_rate(model.optimizer, near=_near(model)) if asked is None else asked
+
+    def _rates(self, first: float, epoch: int) -> NDArray[np.float32]:
+        """The learning rate falls linearly to zero over all batches of all epochs, those of the dense model apart.
 
         A few epochs at the full rate end wherever the last batches push: falling, the same epochs end several points of
         accuracy higher.
         """
-        asked = self.recipe.learning_rate
-        rate = starting_rate(model.optimizer, near=_near(model)) if asked is None else asked
-        every = batches(len(self.train), self.recipe.batch_size)
-        done = np.arange(epoch * every, (epoch + 1) * every)
-        return np.float32(rate) * (1 - done / (every * self.recipe.epochs)).astype(np.float32)
+        every, before = batches(len(self.train), self.recipe.batch_size), self._before
+        begin, end = (0, before) if epoch < before else (before, self.recipe.epochs)
+        done = np.arange((epoch - begin) * every, (epoch - begin + 1) * every)
+        return np.float32(first) * (1 - done / (every * (end - begin))).astype(np.float32)
 
     def _quality(self, model: keras.Model) -> Quality:
         return assess(model, self.validation, self.judge)
 
 
 def _near(model: keras.Model) -> bool:
-    """Whether layers start from what was fitted to data: they are near their end already."""
-    return any(layer.spec.windowed for layer in factored_layers(model).values())
+    """Whether layers start from what was fitted to data, or are dense still: they are near their end already."""
+    layers = factored_layers(model).values()
+    return not layers or any(layer.spec.windowed for layer in layers)
 
 
 def _trouble(model: keras.Model, loss: float) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -42,8 +43,11 @@ class Training:
     taken up with `resume`, in whatever process, ends with the same weights.
     """
 
-    def __init__(self, model: keras.Model, samples: Split, seed: int, teacher: Teacher | None = None) -> None:
-        self.model, self.samples, self.seed, self.teacher = model, samples, seed, teacher
+    def __init__(
+        self, model: keras.Model, samples: Split, seed: int, teacher: Teacher | None = None, rate: float = math.nan
+    ) -> None:
+        """`rate`: where the learning rate starts, for who calculates rates; the optimiser's own falls as it is used."""
+        self.model, self.samples, self.seed, self.teacher, self.rate = model, samples, seed, teacher, rate
         _seed_random_layers(model, seed)
         fuse(model)
         few = samples.take(slice(2))

@@ -30,6 +30,7 @@ from edgett.workflow.inputs import Inputs
 if TYPE_CHECKING:
     from edgett.model.trunk import Parts
     from edgett.train.finetune import Task, Tuned, Tuner
+    from edgett.train.pulled import Pull
     from edgett.train.workers import Crew
 
 ATTEMPTS = 2
@@ -267,7 +268,7 @@ class _Desk:
             for task, tuned in self._done(tasks, advance):
                 trial = self._trial(task, tuned, before.get(task.solution.number))
                 self.run.record(trial, tuned.weights, tuned.state)
-                self.meter.note(_told(trial, tuned))
+                self.meter.note(_told(trial, tuned, self.course.baseline))
         after = {rung: self.run.trials(rungs[rung]) for rung in known}
         return [after[rung][solution.number] for solution, rung in goals]
 
@@ -317,8 +318,16 @@ class _Desk:
         )
 
 
-def _told(trial: Trial, tuned: Tuned) -> str:
+def _told(trial: Trial, tuned: Tuned, baseline: Quality) -> str:
     """A trial in a line of the log."""
     came = f"failed: {trial.failure}" if trial.failure else f"drop {trial.drop:.3f}, loss {trial.quality.loss}"
     epochs = "1 epoch" if trial.epochs == 1 else f"{trial.epochs:.3g} epochs"
-    return f"solution {trial.solution.number}: {epochs} in {tuned.seconds:.2f} s, {came}"
+    return f"solution {trial.solution.number}: {epochs} in {tuned.seconds:.2f} s, {came}{_pulled(tuned.pull, baseline)}"
+
+
+def _pulled(pull: Pull | None, baseline: Quality) -> str:
+    """How near its forms a dense model came that was pulled there first, and what it was as it was decomposed."""
+    if pull is None:
+        return ""
+    distances = " ".join(f"{one:.3f}" for one in pull.distances)
+    return f"; decomposed: drop {pull.quality.drop_from(baseline):.3f}, distance of the weights {distances}"

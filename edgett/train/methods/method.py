@@ -16,6 +16,9 @@ from edgett.train.training import Teacher
 class Method:
     """Plain fine-tuning: factors start from the decomposed weights, and learn from labels. Others do more."""
 
+    before = 0.0
+    """The share of the epochs that the dense model trains on, pulled towards the forms, before it is decomposed."""
+
     def __init__(self, model: keras.Model, judge: Judge, x: Mapping[str, NDArray[Any]]) -> None:
         """Take what all solutions of a run have in common.
 
