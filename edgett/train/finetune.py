@@ -207,7 +207,7 @@ class Tuner:
 
     def _no_worse(self, solution: Solution, model: keras.Model, quality: Quality, *, ended: bool) -> Quality:
         """What the model can do at least: a short training may make worse what was fitted, and is undone at the end."""
-        begun = self._begun(solution, self.beginnings.of(solution))
+        begun = self.begun(solution, self.beginnings.of(solution))
         before = self._quality(begun)
         better = before.drop_from(quality) < 0
         if ended:
@@ -257,7 +257,7 @@ class Tuner:
         if task.epochs <= self._before and self._before:
             training: Training = self._pulled(task.solution)
         else:
-            model = self._begun(task.solution, {} if task.state else self.beginnings.of(task.solution))
+            model = self.begun(task.solution, {} if task.state else self.beginnings.of(task.solution))
             training = self._in_forms(model)
         if task.state is not None:
             training.resume(task.state)
@@ -282,7 +282,7 @@ class Tuner:
         dense = substituted(self.model, {})  # compiled as that is: the rate of the other one has fallen
         dense.set_weights(pulled.model.get_weights())
         own = replaced(self, model=dense, starts={})
-        begun = own._begun(solution, own.beginnings.of(solution))
+        begun = own.begun(solution, own.beginnings.of(solution))
         return self._in_forms(begun), Pull(tuple(pulled.distances), self._quality(begun))
 
     @cached_property
@@ -304,7 +304,8 @@ class Tuner:
         """Finds where solutions start from."""
         return Beginnings(self._method, self.validation, self.judge, self.starts)
 
-    def _begun(self, solution: Solution, starts: Mapping[str, Start]) -> keras.Model:
+    def begun(self, solution: Solution, starts: Mapping[str, Start]) -> keras.Model:
+        """The model of a solution, ready to be trained, with its layers at their `starts`, by path."""
         model = self._compiled(compressed(self.model, solution, self.judge, starts))
         for layer in factored_layers(model).values():
             layer.training_rows, layer.inference_rows = self.recipe.batch_size, PREDICTED

@@ -162,8 +162,8 @@ class Pulled(Training):
                     found[id(variable)] = variable, goal
         return list(found.values())
 
-    def _step(self, x: Any, y: Any, soft: Any) -> Any:
-        loss = super()._step(x, y, soft)
+    def step(self, x: Any, y: Any, soft: Any) -> Any:
+        loss = super().step(x, y, soft)
         for variable, goal in self._pairs:
             variable.assign_add(self._strength * (goal - variable))
         return loss

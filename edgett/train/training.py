@@ -114,13 +114,14 @@ class Training:
             part = keras.tree.map_structure(lambda array: array[begin:end], (x, y, soft))
             if rates.shape != NO_RATES.shape:
                 self.model.optimizer.learning_rate.assign(rates[batch])
-            return batch + 1, total + self._step(*part) * tf.cast(end - begin, tf.float32)
+            return batch + 1, total + self.step(*part) * tf.cast(end - begin, tf.float32)
 
         steps = (count + size - 1) // size
         start = tf.constant(0), tf.constant(0.0)
         return tf.while_loop(lambda batch, _: batch < steps, step, start, parallel_iterations=1)[1]
 
-    def _step(self, x: Any, y: Any, soft: Any) -> Any:
+    def step(self, x: Any, y: Any, soft: Any) -> Any:
+        """Train on a batch: its inputs, labels and what a teacher has for it. Its loss, a scalar tensor."""
         model, optimizer = self.model, self.model.optimizer
         with tf.GradientTape() as tape:
             outputs = model(x, training=True)
