@@ -42,7 +42,7 @@ WORKFLOW = (
     {"exports", "cures"},
     {"release"},
     {"outcome", "reexport"},
-    {"compress", "deploy", "bench", "pack", "calibrate"},
+    {"compress", "deploy", "train", "bench", "pack", "calibrate"},
     {"emulate"},
     {"count"},
 )

@@ -116,6 +116,7 @@ TESTED_IN: Mapping[str, tuple[str, ...]] = {
     "report/sections.py": ("report/test_facts.py",),
     "report/slim.py": ("cli/test_slim.py",),
     "report/stored.py": ("report/test_facts.py",),
+    "report/train.py": ("cli/test_train.py",),
     "run/record.py": ("cli/test_tampered.py",),
     "run/session.py": ("cli/test_resume.py",),
     "schema/bench.py": ("cli/test_schema.py",),
@@ -130,6 +131,7 @@ TESTED_IN: Mapping[str, tuple[str, ...]] = {
     "schema/run.py": ("cli/test_schema.py",),
     "schema/slim.py": ("cli/test_slim.py", "cli/test_schema.py"),
     "schema/targets.py": ("report/test_profiles.py",),
+    "schema/train.py": ("cli/test_train.py", "cli/test_schema.py"),
     "search/cells.py": ("search/test_join.py",),
     "search/choices.py": ("test_api.py", "cli/test_pareto.py"),
     "search/corners.py": ("search/test_tiles.py",),
@@ -147,6 +149,7 @@ TESTED_IN: Mapping[str, tuple[str, ...]] = {
     "train/methods/admm.py": ("train/test_pulled.py",),
     "train/methods/method.py": ("train/methods/test_distill.py", "train/test_finetune.py"),
     "train/metrics.py": ("train/test_quality.py",),
+    "train/patience.py": ("train/test_finetune.py",),
     "train/rates.py": ("train/test_finetune.py",),
     "workflow/bench.py": ("cli/test_bench.py", "device/test_odd_models.py"),
     "workflow/deploy.py": ("cli/test_deploy.py",),
@@ -165,5 +168,6 @@ TESTED_IN: Mapping[str, tuple[str, ...]] = {
     "workflow/reverting.py": ("workflow/test_never_slower.py",),
     "workflow/terms.py": ("workflow/test_never_slower.py",),
     "workflow/timing.py": ("workflow/test_never_slower.py",),
+    "workflow/train.py": ("cli/test_train.py",),
 }
 """Modules, from edgett/ on, and the files, from tests/ on, that fail when they break; slow tests count."""

@@ -20,6 +20,7 @@ from edgett.cli.runs import check, export
 from edgett.cli.schema import schema
 from edgett.cli.slim import slim
 from edgett.cli.targets import app as targets
+from edgett.cli.train import train
 
 app = typer.Typer(
     name="edgett",
@@ -32,6 +33,7 @@ app.command()(compress)
 app.command()(deploy)
 app.command()(explore)
 app.command()(slim)
+app.command()(train)
 app.command()(export)
 app.command()(check)
 app.command()(report)

@@ -30,6 +30,7 @@ DOCUMENTS: Mapping[str, Described] = {
     "explore": Described(
         "edgett explore --json", "explore", ("GridExploration", "ParetoExploration", "SizedExploration")
     ),
+    "train": Described("edgett train --json", "train", ("TrainAnswer",)),
     "slim": Described("edgett slim --json", "slim", ("SlimAnswer",)),
     "export": Described("edgett export --json", "check", ("ExportAnswer",)),
     "check": Described("edgett check --json, and a run's check.json", "check", ("CheckAnswer",)),

@@ -30,6 +30,7 @@ from edgett.train.beginnings import Beginnings
 from edgett.train.data import Split
 from edgett.train.methods import METHODS
 from edgett.train.methods.method import Method
+from edgett.train.patience import Patience
 from edgett.train.pulled import Pull, Pulled
 from edgett.train.quality import Judge
 from edgett.train.rates import starting_rate, unscheduled
@@ -173,7 +174,7 @@ class Tuner:
         started = time.monotonic()
         training = self._live.pop((task.solution.number, task.epochs), (None, 0))[0] or self._training(task)
         model, size = training.model, self.recipe.batch_size
-        patience = _Patience(self.recipe.patience)
+        patience = Patience(self.recipe.patience)
         losses: list[float] = []
         pull: Pull | None = None
         for epoch, part in _parts(task, batches(len(self.train), size)):
@@ -181,8 +182,8 @@ class Tuner:
                 training, pull = self._cut(task.solution, training)
                 model = training.model
             losses.append(training.epoch(epoch, size, self._rates(training.rate, epoch), advance, part))
-            if trouble := _trouble(model, losses[-1]):
-                return _lost(losses, started, f"{trouble} in epoch {epoch + 1}")
+            if told := trouble(model, losses[-1]):
+                return _lost(losses, started, f"{told} in epoch {epoch + 1}")
             if (
                 self.recipe.patience is not None
                 and epoch >= self._before
@@ -193,7 +194,7 @@ class Tuner:
         if state is not None:
             self._keep(task, training, len(state))
         else:
-            _finish(model)
+            finish(model)
         dense = isinstance(training, Pulled)
         if isinstance(training, Pulled):
             cut, pull = self._cut(task.solution, training)
@@ -269,19 +270,23 @@ class Tuner:
         return int(self._method.before * self.recipe.epochs)
 
     def _pulled(self, solution: Solution) -> Pulled:
-        model = self._compiled(substituted(self.model, {}))
+        model = self.compiled(substituted(self.model, {}))
         steps = self._before * batches(len(self.train), self.recipe.batch_size)
-        teacher, rate = self._method.teacher, self._first_rate(model)
+        teacher, rate = self._method.teacher, self.first_rate(model)
         return Pulled(model, solution.edits, self.train, self.recipe.seed, steps, teacher, rate)
 
+    def of(self, trained: keras.Model) -> Tuner:
+        """The same for the model after it was trained on: compiled as it was, for the rate of that one has fallen."""
+        model = substituted(self.model, {})
+        model.set_weights(trained.get_weights())
+        return replaced(self, model=model, starts={})
+
     def _in_forms(self, model: keras.Model) -> Training:
-        return Training(model, self.train, self.recipe.seed, self._method.teacher, self._first_rate(model))
+        return Training(model, self.train, self.recipe.seed, self._method.teacher, self.first_rate(model))
 
     def _cut(self, solution: Solution, pulled: Pulled) -> tuple[Training, Pull]:
         """What was pulled towards forms is put into them."""
-        dense = substituted(self.model, {})  # compiled as that is: the rate of the other one has fallen
-        dense.set_weights(pulled.model.get_weights())
-        own = replaced(self, model=dense, starts={})
+        own = self.of(pulled.model)
         begun = own.begun(solution, own.beginnings.of(solution))
         return self._in_forms(begun), Pull(tuple(pulled.distances), self._quality(begun))
 
@@ -306,12 +311,13 @@ class Tuner:
 
     def begun(self, solution: Solution, starts: Mapping[str, Start]) -> keras.Model:
         """The model of a solution, ready to be trained, with its layers at their `starts`, by path."""
-        model = self._compiled(compressed(self.model, solution, self.judge, starts))
+        model = self.compiled(compressed(self.model, solution, self.judge, starts))
         for layer in factored_layers(model).values():
             layer.training_rows, layer.inference_rows = self.recipe.batch_size, PREDICTED
         return model
 
-    def _compiled(self, model: keras.Model) -> keras.Model:
+    def compiled(self, model: keras.Model) -> keras.Model:
+        """A model compiled for training, as the dense one is or as its outputs suggest, at a rate that can be set."""
         if not model.compiled:
             self.judge.compile(model)
         given = compilation(model)
@@ -322,7 +328,7 @@ class Tuner:
         model.compile(**how if self.judge.ask.labelled else how | {"loss": self.judge.losses(model)})
         return model
 
-    def _first_rate(self, model: keras.Model) -> float:
+    def first_rate(self, model: keras.Model) -> float:
         """Of a model that was just compiled: an optimiser tells the rate that it has now."""
         asked = self.recipe.learning_rate
         return starting_rate(model.optimizer, near=_near(model)) if asked is None else asked
@@ -348,8 +354,8 @@ def _near(model: keras.Model) -> bool:
     return not layers or any(layer.spec.windowed for layer in layers)
 
 
-def _trouble(model: keras.Model, loss: float) -> str | None:
-    """What has become of a training that diverged. Kernels that fuse ReLU may hide it from the loss."""
+def trouble(model: keras.Model, loss: float) -> str | None:
+    """Tell what has become of a training that diverged. Kernels that fuse ReLU may hide it from the loss."""
     if not np.isfinite(loss):
         return f"its loss became {loss}"
     if not all(bool(tf.reduce_all(tf.math.is_finite(weight.value))) for weight in model.trainable_weights):
@@ -357,8 +363,8 @@ def _trouble(model: keras.Model, loss: float) -> str | None:
     return None
 
 
-def _finish(model: keras.Model) -> None:
-    """What is left to do after training. The final quality is that of what is exported, to the last digit."""
+def finish(model: keras.Model) -> None:
+    """Do what is left to do after training. The final quality is that of what is exported, to the last digit."""
     if model.optimizer.use_ema:
         model.optimizer.finalize_variable_values(model.trainable_variables)
     for layer in factored_layers(model).values():
@@ -374,24 +380,6 @@ def _parts(task: Task, every: int) -> Iterator[tuple[int, range]]:
 
 def _lost(losses: list[float], started: float, failure: str) -> Tuned:
     return Tuned(Quality(()), tuple(losses), time.monotonic() - started, failure=failure)
-
-
-class _Patience:
-    """Ends a training that has not found a lower loss for so many epochs, and gives the best weights back."""
-
-    def __init__(self, epochs: int | None) -> None:
-        self._epochs, self._waited, self._best, self._weights = epochs, 0, np.inf, None
-
-    def over(self, model: keras.Model, loss: float | None) -> bool:
-        if loss is not None and loss < self._best:
-            self._best, self._weights, self._waited = loss, model.get_weights(), 0
-            return False
-        self._waited += 1
-        if self._epochs is None or self._waited < self._epochs:
-            return False
-        if self._weights is not None:
-            model.set_weights(self._weights)
-        return True
 
 
 def batches(samples: int, size: int) -> int:

@@ -151,6 +151,19 @@ def trained(job: Job, meter: Meter) -> tuple[Any, Mapping[str, Any] | None]:
     return model, None if job.data is None else load_data(job.data, model, job.seed).train.x
 
 
+def initial(job: Job, meter: Meter) -> tuple[Any, Data]:
+    """The model with its initial weights, an example as it is built, and the data to train it on. Raises DataError."""
+    from edgett.examples import zoo
+
+    if not job.model.startswith(EXAMPLE):
+        model, data = _own(job, meter)
+    else:
+        chosen = zoo.example(job.model.removeprefix(EXAMPLE))
+        model = prepared(zoo.untrained(chosen, job.seed), job, meter)
+        data = _data_for(chosen, job, model, meter)
+    return model, _labelled(data, job)
+
+
 def explorable(job: Job, meter: Meter) -> tuple[Any, Mapping[str, Any] | None]:
     """As `trained`; but an example that has no data and is given none comes with its initial weights."""
     from edgett.examples import zoo
@@ -168,21 +181,30 @@ def explorable(job: Job, meter: Meter) -> tuple[Any, Mapping[str, Any] | None]:
 def _example(job: Job, meter: Meter) -> tuple[Any, Data]:
     from edgett.examples.baseline import baseline
     from edgett.examples.zoo import example
-    from edgett.train.data import load_data
 
     chosen = example(job.model.removeprefix(EXAMPLE))
-    if job.data is not None:
-        data = load_data(job.data, chosen.build(), job.seed)
-    elif chosen.draw is not None:
-        with meter.stage("drawing the data"):
-            data = chosen.draw(job.seed)
-    else:
-        raise DataError(f"{job.model} has no data of its own.", _of_data(chosen))
-    if not data.labelled:
-        raise DataError(f"{job.data} has no labels, and {job.model} is trained here.", "Add y_train and y_test.")
+    data = _data_for(chosen, job, chosen.build(), meter)
     # Whatever was set aside, the baseline that is trained here does not learn it.
     network = prepared(baseline(chosen, data, job.seed, folders.cache(), meter), job, meter)
     return network, replace(data, aside=False)
+
+
+def _data_for(chosen: Example, job: Job, model: Any, meter: Meter) -> Data:
+    """What an example is trained on."""
+    from edgett.train.data import load_data
+
+    if job.data is not None:
+        return _labelled(load_data(job.data, model, job.seed), job)
+    if chosen.draw is None:
+        raise DataError(f"{job.model} has no data of its own.", _of_data(chosen))
+    with meter.stage("drawing the data"):
+        return chosen.draw(job.seed)
+
+
+def _labelled(data: Data, job: Job) -> Data:
+    if not data.labelled:
+        raise DataError(f"{job.data} has no labels, and {job.model} is trained here.", "Add y_train and y_test.")
+    return data
 
 
 def _of_data(chosen: Example) -> str:
