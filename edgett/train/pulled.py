@@ -6,14 +6,15 @@ the proximal step of the penalty rho / 2 ||W - Z + U||^2. That is a share of the
 whatever the optimiser makes of gradients: it grows by `RISE` over the training, and all shares add up to `PULL`.
 Between two projections W goes but a part of the way, and U takes as large a part of W - Z: else it runs ahead.
 
-Forms are fitted to what the layers are given where that is known, each time on from where they were: a projection by
-weights alone loses more of what layers put out, and a CP of weights that have hardly moved may be another one.
+Forms are fitted to what the layers are given where that takes less work than training, each time on from where they
+were: a projection by weights alone loses more of what layers put out, and a CP of weights that have hardly moved may be
+another one.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,10 +25,11 @@ from numpy.typing import NDArray
 
 from edgett.forms.moments import LONGEST, Sums, of_patches, sums
 from edgett.forms.spec import Factors, Spec
-from edgett.model.layers import kernels, spots_of, substituted
+from edgett.model.layers import kernels, positions, spots_of, substituted
 from edgett.model.weigh import meet, spread
 from edgett.search.quality import Quality
 from edgett.train.data import Split
+from edgett.train.methods.distill import pays
 from edgett.train.training import Teacher, Training
 
 Singles = NDArray[np.float32]
@@ -81,7 +83,9 @@ class Pulled(Training):
         self._pairs = self._paired()
         self._strength = tf.Variable(0.0, trainable=False)
         self._duals = {path: tf.Variable(self._weight(path) * 0, trainable=False) for path in self._edits}
-        self._seen = _seen(model, samples, edits)
+        many = positions(model, edits)
+        fitted = [path for path, spec in edits.items() if pays(spec, len(samples) * many[path] / PROJECTIONS)]
+        self._seen = _seen(model, samples, fitted)
         self._held = {path: self._begun(path) for path in self._edits}
         super().__init__(model, samples, seed, teacher, rate)
 
@@ -137,7 +141,7 @@ class Pulled(Training):
 
     def _fitted(self, path: str, weight: Singles, begun: Factors) -> Factors:
         spec, seen = self._edits[path], of_patches(weight, self._seen.get(path), bias=False)
-        known = seen.moment is not None and seen.usable and math.isfinite(spec.fit_work())
+        known = seen.moment is not None and seen.usable
         return spec.fitted(begun, seen) if known else spec.best(weight)
 
     def _begun(self, path: str) -> list[Any]:
@@ -175,9 +179,9 @@ def _share(done: float, steps: int) -> float:
     return float(min(first * RISE ** min(done, 1.0), 1.0))
 
 
-def _seen(model: keras.Model, samples: Split, edits: Mapping[str, Spec]) -> dict[str, Sums]:
-    """Sums over some of what layers are given; not of those that are not fitted."""
-    sides = {path: len(weight) for path, weight in kernels(model, edits).items()}
+def _seen(model: keras.Model, samples: Split, fitted: Collection[str]) -> dict[str, Sums]:
+    """Sums over some of what the layers of these paths are given; not of the longest."""
+    sides = {path: len(weight) for path, weight in kernels(model, fitted).items()}
     found = {path: Sums(0, np.zeros(side), np.zeros((side, side))) for path, side in sides.items() if side <= LONGEST}
 
     def add(path: str, rows: Singles) -> None:
