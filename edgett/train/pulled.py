@@ -6,9 +6,9 @@ the proximal step of the penalty rho / 2 ||W - Z + U||^2. That is a share of the
 whatever the optimiser makes of gradients: it grows by `RISE` over the training, and all shares add up to `PULL`.
 Between two projections W goes but a part of the way, and U takes as large a part of W - Z: else it runs ahead.
 
-Forms are fitted to what the layers are given where that takes less work than training, each time on from where they
-were: a projection by weights alone loses more of what layers put out, and a CP of weights that have hardly moved may be
-another one.
+Forms of convolutions are fitted to what the layers are given, each time on from where they were: a projection by weights
+alone loses more of what layers put out, and a CP of weights that have hardly moved may be another one. Fits of other
+layers take longer than an epoch.
 """
 
 from __future__ import annotations
@@ -25,11 +25,10 @@ from numpy.typing import NDArray
 
 from edgett.forms.moments import LONGEST, Sums, of_patches, sums
 from edgett.forms.spec import Factors, Spec
-from edgett.model.layers import kernels, positions, spots_of, substituted
+from edgett.model.layers import kernels, spots_of, substituted
 from edgett.model.weigh import meet, spread
 from edgett.search.quality import Quality
 from edgett.train.data import Split
-from edgett.train.methods.distill import pays
 from edgett.train.training import Teacher, Training
 
 Singles = NDArray[np.float32]
@@ -83,9 +82,7 @@ class Pulled(Training):
         self._pairs = self._paired()
         self._strength = tf.Variable(0.0, trainable=False)
         self._duals = {path: tf.Variable(self._weight(path) * 0, trainable=False) for path in self._edits}
-        many = positions(model, edits)
-        fitted = [path for path, spec in edits.items() if pays(spec, len(samples) * many[path] / PROJECTIONS)]
-        self._seen = _seen(model, samples, fitted)
+        self._seen = _seen(model, samples, [path for path, spec in edits.items() if spec.windowed])
         self._held = {path: self._begun(path) for path in self._edits}
         super().__init__(model, samples, seed, teacher, rate)
 

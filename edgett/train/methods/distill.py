@@ -72,14 +72,14 @@ class Distill(Method):
 
     def _paying(self, edits: Mapping[str, Spec]) -> dict[str, Spec]:
         count, many = len(next(iter(self.x.values()))), positions(self.model, edits)
-        return {path: spec for path, spec in edits.items() if pays(spec, count * many[path])}
+        return {path: spec for path, spec in edits.items() if _pays(spec, count * many[path])}
 
     def _fitted(self, wanted: Moments, spec: Spec) -> Factors:
         return spec.fitted(spec.best(wanted.weight), wanted)
 
 
-def pays(spec: Spec, count: float) -> bool:
-    """Tell whether a fit takes less work than an epoch of training the layer on so many rows."""
+def _pays(spec: Spec, count: int) -> bool:
+    """Whether a fit takes less work than an epoch of training the layer on so many rows."""
     inputs, outputs = spec.matrix
     return spec.fit_work() <= 6 * count * inputs * outputs
 
