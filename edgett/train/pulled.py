@@ -6,9 +6,9 @@ the proximal step of the penalty rho / 2 ||W - Z + U||^2. That is a share of the
 whatever the optimiser makes of gradients: it grows by `RISE` over the training, and all shares add up to `PULL`.
 Between two projections W goes but a part of the way, and U takes as large a part of W - Z: else it runs ahead.
 
-Forms of convolutions are fitted to what the layers are given, each time on from where they were: a projection by weights
-alone loses more of what layers put out, and a CP of weights that have hardly moved may be another one. Fits of other
-layers take longer than an epoch.
+Forms of convolutions are fitted to what the layers are given, each time on from where they were: a projection by
+weights alone loses more of what layers put out, and a CP of weights that have hardly moved may be another one. So many
+fits of other layers would take longer than the training.
 """
 
 from __future__ import annotations
