@@ -94,7 +94,8 @@ def _claims(graph: Graph, size: int) -> dict[str, Claim]:
                 claim = replace(claim, over=False, late=None, idle=step.reads[:1])
             found[target] = claim
         elif step.op.family is PRODUCT:
-            alone = graph.sizes[step.reads[0]] <= inner
+            read = graph.sizes[step.reads[0]]
+            alone = read in (inner, graph.sizes[target] * inner)  # one row, or one column
             idle = () if step.stores("bias") else tuple(_transposed(target, graph, readers))
             found[target] = Claim(0, 0 if alone or width > 1 else two_rows(inner), idle)
     return found

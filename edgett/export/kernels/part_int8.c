@@ -7,7 +7,7 @@ static NAME_APART int8_t NAME_alone(const int8_t *x, const uint32_t *w, int32_t 
         memcpy(&inputs, x, sizeof inputs);
         __asm__("sxtb16 %1, %3\n sxtb16 %2, %4\n smlad %0, %1, %2, %0\n"
                 "sxtb16 %1, %3, ror #8\n sxtb16 %2, %4, ror #8\n smlad %0, %1, %2, %0"
-                : "+r"(sum), "=&r"(one), "=&r"(other)
+                : "+&r"(sum), "=&r"(one), "=&r"(other)
                 : "r"(inputs), "r"(*w));
 #else
         sum += x[0] * (int8_t)(uint8_t)*w + x[1] * (int8_t)(uint8_t)(*w >> 8);

@@ -32,8 +32,16 @@
 #define NAME_FIXED 0
 #endif
 #endif
+/* Whether the first byte of a word is its lowest, as far as the compiler tells. */
+#ifndef NAME_LITTLE
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define NAME_LITTLE 1
+#else
+#define NAME_LITTLE 0
+#endif
+#endif
 /* Registers of four numbers, for compilers that have a type for them. */
-#if defined(__has_builtin) && !defined(NAME_VECTORS)
+#if defined(__has_builtin) && NAME_LITTLE && !defined(NAME_VECTORS)
 #if (defined(__aarch64__) || defined(__ARM_NEON) || defined(__SSE2__)) && __has_builtin(__builtin_shufflevector)
 #define NAME_VECTORS 1
 #endif

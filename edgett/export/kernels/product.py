@@ -100,7 +100,13 @@ def int8(node: Any, nodes: Nodes) -> Kernel | None:
     words = ordered.with_alone
     if words is None:
         return Kernel("product_wide", ordered.plain, struct=struct, idle=placed.idle)
-    return Kernel(PRODUCT_INT8, (words,), struct=struct, scratch=two_rows(inner) if rows > 1 else 0, idle=placed.idle)
+    return Kernel(
+        PRODUCT_INT8,
+        (words,),
+        struct=struct,
+        scratch=two_rows(inner) if rows > 1 and columns > 1 else 0,
+        idle=placed.idle,
+    )
 
 
 def multiplied(node: Any, nodes: Nodes) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
@@ -152,12 +158,13 @@ def packs(columns: NDArray[np.int8], starts: NDArray[np.int64]) -> bool:
         starts: what is added to the sum of each column.
 
     Returns:
-        Whether 256 w1 + w0 fits 16 bits for every pair, and every sum of a second column that there can be 24.
+        Whether 256 w1 + w0 fits 16 bits for every pair, every sum of a second column that there can be 24, others 32.
     """
     wide = padded(columns).astype(np.int64)
     least = (256 * wide[1::2] + wide[::2]).min(initial=0)
-    lowest, most = (ends[1::2] for ends in _ends(columns, starts))
-    return bool(least >= -(2**15) and most.max(initial=0) < _LIMIT and lowest.min(initial=0) >= -_LIMIT)
+    lowest, most = _ends(columns, starts)
+    limits = np.where(np.arange(len(columns)) % 2, _LIMIT, 2**31)
+    return bool(least >= -(2**15) and np.all(most < limits) and np.all(lowest >= -limits))
 
 
 def without_steady(

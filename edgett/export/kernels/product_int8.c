@@ -9,8 +9,10 @@ static NAME_APART void NAME_product_int8(const int8_t *input, int8_t *output, in
     if (room < wide && behind) {
         done = product->rows - (wide + 3 + apart - 1) / apart;
         done = done < 2 ? 0 : done / 2 * 2;
-        int8_t *const end = output + product->rows * apart - wide;
-        NAME_part_int8(input, output, end - ((uintptr_t)end & 3), wide, weights, product, 0, done);
+        if (done > 0) {
+            int8_t *const end = output + product->rows * apart - wide;
+            NAME_part_int8(input, output, end - ((uintptr_t)end & 3), wide, weights, product, 0, done);
+        }
     }
 #endif
     NAME_part_int8(input + done * product->inner, output, tile, room, weights, product, done, product->rows - done);

@@ -95,12 +95,12 @@ typedef int32_t NAME_ints __attribute__((vector_size(16)));
 /* The sums of four columns, those of one row and then of the other; where the words of the columns end. */
 NAME_INSIDE const uint32_t *NAME_sums(const NAME_task *task, const uint32_t *words, int32_t *sums, const int32_t two) {
     const int8_t *x = task->input, *y = x + (two ? 4 * task->groups + task->rest : 0);
-    const int8_t *w = (const int8_t *)(words + 4);
+    const uint32_t *w = words + 4;
     int32_t a = (int32_t)words[0], b = (int32_t)words[1], c = (int32_t)words[2], d = (int32_t)words[3];
     int32_t e = a, f = b, g = c, h = d;
 #if NAME_VECTORS
     NAME_ints all = {a, b, c, d};
-    for (int32_t i = 4 * task->groups + task->rest; i > 0; --i, ++x, w += 4) {
+    for (int32_t i = 4 * task->groups + task->rest; i > 0; --i, ++x, ++w) {
         NAME_bytes four;
         memcpy(&four, w, sizeof four);
         all += __builtin_convertvector(four, NAME_ints) * *x;
@@ -108,10 +108,10 @@ NAME_INSIDE const uint32_t *NAME_sums(const NAME_task *task, const uint32_t *wor
     memcpy(sums, &all, sizeof all);
     (void)y, (void)e, (void)f, (void)g, (void)h;
 #else
-#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-#define NAME_WEIGHT(input, column) w[4 * (input) + 3 - (column)]
+#if NAME_LITTLE
+#define NAME_WEIGHT(input, column) ((const int8_t *)w)[4 * (input) + (column)]
 #else
-#define NAME_WEIGHT(input, column) w[4 * (input) + (column)]
+#define NAME_WEIGHT(input, column) (int8_t)(uint8_t)(w[input] >> 8 * (column))
 #endif
 #if defined(__GNUC__)
 #define NAME_IN_ORDER __asm__ volatile("" : : : "memory") /* or all is loaded first, into more registers than there are */
@@ -133,13 +133,13 @@ NAME_INSIDE const uint32_t *NAME_sums(const NAME_task *task, const uint32_t *wor
         } \
         NAME_IN_ORDER; \
     } while (0)
-    for (int32_t i = task->groups; i > 0; --i, x += 4, y += 4, w += 16) {
+    for (int32_t i = task->groups; i > 0; --i, x += 4, y += 4, w += 4) {
         NAME_TAKE(0);
         NAME_TAKE(1);
         NAME_TAKE(2);
         NAME_TAKE(3);
     }
-    for (int32_t i = task->rest; i > 0; --i, ++x, ++y, w += 4) {
+    for (int32_t i = task->rest; i > 0; --i, ++x, ++y, ++w) {
         NAME_TAKE(0);
     }
     sums[0] = a, sums[1] = b, sums[2] = c, sums[3] = d;
@@ -147,7 +147,7 @@ NAME_INSIDE const uint32_t *NAME_sums(const NAME_task *task, const uint32_t *wor
         sums[4] = e, sums[5] = f, sums[6] = g, sums[7] = h;
     }
 #endif
-    return (const uint32_t *)(const void *)w;
+    return w;
 }
 #endif
 

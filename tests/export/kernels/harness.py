@@ -33,6 +33,7 @@ def without(*what: str) -> tuple[str, ...]:
 WAYS = {
     "plain": (("gcc", "-O1", "-g", *SANITIZED), ()),
     "without FPU": (("gcc", "-O1", "-g", *SANITIZED, *without("FIXED=1", "VECTORS=0")), ()),
+    "any byte order": (("gcc", "-O1", "-g", *SANITIZED, *without("LITTLE=0", "VECTORS=0")), ()),
     "dsp": ((*ARM, "-O2"), ("qemu-arm",)),
     "dsp, unoptimised": ((*ARM, "-O0"), ("qemu-arm",)),
     "neon": (ARM64, ("qemu-aarch64", "-cpu", "cortex-a53")),

@@ -20,6 +20,7 @@ from tests.firmware.tools import needs
 WAYS = [
     pytest.param("plain", marks=needs("gcc")),
     pytest.param("without FPU", marks=needs("gcc")),
+    pytest.param("any byte order", marks=needs("gcc")),
     pytest.param("dsp", marks=needs("arm-linux-gnueabihf-gcc", "qemu-arm")),
     pytest.param("neon", marks=needs("aarch64-linux-gnu-gcc", "qemu-aarch64")),
     pytest.param("dot", marks=needs("aarch64-linux-gnu-gcc", "qemu-aarch64")),
@@ -146,6 +147,13 @@ class TestSteady:
         gone = weights.any(axis=1) & ~changed.any(axis=1)
         assert all(len(set(column)) == 1 for column in expected.T[gone])
         np.testing.assert_array_equal(changed[~gone], weights[~gone])
+
+    def test_a_dead_unit_goes_into_words_in_a_first_column_too(self) -> None:
+        """Its sum would go beyond 32 bits."""
+        weights, starts = np.array([[5, 5], [1, 0]], np.int8), np.array([2**31 - 1, 0])
+        assert not product.packs(weights, starts)
+        found = product.Columns(weights, starts, np.array([3e-9, 0.01], np.float32), 4).packed
+        assert found is not None and found.words[1] == 6, "the code less the zero point"
 
     def test_a_dead_unit_goes_into_words(self) -> None:
         """Its scale is tiny, and its bias the largest number of 32 bits."""
