@@ -77,6 +77,7 @@ def test_bad_input_leaves_no_run(tiny: Tiny, tmp_path: Path) -> None:
         ({"epochs": "3"}, "epochs is '3'"),
         ({"only_layer": 3}, "only_layer is 3"),
         ({"model_bytes": True}, "model_bytes is True"),
+        ({"recover": "admm", "epochs": 1}, "--recover admm trains the dense model first: one epoch is too few"),
         ({"metric": "a:b:c"}, "--metric a:b:c is no metric"),
         ({"search": "grid", "rank_multiple": 2}, "--rank-multiple belongs to --search pareto, this is grid"),
         ({"search": "pareto", "grid": 4}, "--grid belongs to --search grid, this is pareto"),

@@ -74,8 +74,8 @@ def compress(
         Recover | None,
         typer.Option(
             help="plain: fine-tune on the labels. distill: fit each layer to the dense one's outputs, then learn from"
-            " the baseline's outputs beside the labels. admm: for half of the epochs, after the others have pulled the"
-            " dense model towards the forms. Default distill.",
+            " the baseline's outputs beside the labels. admm: the same, after half of the epochs (rounded down) have"
+            " pulled the dense model towards the forms. Default distill.",
             show_default=False,
         ),
     ] = None,

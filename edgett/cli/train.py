@@ -9,7 +9,8 @@ import typer
 
 from edgett.cli import options
 from edgett.cli.console import Screen
-from edgett.errors import UsageError
+from edgett.cli.interrupts import interrupted
+from edgett.errors import Interrupted, UsageError
 
 
 def train(
@@ -36,7 +37,10 @@ def train(
     batch_size: Annotated[int | None, typer.Option(min=1, help="Samples a step. Default 128.")] = None,
     learning_rate: Annotated[
         float | None,
-        typer.Option(help="Rate that starts each phase and falls to zero. Default: from the model's optimiser."),
+        typer.Option(
+            help="Rate that training starts from and falls to zero. Default: that of the model's optimiser, for tensor"
+            " trains up to four times as much."
+        ),
     ] = None,
     seed: options.Seed = None,
     metric: options.Metric = None,
@@ -80,6 +84,13 @@ def train(
         "learning_rate": learning_rate,
     }  # fmt: skip
     job, _ = resolve(given, load_project())
-    document = work.train(job, plan, out, resume=resume, meter=screen)
+    try:
+        document = work.train(job, plan, out, resume=resume, meter=screen)
+    except BaseException as error:
+        if not interrupted(error):
+            raise
+        raise Interrupted(
+            "interrupted; every finished epoch is kept.", "Go on with the same command and --resume."
+        ) from None
     screen.say(f"written: {out}")
     return screen.conclude(document, tables.drawn, None)

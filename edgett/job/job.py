@@ -107,6 +107,10 @@ class Job:
             raise UsageError(
                 "--patience has no place in --schedule halving, which stops early itself.", "Leave one of them out."
             )
+        if self.recover is Recover.ADMM and self.epochs < 2:
+            raise UsageError(
+                "--recover admm trains the dense model first: one epoch is too few.", "Give at least --epochs 2."
+            )
         if self.share is not None and not 0 <= self.share < 1:
             raise UsageError(f"--share {self.share:g} is not from 0 to below 1.", "The paper's is 0.1.")
         if self.learning_rate is not None and not 0 < self.learning_rate < 10:

@@ -98,7 +98,7 @@ class Pulled(Training):
     ) -> float:  # fmt: skip
         """As of any training; `PROJECTIONS` times an epoch Z and U are calculated first."""
         every = -(-len(self.samples) // size)
-        whole, piece = part or range(every), -(-every // PROJECTIONS)
+        whole, piece = range(every) if part is None else part, -(-every // PROJECTIONS)
         total, begin = 0.0, whole.start
         while begin < whole.stop:
             if begin % piece == 0:

@@ -71,7 +71,7 @@ class Training:
         """
         order = np.random.default_rng([self.seed, number]).permutation(len(self.samples))
         total = 0.0
-        for batches in _slices(part or range(-(-len(order) // size)), BATCHES):
+        for batches in _slices(range(-(-len(order) // size)) if part is None else part, BATCHES):
             rows = self._rows(order[batches.start * size : batches.stop * size])
             given = NO_RATES if rates is None else rates[batches]
             if self._compiled is None:

@@ -6,7 +6,8 @@ import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from edgett.job.job import Job, target_of
 from edgett.meter import Meter
 from edgett.schema import SCHEMA
 from edgett.search import choose
-from edgett.search.constraints import FLOPS, Constraints
+from edgett.search.constraints import CONSTRAINTS, DROP, FLOPS
 from edgett.search.explore import dense_solution
 from edgett.search.solution import Solution
 from edgett.system import folders
@@ -61,14 +62,17 @@ def train(job: Job, plan: Epochs, out: Path, *, resume: bool, meter: Meter) -> d
         DataError: for data without labels.
         Infeasible: where no solution holds the target's budgets.
         ToolError: where the training diverges, or a file cannot be written.
-        UsageError: for a checkpoint that is not there, or of another training.
+        UsageError: for a checkpoint that is not there, or of another training, and for a file that cannot be there.
     """
     from edgett.train import finetune
 
+    if out.is_dir() or not out.parent.is_dir():
+        raise UsageError(f"{out} is no place for a file.", "Give --out a file in a directory that there is.")
     finetune.make_deterministic()
     inputs.announced(job, meter)
     model, data = inputs.initial(job, meter)
     school = _School(job, plan, model, data, out.with_suffix(".training"), meter)
+    _ = school.room
     trained = school.train(school.resumed() if resume else None)
     written = school.kept(trained)
     with folders.scratch() as folder:
@@ -113,7 +117,13 @@ class _School:
     @property
     def ground(self) -> str:
         """What a checkpoint stands on, in short."""
-        digest = hashlib.sha256(repr((self.job, self.plan, self.data.digest)).encode())
+        from edgett.model import users
+
+        job, optimizer = self.job, self.source.optimizer if self.source.compiled else None
+        how = None if optimizer is None else (type(optimizer).__name__, optimizer.get_config())
+        modules = filter(None, (job.custom_objects, job.yardstick.module if job.yardstick else None))
+        stands = job, target_of(job), self.plan, self.data.digest, how, [users.digest(one) for one in modules]
+        digest = hashlib.sha256(f"{self.source.to_json()} {stands!r}".encode())
         for weight in self.source.get_weights():
             digest.update(weight.tobytes())
         return digest.hexdigest()
@@ -185,28 +195,39 @@ class _School:
             model = tuner.compiled(dense)
         return Training(model, self.data.train, self.job.seed, None, tuner.first_rate(model))
 
+    @cached_property
+    def room(self) -> Room:
+        """What the network has to keep: asked before the first epoch, for what it costs does not depend on weights."""
+        from edgett.model.kinds import searched
+        from edgett.model.worth import Wish, replaceable
+
+        job, target = self.job, target_of(self.job)
+        costing = costing_of(target, job.batch)
+        graph = graphs(self.source, costing)
+        dense = dense_solution(graph(frozenset()), costing)
+        limits = constraints(target, baseline(dense))
+        wish = Wish(job.least_share, job.only_layer, job.skip_layer)
+        found = replaceable(self.source, wish, searched(job.search))
+        if all(item.excluded is not None for item in found):
+            reasons = "; ".join(f"{item.layer.name}: {item.excluded}" for item in found)
+            raise Infeasible(f"no layer of this network is to be put into a form: {reasons}.", "edgett explore MODEL")
+        if not choose.broken(dense, None, limits):
+            self.meter.say(f"the network holds all budgets as it is: it may keep {TENTH:.0%} of its FLOPs (--flops)")
+            limits = limits.with_limits({FLOPS: TENTH * dense.cost.flops})
+        return Room(graph, limits, costing, self.data.train.x)
+
     def _chosen(self, model: Any) -> Mapping[str, Spec]:
         """The forms of the solution that is expected to lose least of those that hold the budgets."""
-        job = self.job
-        target = target_of(job)
-        costing = costing_of(target, job.batch)
-        graph = graphs(model, costing)
-        dense = dense_solution(graph(frozenset()), costing)
         with self._timed(SEARCH):
-            limits = self._limits(constraints(target, baseline(dense)), dense)
-            found = proposed(job, model, Room(graph, limits, costing, self.data.train.x), self.meter)
+            room = replace(self.room, graph=graphs(model, self.room.costing))
+            found = proposed(self.job, model, room, self.meter)
             if not found.able:
+                held = ", ".join(row.name for row in CONSTRAINTS if room.limits[row] is not None and row is not DROP)
                 raise Infeasible(
-                    f"no low-rank form of this network holds the budgets of {target.name}.",
-                    "Raise them, or train on another network.",
+                    f"no low-rank form of this network holds what is asked of it: {held}.",
+                    'Ask for less, as by --flops "50 %", or train another network.',
                 )
             return self._least(model, found.able).edits
-
-    def _limits(self, limits: Constraints, dense: Solution) -> Constraints:
-        if choose.broken(dense, None, limits):
-            return limits
-        self.meter.say(f"the network holds all budgets as it is: it may keep {TENTH:.0%} of its FLOPs")
-        return limits.with_limits({FLOPS: TENTH * dense.cost.flops})
 
     def _least(self, model: Any, able: tuple[Solution, ...]) -> Solution:
         from edgett.model import weigh
@@ -278,7 +299,7 @@ def _rebuild(dense: Any, trained: Any, edits: Mapping[str, Spec]) -> None:
 
     def copy(layers: Sequence[Any], others: Sequence[Any]) -> None:
         for layer, other in zip(layers, others, strict=True):
-            if isinstance(other, LayerInForm):
+            if isinstance(other, LayerInForm) and not isinstance(layer, LayerInForm):
                 place = places[id(layer)]
                 weight = other.spec.dense([factor.numpy() for factor in other.factors])
                 bias = None if other.bias is None else other.bias.numpy()

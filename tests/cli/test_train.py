@@ -92,10 +92,18 @@ def test_goes_on_where_it_was_stopped(
 
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoint, "save", stopping)
-        assert edgett(*options, tmp_path / "parts.keras").code == 130
+        stopped = edgett(*options, tmp_path / "parts.keras")
+    assert stopped.code == 130 and "every finished epoch is kept" in stopped.err and "--resume" in stopped.err
     assert not (tmp_path / "parts.keras").exists() and (tmp_path / "parts.training").exists()
     other = edgett(*options, tmp_path / "parts.keras", "--resume", "--seed", 5)
     assert other.code == 2 and "other options" in other.err
+    before = network.read_bytes()
+    model = keras.models.load_model(network, compile=False)
+    model.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.save(network)
+    other = edgett(*options, tmp_path / "parts.keras", "--resume")
+    assert other.code == 2 and "of another model" in other.err, "trained otherwise"
+    network.write_bytes(before)
     answer = edgett(*options, tmp_path / "parts.keras", "--resume")
     assert answer.code == 0 and len(answer.document["losses"]) == 5
     assert (tmp_path / "parts.keras").read_bytes() == (tmp_path / "whole.keras").read_bytes()
@@ -109,6 +117,7 @@ def test_forms_multiplied_out_give_the_same_outputs(network: Path) -> None:
     edits = {"fc1": TTShape((8, 8), (6, 8), (1, 3, 1)), "inner/fc2": TTShape((6, 8), (6, 6), (1, 2, 1))}
     small = replace(model, edits)
     work._rebuild(model, small, edits)
+    work._rebuild(small, small, {})  # a network may be given with layers in forms
     x = np.random.default_rng(0).normal(size=(7, 64)).astype(np.float32)
     np.testing.assert_allclose(model.predict(x, verbose=0), small.predict(x, verbose=0), atol=1e-5)
 
@@ -144,8 +153,33 @@ class TestBadInput:
     def test_budgets_that_no_form_holds(self, edgett: Call, network: Path, tiny: Tiny, tmp_path: Path) -> None:
         code, told = refused(edgett, network, "--data", tiny.data, "--target", "host", "--epochs", 2, "--model-bytes",
                              "100 B", "--out", tmp_path / "a.keras")  # fmt: skip
-        assert code == 4 and "no low-rank form of this network holds the budgets" in told
+        assert code == 4 and "no low-rank form of this network holds what is asked of it: model_bytes" in told
         assert not (tmp_path / "a.keras").exists()
+
+    @pytest.mark.parametrize(
+        ("options", "code", "told"),
+        [
+            (("--only-layer", "zz"), 2, "zz"),
+            (("--skip-layer", "fc1", "--skip-layer", "inner/fc2", "--skip-layer", "y"), 4, "no layer of this network"),
+            (("--share", "0.99"), 4, "no layer of this network"),
+            (("--flops", "0 %"), 2, "0 %"),
+            (("--out", "/no/such/place.keras"), 2, "no place for a file"),
+        ],
+    )
+    def test_what_cannot_be_is_told_before_the_first_epoch(
+        self, options: tuple[str, ...], code: int, told: str, edgett: Call, network: Path, tiny: Tiny, tmp_path: Path
+    ) -> None:
+        place = ("--out", str(tmp_path / "a.keras"))
+        found, said = refused(edgett, network, "--data", tiny.data, "--target", "host", *place, *options)
+        assert found == code and told in said and "training dense" not in said
+
+    def test_a_network_that_holds_everything_may_keep_a_tenth(
+        self, edgett: Call, network: Path, tiny: Tiny, tmp_path: Path
+    ) -> None:
+        options = ("--target", "host", "--model-bytes", "100 %", "--epochs", 2, "--out", tmp_path / "a.keras")
+        code, told = refused(edgett, network, "--data", tiny.data, *options)
+        assert "it may keep 10% of its FLOPs (--flops)" in told
+        assert code == 0 or "holds what is asked of it: model_bytes, peak_activation_bytes, flops" in told
 
     def test_a_training_that_diverges(self, edgett: Call, network: Path, tiny: Tiny, tmp_path: Path) -> None:
         model = keras.models.load_model(network, compile=False)
