@@ -261,6 +261,8 @@ def real(edgett: Call, finished: Finished, tiny: Tiny, tmp_path: Path) -> set[st
     convolved.save(tmp_path / "convolved.keras")
     found |= printed("explore", tmp_path / "convolved.keras", "--search", "pareto", "--share", "0")
     found |= printed("slim", tmp_path / "convolved.keras", "--out", tmp_path / "slim.keras")
+    trained = ("--target", "host", "--epochs", 2, "--flops", "60 %", "--out", tmp_path / "trained.keras")
+    found |= printed("train", tiny.model, "--data", tiny.data, *trained)
     found |= printed("firmware", "check", tmp_path / "package", "--run", finished.path)
     (tmp_path / "main.c").write_text("int app_run(void) { return 0; }\nint main(void) { return app_run(); }\n")
     subprocess.run(["gcc", "main.c", "-o", "app"], cwd=tmp_path, check=True)
