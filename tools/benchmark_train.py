@@ -36,7 +36,7 @@ def train(
                     "and dense again": Epochs.of(epochs, None, max(1, epochs // 10))}  # fmt: skip
             for name, plan in ways.items():
                 told = work.train(job, plan, Path(folder, "trained.keras"), resume=False, meter=Silent())
-                rows.append((name, sum(told["seconds"].values()), told["scores"][0]["test"], told))
+                rows.append((name, sum(told["seconds"].values()), told["test_accuracy"][0]["value"], told))
                 print(f"seed {seed}, {_told(*rows[-1])}", flush=True)
     first = statistics.fmean(seconds for name, seconds, _, _ in rows if name == "dense")
     for name in dict.fromkeys(row[0] for row in rows):

@@ -69,7 +69,7 @@ def train(
     """
     from edgett.job.job import load_project, resolve
     from edgett.report import train as tables
-    from edgett.train.phases import Epochs
+    from edgett.train.phases import Epochs, beside
     from edgett.workflow import train as work
 
     screen = Screen(json=json, silent=quiet)
@@ -89,8 +89,10 @@ def train(
     except BaseException as error:
         if not interrupted(error):
             raise
+        if not beside(out).exists():
+            raise
         raise Interrupted(
             "interrupted; every finished epoch is kept.", "Go on with the same command and --resume."
-        ) from None
+        ) from error
     screen.say(f"written: {out}")
     return screen.conclude(document, tables.drawn, None)

@@ -24,8 +24,13 @@ def drawn(document: Mapping[str, Any]) -> RenderableType:
     forms = Sheet(words("layer"), words("form"), number("parameters"))
     for layer in document["layers"]:
         forms.add(layer["name"], layer["form"], f"{layer['params']:,}")
+    pairs = zip(document["accuracy"], document["test_accuracy"], strict=True)
     scores = (
-        f"{one['output']} {one['metric']}: validation {one['validation']:.4f}, test {one['test']:.4f}"
-        for one in document["scores"]
+        f"{one['output']} {one['metric']}: validation {_digits(one['value'])}, test {_digits(other['value'])}"
+        for one, other in pairs
     )
     return Group(head, times, forms, Text("\n".join(scores)))
+
+
+def _digits(value: float | None) -> str:
+    return "no number" if value is None else f"{value:.4f}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from edgett.schema.parts import Count, Document, Part, Real, Span, Text
+from edgett.schema.parts import Count, Document, Part, Real, ScoreDocument, Span, Text
 from edgett.schema.slim import Thinner
 
 
@@ -33,15 +33,6 @@ class LayerInRank(Part):
     params: Count = Field(description="numbers that its factors hold")
 
 
-class TwoScores(Part):
-    """A metric of an output."""
-
-    output: Text = Field(description="the output's name")
-    metric: Text = Field(description="the metric's name")
-    validation: Real = Field(description="on the validation data")
-    test: Real = Field(description="on the test data")
-
-
 class TrainAnswer(Document):
     """A network that was trained from its initial weights, low rank from some epoch on."""
 
@@ -52,4 +43,5 @@ class TrainAnswer(Document):
     losses: list[Real] = Field(description="the mean training loss of each epoch")
     layers: list[LayerInRank] = Field(description="those that were trained in forms")
     params: Thinner = Field(description="numbers that the models hold")
-    scores: list[TwoScores] = Field(description="what it can do")
+    accuracy: list[ScoreDocument] = Field(description="on the validation data")
+    test_accuracy: list[ScoreDocument] = Field(description="on the test data")

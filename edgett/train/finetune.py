@@ -33,7 +33,7 @@ from edgett.train.methods.method import Method
 from edgett.train.patience import Patience
 from edgett.train.pulled import Pull, Pulled
 from edgett.train.quality import Judge
-from edgett.train.rates import starting_rate, unscheduled
+from edgett.train.rates import falling, starting_rate, unscheduled
 from edgett.train.training import BATCHES, Training
 
 
@@ -334,15 +334,10 @@ class Tuner:
         return starting_rate(model.optimizer, near=_near(model)) if asked is None else asked
 
     def _rates(self, first: float, epoch: int) -> NDArray[np.float32]:
-        """The learning rate falls linearly to zero over all batches of all epochs, those of the dense model apart.
-
-        A few epochs at the full rate end wherever the last batches push: falling, the same epochs end several points of
-        accuracy higher.
-        """
+        """The learning rates of an epoch; those of the dense model fall by themselves."""
         every, before = batches(len(self.train), self.recipe.batch_size), self._before
         begin, end = (0, before) if epoch < before else (before, self.recipe.epochs)
-        done = np.arange((epoch - begin) * every, (epoch - begin + 1) * every)
-        return np.float32(first) * (1 - done / (every * (end - begin))).astype(np.float32)
+        return falling(first, epoch - begin, every, end - begin)
 
     def _quality(self, model: keras.Model) -> Quality:
         return assess(model, self.validation, self.judge)

@@ -110,6 +110,11 @@ class Checkpoint:
         return found
 
 
+def beside(out: Path) -> Path:
+    """Name the checkpoint of a training whose model is to be written to `out`."""
+    return out.with_suffix(".training")
+
+
 def described(edits: Mapping[str, Spec]) -> list[dict[str, Any]]:
     """Layers and their forms, as documents have them."""
     return [{"name": path, "form": str(spec), "params": spec.params} for path, spec in sorted(edits.items())]

@@ -113,8 +113,8 @@ def _baseline(outcome: Outcome) -> dict[str, Any]:
         | _released(release, "baseline")
         | {
             "original": {
-                "accuracy": _scores(outcome.baseline),
-                "test_accuracy": release.original and (_scores(release.original) or None),
+                "accuracy": scores(outcome.baseline),
+                "test_accuracy": release.original and (scores(release.original) or None),
             }
         }
     )
@@ -151,7 +151,7 @@ def _model(solution: Solution, quality: Quality, drop: float | None) -> dict[str
         "instructions": None if (number := solution.inference.instructions) is None else round(number),
         "latency_estimate_ms": None if (guess := solution.inference.estimate_us) is None else guess / 1000,
         "at_least": sorted(row.name for row in solution.at_least),
-        "accuracy": _scores(quality),
+        "accuracy": scores(quality),
         "loss": _number(quality.loss),
         DROP.figure: _number(drop),
     }
@@ -240,7 +240,7 @@ def _reverted(trial: Trial) -> list[dict[str, Any]]:
 def _released(release: Release, name: str) -> dict[str, Any]:
     test = release.test.get(name)
     return {
-        "test_accuracy": test and (_scores(test) or None),
+        "test_accuracy": test and (scores(test) or None),
         "test_drop": _number(_test_drop(release, name)),
         "artifacts": {item.path.suffix[1:]: {"path": str(item.path), "bytes": item.bytes, "sha256": item.sha256}
                       for item in release.artifacts.get(name, ())},
@@ -326,7 +326,8 @@ def _against_t3f(check: FileCheck, layer: str) -> dict[str, Any]:
     return {} if found is None else {"reference_error": _number(found.error)}
 
 
-def _scores(quality: Quality) -> list[dict[str, Any]]:
+def scores(quality: Quality) -> list[dict[str, Any]]:
+    """Put the figures of a quality down; None stands for what is no number."""
     return [
         {"output": item.output, "metric": item.metric, "value": _number(item.value), "decides": item.decides}
         for item in quality.scores

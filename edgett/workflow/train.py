@@ -24,8 +24,9 @@ from edgett.search.explore import dense_solution
 from edgett.search.solution import Solution
 from edgett.system import folders
 from edgett.target.profile import constraints
-from edgett.train.phases import Checkpoint, Epochs, Phase, described
+from edgett.train.phases import Checkpoint, Epochs, Phase, beside, described
 from edgett.workflow import inputs
+from edgett.workflow.document import scores
 from edgett.workflow.proposal import proposed
 from edgett.workflow.survey import Room, graphs
 from edgett.workflow.terms import baseline, costing_of
@@ -71,7 +72,7 @@ def train(job: Job, plan: Epochs, out: Path, *, resume: bool, meter: Meter) -> d
     finetune.make_deterministic()
     inputs.announced(job, meter)
     model, data = inputs.initial(job, meter)
-    school = _School(job, plan, model, data, out.with_suffix(".training"), meter)
+    school = _School(job, plan, model, data, beside(out), meter)
     _ = school.room
     trained = school.train(school.resumed() if resume else None)
     written = school.kept(trained)
@@ -158,6 +159,7 @@ class _School:
     def _taught(self, phase: Phase, training: Training, so_far: Checkpoint) -> Checkpoint:
         """The epochs of a phase that are left; the checkpoint is written after each."""
         from edgett.train.finetune import batches, trouble
+        from edgett.train.rates import falling
 
         size, every = self.job.batch_size, batches(len(self.data.train), self.job.batch_size)
         left = range(so_far.done, self.plan.phases[phase].stop)
@@ -168,9 +170,7 @@ class _School:
             self.meter.stage(f"{WORDS[phase]}, {_epochs(len(left))}", len(left) * every) as advance,
         ):
             for epoch in left:
-                done = np.arange(epoch * every, (epoch + 1) * every)
-                rates = np.float32(training.rate) * (1 - done / (every * self.plan.total)).astype(np.float32)
-                loss = training.epoch(epoch, size, rates, advance)
+                loss = training.epoch(epoch, size, falling(training.rate, epoch, every, self.plan.total), advance)
                 if told := trouble(training.model, loss):
                     raise ToolError(
                         f"the training diverged: {told} in epoch {epoch + 1}.", "Try a lower --learning-rate."
@@ -268,10 +268,8 @@ class _School:
             "losses": list(trained.so_far.losses),
             "layers": described(trained.so_far.edits),
             "params": {"before": self.source.count_params(), "after": written.count_params()},
-            "scores": [
-                {"output": one.output, "metric": one.metric, "validation": one.value, "test": other.value}
-                for one, other in zip(validation.scores, test.scores, strict=True)
-            ],
+            "accuracy": scores(validation),
+            "test_accuracy": scores(test),
         }
 
     @contextmanager

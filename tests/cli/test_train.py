@@ -47,7 +47,7 @@ def test_trains_in_low_rank_and_writes_a_plain_model(edgett: Call, network: Path
     assert model.count_params() == told["params"]["after"]
     assert float(model.optimizer.learning_rate) == pytest.approx(2e-3), "it can be trained on"
     _, accuracy = model.evaluate(*(blobs()[name] for name in ("x_test", "y_test")), verbose=0)
-    assert told["scores"][0]["test"] == pytest.approx(accuracy, abs=1e-6) and accuracy > 0.5
+    assert told["test_accuracy"][0]["value"] == pytest.approx(accuracy, abs=1e-6) and accuracy > 0.5
 
 
 def test_in_words(edgett: Call, network: Path, tiny: Tiny, tmp_path: Path) -> None:
@@ -107,6 +107,17 @@ def test_goes_on_where_it_was_stopped(
     answer = edgett(*options, tmp_path / "parts.keras", "--resume")
     assert answer.code == 0 and len(answer.document["losses"]) == 5
     assert (tmp_path / "parts.keras").read_bytes() == (tmp_path / "whole.keras").read_bytes()
+
+
+def test_stopped_in_the_first_epoch_there_is_nothing_to_go_on_from(
+    edgett: Call, network: Path, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopping(self: Checkpoint, path: Path, ground: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoint, "save", stopping)
+    answer = edgett("train", network, "--data", tiny.data, *HOW, "--out", tmp_path / "a.keras")
+    assert answer.code == 130 and "--resume" not in answer.err and not list(tmp_path.glob("a.*"))
 
 
 def test_forms_multiplied_out_give_the_same_outputs(network: Path) -> None:
