@@ -282,7 +282,7 @@ class Tuner:
         return replaced(self, model=model, starts={})
 
     def _in_forms(self, model: keras.Model) -> Training:
-        return Training(model, self.train, self.recipe.seed, self._method.teacher, self.first_rate(model))
+        return self._method.training(model, self.train, self.recipe.seed, self.first_rate(model))
 
     def _cut(self, solution: Solution, pulled: Pulled) -> tuple[Training, Pull]:
         """What was pulled towards forms is put into them."""

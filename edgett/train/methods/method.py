@@ -9,8 +9,9 @@ import keras
 from numpy.typing import NDArray
 
 from edgett.forms.spec import Factors, Spec
+from edgett.train.data import Split
 from edgett.train.quality import Judge
-from edgett.train.training import Teacher
+from edgett.train.training import Teacher, Training
 
 
 class Method:
@@ -51,3 +52,17 @@ class Method:
     def teacher(self) -> Teacher | None:
         """What is learnt from beside the labels; None: the labels alone."""
         return None
+
+    def training(self, model: keras.Model, samples: Split, seed: int, rate: float) -> Training:
+        """Begin to train what is in forms.
+
+        Args:
+            model: compiled.
+            samples: what it is trained on.
+            seed: of the order of samples.
+            rate: where the learning rate starts.
+
+        Returns:
+            The training, before its first epoch.
+        """
+        return Training(model, samples, seed, self.teacher, rate)
