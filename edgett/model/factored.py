@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from edgett.forms.operators import Add, Moves, Mul, Operator, Product, Reshape, Transpose, sources
@@ -61,20 +62,42 @@ class Factored(LayerInForm):
             outputs = tf.nn.bias_add(outputs, tf.cast(self.bias, outputs.dtype))
         return self.activation(outputs)
 
-    def contract(self, inputs: Any) -> Any:
+    def contract(self, inputs: Any, between: Callable[[Any], Any] | None = None) -> Any:
         """The product of inputs with the weight, operator by operator, as the spec plans it.
 
         Args:
             inputs: a tensor (batch, X).
+            between: changes what an operator has computed before the next one computes with it; None: nothing does.
 
         Returns:
             A tensor (batch, Y), the bias left out.
         """
         plan = self.spec.plan(inputs.shape[0], self.moves)
-        tensors = [inputs]
+        tensors, left = [inputs], sum(map(_computes, plan))
         for operator, reads in zip(plan, sources(plan), strict=True):
-            tensors.append(self._run(operator, *(tensors[each] for each in reads)))
+            made = self._run(operator, *(tensors[each] for each in reads))
+            left -= _computes(operator)
+            tensors.append(between(made) if between and left and _computes(operator) else made)
         return tensors[-1]
+
+    def by_matrix(self, index: int, change: Callable[[Any], Any]) -> Any:
+        """Change a factor as the matrix, or the vector, that files hold for it.
+
+        Args:
+            index: that of the factor.
+            change: takes a tensor (inner, columns) or (columns,) to one of its shape.
+
+        Returns:
+            A tensor of the factor's shape.
+        """
+        factor = tf.convert_to_tensor(self.factors[index])
+        match next(one for one in self.spec.plan() if getattr(one, "factor", None) == index):
+            case Product(_, _, inner, columns, axes):
+                turned = tf.transpose(factor, axes) if axes else factor
+                changed = tf.reshape(change(tf.reshape(turned, (inner, columns))), turned.shape)
+                return tf.transpose(changed, np.argsort(axes)) if axes else changed
+            case Mul(_, _, columns):
+                return tf.reshape(change(tf.reshape(factor, (columns,))), factor.shape)
 
     def _run(self, operator: Operator, tensor: Any, *others: Any) -> Any:
         match operator:
@@ -100,6 +123,10 @@ class Factored(LayerInForm):
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         return (*input_shape[:-1], self.spec.matrix[1])
+
+
+def _computes(operator: Operator) -> bool:
+    return isinstance(operator, (Product, Mul, Add))
 
 
 def in_rows(inputs: Any, product: Callable[[Any], Any]) -> Any:

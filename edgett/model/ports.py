@@ -52,6 +52,14 @@ def feed(model: keras.Model, x: Mapping[str, np.ndarray]) -> Any:
     return _pack(model, "input", [x[port.name] for port in input_ports(model)])
 
 
+def by_input(model: keras.Model, fed: Any) -> dict[str, Any]:
+    """What `feed` has made, by input name."""
+    if isinstance(fed, Mapping):
+        return dict(fed)
+    arrays = fed if isinstance(fed, (list, tuple)) else [fed]
+    return {port.name: array for port, array in zip(input_ports(model), arrays, strict=True)}
+
+
 def wanted(model: keras.Model, y: Mapping[str, Any]) -> Any:
     """Labels, losses or metrics by output name in the structure that `fit` and `compile` take."""
     return _pack(model, "output", [y[port.name] for port in output_ports(model)])

@@ -34,7 +34,7 @@ from edgett.train.patience import Patience
 from edgett.train.pulled import Pull, Pulled
 from edgett.train.quality import Judge
 from edgett.train.rates import falling, starting_rate, unscheduled
-from edgett.train.training import BATCHES, Training
+from edgett.train.training import BATCHES, Teacher, Training
 
 
 @dataclass(frozen=True)
@@ -303,6 +303,11 @@ class Tuner:
     @cached_property
     def _method(self) -> Method:
         return METHODS[self.recipe.recover](self.model, self.judge, self.train.x)
+
+    @property
+    def teacher(self) -> Teacher | None:
+        """What solutions learn from beside the labels."""
+        return self._method.teacher
 
     @cached_property
     def beginnings(self) -> Beginnings:

@@ -53,7 +53,7 @@ class Training:
         few = samples.take(slice(2))
         # Losses and the optimiser make variables when they are first used, which compiled code must not.
         model.compute_loss(y=wanted(model, few.y), y_pred=model(feed(model, few.x), training=False))
-        model.optimizer.build(model.trainable_variables)
+        model.optimizer.build(self.trained())
         self._compiled: Any = None
 
     def epoch(
@@ -99,6 +99,14 @@ class Training:
         """Everything that training may change."""
         return [*self.model.variables, *self.model.optimizer.variables]
 
+    def trained(self) -> list[Any]:
+        """The weights that are trained."""
+        return list(self.model.trainable_variables)
+
+    def predicted(self, x: Any) -> Any:
+        """What is made of a batch, in the structure of the model's outputs."""
+        return self.model(x, training=True)
+
     def _rows(self, indices: NDArray[np.int64]) -> tuple[Any, Any, Any]:
         rows = self.samples.take(indices)
         soft = {name: outputs[indices] for name, outputs in self.teacher.outputs.items()} if self.teacher else {}
@@ -124,13 +132,13 @@ class Training:
         """Train on a batch: its inputs, labels and what a teacher has for it. Its loss, a scalar tensor."""
         model, optimizer = self.model, self.model.optimizer
         with tf.GradientTape() as tape:
-            outputs = model(x, training=True)
+            outputs = self.predicted(x)
             loss = model.compute_loss(x=x, y=y, y_pred=outputs, training=True)
             if self.teacher is not None:
                 guided = self.teacher.loss(by_output(model, outputs), soft)
                 loss = (1 - self.teacher.share) * loss + self.teacher.share * guided
             scaled = optimizer.scale_loss(loss)
-        weights = model.trainable_weights
+        weights = self.trained()
         optimizer.apply_gradients(zip(tape.gradient(scaled, weights), weights, strict=True))
         return tf.cast(loss, tf.float32)
 

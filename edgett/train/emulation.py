@@ -1,0 +1,195 @@
+"""An inference form that computes as its int8 file does, and whose weights can be trained so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from edgett.graph.op import named
+from edgett.model import keras_compat
+from edgett.model.activations import name_of, of_layer
+from edgett.model.factored import Factored, in_rows
+from edgett.model.folding import DEPTHWISE, is_output, is_product, twin_of
+from edgett.model.trace import Call, Trace
+from edgett.train.storage import SMALLEST, Ranges, Rounded, Scheme, Storage
+
+_L = keras.layers
+_LINEAR = keras.activations.linear
+Arrays = Mapping[str, NDArray[Any]]
+
+FIXED: Mapping[str, tuple[float, float]] = {
+    "softmax": (0.0, 255 / 256),
+    "sigmoid": (0.0, 255 / 256),
+    "tanh": (-1.0, 127 / 128),
+}
+"""Ranges that runtimes know without calibration."""
+
+_SAME = tuple(
+    getattr(_L, name)
+    for name in "Flatten Reshape Permute MaxPooling1D MaxPooling2D GlobalMaxPooling1D GlobalMaxPooling2D ZeroPadding1D "
+    "ZeroPadding2D Cropping1D Cropping2D UpSampling1D UpSampling2D AveragePooling1D AveragePooling2D".split()
+)
+"""Layers whose results have the scale of what they read, whatever their range is."""
+
+_JOINING = (_L.Add, _L.Subtract, _L.Multiply)
+
+
+class Emulation:
+    """Runs an inference form with the numbers of its int8 file. The weights that it trains are its own."""
+
+    def __init__(self, form: Trace, scheme: Scheme) -> None:
+        """Take a form, whose layers stay as they are.
+
+        Args:
+            form: of a model, for any batch.
+            scheme: how its numbers are stored.
+        """
+        self._form, self._scheme = form, scheme
+        self._twins: dict[int, Any] = {}
+        for call in form.calls:
+            if is_product(call.layer) and id(call.layer) not in self._twins:
+                self._twins[id(call.layer)] = twin_of(call, call.layer.get_weights(), activation=_LINEAR)
+        self._limits: list[Any] = []
+
+    @property
+    def layers(self) -> list[Any]:
+        """Those whose weights are rounded, in the order in which they first run."""
+        return list(self._twins.values())
+
+    @property
+    def weights(self) -> list[Any]:
+        """What can be trained: kernels, factors and biases."""
+        return [weight for layer in self.layers for weight in layer.trainable_variables]
+
+    @property
+    def variables(self) -> list[Any]:
+        """All that changes."""
+        return [*self.weights, *self._limits]
+
+    def __call__(self, x: Mapping[str, Any], *, ends: bool = True) -> dict[str, Any]:
+        """Compute as the file does.
+
+        Args:
+            x: inputs by name, (n, ...) each.
+            ends: whether probabilities are rounded, too.
+
+        Returns:
+            Outputs by name, (n, ...) each.
+        """
+        return self._run(x, Rounded(self._scheme, self._limits, ends=ends))
+
+    def calibrate(self, batches: Sequence[Arrays]) -> None:
+        """Set the ranges of tensors by what flows through the form in float32.
+
+        Args:
+            batches: inputs by name.
+        """
+        ranges = Ranges(self._scheme)
+        for look in range(1 + self._scheme.narrowed):
+            if look:
+                ranges.count()
+            for batch in batches:
+                ranges.begin()
+                self._run(batch, ranges)
+        found = ranges.found()
+        self._limits = self._limits or [tf.Variable(tf.zeros(2), trainable=False) for _ in found]
+        for limits, (low, high) in zip(self._limits, found, strict=True):
+            limits.assign([low, max(high, low + SMALLEST)])
+
+    def stored(self) -> list[list[NDArray[np.float32]]]:
+        """Round the weights as they are stored. A file in which they are rounded again has the same ones.
+
+        Returns:
+            Of each of `layers` the kernels or factors, and the bias, which is as it was, if it has one.
+        """
+        rounded = Rounded(self._scheme, [])
+        return [[np.asarray(value) for value in self._values(layer, rounded)] for layer in self.layers]
+
+    def _run(self, x: Mapping[str, Any], storage: Storage) -> dict[str, Any]:
+        form = self._form
+        known = {id(spec): _kept(tf.cast(x[name], spec.dtype), storage) for name, spec in form.inputs.items()}
+
+        def value(leaf: Any) -> Any:
+            return known[id(leaf)] if isinstance(leaf, keras.KerasTensor) else leaf
+
+        for call in form.calls:
+            args, kwargs = keras.tree.map_structure(value, (call.args, dict(call.kwargs)))
+            made = keras.tree.flatten(self._made(call, args, kwargs, storage))
+            known.update((id(spec), tensor) for spec, tensor in zip(call.writes, made, strict=True))
+        return {name: known[id(tensor)] for name, tensor in form.outputs.items()}
+
+    def _made(self, call: Call, args: Any, kwargs: Any, storage: Storage) -> Any:
+        """What a call puts out, as it is stored."""
+        twin = self._twins.get(id(call.layer))
+        if twin is not None:
+            pairs = zip(twin.trainable_variables, self._values(twin, storage), strict=True)
+            with keras.StatelessScope(state_mapping=list(pairs)):
+                made = _contracted(twin, args[0], storage) if isinstance(twin, Factored) else twin(*args)
+            return self._activated(call, call.layer.activation, made, storage)
+        if keras_compat.takes_training(call.layer):
+            kwargs["training"] = False
+        made = call.layer(*args, **kwargs)
+        if isinstance(call.layer, _SAME):
+            return storage.alike(made, args[0])
+        own = keras.activations.softmax if isinstance(call.layer, _L.Softmax) else of_layer(call.layer)
+        if own is not None:
+            return _ended(own, made, storage)
+        return keras.tree.map_structure(
+            lambda tensor: tensor if self._taken_over(call) else _kept(tensor, storage), made
+        )
+
+    def _activated(self, call: Call, function: Any, tensor: Any, storage: Storage) -> Any:
+        """The result of a product with its activation; of one that rides on products nothing is between the two."""
+        if function is _LINEAR:
+            return tensor if self._taken_over(call) else _kept(tensor, storage)
+        before = tensor if named(name_of(function)).rides else _kept(tensor, storage)
+        return _ended(function, function(before), storage)
+
+    def _taken_over(self, call: Call) -> bool:
+        """Whether an activation that rides on what is before it alone reads the result."""
+        form = self._form
+        joined = isinstance(call.layer, _JOINING) or id(call.layer) in self._twins
+        if not joined or is_output(call.writes[0], form):
+            return False
+        after = [of_layer(reader.layer) for reader in form.readers(call.writes[0])]
+        return len(after) == 1 and after[0] is not None and named(name_of(after[0])).rides
+
+    def _values(self, layer: Any, storage: Storage) -> list[Any]:
+        """The weights of a layer as they are stored, in the order of its variables."""
+        weights = layer.trainable_variables
+        kernels = weights[: len(weights) - bool(layer.use_bias)]
+        biases = [tf.convert_to_tensor(weight) for weight in weights[len(kernels) :]]
+        if isinstance(layer, Factored):
+            whole = lambda matrix: storage.weight(matrix, self._alike(matrix, 1))  # noqa: E731
+            return [layer.by_matrix(index, whole) for index in range(len(kernels))] + biases
+        # A filter of a depthwise convolution is told by two axes, another by one.
+        own = 2 if isinstance(layer, DEPTHWISE) else 1
+        tensors = [tf.convert_to_tensor(kernel) for kernel in kernels]
+        return [storage.weight(tensor, self._alike(tensor, own)) for tensor in tensors] + biases
+
+    def _alike(self, weight: Any, own: int) -> list[int]:
+        """The axes along which a scale is the same."""
+        axes = len(weight.shape)
+        columns = axes > 2 or (axes == 2 and self._scheme.columns)
+        return list(range(axes - own if columns else axes))
+
+
+def _contracted(layer: Factored, inputs: Any, storage: Storage) -> Any:
+    made = in_rows(inputs, lambda rows: layer.contract(rows, storage.tensor))
+    return tf.nn.bias_add(made, tf.convert_to_tensor(layer.bias)) if layer.use_bias else made
+
+
+def _ended(function: Any, tensor: Any, storage: Storage) -> Any:
+    """The result of an activation, as it is stored."""
+    limits = FIXED.get(name_of(function))
+    return _kept(tensor, storage) if limits is None else storage.fixed(tensor, *limits)
+
+
+def _kept(tensor: Any, storage: Storage) -> Any:
+    """A tensor as it is stored; integers are what they are."""
+    return storage.tensor(tensor) if tensor.dtype.is_floating else tensor
