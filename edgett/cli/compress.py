@@ -54,6 +54,14 @@ def compress(
         float | None,
         typer.Option(help="Rate that fine-tuning starts from and falls to zero. Default: from the model's optimiser."),
     ] = None,
+    int8_epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Epochs in which a pick trains on with the numbers of int8 where these take more than 0.2 points of"
+            " it. Default 1; 0: none.",
+        ),
+    ] = None,
     schedule: Annotated[
         Schedule | None,
         typer.Option(
@@ -130,8 +138,8 @@ def compress(
         "empty_tiles": empty_tiles, "rank_multiple": rank_multiple, "max_rank": max_rank, "estimate": estimate,
         "limit": _limit(limit), "share": share, "only_layer": only_layer or None, "skip_layer": skip_layer or None,
         "batch": batch, "dtype": dtype, "batch_size": batch_size, "patience": patience,
-        "learning_rate": learning_rate, "seed": seed, "schedule": schedule, "trunk": trunk, "recover": recover,
-        "jobs": jobs, "cluster": cluster, "custom_objects": custom_objects, "metric": metric,
+        "learning_rate": learning_rate, "int8_epochs": int8_epochs, "seed": seed, "schedule": schedule, "trunk": trunk,
+        "recover": recover, "jobs": jobs, "cluster": cluster, "custom_objects": custom_objects, "metric": metric,
         "input_shape": input_shape or None,
     }  # fmt: skip
     return making.made(_work(), given, making.Place(out, resume, fresh), Screen(json=json, silent=quiet))

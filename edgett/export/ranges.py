@@ -8,6 +8,7 @@ calibration samples is least (Sung et al. 2015, Choukroun et al. 2019), by their
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,40 @@ ENOUGH = 1 << 15
 SHARES = np.linspace(0.1, 1.0, 91)
 """Of a limit, those that are tried in its place."""
 
+NUMBERS = 1 << 13
+"""Of a tensor, from each batch, that its range is told by."""
+
 Floats = NDArray[np.float64]
+
+
+def some(tensor: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Take numbers that tell the range of a tensor.
+
+    Args:
+        tensor: of any shape.
+
+    Returns:
+        `NUMBERS` of its numbers, drawn, the same each time for a size; all where it has fewer.
+    """
+    numbers, size = tensor.reshape(-1), tensor.size
+    return numbers if size <= NUMBERS else numbers[np.random.default_rng(size).integers(0, size, NUMBERS)]
+
+
+class Ends:
+    """The smallest and the largest number of each of some tensors.
+
+    Attributes:
+        found: both by the tensor's number; 0 is between the two.
+    """
+
+    def __init__(self) -> None:
+        self.found: dict[int, tuple[float, float]] = {}
+
+    def add(self, tensors: Mapping[int, NDArray[np.floating]]) -> None:
+        """Look at tensors by their numbers."""
+        for index, tensor in tensors.items():
+            low, high = self.found.get(index, (0.0, 0.0))
+            self.found[index] = min(low, float(tensor.min())), max(high, float(tensor.max()))
 
 
 class Histogram:

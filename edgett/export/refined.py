@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgett.export.calibration import Calibration
-from edgett.export.ranges import STEPS, Histogram
+from edgett.export.ranges import STEPS, Ends, Histogram, some
 from edgett.export.rounding import LONGEST, rounded
 from edgett.export.watched import watched
 
@@ -25,9 +25,6 @@ PLENTY = 16
 """Rows for a weight, of which no more are looked at; and at least `ROWS` in all."""
 
 ROWS = 4096
-
-NUMBERS = 1 << 13
-"""Of a tensor, from each batch, that its range is told by."""
 
 Singles = NDArray[np.float32]
 
@@ -49,16 +46,18 @@ def refined(content: bytes, calibration: Calibration, spared: Collection[str]) -
 
     model = parsed(content)
     body = model.subgraphs[0]
-    ranges = dict(_ranges(body))
+    inside = _inside(body)
     products = [*_products(model, body, spared, len(calibration))]
-    wanted, random = {*ranges, *(one.source for one in products)}, np.random.default_rng(0)
-    for tensors in watched(content, wanted, calibration):
-        for index, histogram in ranges.items():
-            numbers = tensors[index].reshape(-1)
-            histogram.add(numbers[random.integers(0, numbers.size, NUMBERS)] if numbers.size > NUMBERS else numbers)
+    ends = Ends()
+    for tensors in watched(content, inside, calibration):
+        ends.add(tensors)
+    histograms = {index: Histogram(*limits) for index, limits in ends.found.items()}
+    for tensors in watched(content, {*inside, *(one.source for one in products)}, calibration):
+        for index, histogram in histograms.items():
+            histogram.add(some(tensors[index]))
         for one in products:
             one.add(tensors[one.source])
-    for index, histogram in ranges.items():
+    for index, histogram in histograms.items():
         held = body.tensors[index].quantization
         held.min, held.max = ([limit] for limit in histogram.narrowed())
     for one in products:
@@ -68,13 +67,15 @@ def refined(content: bytes, calibration: Calibration, spared: Collection[str]) -
     return bytes(builder.Output())
 
 
-def _ranges(body: Any) -> Iterator[tuple[int, Histogram]]:
-    """Of the tensors inside, the ends apart: whoever feeds the model, or reads it, finds the ranges that were seen."""
+def _inside(body: Any) -> list[int]:
+    """The tensors inside, the ends apart: whoever feeds the model, or reads it, finds the ranges that were seen.
+
+    TensorFlow's own calibration gives to some the range of the next one, so those are found anew.
+    """
     ends = {*body.inputs, *body.outputs}
-    for index in {index for operator in body.operators for index in operator.outputs} - ends:
-        held = body.tensors[index].quantization
-        if held is not None and held.min is not None and len(held.min) == 1:
-            yield index, Histogram(float(held.min[0]), float(held.max[0]))
+    made = {index for operator in body.operators for index in operator.outputs} - ends
+    calibrated = ((index, body.tensors[index].quantization) for index in sorted(made))
+    return [index for index, held in calibrated if held is not None and held.min is not None and len(held.min) == 1]
 
 
 class _Product:

@@ -81,6 +81,7 @@ class Job:
     batch_size: int = 128
     patience: int | None = None
     learning_rate: float | None = None
+    int8_epochs: int = 1
     seed: int = 0
     batch: int = 1
     dtype: DType | None = None
@@ -99,6 +100,8 @@ class Job:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"--{name.replace('_', '-')} {value} is below 1.", "Give at least 1.")
+        if self.int8_epochs < 0:
+            raise UsageError(f"--int8-epochs {self.int8_epochs} is below 0.", "Give the epochs, or 0 for none.")
         if self.jobs is not None and self.jobs < 0:
             raise UsageError(f"--jobs {self.jobs} is below 0.", "Give the number of processes, or 0 for none.")
         if self.cluster is not None and self.jobs is not None:

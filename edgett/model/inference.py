@@ -35,7 +35,7 @@ from edgett.model.folding import (
     spliced,
     twin_of,
 )
-from edgett.model.plain import as_dense, grouped, is_grouped
+from edgett.model.plain import as_plain, grouped, is_grouped
 from edgett.model.trace import Call, Trace, trace
 
 _L = keras.layers
@@ -163,7 +163,7 @@ def _with_plain(form: Trace) -> Trace:
     """Layers that are a plain one when a model infers, as that one."""
     plain: dict[int, Any] = {}
     for call in form.calls:
-        if (layer := as_dense(call)) is not None:
+        if (layer := as_plain(call)) is not None:
             plain.setdefault(id(call.layer), layer)
     calls = (replace(call, layer=plain.get(id(call.layer), call.layer)) for call in form.calls)
     return replace(form, calls=tuple(calls))

@@ -15,11 +15,15 @@ from edgett.model.trace import Call
 _L = keras.layers
 
 
-def as_dense(call: Call) -> Any:
+def as_plain(call: Call) -> Any:
     """The plain layer that a call amounts to; None for any other call."""
     layer, kind = call.layer, kind_of(call)
     if kind is not None:
         return None if (plain := kind.plain(call)) is layer else plain
+    if type(layer) is _L.AveragePooling2D and _sees_all(layer, call.reads[0].shape):
+        # In int8 an average over a window has the scale of what it reads, which is coarse for it; a mean has its own.
+        name = call.path.rsplit("/", 1)[-1]
+        return _L.GlobalAveragePooling2D(keepdims=True, data_format=layer.data_format, name=name)
     if type(layer) is _L.SpectralNormalization:
         return layer.layer  # its norm is divided out while it is trained
     if type(layer) is _L.EinsumDense and _is_product(layer):
@@ -30,6 +34,12 @@ def as_dense(call: Call) -> Any:
         twin.set_weights(layer.get_weights())
         return twin
     return None
+
+
+def _sees_all(layer: Any, shape: tuple[int | None, ...]) -> bool:
+    """Whether a window sees all of an image, once."""
+    plane = shape[1:-1] if layer.data_format == "channels_last" else shape[2:]
+    return layer.padding == "valid" and tuple(plane) == tuple(layer.pool_size)
 
 
 def _is_product(layer: Any) -> bool:

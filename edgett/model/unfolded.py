@@ -50,7 +50,9 @@ def give_back(model: keras.Model, wanted: Sequence[Sequence[Array]]) -> None:
     each = iter(wanted)
     goals = {path: [list(next(each)) for _ in layers] for path, layers in _products(model).items()}
     copy = substituted(model, {})
-    for kernel in (kernel for layers in _owners(copy, goals).values() for layer in layers for kernel in _kernels(layer)):
+    for kernel in (
+        kernel for layers in _owners(copy, goals).values() for layer in layers for kernel in _kernels(layer)
+    ):
         kernel.assign(np.ones(kernel.shape))
     units = _products(copy)
     for path, layers in _owners(model, goals).items():

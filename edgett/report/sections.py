@@ -22,6 +22,7 @@ from edgett.report.words import (
     digits,
     in_part,
     judged,
+    learnt,
     over_budget,
     partial,
     place,
@@ -121,6 +122,7 @@ def _said(outcome: Mapping[str, Any]) -> Iterator[str]:
         if (times := step.get("slowdown")) is not None:
             long = f"{digits(times)} times as long here"
             yield f"{step['layer']} is dense again: with its low-rank form an inference took {long}."
+    yield from learnt([outcome["picks"]["recommended"]])
     if (timed := outcome["timed_here"]) is not None:
         value, low, high = (digits(timed[key]) for key in ("value", "low", "high"))
         yield f"On the machine of the run an inference took {value} times the dense model's ({low} to {high})."

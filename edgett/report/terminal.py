@@ -20,6 +20,7 @@ from edgett.report.words import (
     count,
     in_part,
     judged,
+    learnt,
     nearly,
     over_budget,
     scores,
@@ -173,6 +174,7 @@ def _models(document: Mapping[str, Any]) -> Iterator[RenderableType]:
         yield remark(shown.source)
     yield from (remark(f"Note: {told}") for told in document.get("remarks", ()))
     yield from _reverted([(spelled, document["picks"][name]) for name, spelled in PICKS.items()])
+    yield from (remark(line) for line in learnt([document["picks"][name] for name in PICKS]))
     yield from _pace(document)
 
 

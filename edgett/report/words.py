@@ -19,6 +19,25 @@ SAMPLES = {"validation": "validation samples", "random": "random inputs, for wan
 """On what the outputs of files are compared."""
 
 
+def learnt(picks: Iterable[Mapping[str, Any] | None]) -> Iterator[str]:
+    """Say which solutions have trained on with the numbers of int8, and what that gave back.
+
+    Args:
+        picks: those of an outcome; None where there is none.
+
+    Yields:
+        A sentence a solution, however many picks it is.
+    """
+    told = {pick["solution"]: pick.get("int8") for pick in picks if pick is not None}
+    for solution, found in told.items():
+        if found is not None:
+            epochs = "an epoch" if found["epochs"] == 1 else f"{found['epochs']} epochs"
+            before, after = (
+                "-" if drop is None else f"{drop:.2f}" for drop in (found["drop_before"], found["drop_after"])
+            )
+            yield f"Solution {solution} trained on for {epochs} with the numbers of int8: drop {before} to {after}."
+
+
 def called(solution: int) -> str:
     """A solution by its number."""
     return "the dense model" if solution < 0 else f"solution {solution}"

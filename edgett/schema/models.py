@@ -20,6 +20,7 @@ from edgett.schema.parts import (
     Rare,
     Real,
     ScoreDocument,
+    Size,
     Span,
     Spec,
     Text,
@@ -116,6 +117,18 @@ class Dense(Written):
         return self
 
 
+class LearntDocument(Part):
+    """What came of training on with the numbers of int8."""
+
+    epochs: Size = Field(description="that it took")
+    drop_before: Real | None = Field(description="of the file without it")
+    drop_emulated: Real | None = Field(description="of the model in TensorFlow with these numbers")
+    drop_after: Real | None = Field(description="of the file with it")
+
+
+LEARNT = Field(default=None, description="how it trained on with the numbers of int8; null: it did not")
+
+
 class TrialRow(Model):
     """A solution that was fine-tuned."""
 
@@ -128,6 +141,7 @@ class TrialRow(Model):
     losses: list[Real | None] = Field(description="on the training data, by epoch")
     failure: Text | None = Field(description="why there is no result, else null")
     reverted: list[StepDocument] = Field(description="the layers that went back, in turn")
+    int8: LearntDocument | None = LEARNT
     seed: Count = Field(description="of its training")
     seconds: Span = Field(description="that it took")
 
@@ -148,6 +162,7 @@ class Pick(Written):
     solution: Number = Field(description="its number; -1 is the dense model")
     edits: dict[Text, Spec] = Field(description="by layer")
     reverted: list[StepDocument] = Field(description="the layers that went back, in turn")
+    int8: LearntDocument | None = LEARNT
     layers: list[Replaced] = Field(description="those in a form")
     test_holds: bool | None = Field(
         default=None, description="whether the drop on the test data is within the budget; null without one"

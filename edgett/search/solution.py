@@ -107,10 +107,24 @@ class Reverted:
 
 
 @dataclass(frozen=True)
+class LearntInt8:
+    """A model that was trained on with the numbers of int8, and what its file lost before that and loses now.
+
+    `drop_emulated` is that of the model with those numbers, which the file has, too.
+    """
+
+    epochs: int
+    drop_before: float
+    drop_emulated: float
+    drop_after: float
+
+
+@dataclass(frozen=True)
 class Trial:
     """A solution after fine-tuning: `quality` and `drop` of the validation data (inf never holds), losses by epoch.
 
-    `complete`: no epoch was thought not worth it; `failure`: why there is no quality; `reverted`: what went back.
+    `complete`: no epoch was thought not worth it; `failure`: why there is no quality; `reverted`: what went back;
+    `int8`: what came of training it on for its int8 file, where that was of use.
     """
 
     solution: Solution
@@ -123,6 +137,7 @@ class Trial:
     complete: bool = True
     failure: str | None = None
     reverted: tuple[Reverted, ...] = ()
+    int8: LearntInt8 | None = None
 
     @property
     def emptied(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import keras
@@ -10,13 +11,14 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from edgett.export.ranges import Ends, Histogram, some
 from edgett.graph.op import named
 from edgett.model import keras_compat
 from edgett.model.activations import name_of, of_layer
 from edgett.model.factored import Factored, in_rows
 from edgett.model.folding import DEPTHWISE, is_output, is_product, twin_of
 from edgett.model.trace import Call, Trace
-from edgett.train.storage import SMALLEST, Ranges, Rounded, Scheme, Storage
+from edgett.train.storage import Rounded, Scheme, Seen, Storage
 
 _L = keras.layers
 _LINEAR = keras.activations.linear
@@ -35,6 +37,9 @@ _SAME = tuple(
     "ZeroPadding2D Cropping1D Cropping2D UpSampling1D UpSampling2D AveragePooling1D AveragePooling2D".split()
 )
 """Layers whose results have the scale of what they read, whatever their range is."""
+
+SMALLEST = 1e-8
+"""The width of a range that calibration has found nothing in."""
 
 _JOINING = (_L.Add, _L.Subtract, _L.Multiply)
 
@@ -89,17 +94,33 @@ class Emulation:
         Args:
             batches: inputs by name.
         """
-        ranges = Ranges(self._scheme)
-        for look in range(1 + self._scheme.narrowed):
-            if look:
-                ranges.count()
+        ends = Ends()
+        for batch in batches:
+            ends.add(self._seen(batch))
+        found = list(ends.found.values())
+        if self._scheme.narrowed:
+            histograms = [Histogram(*limits) for limits in found]
             for batch in batches:
-                ranges.begin()
-                self._run(batch, ranges)
-        found = ranges.found()
+                for index, numbers in self._seen(batch).items():
+                    histograms[index].add(some(numbers))
+            found = [histogram.narrowed() for histogram in histograms]
         self._limits = self._limits or [tf.Variable(tf.zeros(2), trainable=False) for _ in found]
         for limits, (low, high) in zip(self._limits, found, strict=True):
             limits.assign([low, max(high, low + SMALLEST)])
+
+    def _seen(self, batch: Arrays) -> dict[int, NDArray[Any]]:
+        """The tensors that ranges are needed of, in float32, by the order in which they are computed."""
+        tensors = self._look({name: tf.convert_to_tensor(array) for name, array in batch.items()})
+        return {index: tensor.numpy() for index, tensor in enumerate(tensors)}
+
+    @cached_property
+    def _look(self) -> Any:
+        def look(x: Mapping[str, Any]) -> list[Any]:
+            seen = Seen()
+            self._run(x, seen)
+            return seen.tensors
+
+        return tf.function(look, autograph=False)
 
     def stored(self) -> list[list[NDArray[np.float32]]]:
         """Round the weights as they are stored. A file in which they are rounded again has the same ones.
@@ -127,7 +148,7 @@ class Emulation:
         """What a call puts out, as it is stored."""
         twin = self._twins.get(id(call.layer))
         if twin is not None:
-            pairs = zip(twin.trainable_variables, self._values(twin, storage), strict=True)
+            pairs = zip(twin.trainable_variables, self._values(twin, storage, args[0]), strict=True)
             with keras.StatelessScope(state_mapping=list(pairs)):
                 made = _contracted(twin, args[0], storage) if isinstance(twin, Factored) else twin(*args)
             return self._activated(call, call.layer.activation, made, storage)
@@ -159,8 +180,8 @@ class Emulation:
         after = [of_layer(reader.layer) for reader in form.readers(call.writes[0])]
         return len(after) == 1 and after[0] is not None and named(name_of(after[0])).rides
 
-    def _values(self, layer: Any, storage: Storage) -> list[Any]:
-        """The weights of a layer as they are stored, in the order of its variables."""
+    def _values(self, layer: Any, storage: Storage, source: Any = None) -> list[Any]:
+        """The weights of a layer that reads a tensor, as they are stored, in the order of its variables."""
         weights = layer.trainable_variables
         kernels = weights[: len(weights) - bool(layer.use_bias)]
         biases = [tf.convert_to_tensor(weight) for weight in weights[len(kernels) :]]
@@ -169,8 +190,9 @@ class Emulation:
             return [layer.by_matrix(index, whole) for index in range(len(kernels))] + biases
         # A filter of a depthwise convolution is told by two axes, another by one.
         own = 2 if isinstance(layer, DEPTHWISE) else 1
-        tensors = [tf.convert_to_tensor(kernel) for kernel in kernels]
-        return [storage.weight(tensor, self._alike(tensor, own)) for tensor in tensors] + biases
+        (kernel,) = (tf.convert_to_tensor(kernel) for kernel in kernels)
+        axes = self._alike(kernel, own)
+        return [storage.weight(kernel, axes), *(storage.bias(bias, kernel, axes, source) for bias in biases)]
 
     def _alike(self, weight: Any, own: int) -> list[int]:
         """The axes along which a scale is the same."""

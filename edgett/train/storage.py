@@ -11,13 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
 import tensorflow as tf
 
-from edgett.export.ranges import Histogram
-
-SMALLEST = 1e-8
-"""The width of a range that calibration has found nothing in."""
+from edgett.export.ranges import STEPS
 
 
 @dataclass(frozen=True)
@@ -35,11 +31,18 @@ class Scheme:
     bits: int = 8
 
 
+TFLITE = Scheme(columns=False, narrowed=True)
+ONNX = Scheme(columns=True, narrowed=False)
+
+
 class Storage(Protocol):
     """What becomes of numbers on their way through a model."""
 
     def weight(self, weight: Any, axes: Sequence[int]) -> Any:
         """A weight as it is stored; along these axes a scale is the same."""
+
+    def bias(self, bias: Any, weight: Any, axes: Sequence[int], source: Any) -> Any:
+        """A bias as it is stored, which goes with a weight that is stored so, of a product with a tensor."""
 
     def tensor(self, tensor: Any) -> Any:
         """What is computed, as it is stored; called in the order in which a model computes."""
@@ -51,40 +54,24 @@ class Storage(Protocol):
         """The same for one that is stored by the scale of another."""
 
 
-class Ranges:
-    """In float32: what flows through is looked at, twice for narrowed ranges, and stays as it is."""
+class Seen:
+    """Numbers stay as they are, in float32.
 
-    def __init__(self, scheme: Scheme) -> None:
-        self._scheme = scheme
-        self._ends: list[tuple[float, float]] = []
-        self._counted: list[Histogram] = []
-        self._next = 0
+    Attributes:
+        tensors: those whose range needs calibration, in the order in which a model computes.
+    """
 
-    def begin(self) -> None:
-        """A batch goes through from its beginning."""
-        self._next = 0
-
-    def count(self) -> None:
-        """From here on batches come a second time: it is known between which numbers all are."""
-        self._counted = [Histogram(low, high) for low, high in self._ends]
-
-    def found(self) -> list[tuple[float, float]]:
-        """The range of each tensor, in the order in which they are computed."""
-        return [one.narrowed() for one in self._counted] if self._counted else list(self._ends)
+    def __init__(self) -> None:
+        self.tensors: list[Any] = []
 
     def weight(self, weight: Any, axes: Sequence[int]) -> Any:
         return weight
 
+    def bias(self, bias: Any, weight: Any, axes: Sequence[int], source: Any) -> Any:
+        return bias
+
     def tensor(self, tensor: Any) -> Any:
-        numbers, index = np.asarray(tensor), self._next
-        self._next += 1
-        if self._counted:
-            self._counted[index].add(numbers)
-            return tensor
-        if index == len(self._ends):
-            self._ends.append((0.0, 0.0))
-        low, high = self._ends[index]
-        self._ends[index] = min(low, float(numbers.min())), max(high, float(numbers.max()))
+        self.tensors.append(tensor)
         return tensor
 
     def fixed(self, tensor: Any, low: float, high: float) -> Any:
@@ -108,10 +95,20 @@ class Rounded:
         self._known: list[tuple[Any, Any]] = []
 
     def weight(self, weight: Any, axes: Sequence[int]) -> Any:
+        return _multiples(weight, self._scale(weight, axes))
+
+    def bias(self, bias: Any, weight: Any, axes: Sequence[int], source: Any) -> Any:
+        limits = self._limits_of(source)
+        if limits is None:
+            return bias
+        step = (limits[1] - limits[0]) / STEPS
+        return _multiples(bias, tf.reshape(self._scale(weight, axes), (-1,)) * step)
+
+    def _scale(self, weight: Any, axes: Sequence[int]) -> Any:
+        """By which the largest number is the largest integer."""
         most = 2 ** (self._scheme.bits - 1) - 1
         largest = tf.reduce_max(tf.abs(weight), axes, keepdims=True)
-        scale = tf.where(largest > 0, largest, 1.0) / most
-        return weight + tf.stop_gradient(tf.round(weight / scale) * scale - weight)
+        return tf.where(largest > 0, largest, 1.0) / most
 
     def tensor(self, tensor: Any) -> Any:
         return self._within(tensor, next(self._limits))
@@ -120,10 +117,18 @@ class Rounded:
         return self._within(tensor, (low, high)) if self._ends else tensor
 
     def alike(self, tensor: Any, source: Any) -> Any:
-        limits = [limits for known, limits in self._known if known is source]
-        return self._within(tensor, limits[0]) if limits else tensor
+        limits = self._limits_of(source)
+        return tensor if limits is None else self._within(tensor, limits)
+
+    def _limits_of(self, source: Any) -> Any:
+        return next((limits for known, limits in self._known if known is source), None)
 
     def _within(self, tensor: Any, limits: Any) -> Any:
         made = tf.quantization.fake_quant_with_min_max_vars(tensor, limits[0], limits[1])
         self._known.append((made, limits))
         return made
+
+
+def _multiples(numbers: Any, scale: Any) -> Any:
+    """The nearest multiples of scales, and the gradient as if they were the numbers."""
+    return numbers + tf.stop_gradient(tf.round(numbers / scale) * scale - numbers)

@@ -178,6 +178,7 @@ def _trial(trial: Trial, limits: Constraints) -> dict[str, Any]:
             "losses": [_number(loss) for loss in trial.losses],
             "failure": trial.failure,
             "reverted": _reverted(trial),
+            "int8": _learnt(trial),
             "seed": trial.seed,
             "seconds": round(trial.seconds, 2),
         }
@@ -189,7 +190,7 @@ def _pick(trial: Trial, outcome: Outcome, name: str) -> dict[str, Any]:
     return (
         {"solution": solution.number, "edits": _edits(solution)}
         | _model(solution, trial.quality, outcome.loses(trial))
-        | {"reverted": _reverted(trial), "layers": list(_replaced(solution, outcome))}
+        | {"reverted": _reverted(trial), "int8": _learnt(trial), "layers": list(_replaced(solution, outcome))}
         | _released(outcome.release, name)
         | {"test_holds": _test_holds(outcome, name)}
     )
@@ -235,6 +236,14 @@ def _reverted(trial: Trial) -> list[dict[str, Any]]:
         }
         for step in trial.reverted
     ]
+
+
+def _learnt(trial: Trial) -> dict[str, Any] | None:
+    """What came of training on with the numbers of int8."""
+    if (told := trial.int8) is None:
+        return None
+    drops = {"drop_before": told.drop_before, "drop_emulated": told.drop_emulated, "drop_after": told.drop_after}
+    return {"epochs": told.epochs} | {name: _number(drop) for name, drop in drops.items()}
 
 
 def _released(release: Release, name: str) -> dict[str, Any]:

@@ -11,13 +11,14 @@ from edgett.forms.spec import Spec
 from edgett.run.directory import Run
 from edgett.search.choose import DENSE, choose, feasible, holdings
 from edgett.search.constraints import DROP
-from edgett.search.solution import Picks, Reverted, Trial
+from edgett.search.solution import LearntInt8, Picks, Reverted, Trial
 from edgett.workflow.files import SUFFIXES, Style, write
 from edgett.workflow.inputs import Inputs
 from edgett.workflow.readback import as_written
 from edgett.workflow.reverting import back, costed, without, worst
 from edgett.workflow.terms import Terms, told_by
 from edgett.workflow.timing import Clock, Lineup
+from edgett.workflow.tutor import Tutor
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,21 @@ def completed(made: Made, stem: Path, suffixes: Sequence[str]) -> Made:
     return replace(made, files=tuple(sorted(files, key=lambda path: SUFFIXES.index(path.suffix))))
 
 
+@dataclass(frozen=True)
+class Help:
+    """Who helps: without a clock no layer goes back for being slow, without a tutor no model learns."""
+
+    clock: Clock | None = None
+    tutor: Tutor | None = None
+
+
 class Exports:
     """What is written on the way to the picks, by the solution's number, and the trials that came to something else."""
 
-    def __init__(self, inputs: Inputs, terms: Terms, dense: Made, run: Run, clock: Clock | None) -> None:
-        """Files lie beside those of the `dense` model; without a `clock` no layer goes back for being slow."""
-        self._inputs, self._terms, self._run, self._clock = inputs, terms, run, clock
+    def __init__(self, inputs: Inputs, terms: Terms, dense: Made, run: Run, help: Help) -> None:
+        """Files lie beside those of the `dense` model."""
+        self._inputs, self._terms, self._run = inputs, terms, run
+        self._clock, self._tutor = help.clock, help.tutor
         self._folder, self._slow = dense.files[0].parent, dict[tuple[str, Spec, bool], float]()
         self.made = {DENSE: dense}
         self.other: dict[int, Trial] = {}
@@ -112,7 +122,7 @@ class Exports:
         One that would break another constraint stays as it is, and the next worst goes.
         """
         left = tuple(made.trial.solution.edits)
-        made = self._measured(made, left)
+        made = self._learnt(made, self._measured(made, left))
         while left and self._broken(made.trial) == {DROP.name} and self._terms.int8:
             layer, snr = self._worst(made, left)
             model, style = back(made.model, self._inputs.source, layer, self._terms.refuge, made.style)
@@ -122,6 +132,21 @@ class Exports:
                 step = Reverted(layer, self._terms.refuge, made.trial.drop, again.trial.drop, snr_db=snr)
                 made = replace(again, trial=replace(again.trial, reverted=(*made.trial.reverted, step)))
         return self._complete(made)
+
+    def _learnt(self, fine_tuned: Made, made: Made) -> Made:
+        """Trained on with the numbers of int8 where these take much of a model, and that gives some of it back."""
+        before, lost = fine_tuned.trial.drop, made.trial.drop
+        if self._tutor is None or lost - before <= self._tutor.least:
+            return made
+        found = self._tutor.taught(made.trial, made.model)
+        if found is None:
+            return made
+        again = self._measured(replace(made, model=found.model), tuple(made.trial.solution.edits), "learnt")
+        if again.trial.drop >= lost:
+            return made
+        emulated = found.quality.drop_from(self._inputs.quality)
+        told = LearntInt8(self._tutor.epochs, lost, emulated, again.trial.drop)
+        return replace(again, trial=replace(again.trial, int8=told))
 
     def _slow_of(self, made: Made) -> Mapping[str, float]:
         """The replaced layers that time speaks against, and by how much; those first of which it is known."""
@@ -169,9 +194,9 @@ class Exports:
     def _broken(self, trial: Trial) -> set[str]:
         return {item.name for item in holdings(trial.solution, trial.drop, self._terms.limits) if item.holds is False}
 
-    def _measured(self, made: Made, left: Sequence[str]) -> Made:
+    def _measured(self, made: Made, left: Sequence[str], how: str = "") -> Made:
         """The trial as its file for the target measures."""
-        stem = self._folder / f"{made.trial.solution.number}-{len(left)}"
+        stem = self._folder / f"{made.trial.solution.number}-{len(left)}{how}"
         (path,) = write(made.model, made.style, stem, (self._terms.suffix,))
         return replace(made, trial=as_file(made, path, self._inputs, self._terms), files=(path,))
 

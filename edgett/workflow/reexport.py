@@ -24,6 +24,7 @@ from edgett.workflow.files import SUFFIXES, FileCheck, Style, batches, write
 from edgett.workflow.files import check as check_files
 from edgett.workflow.original import BASELINE, FOLDER
 from edgett.workflow.release import CALIBRATION_FILE, SAMPLES_FILE, Artifact, Release
+from edgett.workflow.tutor import learnt_file, with_learnt
 
 
 def export(path: Path, number: int | None, suffixes: Sequence[str], folder: Path, batch: int) -> dict[str, Any]:
@@ -67,7 +68,10 @@ def _solution(run: Run, job: Job, outcome: Mapping[str, Any], number: int) -> tu
     original = _model(run, job, BASELINE)
     model = replace(original, trial.solution.edits)
     unpack_weights(model, weights)
-    gone = _reverted(next(item for item in outcome["trials"] if item["solution"] == number))
+    told = next(item for item in outcome["trials"] if item["solution"] == number)
+    if told.get("int8"):
+        model = with_learnt(model, record.inside(run.path, learnt_file(number)))
+    gone = _reverted(told)
     if dense := gone[Refuge.DENSE] | gone[Refuge.DENSE_INT8]:
         model = without(model, original, dense)
     return model, gone

@@ -19,12 +19,13 @@ from edgett.run.directory import Run, file_digest
 from edgett.search.choose import DENSE
 from edgett.search.quality import Quality
 from edgett.search.solution import Picks, Trial
-from edgett.workflow.exports import Exports, Made, completed
+from edgett.workflow.exports import Exports, Help, Made, completed
 from edgett.workflow.files import FileCheck, Style, check
 from edgett.workflow.inputs import Inputs
 from edgett.workflow.original import BASELINE, FOLDER
 from edgett.workflow.terms import Terms
 from edgett.workflow.timing import BRIEF, DECISIVE, Clock
+from edgett.workflow.tutor import tutor_of
 
 SAMPLES = 256
 """Validation samples on which an artefact's outputs are compared with Keras's."""
@@ -86,7 +87,8 @@ def release(inputs: Inputs, trials: Sequence[Trial], terms: Terms, run: Run, met
     clock = _clock(inputs, terms, run, meter)
     with run.staging() as staging:
         with meter.stage("exporting, and timing here" if terms.paced else "exporting") as advance:
-            exports = Exports(inputs, terms, _dense(inputs, terms, staging), run, clock if terms.paced else None)
+            help = Help(clock if terms.paced else None, tutor_of(terms, inputs, run, meter))
+            exports = Exports(inputs, terms, _dense(inputs, terms, staging), run, help)
             picks = exports.picked(trials, advance)
         timed = None
         if picks and picks.recommended.solution.edits and clock:

@@ -30,6 +30,7 @@ class Terms:
     `original` is the dense model's file, `quality` that of the dense model on the target: in int8 what the file says.
     """
 
+    job: Job
     target: Target
     limits: Constraints
     costing: Costing
@@ -100,7 +101,7 @@ def terms_of(job: Job, inputs: Inputs, run: Run, meter: Meter) -> tuple[Terms, G
     if runtime.dtype is DType.INT8:
         with meter.stage("measuring the dense model in int8"):
             quality = told_by(written.path, inputs, job.batch)
-    return Terms(target, constraints(target, baseline(given)), costing, dense, written, quality), graph
+    return Terms(job, target, constraints(target, baseline(given)), costing, dense, written, quality), graph
 
 
 def costing_of(target: Target, batch: int) -> Costing:
