@@ -18,18 +18,11 @@ from edgett.model.activations import name_of, of_layer
 from edgett.model.factored import Factored, in_rows
 from edgett.model.folding import DEPTHWISE, is_output, is_product, twin_of
 from edgett.model.trace import Call, Trace
-from edgett.train.storage import Rounded, Scheme, Seen, Storage
+from edgett.train.storage import Rounded, Scheme, Storage, Unrounded
 
 _L = keras.layers
 _LINEAR = keras.activations.linear
 Arrays = Mapping[str, NDArray[Any]]
-
-FIXED: Mapping[str, tuple[float, float]] = {
-    "softmax": (0.0, 255 / 256),
-    "sigmoid": (0.0, 255 / 256),
-    "tanh": (-1.0, 127 / 128),
-}
-"""Ranges that runtimes know without calibration."""
 
 _SAME = tuple(
     getattr(_L, name)
@@ -60,6 +53,7 @@ class Emulation:
             if is_product(call.layer) and id(call.layer) not in self._twins:
                 self._twins[id(call.layer)] = twin_of(call, call.layer.get_weights(), activation=_LINEAR)
         self._limits: list[Any] = []
+        self._ends: set[int] = set()  # what goes in, and what comes out: their ranges hold all numbers
 
     @property
     def layers(self) -> list[Any]:
@@ -103,7 +97,11 @@ class Emulation:
             for batch in batches:
                 for index, numbers in self._seen(batch).items():
                     histograms[index].add(some(numbers))
-            found = [histogram.narrowed() for histogram in histograms]
+            inside = [index not in self._ends for index in range(len(found))]
+            found = [
+                histogram.narrowed() if narrow else limits
+                for narrow, histogram, limits in zip(inside, histograms, found, strict=True)
+            ]
         self._limits = self._limits or [tf.Variable(tf.zeros(2), trainable=False) for _ in found]
         for limits, (low, high) in zip(self._limits, found, strict=True):
             limits.assign([low, max(high, low + SMALLEST)])
@@ -116,9 +114,14 @@ class Emulation:
     @cached_property
     def _look(self) -> Any:
         def look(x: Mapping[str, Any]) -> list[Any]:
-            seen = Seen()
-            self._run(x, seen)
-            return seen.tensors
+            storage = Unrounded()
+            made = self._run(x, storage)
+            self._ends = {
+                index
+                for index, tensor in enumerate(storage.tensors)
+                if index < len(x) or any(tensor is end for end in made.values())
+            }
+            return storage.tensors
 
         return tf.function(look, autograph=False)
 
@@ -159,7 +162,7 @@ class Emulation:
             return storage.alike(made, args[0])
         own = keras.activations.softmax if isinstance(call.layer, _L.Softmax) else of_layer(call.layer)
         if own is not None:
-            return _ended(own, made, storage)
+            return self._ended(own, made, storage)
         return keras.tree.map_structure(
             lambda tensor: tensor if self._taken_over(call) else _kept(tensor, storage), made
         )
@@ -169,7 +172,12 @@ class Emulation:
         if function is _LINEAR:
             return tensor if self._taken_over(call) else _kept(tensor, storage)
         before = tensor if named(name_of(function)).rides else _kept(tensor, storage)
-        return _ended(function, function(before), storage)
+        return self._ended(function, function(before), storage)
+
+    def _ended(self, function: Any, tensor: Any, storage: Storage) -> Any:
+        """The result of an activation, as it is stored."""
+        limits = self._scheme.fixed.get(name_of(function))
+        return _kept(tensor, storage) if limits is None else storage.fixed(tensor, *limits)
 
     def _taken_over(self, call: Call) -> bool:
         """Whether an activation that rides on what is before it alone reads the result."""
@@ -204,12 +212,6 @@ class Emulation:
 def _contracted(layer: Factored, inputs: Any, storage: Storage) -> Any:
     made = in_rows(inputs, lambda rows: layer.contract(rows, storage.tensor))
     return tf.nn.bias_add(made, tf.convert_to_tensor(layer.bias)) if layer.use_bias else made
-
-
-def _ended(function: Any, tensor: Any, storage: Storage) -> Any:
-    """The result of an activation, as it is stored."""
-    limits = FIXED.get(name_of(function))
-    return _kept(tensor, storage) if limits is None else storage.fixed(tensor, *limits)
 
 
 def _kept(tensor: Any, storage: Storage) -> Any:

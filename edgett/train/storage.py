@@ -7,7 +7,7 @@ numbers beyond their range.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,16 +23,28 @@ class Scheme:
     Attributes:
         columns: whether a matrix has a scale for each column, as convolutions have for each filter; else it has one.
         narrowed: whether a range is that of the least squared error; else it holds all numbers.
+        fixed: by the name of an activation the range of its results that needs no calibration.
+        halves_away: whether an average of integers that ends with a half goes away from 0; else to the even one.
         bits: those of a weight.
     """
 
     columns: bool
     narrowed: bool
+    fixed: Mapping[str, tuple[float, float]]
+    halves_away: bool = False
     bits: int = 8
 
 
-TFLITE = Scheme(columns=False, narrowed=True)
-ONNX = Scheme(columns=True, narrowed=False)
+LOWEST = 128
+"""The smallest integer of int8 is this much below 0."""
+
+WHOLE = 4096
+"""Averages of integers are multiples of one in so many, or ties between none, whatever floats make of them."""
+
+_CHANCES = (0.0, 255 / 256)
+TFLITE = Scheme(False, True, {"softmax": _CHANCES, "sigmoid": _CHANCES, "tanh": (-1.0, 127 / 128)}, halves_away=True)
+ONNX = Scheme(True, False, {"softmax": (0.0, 1.0)})
+"""What TensorFlow's converter and ONNX Runtime's quantiser do; a test holds files against it."""
 
 
 class Storage(Protocol):
@@ -54,7 +66,7 @@ class Storage(Protocol):
         """The same for one that is stored by the scale of another."""
 
 
-class Seen:
+class Unrounded:
     """Numbers stay as they are, in float32.
 
     Attributes:
@@ -117,8 +129,16 @@ class Rounded:
         return self._within(tensor, (low, high)) if self._ends else tensor
 
     def alike(self, tensor: Any, source: Any) -> Any:
-        limits = self._limits_of(source)
-        return tensor if limits is None else self._within(tensor, limits)
+        if (limits := self._limits_of(source)) is None:
+            return tensor
+        step = (limits[1] - limits[0]) / STEPS
+        zero = tf.round(-limits[0] / step) - LOWEST
+        integers = tf.round((tensor / step + zero) * WHOLE) / WHOLE
+        away = tf.sign(integers) * tf.floor(tf.abs(integers) + 0.5)
+        rounded = ((away if self._scheme.halves_away else tf.round(integers)) - zero) * step
+        made = tensor + tf.stop_gradient(rounded - tensor)
+        self._known.append((made, limits))
+        return made
 
     def _limits_of(self, source: Any) -> Any:
         return next((limits for known, limits in self._known if known is source), None)
