@@ -12,9 +12,11 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from edgett.export.ranges import Ends, Histogram, some
+from edgett.forms.operators import Product
 from edgett.graph.op import named
 from edgett.model import keras_compat
 from edgett.model.activations import name_of, of_layer
+from edgett.model.affine import Affine
 from edgett.model.factored import Factored, in_rows
 from edgett.model.folding import DEPTHWISE, is_output, is_product, twin_of
 from edgett.model.trace import Call, Trace
@@ -155,6 +157,8 @@ class Emulation:
             with keras.StatelessScope(state_mapping=list(pairs)):
                 made = _contracted(twin, args[0], storage) if isinstance(twin, Factored) else twin(*args)
             return self._activated(call, call.layer.activation, made, storage)
+        if isinstance(call.layer, Affine):
+            return self._affine(call, args[0], storage)
         if keras_compat.takes_training(call.layer):
             kwargs["training"] = False
         made = call.layer(*args, **kwargs)
@@ -174,6 +178,31 @@ class Emulation:
         before = tensor if named(name_of(function)).rides else _kept(tensor, storage)
         return self._ended(function, function(before), storage)
 
+    def _affine(self, call: Call, tensor: Any, storage: Storage) -> Any:
+        """A multiplication and an addition with constants, each an operator; a bias that rides on a product is none."""
+        layer = call.layer
+        if layer.scale is not None:
+            tensor = tensor * storage.constant(layer.scale)
+            tensor = tensor if layer.shift is None else _kept(tensor, storage)
+        if layer.shift is not None:
+            rides = any(made is call.reads[0] for made in self._ridden)
+            tensor = tensor + (layer.shift if rides else storage.constant(layer.shift))
+        return self._activated(call, layer.activation, tensor, storage)
+
+    @cached_property
+    def _ridden(self) -> list[Any]:
+        """What layers in forms put out that a bias rides on, and an activation: there is no tensor in between."""
+        if not self._scheme.rides:
+            return []
+        form, found = self._form, []
+        for call in form.calls:
+            after = form.readers(call.writes[0]) if isinstance(call.layer, Factored) else ()
+            lone = len(after) == 1 and not is_output(call.writes[0], form)
+            if lone and isinstance(after[0].layer, Affine) and after[0].layer.scale is None:
+                plan = [one for one in call.layer.spec.plan() if one.flops]
+                found += [call.writes[0]] if isinstance(plan[-1], Product) and plan[-1].rows == 1 else []
+        return found
+
     def _ended(self, function: Any, tensor: Any, storage: Storage) -> Any:
         """The result of an activation, as it is stored."""
         limits = self._scheme.fixed.get(name_of(function))
@@ -182,6 +211,8 @@ class Emulation:
     def _taken_over(self, call: Call) -> bool:
         """Whether an activation that rides on what is before it alone reads the result."""
         form = self._form
+        if any(made is call.writes[0] for made in self._ridden):
+            return True
         joined = isinstance(call.layer, _JOINING) or id(call.layer) in self._twins
         if not joined or is_output(call.writes[0], form):
             return False

@@ -11,7 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from edgett.export.ranges import STEPS
 
@@ -24,6 +26,7 @@ class Scheme:
         columns: whether a matrix has a scale for each column, as convolutions have for each filter; else it has one.
         narrowed: whether a range is that of the least squared error; else it holds all numbers.
         fixed: by the name of an activation the range of its results that needs no calibration.
+        rides: whether a bias of a layer in a form rides on the last product; else an addition stores it in int8.
         halves_away: whether an average of integers that ends with a half goes away from 0; else to the even one.
         bits: those of a weight.
     """
@@ -31,9 +34,13 @@ class Scheme:
     columns: bool
     narrowed: bool
     fixed: Mapping[str, tuple[float, float]]
+    rides: bool = False
     halves_away: bool = False
     bits: int = 8
 
+
+SMALLEST = 1e-30
+"""Weights that are no larger than this are 0."""
 
 LOWEST = 128
 """The smallest integer of int8 is this much below 0."""
@@ -42,7 +49,9 @@ WHOLE = 4096
 """Averages of integers are multiples of one in so many, or ties between none, whatever floats make of them."""
 
 _CHANCES = (0.0, 255 / 256)
-TFLITE = Scheme(False, True, {"softmax": _CHANCES, "sigmoid": _CHANCES, "tanh": (-1.0, 127 / 128)}, halves_away=True)
+TFLITE = Scheme(
+    False, True, {"softmax": _CHANCES, "sigmoid": _CHANCES, "tanh": (-1.0, 127 / 128)}, rides=True, halves_away=True
+)
 ONNX = Scheme(True, False, {"softmax": (0.0, 1.0)})
 """What TensorFlow's converter and ONNX Runtime's quantiser do; a test holds files against it."""
 
@@ -55,6 +64,9 @@ class Storage(Protocol):
 
     def bias(self, bias: Any, weight: Any, axes: Sequence[int], source: Any) -> Any:
         """A bias as it is stored, which goes with a weight that is stored so, of a product with a tensor."""
+
+    def constant(self, numbers: NDArray[np.floating]) -> Any:
+        """What is added to a tensor, or multiplied by it, as it is stored."""
 
     def tensor(self, tensor: Any) -> Any:
         """What is computed, as it is stored; called in the order in which a model computes."""
@@ -81,6 +93,9 @@ class Unrounded:
 
     def bias(self, bias: Any, weight: Any, axes: Sequence[int], source: Any) -> Any:
         return bias
+
+    def constant(self, numbers: NDArray[np.floating]) -> Any:
+        return numbers
 
     def tensor(self, tensor: Any) -> Any:
         self.tensors.append(tensor)
@@ -120,7 +135,11 @@ class Rounded:
         """By which the largest number is the largest integer."""
         most = 2 ** (self._scheme.bits - 1) - 1
         largest = tf.reduce_max(tf.abs(weight), axes, keepdims=True)
-        return tf.where(largest > 0, largest, 1.0) / most
+        return tf.where(largest > SMALLEST, largest, 1.0) / most
+
+    def constant(self, numbers: NDArray[np.floating]) -> Any:
+        low, high = min(float(np.min(numbers)), 0.0), max(float(np.max(numbers)), 0.0)
+        return tf.quantization.fake_quant_with_min_max_args(tf.constant(numbers), low, high) if low < high else numbers
 
     def tensor(self, tensor: Any) -> Any:
         return self._within(tensor, next(self._limits))

@@ -24,19 +24,20 @@ _L = keras.layers
 SCHEMES = {".tflite": TFLITE, ".onnx": ONNX}
 
 
-def network() -> keras.Model:
+def network(*, average: bool = True) -> keras.Model:
     """Convolutions, a branch that is added, pools, and dense layers in forms."""
     keras.utils.set_random_seed(1)
-    wide = keras.initializers.RandomNormal(stddev=2.0)
+    wide = keras.initializers.RandomNormal(stddev=0.5)
     entry = keras.Input((12, 12, 3), name="image")
     x = _L.Conv2D(8, 3, padding="same", name="first")(_L.Rescaling(1 / 255)(entry))
     x = _L.ReLU()(_L.BatchNormalization()(x))
     y = _L.Conv2D(8, 3, padding="same", name="held", activation="relu")(x)
     x = _L.ReLU()(_L.Add()([x, _L.Conv2D(8, 1, name="side")(y)]))
-    x = _L.AveragePooling2D(2)(_L.MaxPooling2D(2)(_L.DepthwiseConv2D(3, padding="same", name="deep")(x)))
-    x = _L.Dense(24, activation="relu", name="train")(_L.Flatten()(x))
-    x = _L.Dense(16, activation="tanh", name="factored")(x)
-    model = keras.Model(entry, _L.Dense(5, activation="softmax", name="last", kernel_initializer=wide)(x))
+    x = _L.MaxPooling2D(2)(_L.DepthwiseConv2D(3, padding="same", name="deep")(x))
+    x = (_L.AveragePooling2D if average else _L.MaxPooling2D)(2)(x)
+    x = _L.Dense(24, activation="relu", name="train", bias_initializer=wide)(_L.Flatten()(x))
+    x = _L.Dense(16, activation="tanh", name="factored", bias_initializer=wide)(x)
+    model = keras.Model(entry, _L.Dense(5, name="last")(x))
     edits = {
         "held": SpatialSVD(Window((3, 3), (12, 12)), 8, 8, 6),
         "train": TTShape((8, 9), (6, 4), (1, 5, 1)),
@@ -52,8 +53,11 @@ def images() -> np.ndarray:
 
 @pytest.mark.parametrize("suffix", SCHEMES)
 def test_a_file_puts_out_what_is_emulated(suffix: str, images: np.ndarray, tmp_path: Path) -> None:
-    """With weights that are multiples of their scales no rounding is left to the converter."""
-    model, calibration = network(), batches({"image": images[:100]}, 1)
+    """With weights that are multiples of their scales no rounding is left to the converter.
+
+    ONNX Runtime divides in float32 what it averages, so that nobody knows where ties go.
+    """
+    model, calibration = network(average=suffix == ".tflite"), batches({"image": images[:100]}, 1)
     first = Emulation(inference_form(model), SCHEMES[suffix])
     snapped = substituted(model, {})
     give_back(snapped, first.stored())
@@ -64,7 +68,7 @@ def test_a_file_puts_out_what_is_emulated(suffix: str, images: np.ndarray, tmp_p
     emulated = np.asarray(emulation({"image": images[100:]})["last"])
     exact = np.asarray(snapped(images[100:]))
     noise = np.linalg.norm(found - exact)
-    assert np.linalg.norm(found - emulated) < 0.4 * noise, "most of what int8 adds is foretold"
+    assert np.linalg.norm(found - emulated) < 0.3 * noise, "most of what int8 adds is foretold"
     assert noise > 1e-3 * np.linalg.norm(exact)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from edgett.train.storage import ONNX, TFLITE, Rounded, Scheme
+from edgett.train.storage import ONNX, SMALLEST, TFLITE, Rounded, Scheme
 
 NUMBERS = st.floats(-100, 100, width=32)
 
@@ -21,7 +21,7 @@ def test_a_weight_is_a_multiple_of_the_scale_of_its_column(weight, bits):
     most = 2 ** (bits - 1) - 1
     for mine, theirs in zip(rounded.T, weight.T, strict=True):
         largest = np.abs(theirs).max()
-        scale = largest / most if largest > 0 else 1.0
+        scale = largest / most if largest > SMALLEST else 1.0 / most
         np.testing.assert_allclose(mine, np.round(theirs / np.float32(scale)) * scale, atol=1.01 * scale)
         np.testing.assert_allclose(mine / scale, np.round(mine / scale), atol=1e-3)
         assert np.abs(mine - theirs).max() <= scale * 0.501 + 1e-6
