@@ -208,10 +208,10 @@ class Project(TomlTable):
 
     model: str | None = Field(default=None, description="a .keras or .h5 file, or example:NAME")
     data: str | None = Field(default=None, description="an .npz, package.module:function, mnist or cifar10")
+    target: str | None = Field(default=None, description="a target's name, or a profile's path")
     augment: str | None = Field(
         default=None, description="what alters training inputs: package.module:function, or a .keras file of layers"
     )
-    target: str | None = Field(default=None, description="a target's name, or a profile's path")
     custom_objects: str | None = Field(default=None, description="a module that defines the model's own layers")
     input_shape: list[str] | None = Field(
         default=None, description="sizes of a sample where the model leaves them open: 96,96,3 or NAME=96,96,3"

@@ -31,7 +31,7 @@ TRIED = 8
 FORMS = "Give package.module:function, or a .keras file of Keras's preprocessing layers."
 
 
-class Way(Protocol):
+class Alteration(Protocol):
     """How inputs are altered."""
 
     def altered(self, x: Mapping[str, np.ndarray], draw: Draw) -> Mapping[str, Any]:
@@ -52,7 +52,7 @@ class Augmentation:
     """
 
     name: str
-    way: Way
+    way: Alteration
 
     def __call__(self, x: Mapping[str, np.ndarray], draw: Draw) -> Arrays:
         """Alter a batch.
@@ -127,7 +127,7 @@ class Called:
     function: Callable[..., Any]
 
     def altered(self, x: Mapping[str, np.ndarray], draw: Draw) -> Mapping[str, Any]:
-        """See `Way`."""
+        """See `Alteration`."""
         batch = dict(x) if len(x) > 1 else next(iter(x.values()))
         if _arguments(self.function) > 1:
             given = self.function(batch, np.random.default_rng(list(draw)))
@@ -153,7 +153,7 @@ class Layers:
     content: bytes
 
     def altered(self, x: Mapping[str, np.ndarray], draw: Draw) -> Mapping[str, Any]:
-        """See `Way`. What comes out has the type of what goes in, rounded where that is whole."""
+        """See `Alteration`. What comes out has the type of what goes in, rounded where that is whole."""
         ((name, array),) = x.items()
         network = _network(self.content)
         keras_compat.seed_random_layers(network, _word(draw))
@@ -185,7 +185,7 @@ def read_augmentation(spec: str, model: keras.Model, x: Mapping[str, np.ndarray]
     """
     path = Path(spec).expanduser()
     if ":" in spec and not path.exists():
-        way: Way = _called(spec)
+        way: Alteration = _called(spec)
     else:
         way = _layers(spec, path)
         if len(x) > 1:
