@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from compare_augment import augment
 from compare_convolutions import convolutions
 from compare_forms import forms
 from compare_proxies import proxies
@@ -40,6 +41,7 @@ from edgett.workflow.survey import Room, graphs, survey
 from edgett.workflow.terms import baseline
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
+app.command()(augment)
 app.command()(convolutions)
 app.command()(forms)
 app.command()(proxies)

@@ -18,6 +18,7 @@ def compress(
     model: options.Model = None,
     target: options.Target = None,
     data: options.Data = None,
+    augment: options.Augment = None,
     out: options.Out = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of fine-tuning. Default 3.")] = None,
     max_drop: options.MaxDrop = None,
@@ -132,8 +133,8 @@ def compress(
     edgett compress model.keras --data data.npz --target my-board.toml --out runs/first --resume --fresh
     """
     given = {
-        "model": model, "target": target, "data": data, "epochs": epochs, "max_drop": max_drop, "objective": objective,
-        "model_bytes": model_bytes, "peak": peak, "flops": flops,
+        "model": model, "target": target, "data": data, "augment": augment, "epochs": epochs,
+        "max_drop": max_drop, "objective": objective, "model_bytes": model_bytes, "peak": peak, "flops": flops,
         "latency_ms": latency_ms, "search": search, "ranks": ranks, "grid": grid,
         "empty_tiles": empty_tiles, "rank_multiple": rank_multiple, "max_rank": max_rank, "estimate": estimate,
         "limit": _limit(limit), "share": share, "only_layer": only_layer or None, "skip_layer": skip_layer or None,

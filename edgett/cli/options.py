@@ -50,6 +50,16 @@ Data = Annotated[
         autocompletion=complete.data,
     ),
 ]
+Augment = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WHAT",
+        help="Alters training inputs anew in every epoch, and where layers are fitted: package.module:function of a"
+        " batch (and, if it takes a second argument, a numpy.random.Generator), or a .keras file of Keras's"
+        " preprocessing layers, such as RandomFlip.",
+        show_default=False,
+    ),
+]
 Target = Annotated[
     str | None,
     typer.Option("--target", "-t", help="A target's name, or a profile's path.", autocompletion=complete.targets),

@@ -17,6 +17,7 @@ def train(
     model: options.Model = None,
     target: options.Target = None,
     data: options.Data = None,
+    augment: options.Augment = None,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The .keras file to write.")] = Path(
         "trained.keras"
     ),
@@ -77,7 +78,8 @@ def train(
         raise UsageError(f"{out} does not end in .keras, by which Keras knows its files.", f"--out {out}.keras")
     plan = Epochs.of(epochs, dense_epochs, back_to_dense)
     given = {
-        "target": target, "model": model, "data": data, "seed": seed, "custom_objects": custom_objects,
+        "target": target, "model": model, "data": data, "augment": augment, "seed": seed,
+        "custom_objects": custom_objects,
         "input_shape": input_shape or None, "metric": metric, "model_bytes": model_bytes, "peak": peak, "flops": flops,
         "latency_ms": latency_ms, "rank_multiple": rank_multiple, "max_rank": max_rank, "share": share,
         "only_layer": only_layer or None, "skip_layer": skip_layer or None, "batch_size": batch_size,

@@ -13,7 +13,10 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
 LONGEST = 1 << 14
-"""Layers of more inputs are not fitted: the second moment of the inputs would take more than a gigabyte."""
+"""Of more inputs the second moment is never in memory, of which it would take more than a gigabyte.
+
+Convolutions of more are not fitted; other layers are, by the inputs themselves.
+"""
 
 RIDGE = 0.1
 """What moves the outputs of no sample is held where it was: by this share of the inputs' mean square."""
@@ -38,11 +41,11 @@ class Moments:
     Attributes:
         weight: W, (X, Y).
         moment: the second moment (X, X) of the inputs, about `mean` where there is one, and the ridge on its diagonal;
-            None: nothing is known of the inputs, and the distance is that of the weights.
+            None: there are `inputs` in its place, or nothing is known of them and the distance is that of the weights.
         image: the moment times the weight, (X, Y).
         ridge: what is added to the moment's diagonal.
         mean: that of the inputs, (X,), where a bias makes up for it (see `shift`).
-        inputs: (n, X), where they are fewer than X and distances sooner told by them.
+        inputs: (n, X), where they are fewer than X and distances sooner told by them, or X is above `LONGEST`.
         kept: the factors that have been fitted already, by their spec.
     """
 
@@ -58,6 +61,11 @@ class Moments:
     def usable(self) -> bool:
         """Whether there is something to fit to: all is finite, and some input is not 0."""
         return bool(np.isfinite(self.image).all() and self.ridge > 0 and np.isfinite(self.weight).all())
+
+    @property
+    def seen(self) -> bool:
+        """Whether anything is known of the inputs."""
+        return self.moment is not None or self.inputs is not None
 
     @cached_property
     def energy(self) -> float:
@@ -118,11 +126,13 @@ def target(weight: Singles, inputs: Singles) -> Moments:
     """What to fit the factors of a dense layer to, for all of its specs: weight (X, Y), inputs (n, X)."""
     count, side = inputs.shape
     with np.errstate(invalid="ignore", over="ignore"):  # `fitted` has nothing to do then
-        moment = inputs.T @ inputs / np.float32(count)
-        ridge = RIDGE * float(np.trace(moment)) / side
-        moment[np.diag_indices(side)] += np.float32(ridge)
+        moment = inputs.T @ inputs / np.float32(count) if side <= LONGEST else None
+        power = float(np.vdot(inputs, inputs)) / count if moment is None else float(np.trace(moment))
+        ridge = RIDGE * power / side
+        if moment is not None:
+            moment[np.diag_indices(side)] += np.float32(ridge)
         image = inputs.T @ (inputs @ weight) / np.float32(count) + np.float32(ridge) * weight
-    return Moments(weight, moment, image, ridge, inputs=inputs if count < side else None)
+    return Moments(weight, moment, image, ridge, inputs=inputs if count < side or moment is None else None)
 
 
 def of_patches(weight: Singles, seen: Sums | None, bias: bool = True) -> Moments:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgett.forms import cost
 from edgett.forms.error import Bracket, between, cut, normalised
@@ -19,6 +20,9 @@ from edgett.forms.site import Layer, not_flat, too_large
 from edgett.forms.spec import Factors, Matrix, Spec
 from edgett.forms.spectra import Unfolding, of_unfolding, rounding
 from edgett.forms.splitting import Splitter
+
+EIGEN = 9
+"""Multiplications of a number of a symmetric matrix, and of its side, that all of its eigenvectors take, about."""
 
 TINY = 1e-30
 """What stands for a length of 0."""
@@ -112,7 +116,8 @@ class SVDShape(Spec):
         """Fit the matrices to the layer's outputs: the closest that there are, in closed form.
 
         With the second moment M = L L^T of the inputs the distance is ||L^T (W' - W)||, so W' is L^-T times the
-        truncated L^T W.
+        truncated L^T W. That is W V V^T, with V the leading eigenvectors of W^T M W: where there is no M but its
+        product with W, it takes no more memory than the weight.
 
         Args:
             factors: the start, (X, rank) and (rank, Y).
@@ -121,17 +126,26 @@ class SVDShape(Spec):
         Returns:
             Matrices of the same shapes whose outputs are closer to the dense layer's, or the same if none are found.
         """
-        if not target.usable or target.moment is None:
+        if not target.usable or not target.seen:
             return factors
-        root = np.linalg.cholesky(target.moment.astype(np.float64)).T
-        left, right = Splitter(root @ target.weight).split(self.rank)
-        found = _balanced(np.linalg.solve(root, left), right)
+        if target.moment is None:
+            leading = _leading(target.weight.T @ target.image, self.rank)
+            found = _balanced(target.weight @ leading, leading.T)
+        else:
+            root = np.linalg.cholesky(target.moment.astype(np.float64)).T
+            left, right = Splitter(root @ target.weight).split(self.rank)
+            found = _balanced(np.linalg.solve(root, left), right)
         better = target.distance(self.dense(found)) < target.distance(self.dense(factors))
         return found if better else factors
 
     def fit_work(self) -> float:
-        """FLOPs of a Cholesky decomposition of the inputs' second moment, and of products with its root."""
-        return math.inf if self.inputs > LONGEST else 4.0 * self.inputs**2 * (self.inputs + self.outputs)
+        """FLOPs of a Cholesky decomposition of the inputs' second moment, and of products with its root.
+
+        Beyond `LONGEST` inputs, of the eigenvectors of a matrix of the outputs.
+        """
+        if self.inputs > LONGEST:
+            return 2.0 * self.outputs**2 * (self.inputs + EIGEN * self.outputs)
+        return 4.0 * self.inputs**2 * (self.inputs + self.outputs)
 
 
 class SingularValues(Form):
@@ -179,6 +193,12 @@ def _brackets(weight: Matrix, ranks: list[int]) -> Iterator[tuple[int, Bracket]]
     cuts, floor = cut(of_unfolding(whole, scaled, most), most, precision)
     for rank in ranks:
         yield rank, between(cuts[[rank]], floor[[rank]], precision)
+
+
+def _leading(matrix: Matrix, count: int) -> NDArray[np.float64]:
+    """The eigenvectors (Y, count) of a matrix (Y, Y), symmetric but for rounding, with the largest eigenvalues."""
+    whole = matrix.astype(np.float64)
+    return np.asarray(np.linalg.eigh((whole + whole.T) / 2).eigenvectors[:, ::-1][:, :count])
 
 
 def _balanced(left: Matrix, right: Matrix) -> Factors:

@@ -61,6 +61,7 @@ class Job:
     target: str
     model: str = EXAMPLE
     data: str | None = None
+    augment: str | None = None
     custom_objects: str | None = None
     input_shape: tuple[str, ...] = ()
     search: Strategy = Strategy.PARETO
@@ -113,6 +114,11 @@ class Job:
         if self.recover is Recover.ADMM and self.epochs < 2:
             raise UsageError(
                 "--recover admm trains the dense model first: one epoch is too few.", "Give at least --epochs 2."
+            )
+        if self.augment is not None and self.trunk is Trunk.FROZEN:
+            raise UsageError(
+                "--augment alters what a trunk is given in every epoch, and a frozen one is run once.",
+                "Leave out --trunk frozen, or --augment.",
             )
         if self.share is not None and not 0 <= self.share < 1:
             raise UsageError(f"--share {self.share:g} is not from 0 to below 1.", "The paper's is 0.1.")
@@ -203,6 +209,9 @@ class Project(TomlTable):
     model: str | None = Field(default=None, description="a .keras or .h5 file, or example:NAME")
     data: str | None = Field(default=None, description="an .npz, package.module:function, mnist or cifar10")
     target: str | None = Field(default=None, description="a target's name, or a profile's path")
+    augment: str | None = Field(
+        default=None, description="what alters training inputs: package.module:function, or a .keras file of layers"
+    )
     custom_objects: str | None = Field(default=None, description="a module that defines the model's own layers")
     input_shape: list[str] | None = Field(
         default=None, description="sizes of a sample where the model leaves them open: 96,96,3 or NAME=96,96,3"

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras
+import numpy as np
 from keras.src.backend import compute_output_spec
 from keras.src.saving import serialization_lib
 
@@ -17,6 +18,13 @@ from keras.src.saving import serialization_lib
 def nested(layer: Any, *, itself: bool = True) -> list[Any]:
     """A layer and all that are in it, however deep. `model.layers` has the outermost alone, and no layer's own."""
     return list(layer._flatten_layers(include_self=itself))
+
+
+def seed_random_layers(model: Any, seed: int) -> None:
+    """What dropout and its like draw depends on the seed alone, not on what the process has drawn before."""
+    states = [variable for variable in model.variables if variable.name == "seed_generator_state"]
+    for index, state in enumerate(states):
+        state.assign(np.array([seed, index], state.dtype))
 
 
 def compile_arguments(model: keras.Model) -> dict[str, Any]:

@@ -7,7 +7,6 @@ changes by a bit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -15,22 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgett.model.convolved import DEPTHWISE_HALF, Convolved
+from edgett.model.stream import Batch, Stream, stream
 from edgett.model.trace import run
 
 STEEPEST = 24
 """The largest exponent of two that a channel is scaled by."""
 
-BATCH = 256
-
 Floats = NDArray[np.floating]
 
 
-def level(model: keras.Model, x: Mapping[str, Any]) -> None:
+def level(model: keras.Model, x: Batch | Stream) -> None:
     """Bring the channels between the links of every convolution in a form to the same largest magnitude, within 2**0.5.
 
     Args:
         model: a Sequential or functional model; its links are changed, what it puts out is not.
-        x: inputs by name on which magnitudes are looked at.
+        x: inputs by name, or batches of them, on which magnitudes are looked at.
     """
     largest: dict[int, list[Floats]] = {}
     layers: dict[int, Convolved] = {}
@@ -42,8 +40,8 @@ def level(model: keras.Model, x: Mapping[str, Any]) -> None:
             largest[key] = [np.maximum(*pair) for pair in zip(largest.get(key, seen), seen, strict=True)]
         return layer(*args, **kwargs)
 
-    for begin in range(0, len(next(iter(x.values()))), BATCH):
-        run(model, {name: array[begin : begin + BATCH] for name, array in x.items()}, call)
+    for batch in stream(x).batches():
+        run(model, batch, call)
     for key, layer in layers.items():
         for place, magnitudes in enumerate(largest[key]):
             _scale(layer, place, _powers(magnitudes))

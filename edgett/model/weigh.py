@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import keras
@@ -15,6 +15,7 @@ from edgett.forms.moments import LONGEST, Moments, Sums, of_patches, sums
 from edgett.forms.spec import Spec, decomposed
 from edgett.model.layers import Spot, kernels, spots_of
 from edgett.model.shifts import takers
+from edgett.model.stream import Batch, Stream, stream
 from edgett.model.trace import run
 from edgett.search.solution import Solution
 
@@ -24,8 +25,6 @@ SAMPLES = 1024
 POSITIONS = 16
 """Of the positions of a sample at most so many: neighbours are much alike."""
 
-BATCH = 256
-
 MOST = 1 << 24
 """Numbers of rows that are made at once."""
 
@@ -34,7 +33,7 @@ WORST = 1 - 1e-6
 
 
 def output_losses(
-    model: keras.Model, x: Mapping[str, Any], solutions: Sequence[Solution], advance: Callable[[int], None]
+    model: keras.Model, x: Batch | Stream, solutions: Sequence[Solution], advance: Callable[[int], None]
 ) -> tuple[float, ...]:
     """For each solution -log(1 - E||x (W - W')||^2 / E||x W||^2), added up over its layers; W' is what the
     best factors of W stand for.
@@ -68,12 +67,12 @@ def specs_of(solutions: Sequence[Solution]) -> list[tuple[str, Spec]]:
     return list(dict.fromkeys(item for solution in solutions for item in solution.edits.items()))
 
 
-def some_inputs(model: keras.Model, x: Mapping[str, Any], paths: Collection[str]) -> dict[str, NDArray[np.float32]]:
+def some_inputs(model: keras.Model, x: Batch | Stream, paths: Collection[str]) -> dict[str, NDArray[np.float32]]:
     """What the layers of these paths are given for some of the samples, spread out: they may be sorted."""
     return inputs_of(model, spread(x), paths)
 
 
-def inputs_of(model: keras.Model, x: Mapping[str, Any], paths: Collection[str]) -> dict[str, NDArray[np.float32]]:
+def inputs_of(model: keras.Model, x: Batch | Stream, paths: Collection[str]) -> dict[str, NDArray[np.float32]]:
     """What the layers of these paths are given, over all their calls: (n, X).
 
     A row is what the weight meets at a position of a sample: of more than `POSITIONS` so many, drawn by chance.
@@ -84,7 +83,7 @@ def inputs_of(model: keras.Model, x: Mapping[str, Any], paths: Collection[str]) 
 
 
 def moments(
-    model: keras.Model, x: Mapping[str, Any], paths: Collection[str], advance: Callable[[int], None]
+    model: keras.Model, x: Batch | Stream, paths: Collection[str], advance: Callable[[int], None]
 ) -> dict[str, Moments]:
     """What the convolutions of these paths are fitted to, by what they are given for some of the samples.
 
@@ -101,16 +100,19 @@ def moments(
     return {path: of_patches(weights[path], found.get(path), path in absorbed) for path in paths}
 
 
-def spread(x: Mapping[str, Any]) -> dict[str, Any]:
-    """Take `SAMPLES` of the samples of inputs by name, spread out: they may be sorted."""
-    count = len(next(iter(x.values())))
-    rows = np.unique(np.linspace(0, count - 1, SAMPLES).astype(int))
-    return {name: array[rows] for name, array in x.items()}
+def spread(x: Batch | Stream) -> Stream:
+    """Take `SAMPLES` of the samples of inputs by name, spread out: they may be sorted. A stream is all of itself."""
+    return x if isinstance(x, Stream) else stream(x, evenly(len(next(iter(x.values())))))
+
+
+def evenly(count: int) -> NDArray[np.int64]:
+    """Which of so many samples are taken."""
+    return np.unique(np.linspace(0, count - 1, SAMPLES).astype(np.int64))
 
 
 def meet(
     model: keras.Model,
-    x: Mapping[str, Any],
+    x: Batch | Stream,
     paths: Collection[str],
     tell: Callable[[str, NDArray[np.float32]], None],
     advance: Callable[[int], None] = lambda samples: None,
@@ -119,7 +121,7 @@ def meet(
 
     Args:
         model: a Sequential or functional model.
-        x: inputs by name.
+        x: inputs by name, or batches of them.
         paths: of the layers. Of one path the rows are from the same positions in whatever model.
         tell: hears of the path of a layer and rows (n, X).
         advance: hears of samples.
@@ -131,10 +133,9 @@ def meet(
             tell(path, _some(args[0], places[path], random))
         return layer(*args, **kwargs)
 
-    count = len(next(iter(x.values())))
-    for begin in range(0, count, BATCH):
-        run(model, {name: array[begin : begin + BATCH] for name, array in x.items()}, call)
-        advance(min(BATCH, count - begin))
+    for batch in stream(x).batches():
+        run(model, batch, call)
+        advance(len(next(iter(batch.values()))))
 
 
 def _some(inputs: Any, place: Spot, random: np.random.Generator) -> NDArray[np.float32]:

@@ -32,6 +32,7 @@ _DIGESTS = {
     "model": "the model",
     "data": "the data",
     "metric": "the metric",
+    "augment": "the augmentation",
 }
 
 

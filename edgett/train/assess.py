@@ -25,15 +25,27 @@ def assess(model: keras.Model, split: Split, judge: Judge) -> Quality:
 
 def outputs(model: keras.Model, x: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The model's outputs for (n, ...) inputs, by name."""
-    return reader(model, x)()
+    return answering(model)(x)
 
 
 def reader(model: keras.Model, x: Mapping[str, np.ndarray]) -> Callable[[], dict[str, np.ndarray]]:
     """What tells the model's outputs for (n, ...) inputs, by name, with the weights that it has when it is asked."""
-    given = feed(model, x)
-    signature = keras.tree.map_structure(lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), given)
-    serve = tf.function(lambda part: model(part, training=False), [signature], autograph=False)
-    return lambda: _read(model, serve, given)
+    answer = answering(model)
+    return lambda: answer(x)
+
+
+def answering(model: keras.Model) -> Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]:
+    """What tells the model's outputs for whatever inputs (n, ...), by name; it is compiled for the first ones."""
+    compiled: list[Any] = []
+
+    def answer(x: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        given = feed(model, x)
+        if not compiled:
+            some = keras.tree.map_structure(lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), given)
+            compiled.append(tf.function(lambda part: model(part, training=False), [some], autograph=False))
+        return _read(model, compiled[0], given)
+
+    return answer
 
 
 def _read(model: keras.Model, serve: Callable[[Any], Any], given: Any) -> dict[str, np.ndarray]:

@@ -70,7 +70,7 @@ class Beginnings:
 
     @cached_property
     def _following(self) -> Following:
-        return Following(self._method.model, self._method.x)
+        return Following(self._method.model, self._method.samples.stream)
 
 
 def _bytes(starts: Mapping[str, Start]) -> int:

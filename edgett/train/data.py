@@ -13,11 +13,19 @@ import numpy as np
 
 from edgett.errors import DataError
 from edgett.model.ports import Port, input_ports, output_ports
+from edgett.model.stream import Stream
+from edgett.model.weigh import spread
 from edgett.train import checks, sources
 from edgett.train.metrics import Labels
 from edgett.train.quality import Gauge, judge
 
 VALIDATION_SHARE = 0.1
+
+Answer = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
+"""What a model makes of inputs (n, ...), both by name."""
+
+Told = Callable[[np.ndarray, Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
+"""What a model makes of the samples of these numbers (n,), which were drawn as these inputs (n, ...)."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,29 @@ class Split:
     def take(self, rows: np.ndarray | slice) -> Split:
         """Some of the samples, by index, mask or slice."""
         return Split({k: a[rows] for k, a in self.x.items()}, {k: a[rows] for k, a in self.y.items()})
+
+    def drawn(self, rows: np.ndarray, size: int, draw: tuple[int, int, int]) -> Split:
+        """Some of the samples, to train on in batches.
+
+        Args:
+            rows: (n,) the samples, by number.
+            size: of a batch.
+            draw: the seed, the epoch, and the number of the first batch.
+
+        Returns:
+            The n samples.
+        """
+        return self.take(rows)
+
+    def told(self, answer: Answer) -> Told:
+        """What tells a model's outputs for samples that were `drawn`."""
+        outputs = answer(self.x)
+        return lambda rows, x: {name: array[rows] for name, array in outputs.items()}
+
+    @property
+    def stream(self) -> Stream:
+        """Some of the samples, on which layers are looked at."""
+        return spread(self.x)
 
 
 @dataclass(frozen=True)

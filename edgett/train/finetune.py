@@ -22,7 +22,6 @@ from edgett.model.layers import compilation, factored_layers, replace, substitut
 from edgett.model.levels import level
 from edgett.model.models import pack_weights
 from edgett.model.shifts import shift
-from edgett.model.weigh import spread
 from edgett.search.quality import Quality
 from edgett.search.solution import Solution
 from edgett.train.assess import PREDICTED, assess
@@ -214,7 +213,7 @@ class Tuner:
         if ended:
             if better:
                 model.set_weights(begun.get_weights())
-            level(model, spread(self.train.x))
+            level(model, self.train.stream)
         return before if better else quality
 
     def ready(self) -> None:
@@ -302,7 +301,7 @@ class Tuner:
 
     @cached_property
     def _method(self) -> Method:
-        return METHODS[self.recipe.recover](self.model, self.judge, self.train.x)
+        return METHODS[self.recipe.recover](self.model, self.judge, self.train)
 
     @property
     def teacher(self) -> Teacher | None:

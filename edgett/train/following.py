@@ -9,7 +9,6 @@ for the new inputs, with C' the moment of x' and C that of x' with x.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import keras
 import numpy as np
@@ -20,6 +19,7 @@ from edgett.forms.spec import Spec
 from edgett.forms.start import Start
 from edgett.model.layers import kernels, spots_of, substituted
 from edgett.model.shifts import takers
+from edgett.model.stream import Batch, Stream
 from edgett.model.trace import trace
 from edgett.model.weigh import inputs_of, meet, spread
 
@@ -30,12 +30,12 @@ Floats = NDArray[np.float64]
 class Following:
     """Fits the convolutions of one model, one after the other, for whatever solution."""
 
-    def __init__(self, model: keras.Model, x: Mapping[str, Any]) -> None:
+    def __init__(self, model: keras.Model, x: Batch | Stream) -> None:
         """Look at a model.
 
         Args:
             model: the dense one.
-            x: training inputs by name, of which some are looked at.
+            x: training inputs by name, of which some are looked at; or a stream of those that are.
         """
         self._model, self._x = model, spread(x)
         self._order = [call.path for call in trace(model).calls]

@@ -19,10 +19,12 @@ import numpy as np
 from edgett.errors import ModelError
 from edgett.model import keras_compat, users
 from edgett.model.layers import compilation, uncompiled
-from edgett.train.assess import outputs
+from edgett.train.assess import answering, outputs
+from edgett.train.augment import Called
+from edgett.train.augmented import Augmented
 from edgett.train.data import Split
 from edgett.train.finetune import Tuner
-from edgett.train.quality import Judge, judge
+from edgett.train.quality import judge
 
 _FILE = "tuner.pickle"
 Arrays = Mapping[str, np.ndarray]
@@ -80,11 +82,11 @@ def pack(tuner: Tuner) -> Parcel:
             warnings.simplefilter("ignore")  # of lambdas, which nobody unpacks but ourselves
             config = keras.saving.serialize_keras_object(model)
         compiled = _still(compilation(model)) if model.compiled else None
-        own = _own(model)
-        with _sent_along([*own.values(), *keras.tree.flatten(compiled), *_function(tuner.judge)]):
+        own, altered = _own(model), _altered(tuner.train)
+        with _sent_along([*own.values(), *keras.tree.flatten(compiled), *_functions(tuner)]):
             judged = tuner.judge.ask, tuner.judge.own
             content = cloudpickle.dumps(
-                (config, own, model.get_weights(), compiled, judged, tuner.recipe, tuner.starts)
+                (config, own, model.get_weights(), compiled, judged, tuner.recipe, tuner.starts, altered)
             )
         few = Parcel(content, {name: array[:2] for name, array in arrays.items()}, packed_by)
         _check_twin(tuner, unpack(few))
@@ -100,7 +102,7 @@ def pack(tuner: Tuner) -> Parcel:
 def unpack(parcel: Parcel) -> Tuner:
     """The tuner that was packed."""
     with users.importable():
-        config, own, weights, compiled, judged, recipe, starts = cloudpickle.loads(parcel.content)
+        config, own, weights, compiled, judged, recipe, starts, altered = cloudpickle.loads(parcel.content)
     with keras.saving.custom_object_scope(own):
         model = keras.saving.deserialize_keras_object(config, safe_mode=False)
         model.set_weights(weights)
@@ -111,13 +113,26 @@ def unpack(parcel: Parcel) -> Tuner:
         part, side, name = key.split(".", 2)
         sides.setdefault((part, side), {})[name] = array
     train, validation = (Split(sides[part, "x"], sides[part, "y"]) for part in ("train", "validation"))
-    return Tuner(model, train, validation, judge(model, train.y, *judged), recipe, starts)
+    judging = judge(model, train.y, *judged)
+    if altered is not None:
+        label = None if judging.ask.labelled else answering(model)
+        train = Augmented(train.x, train.y, augment=altered[0], seed=altered[1], label=label)
+    return Tuner(model, train, validation, judging, recipe, starts)
 
 
-def _function(judge: Judge) -> list[Any]:
-    """The user's function that the judge goes by, if any."""
-    asked = judge.ask.metric
-    return [] if judge.own is None or asked is None else [getattr(users.module(str(asked.module)), asked.name)]
+def _altered(split: Split) -> Any:
+    """What alters samples, with its seed; None: nothing does."""
+    return (split.augment, split.seed) if isinstance(split, Augmented) else None
+
+
+def _functions(tuner: Tuner) -> list[Any]:
+    """The user's functions that samples are altered by, and that the judge goes by, if any."""
+    train, asked = tuner.train, tuner.judge.ask.metric
+    way = train.augment.way if isinstance(train, Augmented) else None
+    found = [way.function] if isinstance(way, Called) else []
+    if tuner.judge.own is not None and asked is not None:
+        found.append(getattr(users.module(str(asked.module)), asked.name))
+    return found
 
 
 def _check_twin(tuner: Tuner, twin: Tuner) -> None:

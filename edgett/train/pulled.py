@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from edgett.forms.moments import LONGEST, Sums, of_patches, sums
 from edgett.forms.spec import Factors, Spec
 from edgett.model.layers import kernels, spots_of, substituted
-from edgett.model.weigh import meet, spread
+from edgett.model.weigh import meet
 from edgett.search.quality import Quality
 from edgett.train.data import Split
 from edgett.train.training import Teacher, Training
@@ -184,5 +184,5 @@ def _seen(model: keras.Model, samples: Split, fitted: Collection[str]) -> dict[s
     def add(path: str, rows: Singles) -> None:
         found[path] = found[path] + sums(rows)
 
-    meet(model, spread(samples.x), list(found), add)
+    meet(model, samples.stream, list(found), add)
     return found

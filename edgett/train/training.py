@@ -13,8 +13,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from edgett.model.keras_compat import seed_random_layers
 from edgett.model.ports import by_output, feed, wanted
-from edgett.train.data import Split
+from edgett.train.data import Split, Told
 from edgett.train.normalisation import fuse
 
 BATCHES = 16
@@ -27,11 +28,11 @@ NO_RATES: NDArray[np.float32] = np.zeros(0, np.float32)
 class Teacher:
     """Outputs to learn beside the labels.
 
-    `outputs`, by output name, have a row a training sample. `loss(outputs, wanted)` makes a scalar of a batch of the
-    model's and of these. `share`: its part in the whole loss, the labels have the rest.
+    `outputs` tells them, by output name. `loss(outputs, wanted)` makes a scalar of a batch of the model's and of these.
+    `share`: its part in the whole loss, the labels have the rest.
     """
 
-    outputs: Mapping[str, NDArray[np.float32]]
+    outputs: Told
     loss: Callable[[Mapping[str, Any], Mapping[str, Any]], Any]
     share: float
 
@@ -39,8 +40,8 @@ class Teacher:
 class Training:
     """A compiled model on its way through its epochs.
 
-    Batches and their order depend on the seed and the epoch alone, so that a model that was put away with `state` and
-    taken up with `resume`, in whatever process, ends with the same weights.
+    Batches, their order, and how they are altered depend on the seed and the epoch alone, so that a model that was put
+    away with `state` and taken up with `resume`, in whatever process, ends with the same weights.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Training:
     ) -> None:
         """`rate`: where the learning rate starts, for who calculates rates; the optimiser's own falls as it is used."""
         self.model, self.samples, self.seed, self.teacher, self.rate = model, samples, seed, teacher, rate
-        _seed_random_layers(model, seed)
+        seed_random_layers(model, seed)
         fuse(model)
         few = samples.take(slice(2))
         # Losses and the optimiser make variables when they are first used, which compiled code must not.
@@ -72,7 +73,7 @@ class Training:
         order = np.random.default_rng([self.seed, number]).permutation(len(self.samples))
         total = 0.0
         for batches in _slices(range(-(-len(order) // size)) if part is None else part, BATCHES):
-            rows = self._rows(order[batches.start * size : batches.stop * size])
+            rows = self._rows(order[batches.start * size : batches.stop * size], size, (number, batches.start))
             given = NO_RATES if rates is None else rates[batches]
             if self._compiled is None:
                 self._compiled = tf.function(self._loop, _signature(rows, given), autograph=False)
@@ -107,9 +108,9 @@ class Training:
         """What is made of a batch, in the structure of the model's outputs."""
         return self.model(x, training=True)
 
-    def _rows(self, indices: NDArray[np.int64]) -> tuple[Any, Any, Any]:
-        rows = self.samples.take(indices)
-        soft = {name: outputs[indices] for name, outputs in self.teacher.outputs.items()} if self.teacher else {}
+    def _rows(self, indices: NDArray[np.int64], size: int, draw: tuple[int, int]) -> tuple[Any, Any, Any]:
+        rows = self.samples.drawn(indices, size, (self.seed, *draw))
+        soft = self.teacher.outputs(indices, rows.x) if self.teacher else {}
         arrays = feed(self.model, rows.x), wanted(self.model, rows.y), soft
         return keras.tree.map_structure(tf.convert_to_tensor, arrays)
 
@@ -155,10 +156,3 @@ def _signature(rows: tuple[Any, Any, Any], rates: NDArray[np.float32]) -> Any:
 
 def _slices(whole: range, size: int) -> Iterator[slice]:
     return (slice(begin, min(begin + size, whole.stop)) for begin in range(whole.start, whole.stop, size))
-
-
-def _seed_random_layers(model: keras.Model, seed: int) -> None:
-    """What dropout and its like draw depends on the seed alone, not on what the process has drawn before."""
-    states = [variable for variable in model.variables if variable.name == "seed_generator_state"]
-    for index, state in enumerate(states):
-        state.assign(np.array([seed, index], state.dtype))

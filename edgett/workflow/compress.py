@@ -32,7 +32,7 @@ def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
 
     remarks = remarked(inputs, limits, meter)
     # 1 to 5. Every solution of the layers that are worth it, costed; the inefficient discarded; the rest pruned.
-    found = proposed(job, source, Room(graph, limits, costing, inputs.data.train.x), meter)
+    found = proposed(job, source, Room(graph, limits, costing, inputs.data.train.stream), meter)
     # 6. Fine-tune the survivors, started from the trained weights.
     kept = in_float(terms, inputs)
     chosen = promising(found, job, inputs, kept, meter)

@@ -18,7 +18,8 @@ from edgett.system import folders
 
 if TYPE_CHECKING:
     from edgett.examples.zoo import Example
-    from edgett.train.data import Data
+    from edgett.train.augmented import Augmented
+    from edgett.train.data import Data, Split
     from edgett.train.quality import Judge
 
 EXAMPLE = "example:"
@@ -57,7 +58,27 @@ def load(job: Job, meter: Meter) -> Inputs:
         model, data = _example(job, meter)
     else:
         model, data = _own(job, meter)
-    return inputs(model, data, meter, job.yardstick, job.seed)
+    return augmented(inputs(model, data, meter, job.yardstick, job.seed), job)
+
+
+def augmented(loaded: Inputs, job: Job) -> Inputs:
+    """The same with training samples that are altered as the job has it. Raises UsageError for what cannot do that."""
+    if job.augment is None:
+        return loaded
+    from edgett.train.assess import answering
+
+    data = loaded.data
+    label = None if data.labelled else answering(loaded.source)
+    train = _altered(data.train, job.augment, loaded.model, job.seed)
+    digests = {**loaded.digests, "augment": train.augment.way.digest}
+    return replace(loaded, data=replace(data, train=replace(train, label=label)), digests=digests)
+
+
+def _altered(split: Split, spec: str, model: Any, seed: int) -> Augmented:
+    from edgett.train.augment import read_augmentation
+    from edgett.train.augmented import Augmented
+
+    return Augmented(split.x, split.y, read_augmentation(spec, model, split.x), seed)
 
 
 def inputs(model: Any, data: Data, meter: Meter, metric: Yardstick | None = None, seed: int = 0) -> Inputs:
@@ -161,7 +182,10 @@ def initial(job: Job, meter: Meter) -> tuple[Any, Data]:
         chosen = zoo.example(job.model.removeprefix(EXAMPLE))
         model = prepared(zoo.untrained(chosen, job.seed), job, meter)
         data = _data_for(chosen, job, model, meter)
-    return model, _labelled(data, job)
+    data = _labelled(data, job)
+    if job.augment is not None:
+        data = replace(data, train=_altered(data.train, job.augment, model, job.seed))
+    return model, data
 
 
 def explorable(job: Job, meter: Meter) -> tuple[Any, Mapping[str, Any] | None]:

@@ -67,7 +67,7 @@ def promising(found: Proposal, job: Job, inputs: Inputs, limits: Constraints, me
         return Promising(space.spread_out(able, limit))
     shortlist = space.spread_out(able, SHORTLIST * limit)
     with meter.stage("weighing the candidates", len(weigh.specs_of(shortlist))) as advance:
-        losses = weigh.output_losses(inputs.source, inputs.data.train.x, shortlist, advance)
+        losses = weigh.output_losses(inputs.source, inputs.data.train.stream, shortlist, advance)
     weighed = [replace(item, loss=loss) for item, loss in zip(shortlist, losses, strict=True)]
     return Promising(space.spread_out(weighed, limit))
 
@@ -78,7 +78,7 @@ def _measured(found: Proposal, job: Job, inputs: Inputs, limits: Constraints, me
     from edgett.train.methods import METHODS
     from edgett.train.screening import SAMPLES, Tryout
 
-    method = METHODS[job.recover](inputs.source, inputs.judge, inputs.data.train.x)
+    method = METHODS[job.recover](inputs.source, inputs.judge, inputs.data.train)
     work = SAMPLES * max(item.cost.flops for item in found.able)
     begun = _Begun(found.exploration, inputs.source, method, work)
     chosen: Sequence[Solution] = found.able

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgett.errors import UsageError
 from edgett.forms import cost
@@ -27,6 +27,9 @@ from edgett.search.sized import Sized
 from edgett.search.together import Share
 from edgett.search.whole import Weighed, Whole
 
+if TYPE_CHECKING:
+    from edgett.model.stream import Batch, Stream
+
 Explored = Exploration | Whole
 Graphs = Callable[[frozenset[str]], Graph]
 
@@ -40,13 +43,13 @@ ride on another layer. Of the whole files that are costed afterwards none may be
 class Room:
     """The whole model, by the layers into which nothing is folded, the limits it has to keep, and how it is costed.
 
-    `x` are inputs by name that forms are fitted to; None: they are fitted to the weights alone.
+    `x` are inputs by name that forms are fitted to, or batches of them; None: they are fitted to the weights alone.
     """
 
     graph: Graphs
     limits: Constraints
     costing: Costing = STANDARD
-    x: Mapping[str, Any] | None = None
+    x: Batch | Stream | None = None
 
 
 def graphs(model: Any, costing: Costing = STANDARD) -> Graphs:
@@ -134,15 +137,16 @@ def weighed(model: Any, found: Sequence[Found], dense: Graph) -> tuple[Weighed, 
     return tuple(Weighed(item, weights.get(item.layer.name), uses[item.layer.name]) for item in found)
 
 
-def met(model: Any, layers: Sequence[Weighed], x: Mapping[str, Any] | None, meter: Meter) -> tuple[Weighed, ...]:
+def met(model: Any, layers: Sequence[Weighed], x: Batch | Stream | None, meter: Meter) -> tuple[Weighed, ...]:
     """The layers, convolutions with what they are given for some samples; without samples as they are."""
     from edgett.model import weigh
 
     paths = [one.found.layer.name for one in layers if one.found.layer.window and one.found.excluded is None]
     if x is None or not paths:
         return tuple(layers)
-    with meter.stage("looking at what convolutions are given", weigh.SAMPLES) as advance:
-        seen = weigh.moments(model, x, paths, advance)
+    some = weigh.spread(x)
+    with meter.stage("looking at what convolutions are given", some.count) as advance:
+        seen = weigh.moments(model, some, paths, advance)
     return tuple(replace(one, seen=seen.get(one.found.layer.name)) for one in layers)
 
 

@@ -119,11 +119,15 @@ class _School:
     def ground(self) -> str:
         """What a checkpoint stands on, in short."""
         from edgett.model import users
+        from edgett.train.augmented import Augmented
 
         job, optimizer = self.job, self.source.optimizer if self.source.compiled else None
         how = None if optimizer is None else (type(optimizer).__name__, optimizer.get_config())
         modules = filter(None, (job.custom_objects, job.yardstick.module if job.yardstick else None))
-        stands = job, target_of(job), self.plan, self.data.digest, how, [users.digest(one) for one in modules]
+        digests = [self.data.digest, *(users.digest(one) for one in modules)]
+        if isinstance(train := self.data.train, Augmented):
+            digests.append(train.augment.way.digest)
+        stands = job, target_of(job), self.plan, how, digests
         digest = hashlib.sha256(f"{self.source.to_json()} {stands!r}".encode())
         for weight in self.source.get_weights():
             digest.update(weight.tobytes())
@@ -214,7 +218,7 @@ class _School:
         if not choose.broken(dense, None, limits):
             self.meter.say(f"the network holds all budgets as it is: it may keep {TENTH:.0%} of its FLOPs (--flops)")
             limits = limits.with_limits({FLOPS: TENTH * dense.cost.flops})
-        return Room(graph, limits, costing, self.data.train.x)
+        return Room(graph, limits, costing, self.data.train.stream)
 
     def _chosen(self, model: Any) -> Mapping[str, Spec]:
         """The forms of the solution that is expected to lose least of those that hold the budgets."""
@@ -236,7 +240,7 @@ class _School:
         if any(one.windowed for one in best):
             return best[0]
         with self.meter.stage("weighing the candidates", len(weigh.specs_of(best))) as advance:
-            losses = weigh.output_losses(model, self.data.train.x, best, advance)
+            losses = weigh.output_losses(model, self.data.train.stream, best, advance)
         return best[losses.index(min(losses))]
 
     def kept(self, trained: _Trained) -> Any:

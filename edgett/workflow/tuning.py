@@ -185,11 +185,13 @@ def _tuner(chosen: Sequence[Solution], asked: FineTuning, folder: Path, meter: M
 
 
 def _frozen(chosen: Sequence[Solution], asked: FineTuning, meter: Meter) -> Parts | None:
-    """The model in two where its trunk is to be frozen."""
+    """The model in two where its trunk is to be frozen: not where what it is given is altered in every epoch."""
     from edgett.model import trunk
 
     wish, model = asked.job.trunk, asked.inputs.source
     paths = {name for solution in chosen for name in solution.edits}
+    if asked.job.augment is not None:
+        return None
     if wish is Trunk.TRAINED or (wish is Trunk.AUTO and trunk.share(model, paths, asked.dense) < WORTH_FREEZING):
         return None
     parts = trunk.parts(model, paths)

@@ -203,3 +203,31 @@ class TestBadInput:
 
 def test_phases_have_words() -> None:
     assert work.WORDS.keys() == set(Phase)
+
+
+@pytest.mark.slow
+def test_with_altered_inputs_stopped_and_gone_on_with(
+    edgett: Call, network: Path, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same weights as in one go; other ones than without."""
+    (tmp_path / "augment_train.py").write_text(
+        "def noisy(x, random):\n    return (x + 0.2 * random.normal(size=x.shape)).astype(x.dtype)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    asked = ("train", network, "--data", tiny.data, *HOW, "--json")
+    plain = edgett(*asked, "--out", "plain.keras").document
+    whole = edgett(*asked, "--augment", "augment_train:noisy", "--out", "whole.keras").document
+    assert whole["losses"] != plain["losses"]
+    save = Checkpoint.save
+
+    def stopped(self: Checkpoint, path: Path, ground: str) -> None:
+        save(self, path, ground)
+        if self.done == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Checkpoint, "save", stopped)
+        assert edgett(*asked, "--augment", "augment_train:noisy", "--out", "parts.keras").code == 130
+    assert edgett(*asked, "--resume", "--out", "parts.keras").code == 2, "what it stands on has changed"
+    parts = edgett(*asked, "--augment", "augment_train:noisy", "--resume", "--out", "parts.keras").document
+    assert parts["losses"] == whole["losses"]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgett.errors import ModelError
-from edgett.forms import splitting
+from edgett.forms import moments, splitting
 from edgett.forms.front import Search
 from edgett.forms.moments import target
 from edgett.forms.site import Layer
@@ -71,6 +71,23 @@ def test_fitted_to_its_inputs_it_is_the_best_there_is() -> None:
     assert wanted.distance(spec.dense(found)) == pytest.approx(np.square(values[4:]).sum(), rel=1e-3)
     assert wanted.distance(spec.dense(found)) < wanted.distance(spec.dense(start))
     assert spec.fitted(start, target(np.full_like(weight, np.nan), inputs)) is start
+
+
+@given(st.integers(0, 10**6), st.integers(1, 60), st.integers(1, 12))
+@settings(max_examples=30)
+def test_by_the_inputs_alone_it_is_the_best_there_is_too(seed: int, count: int, rank: int) -> None:
+    """Where the second moment would not fit into memory: against the truncated SVD by its root."""
+    random = np.random.default_rng(seed)
+    weight = random.normal(size=(24, 12)).astype(np.float32)
+    inputs = (random.normal(size=(count, 24)) * np.linspace(0.1, 3, 24)).astype(np.float32)
+    whole, spec = target(weight, inputs), SVDShape(24, 12, rank)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(moments, "LONGEST", 23)
+        held = target(weight, inputs)
+    assert held.moment is None
+    found, exact = (spec.dense(spec.fitted(spec.best(weight), one)) for one in (held, whole))
+    # Singular values that hold a millionth of the energy or less are lost in float32.
+    assert whole.distance(found) == pytest.approx(whole.distance(exact), rel=1e-2, abs=1e-5 * whole.energy)
 
 
 def test_the_front_is_every_rank_that_is_smaller_than_dense() -> None:

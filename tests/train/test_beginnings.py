@@ -65,7 +65,7 @@ def lost(model: keras.Model, validation: Split, ways: list[Any]) -> list[float]:
 
 def begun(model: keras.Model, validation: Split, known: Any, edits: Any) -> Any:
     judged = judge(model, validation.y, Ask())
-    method = Method(model, judged, split(model, 256, 0).x)
+    method = Method(model, judged, split(model, 256, 0))
     return Beginnings(method, validation, judged, known).of(Solution(0, edits, Cost(1, 1), 1))
 
 
@@ -98,7 +98,7 @@ def test_starts_are_kept_as_far_as_there_is_room(
 ) -> None:
     validation = split(model, 50, 1)
     judged = judge(model, validation.y, Ask())
-    kept = Beginnings(Method(model, judged, split(model, 64, 0).x), validation, judged, known)
+    kept = Beginnings(Method(model, judged, split(model, 64, 0)), validation, judged, known)
     one, other = (Solution(number, {"b": EDITS["b"]}, Cost(1, 1), 1) for number in (0, 1))
     first = kept.of(one)
     assert kept.of(other) is not first and kept.of(one) is first

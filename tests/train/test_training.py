@@ -146,7 +146,7 @@ def test_a_teacher_has_its_share_of_the_loss() -> None:
         return Training(network(), data, 5, teacher).epoch(0, COUNT, None, ignore)
 
     model = network()
-    plain, taught = loss(None), loss(Teacher(outputs, squares, 0.25))
+    plain, taught = loss(None), loss(Teacher(data.told(lambda x: outputs), squares, 0.25))
     made = model(data.x["signal"], training=True)
     wanted = 0.75 * plain + 0.25 * float(squares(made, outputs))
     np.testing.assert_allclose(taught, wanted, rtol=1e-5)

@@ -143,7 +143,7 @@ def test_dense_layers_are_measured_as_they_begin_where_that_costs_no_more_than_m
     from edgett.model.weigh import some_inputs
 
     x = {"x": np.repeat(loaded.data.train.x["x"], 10, axis=0)}  # enough to train on that a fit pays
-    method = METHODS[Recover.DISTILL](loaded.source, loaded.judge, x)
+    method = METHODS[Recover.DISTILL](loaded.source, loaded.judge, Split(x, {}))
     path, spec = item = ("end", SVDShape(108, 4, 2))
     (rows,), heard = some_inputs(loaded.source, x, [path]).values(), []
     weight = np.asarray(loaded.source.get_layer(path).kernel)

@@ -151,7 +151,7 @@ class TTShape(Spec):
         return fit.fitted(target, factors)
 
     def fit_work(self) -> float:
-        """FLOPs of the alternating least squares; infinite for layers whose second moment does not fit into memory."""
+        """FLOPs of the alternating least squares."""
         return fit.work(self)
 
     def alternatives(self) -> tuple[TTShape, ...]:

@@ -19,7 +19,8 @@ from edgett.forms.moments import Moments, target
 from edgett.forms.spec import Factors, Spec
 from edgett.model.layers import kernels, positions
 from edgett.model.weigh import some_inputs
-from edgett.train.assess import outputs
+from edgett.train.assess import answering
+from edgett.train.data import Split
 from edgett.train.methods.method import Method
 from edgett.train.metrics import Labels, Loss
 from edgett.train.quality import Gauge, Judge
@@ -49,15 +50,15 @@ Pull = Callable[[Any, Any], Any]
 class Distill(Method):
     """The dense model teaches those that take its place: starts of their layers, and its outputs."""
 
-    def __init__(self, model: keras.Model, judge: Judge, x: Mapping[str, NDArray[Any]]) -> None:
-        super().__init__(model, judge, x)
+    def __init__(self, model: keras.Model, judge: Judge, samples: Split) -> None:
+        super().__init__(model, judge, samples)
         self._targets: dict[str, Moments] = {}
 
     def prepare(self, edits: Mapping[str, Spec]) -> None:
         """Look at the layers whose fit pays."""
         missing = [path for path in self._paying(edits) if path not in self._targets]
         weights = kernels(self.model, missing)
-        for path, seen in some_inputs(self.model, self.x, missing).items():
+        for path, seen in some_inputs(self.model, self.samples.stream, missing).items():
             self._targets[path] = target(weights[path], seen)
 
     def factors(self, edits: Mapping[str, Spec]) -> Mapping[str, Factors]:
@@ -67,11 +68,12 @@ class Distill(Method):
 
     @cached_property
     def teacher(self) -> Teacher:
-        """The model's outputs on all samples."""
-        return Teacher(outputs(self.model, self.x), soft_loss(self.judge), SHARE)
+        """The model's outputs on the samples."""
+        return Teacher(self.samples.told(answering(self.model)), soft_loss(self.judge), SHARE)
 
     def _paying(self, edits: Mapping[str, Spec]) -> dict[str, Spec]:
-        count, many = len(next(iter(self.x.values()))), positions(self.model, edits)
+        count = max(len(self.samples), self.samples.stream.count)
+        many = positions(self.model, edits)
         return {path: spec for path, spec in edits.items() if _pays(spec, count * many[path])}
 
     def _fitted(self, wanted: Moments, spec: Spec) -> Factors:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import keras
-from numpy.typing import NDArray
 
 from edgett.forms.spec import Factors, Spec
 from edgett.train.data import Split
@@ -20,15 +18,15 @@ class Method:
     before = 0.0
     """The share of the epochs that the dense model trains on, pulled towards the forms, before it is decomposed."""
 
-    def __init__(self, model: keras.Model, judge: Judge, x: Mapping[str, NDArray[Any]]) -> None:
+    def __init__(self, model: keras.Model, judge: Judge, samples: Split) -> None:
         """Take what all solutions of a run have in common.
 
         Args:
             model: the dense model.
             judge: what models are judged by.
-            x: the training inputs by name, (n, ...) each.
+            samples: what it is trained on.
         """
-        self.model, self.judge, self.x = model, judge, x
+        self.model, self.judge, self.samples = model, judge, samples
 
     def prepare(self, edits: Mapping[str, Spec]) -> None:
         """Do what is done once, for all solutions with these layers, and takes a while.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from edgett.forms import moments
 from edgett.forms.moments import Moments, target
 from edgett.forms.tt import fit
 from edgett.forms.tt.decompose import Cores, rebuild, tt_svd
@@ -176,3 +178,52 @@ def test_inputs_that_tell_nothing_leave_the_start(value: float) -> None:
     inputs[5, 7] = value
     start = tt_svd(WEIGHT, TWO)
     assert fitted(target(WEIGHT, inputs), start) is start
+
+
+@given(st.integers(0, 10**6), st.integers(1, 80), st.sampled_from(SHAPES), st.sampled_from([1, 300, fit.BLOCK]))
+@settings(max_examples=60)
+def test_by_the_inputs_alone_as_by_their_moment(seed: int, count: int, shape: TTShape, block: int) -> None:
+    """Where the moment would not fit into memory: all of it made at once, or a part at a time."""
+    weight, inputs = drawn(seed, count)
+    with pytest.MonkeyPatch.context() as patched:
+        whole = target(weight, inputs)
+        start = tt_svd(weight, shape)
+        expected = fitted(whole, start)
+        patched.setattr(moments, "LONGEST", 23)
+        patched.setattr(fit, "BLOCK", block)
+        held = target(weight, inputs)
+        found = fitted(held, start)
+    assert held.moment is None and held.inputs is inputs
+    np.testing.assert_allclose(held.image, whole.image, rtol=1e-4, atol=1e-5)
+    # Sums come in another order, and least squares that are nearly singular show it; what is reached is the same.
+    assert far(whole, found) == pytest.approx(far(whole, expected), rel=1e-2, abs=1e-6)
+    assert far(whole, found) <= far(whole, start)
+
+
+def test_a_core_whose_moment_has_no_place_keeps_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = tt_svd(WEIGHT, TWO)
+    for module in (moments, fit):
+        monkeypatch.setattr(module, "LONGEST", 11)
+    assert fitted(target(WEIGHT, INPUTS), start) is start
+    for module in (moments, fit):
+        monkeypatch.setattr(module, "LONGEST", 12)
+    found = fitted(target(WEIGHT, INPUTS), start)
+    assert far(TARGET, found) < far(TARGET, start)
+
+
+def test_the_whole_moment_is_never_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 4,096 inputs, with bounds a quarter of what it would take."""
+    for module in (moments, fit):
+        monkeypatch.setattr(module, "LONGEST", 2048)
+    monkeypatch.setattr(fit, "BLOCK", 1 << 20)
+    random = np.random.default_rng(0)
+    inputs = (random.normal(size=(64, 16)) @ random.normal(size=(16, 4096))).astype(np.float32)
+    weight = random.normal(size=(4096, 8)).astype(np.float32)
+    start = tt_svd(weight, tt_shape((16, 16, 16), (2, 2, 2), 4))
+    tracemalloc.start()
+    wanted = target(weight, inputs)
+    found = fitted(wanted, start)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert far(wanted, found) < 0.5 * far(wanted, start)
+    assert most < 0.75 * 4 * 4096**2

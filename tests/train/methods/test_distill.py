@@ -15,6 +15,7 @@ from edgett.forms.tt import fit
 from edgett.forms.tt.decompose import tt_svd
 from edgett.forms.tt.fit import fitted
 from edgett.job.choices import Recover
+from edgett.train.data import Split
 from edgett.train.methods import METHODS
 from edgett.train.methods.distill import Distill, soft_loss
 from edgett.train.methods.method import Method
@@ -136,7 +137,7 @@ class TestDistill:
         model = keras.Model(x, keras.layers.Dense(3, activation="softmax", name="y")(hidden))
         model.compile("adam", "sparse_categorical_crossentropy")
         inputs = drawn(count=600)[1]
-        return model, Distill(model, judge(model, {"y": np.arange(600) % 3}), {"x": inputs}), inputs
+        return model, Distill(model, judge(model, {"y": np.arange(600) % 3}), Split({"x": inputs}, {})), inputs
 
     def test_fits_each_layer_on_what_it_is_given(self) -> None:
         model, method, inputs = self.method()
@@ -155,11 +156,11 @@ class TestDistill:
     def test_teaches_the_outputs_of_the_dense_model(self) -> None:
         model, method, inputs = self.method()
         wanted = model.predict(inputs, verbose=0)
-        np.testing.assert_allclose(method.teacher.outputs["y"], wanted, atol=1e-6)
+        np.testing.assert_allclose(method.teacher.outputs(np.arange(600), {})["y"], wanted, atol=1e-6)
         assert float(method.teacher.loss({"y": wanted}, {"y": wanted})) == pytest.approx(0, abs=1e-6)
 
     def test_plain_does_none_of_it(self) -> None:
         model, method, _ = self.method()
-        plain = METHODS[Recover.PLAIN](model, method.judge, method.x)
+        plain = METHODS[Recover.PLAIN](model, method.judge, method.samples)
         assert type(plain) is Method and plain.factors({"fc": TWO}) == {} and plain.teacher is None
         assert {*METHODS} == {*Recover}
