@@ -26,6 +26,7 @@ from edgett.model.weigh import spread
 from edgett.search.quality import Quality
 from edgett.search.solution import Solution
 from edgett.train.assess import PREDICTED, assess
+from edgett.train.attacks import Adversary, under_attack
 from edgett.train.beginnings import Beginnings
 from edgett.train.data import Split
 from edgett.train.methods import METHODS
@@ -200,10 +201,11 @@ class Tuner:
             cut, pull = self._cut(task.solution, training)
             model = cut.model
         quality = self._quality(model)
-        if _near(model) and not dense:
+        if _near(model) and not dense and self._method.undoes:
             quality = self._no_worse(task.solution, model, quality, ended=state is None)
         if quality.loss is not None and not np.isfinite(quality.loss):
             return _lost(losses, started, f"its loss on the validation data became {quality.loss}")
+        quality = under_attack(quality, self._adversary, model, self.validation)
         return Tuned(quality, tuple(losses), time.monotonic() - started, pack_weights(model), state, pull=pull)
 
     def _no_worse(self, solution: Solution, model: keras.Model, quality: Quality, *, ended: bool) -> Quality:
@@ -308,6 +310,10 @@ class Tuner:
     def teacher(self) -> Teacher | None:
         """What solutions learn from beside the labels."""
         return self._method.teacher
+
+    @cached_property
+    def _adversary(self) -> Adversary | None:
+        return Adversary.of(self.judge, self.train.x)
 
     @cached_property
     def beginnings(self) -> Beginnings:
