@@ -18,6 +18,7 @@ from compare_convolutions import convolutions
 from compare_forms import forms
 from compare_proxies import proxies
 from compare_recover import recover
+from compare_robust import robust
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
@@ -45,6 +46,7 @@ app.command()(convolutions)
 app.command()(forms)
 app.command()(proxies)
 app.command()(recover)
+app.command()(robust)
 
 TARGET = "cortex-a53"
 DROP = 1.5  # percentage points, the paper's
