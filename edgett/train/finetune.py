@@ -201,7 +201,7 @@ class Tuner:
             cut, pull = self._cut(task.solution, training)
             model = cut.model
         quality = self._quality(model)
-        if _near(model) and not dense and self._method.undoes:
+        if _near(model) and not dense:
             quality = self._no_worse(task.solution, model, quality, ended=state is None)
         if quality.loss is not None and not np.isfinite(quality.loss):
             return _lost(losses, started, f"its loss on the validation data became {quality.loss}")
@@ -212,7 +212,7 @@ class Tuner:
         """What the model can do at least: a short training may make worse what was fitted, and is undone at the end."""
         begun = self.begun(solution, self.beginnings.of(solution))
         before = self._quality(begun)
-        better = before.drop_from(quality) < 0
+        better = self._method.undoes and before.drop_from(quality) < 0
         if ended:
             if better:
                 model.set_weights(begun.get_weights())

@@ -28,7 +28,7 @@ from edgett.search.choose import (
     tradeoffs,
     worth,
 )
-from edgett.search.constraints import DROP, FLOPS, LATENCY, MODEL_BYTES, PEAK, Constraints, Lost, Objective
+from edgett.search.constraints import DROP, FLOPS, LATENCY, MODEL_BYTES, PEAK, ROBUST_DROP, Constraints, Lost, Objective
 from edgett.search.quality import Quality
 from edgett.search.solution import Refuge, Reverted, Solution, Trial
 
@@ -412,3 +412,41 @@ class TestHalving:
 
     def test_without_a_limit_the_smallest_of_all_is_trained_on(self) -> None:
         assert [item.number for item in contenders(self.paths([(0.5, 0.2), (50.0,)]), FREE)] == [1]
+
+
+class TestUnderAttack:
+    LIMITS = FREE.with_limits({ROBUST_DROP: 2.0})
+
+    @staticmethod
+    def of(number: int, robust: float | None, **cost: int) -> Trial:
+        return replace(trial(number, 1.0, **cost), robust_drop=robust)
+
+    @pytest.mark.parametrize(("robust", "holds"), [(2.0, True), (2.1, False), (-5.0, True), (math.inf, False)])
+    def test_what_loses_more_than_it_may_is_rejected(self, robust: float, holds: bool) -> None:
+        found = self.of(0, robust)
+        (item,) = holdings(found.solution, found.lost, self.LIMITS)
+        assert (item.name, item.value, item.holds) == ("robust_drop_pp", robust, holds)
+        assert feasible(found, self.LIMITS) is holds
+        assert feasible(found, FREE)
+
+    def test_what_nobody_attacked_is_not_checked(self) -> None:
+        (item,) = holdings(solution(0), self.of(0, None).lost, self.LIMITS)
+        assert item.holds is None
+
+    def test_no_pick_is_made_of_what_is_rejected(self) -> None:
+        small, large = self.of(0, 3.0, size=10), self.of(1, 1.0, size=90)
+        limits = replace(self.LIMITS, objective=Objective.MEMORY)
+        picks = choose([small, large], limits)
+        assert picks is not None and {one.solution.number for one in picks.named().values()} == {1}
+        assert choose([small], limits) is None
+        assert nearest_miss([(small.solution, small.lost)], limits)[2].name == "robust_drop_pp"
+
+    def test_halving_goes_on_with_what_may_come_within_the_limit(self) -> None:
+        """A quarter of a drop may be left in the end, of that under attack as of the other."""
+        hopeless = replace(self.of(0, 8.1, size=1), drop=1.5, complete=False)
+        hopeful = [replace(self.of(number, 7.9, size=9 + number), complete=False) for number in range(1, 9)]
+        going = [one.number for one in promoted([hopeless, *hopeful], self.LIMITS)]
+        assert going[0] == 1 and 0 not in going
+        (again,) = contenders([[hopeless]], self.LIMITS)
+        assert again.number == 0  # nobody else is there
+        assert 0 not in [one.number for one in contenders([[one] for one in [hopeless, *hopeful]], self.LIMITS)]
