@@ -133,6 +133,15 @@ def test_an_int8_file_is_attacked_with_what_moves_its_float_model(edgett: Call, 
     assert "made for the float32 models" in " ".join(told.out.split())
 
 
+def test_an_attack_goes_through_the_trunk(edgett: Call, tiny: Tiny, tmp_path: Path) -> None:
+    """Features of a frozen one would be moved in its inputs' place."""
+    given = ("compress", *tiny.arguments, *EASY, *ATTACKED, "--trunk", "frozen", "--only-layer", "dense")
+    answer = edgett(*given, "--out", tmp_path / "run", "--json")
+    assert answer.code == 0, answer.err
+    assert "No trunk is frozen: an attack goes through it" in answer.err
+    assert all(trial["robust_accuracy"] for trial in answer.document["trials"])
+
+
 class TestErrors:
     @pytest.mark.parametrize(
         ("options", "says"),

@@ -10,7 +10,7 @@ import pytest
 from edgett.errors import EdgettError, UsageError
 from edgett.job.attack import Attack, Attacker, asked_attack
 from edgett.job.choices import Recover
-from edgett.job.job import Job, attack_of
+from edgett.job.job import Job, attack_of, load_project, resolve
 from edgett.target.places import profile_files, search_folders
 
 
@@ -75,3 +75,15 @@ def test_defaults_and_words() -> None:
     assert asked_attack(None, None, None) == Attack(Attacker.PGD, 0.1, 7)
     assert str(Attack()) == "PGD, epsilon 0.1 of the inputs' range, 7 steps"
     assert str(Attack(Attacker.FGSM, 0.05)) == "FGSM, epsilon 0.05 of the inputs' range"
+
+
+def test_a_project_names_an_attack(tmp_path: Path) -> None:
+    path = tmp_path / "edgett.toml"
+    path.write_text('target = "host"\nattack = "fgsm"\nepsilon = 0.05\nmax_robust_drop = 2\n')
+    job, origins = resolve({}, load_project(path))
+    assert (attack_of(job), job.max_robust_drop) == (Attack(Attacker.FGSM, 0.05), 2.0)
+    assert origins["attack"] == "edgett.toml" and origins["attack_steps"] == "default"
+    assert job.budget["robust_drop_pp"] == 2.0
+    path.write_text('target = "host"\nattack = "deepfool"\n')
+    with pytest.raises(EdgettError, match=r"attack is 'deepfool'.*fgsm"):
+        load_project(path)
