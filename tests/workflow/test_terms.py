@@ -9,6 +9,7 @@ import pytest
 
 from edgett.forms.site import Cost
 from edgett.graph.dtype import DType
+from edgett.job.job import Job
 from edgett.search.constraints import DROP, FLOPS, ROBUST_DROP, Constraints, Objective
 from edgett.search.explore import Costing
 from edgett.search.quality import Quality, Score
@@ -27,7 +28,7 @@ def quality(plain: float, robust: float | None) -> Quality:
 def left(dtype: DType, file: Quality, keras: Quality) -> dict[Any, float | None]:
     target = with_dtype(load_target("cortex-a53"), dtype)
     dense, original = Solution(-1, {}, Cost(1, 1), 4), SimpleNamespace()
-    terms = Terms(target, Constraints(Objective.MEMORY, LIMITS), Costing(1), dense, original, file)  # type: ignore[arg-type]
+    terms = Terms(Job("cortex-a53"), target, Constraints(Objective.MEMORY, LIMITS), Costing(1), dense, original, file)  # type: ignore[arg-type]
     limits = in_float(terms, SimpleNamespace(quality=keras))  # type: ignore[arg-type]
     return {row: limits[row] for row in LIMITS}
 
