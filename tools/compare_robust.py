@@ -45,7 +45,7 @@ def robust(
     """Fine-tune solutions of several sizes with both methods, and attack what comes of it, on test data."""
     about = {"model": Path(model).stem, "epsilon": epsilon, "epochs": epochs}
     wanted = [(share, seed, one) for share in map(float, shares.split(",")) for seed in range(seeds) for one in METHODS]
-    known = {(row["share"], row["seed"], row["method"]) for row in _rows(results) if about.items() <= row.items()}
+    known = {(row["share"], row["seed"], row["method"]) for row in _rows(results, about)}
     left = [each for each in wanted if (each[0], each[1], each[2].value) not in known]
     finetune.make_deterministic()
     ground = ground_of(Job(TARGET, model, data, epochs=epochs, epsilon=epsilon)) if left else None
@@ -63,7 +63,7 @@ def robust(
             file.write(json.dumps(row) + "\n")
         figures = ", ".join(f"{name} {row[name]:.3f}" for name in (*LOOKS, "thorough"))
         print(f"{share} seed {seed} {method.value}: {row['params']:,} parameters, {figures}", flush=True)
-    show(results, plot)
+    show(list(_rows(results, about)), plot)
 
 
 def _begun(ground: Ground, share: float) -> Begun:
@@ -102,11 +102,10 @@ def _attacked(ground: Ground, model: Any) -> dict[str, float]:
     return {"clean": clean, **under}
 
 
-def show(results: Path, plot: Path | None) -> None:
-    """Print the table of results, means over the seeds, and draw it."""
+def show(rows: Sequence[dict[str, Any]], plot: Path | None) -> None:
+    """Print the table of trials, means over the seeds, and draw it."""
     print(f"| parameters | recover | test accuracy | FGSM | PGD, 7 steps | PGD, {THOROUGH} steps | seconds |")
     print("|---:|---|---:|---:|---:|---:|---:|")
-    rows = list(_rows(results))
     for method in METHODS:
         here = [row for row in rows if row["method"] == method.value]
         for params in sorted({row["params"] for row in here}, reverse=True):
@@ -136,6 +135,8 @@ def _panel(rows: Sequence[dict[str, Any]], method: Recover) -> Panel:
     return Panel(f"{METHODS[method]} adversarial recovery", axis, Axis("test accuracy, %", 0, 100), tuple(layers))
 
 
-def _rows(results: Path) -> Iterator[dict[str, Any]]:
+def _rows(results: Path, about: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The trials of that model, as long and under the same attack."""
     if results.exists():
-        yield from map(json.loads, results.read_text(encoding="utf-8").splitlines())
+        every = map(json.loads, results.read_text(encoding="utf-8").splitlines())
+        yield from (row for row in every if about.items() <= row.items())

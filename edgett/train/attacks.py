@@ -5,6 +5,9 @@ harnessing adversarial examples", 2015, section 4). PGD goes several shorter way
 epsilon around x after each (Madry et al., "Towards deep learning models resistant to adversarial attacks", 2018,
 section 2); it begins at x, as that of Kurakin et al. (2017), so that nothing is drawn. Both stay in the range of the
 training data. The gradient is that of the model as it infers: no dropout, normalisation by what was learnt.
+
+The TensorFlowV2Classifier of adversarial-robustness-toolbox 1.20 makes the same samples of a Keras 3 classifier, but in
+NumPy, so in no compiled step of training, and of one input and one output; foolbox 3.3 does not run with NumPy 2.
 """
 
 from __future__ import annotations
