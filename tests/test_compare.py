@@ -140,6 +140,6 @@ def test_robustness_is_told_by_size_and_method_and_drawn(
     results.write_text("".join(json.dumps(item) + "\n" for item in rows + others), encoding="utf-8")
     compare.robust(results, "nowhere.npz", "lenet300", "1,0.2", 0.1, 3, 3, picture)  # all of it is there
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 6 and not any("77" in line for line in lines)
+    assert len(lines) == 6 and not any(line.startswith("| 77 ") for line in lines)
     assert "| 200 | adversarial | 98.0 (98.0 .. 98.0) | 50.0 (50.0 .. 50.0) | 76.0 (75.0 .. 77.0) |" in lines[5]
     assert "with adversarial recovery" in picture.read_text(encoding="utf-8")
