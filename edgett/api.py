@@ -191,4 +191,4 @@ def _loaded(model: Any, data: Any, job: Job, meter: Meter) -> sources.Inputs:
         data = data_from_arrays(data, network, job.seed)
     elif data is None:
         raise sources.no_data(job.model)
-    return sources.augmented(sources.inputs(network, data, meter, job.yardstick, job.seed), job)
+    return sources.augmented(sources.inputs(network, data, meter, sources.Asked.of(job)), job)

@@ -123,3 +123,23 @@ def test_what_tells_the_drop(compare: ModuleType, tmp_path: Path, capsys: pytest
     assert "| net, epochs: 1 | net, epochs: 3 |" in out
     assert "| measured loss | 1.00 (1.00 .. 1.00) | -1.00 (-1.00 .. -1.00) |" in out
     assert "| measured drop | -1.00 (-1.00 .. -1.00) | 1.00 (1.00 .. 1.00) |" in out
+
+
+def test_robustness_is_told_by_size_and_method_and_drawn(
+    compare: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = {"clean": 0.98, "fgsm": 0.5, "pgd": 0.25, "thorough": 0.24, "seconds": 3.0}
+    about = {"model": "lenet300", "epsilon": 0.1, "epochs": 3}
+    rows = [
+        about | {"share": share, "seed": seed, "method": method, "params": int(1000 * share)} | figures
+        | {"pgd": 0.25 + seed / 100 + (0.5 if method == "adversarial" else 0)}
+        for share in (1, 0.2) for seed in (0, 1, 2) for method in ("distill", "adversarial")
+    ]  # fmt: skip
+    results, picture = tmp_path / "robust.jsonl", tmp_path / "robust.svg"
+    others = [rows[0] | {"epsilon": 0.3, "params": 77}]
+    results.write_text("".join(json.dumps(item) + "\n" for item in rows + others), encoding="utf-8")
+    compare.robust(results, "nowhere.npz", "lenet300", "1,0.2", 0.1, 3, 3, picture)  # all of it is there
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6 and not any(line.startswith("| 77 ") for line in lines)
+    assert "| 200 | adversarial | 98.0 (98.0 .. 98.0) | 50.0 (50.0 .. 50.0) | 76.0 (75.0 .. 77.0) |" in lines[5]
+    assert "with adversarial recovery" in picture.read_text(encoding="utf-8")

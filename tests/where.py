@@ -166,7 +166,6 @@ TESTED_IN: Mapping[str, tuple[str, ...]] = {
     "workflow/reexport.py": ("cli/test_runs.py",),
     "workflow/release.py": ("workflow/test_never_slower.py", "workflow/test_compress.py"),
     "workflow/reverting.py": ("workflow/test_never_slower.py",),
-    "workflow/terms.py": ("workflow/test_never_slower.py",),
     "workflow/timing.py": ("workflow/test_never_slower.py",),
     "workflow/train.py": ("cli/test_train.py",),
 }

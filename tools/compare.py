@@ -19,6 +19,7 @@ from compare_convolutions import convolutions
 from compare_forms import forms
 from compare_proxies import proxies
 from compare_recover import recover
+from compare_robust import robust
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
@@ -32,6 +33,7 @@ from edgett.report.picture import Axis, Hue, Mark, Panel, Picture, Points, Rules
 from edgett.search import choose
 from edgett.search import explore as space
 from edgett.search.choices import Strategy
+from edgett.search.constraints import UNKNOWN
 from edgett.search.solution import Solution
 from edgett.target.profile import constraints, load_target
 from edgett.workflow import inputs
@@ -46,6 +48,7 @@ app.command()(convolutions)
 app.command()(forms)
 app.command()(proxies)
 app.command()(recover)
+app.command()(robust)
 
 TARGET = "cortex-a53"
 DROP = 1.5  # percentage points, the paper's
@@ -108,7 +111,7 @@ def _trials(job: Job, about: dict[str, Any], known: set[Any]) -> Iterator[dict[s
     found = replaceable(loaded.model, Wish(job.least_share))
     explored = survey(loaded.model, found, job, Room(graph, limits), Silent())
     candidates = space.solutions(explored.candidates, graph)
-    able = [item for item in candidates if all(h.holds is not False for h in choose.holdings(item, None, limits))]
+    able = [item for item in candidates if all(h.holds is not False for h in choose.holdings(item, UNKNOWN, limits))]
     recipe = finetune.Recipe(job.epochs, job.batch_size, job.seed, recover=job.recover)
     tuner = finetune.Tuner(loaded.model, loaded.data.train, loaded.data.validation, loaded.judge, recipe)
     layers = [front.layer.name for front in explored.taken]

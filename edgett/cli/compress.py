@@ -22,6 +22,10 @@ def compress(
     out: options.Out = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of fine-tuning. Default 3.")] = None,
     max_drop: options.MaxDrop = None,
+    attack: options.Attack = None,
+    epsilon: options.Epsilon = None,
+    attack_steps: options.AttackSteps = None,
+    max_robust_drop: options.MaxRobustDrop = None,
     metric: options.Metric = None,
     objective: Annotated[Objective | None, typer.Option(help="What is recommended. Default: the target's.")] = None,
     model_bytes: options.ModelBytes = None,
@@ -84,7 +88,8 @@ def compress(
         typer.Option(
             help="plain: fine-tune on the labels. distill: fit each layer to the dense one's outputs, then learn from"
             " the baseline's outputs beside the labels. admm: the same, after half of the epochs (rounded down) have"
-            " pulled the dense model towards the forms. Default distill.",
+            " pulled the dense model towards the forms. adversarial: distill on samples moved by --attack. Default"
+            " distill.",
             show_default=False,
         ),
     ] = None,
@@ -141,7 +146,8 @@ def compress(
         "batch": batch, "dtype": dtype, "batch_size": batch_size, "patience": patience,
         "learning_rate": learning_rate, "int8_epochs": int8_epochs, "seed": seed, "schedule": schedule, "trunk": trunk,
         "recover": recover, "jobs": jobs, "cluster": cluster, "custom_objects": custom_objects, "metric": metric,
-        "input_shape": input_shape or None,
+        "input_shape": input_shape or None, "attack": attack, "epsilon": epsilon, "attack_steps": attack_steps,
+        "max_robust_drop": max_robust_drop,
     }  # fmt: skip
     return making.made(_work(), given, making.Place(out, resume, fresh), Screen(json=json, silent=quiet))
 

@@ -14,6 +14,10 @@ def deploy(
     out: options.Out = None,
     dtype: options.Dtype = None,
     max_drop: options.MaxDrop = None,
+    attack: options.Attack = None,
+    epsilon: options.Epsilon = None,
+    attack_steps: options.AttackSteps = None,
+    max_robust_drop: options.MaxRobustDrop = None,
     model_bytes: options.ModelBytes = None,
     peak: options.Peak = None,
     flops: options.Flops = None,
@@ -46,6 +50,7 @@ def deploy(
     given = {
         "model": model, "target": target, "data": data, "metric": metric, "dtype": dtype, "max_drop": max_drop,
         "model_bytes": model_bytes, "peak": peak, "flops": flops, "latency_ms": latency_ms, "batch": batch,
+        "attack": attack, "epsilon": epsilon, "attack_steps": attack_steps, "max_robust_drop": max_robust_drop,
         "seed": seed, "custom_objects": custom_objects, "input_shape": input_shape or None,
     }  # fmt: skip
     return making.made(_work(), given, making.Place(out, resume, fresh), Screen(json=json, silent=quiet))

@@ -13,6 +13,7 @@ from edgett.cli import complete
 from edgett.errors import UsageError
 from edgett.forms.site import Estimate
 from edgett.graph.dtype import DType
+from edgett.job.attack import Attacker
 from edgett.search.choices import Strategy
 
 BASELINE, DENSE = "baseline", -1
@@ -74,6 +75,31 @@ Out = Annotated[
 ]
 MaxDrop = Annotated[
     float | None, typer.Option(help="Largest loss of accuracy in percentage points. Default: the target's.")
+]
+MaxRobustDrop = Annotated[
+    float | None,
+    typer.Option(help="Largest loss of accuracy under attack, in percentage points. Default: the target's, or any."),
+]
+Attack = Annotated[
+    Attacker | None,
+    typer.Option(
+        help="Judge models under attack too. pgd: several steps along the sign of the gradient. fgsm: one. Default pgd,"
+        " where anything asks for an attack.",
+        show_default=False,
+    ),
+]
+Epsilon = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SHARE",
+        help="How far an attack moves each number of an input at most, as a share of the range of the training inputs:"
+        " 0.1 of 0..255 is 25.5. Default 0.1.",
+        show_default=False,
+    ),
+]
+AttackSteps = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Steps of pgd, each 2.5 / N of epsilon. Default 7.", show_default=False),
 ]
 ModelBytes = Annotated[
     str | None, typer.Option(metavar="SIZE", help='Largest file: "512 KiB", "50 %". Default: the target\'s.')

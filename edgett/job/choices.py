@@ -28,8 +28,10 @@ class Recover(enum.Enum):
     """How accuracy comes back: `plain` learns from labels; `distill` fits each layer, then learns from the baseline.
 
     `admm` is `distill` for half of the epochs, after the others have pulled the dense model towards the forms.
+    `adversarial` is `distill` on attacked samples.
     """
 
     PLAIN = "plain"
     DISTILL = "distill"
     ADMM = "admm"
+    ADVERSARIAL = "adversarial"

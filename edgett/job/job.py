@@ -17,10 +17,11 @@ from edgett.forms.front import Search
 from edgett.forms.site import Estimate
 from edgett.forms.tt.shapes import check_max_ranks, parse_ranks
 from edgett.graph.dtype import DType
+from edgett.job.attack import Attack, Attacker, asked_attack
 from edgett.job.choices import Recover, Schedule, Trunk
 from edgett.job.yardstick import Yardstick, parse_metric
 from edgett.search.choices import EmptyTiles, Strategy
-from edgett.search.constraints import CONSTRAINTS, Objective
+from edgett.search.constraints import CONSTRAINTS, ROBUST_DROP, Objective
 from edgett.search.tiles import check_grid
 from edgett.target.profile import UNITS, Target, load_target, override, with_dtype
 from edgett.target.tables import TomlTable, mistakes, read
@@ -42,7 +43,10 @@ class Command(enum.Enum):
 
 
 _LIMITS = tuple(row.option for row in CONSTRAINTS)
-_DEPLOYED = ("target", "model", "data", "custom_objects", "input_shape", "metric", "seed", "batch", "dtype", *_LIMITS)
+_ATTACK = ("attack", "epsilon", "attack_steps")
+_DEPLOYED = (
+    "target", "model", "data", "custom_objects", "input_shape", "metric", *_ATTACK, "seed", "batch", "dtype", *_LIMITS,
+)  # fmt: skip
 
 
 _SHARES = {Strategy.GRID: 0.10, Strategy.PARETO: 0.01}
@@ -53,8 +57,9 @@ class Job:
     """A model, its data and a target, and how to go about it; checks itself.
 
     `limit` None fine-tunes every joint candidate. `jobs` None trains in as many processes as there are processors, 0 in
-    this one; `cluster` on a Ray cluster. `metric` None judges by those that the model was compiled with. `dtype` stands
-    over the target's, and `objective` and the limits, those from `max_drop` on, over its budget where they are not
+    this one; `cluster` on a Ray cluster. `metric` None judges by those that the model was compiled with. `attack` and
+    what belongs to it None attack only where something else asks for it (see `attack_of`). `dtype` stands over the
+    target's, and `objective` and the limits, those from `max_drop` on, over its budget where they are not
     None.
     """
 
@@ -89,7 +94,11 @@ class Job:
     jobs: int | None = None
     cluster: str | None = None
     metric: str | None = None
+    attack: Attacker | None = None
+    epsilon: float | None = None
+    attack_steps: int | None = None
     max_drop: float | None = None
+    max_robust_drop: float | None = None
     objective: Objective | None = None
     model_bytes: str | None = None
     peak: str | None = None
@@ -126,10 +135,10 @@ class Job:
             raise UsageError(
                 f"--learning-rate {self.learning_rate:g} is not above 0 and below 10.", "Adam's usual one is 0.001."
             )
-        if self.max_drop is not None and not 0 <= self.max_drop <= 100:
-            raise UsageError(
-                f"--max-drop {self.max_drop:g} is not from 0 to 100.", "Give percentage points, such as 1.5."
-            )
+        for name, most in (("max-drop", self.max_drop), ("max-robust-drop", self.max_robust_drop)):
+            if most is not None and not 0 <= most <= 100:
+                raise UsageError(f"--{name} {most:g} is not from 0 to 100.", "Give percentage points, such as 1.5.")
+        _ = asked_attack(self.attack, self.epsilon, self.attack_steps)
         if self.latency_ms is not None and not 0 < self.latency_ms < math.inf:
             raise UsageError(f"--latency-ms {self.latency_ms:g} is not above 0 and finite.", "Give milliseconds.")
         if not 0 <= self.seed < 2**32:
@@ -164,6 +173,11 @@ class Job:
     def yardstick(self) -> Yardstick | None:
         """The metric that is asked for."""
         return None if self.metric is None else parse_metric(self.metric)
+
+    @property
+    def attacks(self) -> bool:
+        """Whether options ask for an attack, and not a budget."""
+        return self.recover is Recover.ADVERSARIAL or any(getattr(self, name) is not None for name in _ATTACK)
 
     @property
     def budget(self) -> dict[str, Any]:
@@ -237,7 +251,9 @@ class Project(TomlTable):
     )
     schedule: Annotated[Schedule, Field(strict=False)] | None = Field(default=None, description="auto, full or halving")
     trunk: Annotated[Trunk, Field(strict=False)] | None = Field(default=None, description="auto, frozen or trained")
-    recover: Annotated[Recover, Field(strict=False)] | None = Field(default=None, description="plain, distill or admm")
+    recover: Annotated[Recover, Field(strict=False)] | None = Field(
+        default=None, description="plain, distill, admm or adversarial"
+    )
     jobs: Annotated[int, Field(ge=0)] | None = Field(default=None, description="processes that fine-tune; 0: none")
     cluster: str | None = Field(default=None, description="address of a Ray cluster that fine-tunes")
     epochs: Whole | None = Field(default=None, description="epochs of fine-tuning")
@@ -250,8 +266,16 @@ class Project(TomlTable):
     metric: str | None = Field(
         default=None, description="what models are judged by: package.module:function or a metric's name, :max or :min"
     )
+    attack: Annotated[Attacker, Field(strict=False)] | None = Field(
+        default=None, description="what models are judged under too: pgd or fgsm"
+    )
+    epsilon: float | None = Field(default=None, description="how far it moves inputs, a share of their range")
+    attack_steps: Whole | None = Field(default=None, description="steps of pgd")
     max_drop: Annotated[float, Field(ge=0, le=100)] | None = Field(
         default=None, description="largest loss of accuracy, in percentage points"
+    )
+    max_robust_drop: Annotated[float, Field(ge=0, le=100)] | None = Field(
+        default=None, description="largest loss of accuracy under attack, in percentage points"
     )
     objective: Annotated[Objective, Field(strict=False)] | None = Field(
         default=None, description="memory, flops, accuracy or latency"
@@ -349,3 +373,9 @@ def _meant(sources: Mapping[str, Mapping[str, Any]]) -> tuple[Strategy, str] | N
 def target_of(job: Job) -> Target:
     """The job's target with its own budget."""
     return override(with_dtype(load_target(job.target), job.dtype), **job.budget)
+
+
+def attack_of(job: Job) -> Attack | None:
+    """What models are attacked by; None where neither an option nor the target's budget asks for it."""
+    asked = job.attacks or target_of(job).budget[ROBUST_DROP] is not None
+    return asked_attack(job.attack, job.epsilon, job.attack_steps) if asked else None

@@ -28,8 +28,20 @@ from edgett.report.words import (
     place,
     scores,
     sized,
+    under_attack,
 )
-from edgett.search.constraints import CONSTRAINTS, DROP, FLOPS, LATENCY, MODEL_BYTES, NAMED, PEAK, Constraint, Objective
+from edgett.search.constraints import (
+    CONSTRAINTS,
+    DROP,
+    FLOPS,
+    LATENCY,
+    MODEL_BYTES,
+    NAMED,
+    PEAK,
+    ROBUST_DROP,
+    Constraint,
+    Objective,
+)
 
 DENSE: Mapping[str, Any] = {"feasible": False, "complete": True}
 """What the dense model is as an option, beside what its document says."""
@@ -174,6 +186,8 @@ def _figure_rows(
         yield f"{DROP.heading}, validation", [figure(model["drop"], 2) for model in models]
     if models[0]["test_accuracy"]:
         yield f"{DROP.heading}, test", [figure(model["test_drop"], 2) for model in models]
+    for name, values, decimals in under_attack(models):
+        yield name, [figure(value, decimals) for value in values]
 
 
 def _against(values: Sequence[int]) -> list[Cell]:
@@ -244,7 +258,9 @@ def tradeoff(options: Sequence[Option], outcome: Mapping[str, Any]) -> Section:
     """Every fine-tuned solution, by memory, FLOPs and accuracy."""
     timed = any(option[LATENCY] is not None for option in options)
     executed = options and all(option.instructions is not None for option in options)
-    counted, measured = (FLOPS, PEAK, MODEL_BYTES), (LATENCY, DROP) if timed else (DROP,)
+    attacked = any(option[ROBUST_DROP] is not None for option in options)
+    counted = FLOPS, PEAK, MODEL_BYTES
+    measured = (*([LATENCY] if timed else []), DROP, *([ROBUST_DROP] if attacked else []))
     numeric = ["solution", "parameters", *(row.heading for row in counted), *(["instructions"] if executed else [])]
     numeric += [row.heading for row in measured]
     columns = *map(Column, numeric), *(Column(title, False) for title in ("feasible", "picked as", "shapes"))
@@ -253,7 +269,7 @@ def tradeoff(options: Sequence[Option], outcome: Mapping[str, Any]) -> Section:
         numbers = [option.params, *(option[row] for row in counted)]
         numbers += [option.instructions] if executed else []
         cells = [Cell(number, f"{number:,}") for number in (option.solution, *numbers)]
-        cells += [figure(option[row], {LATENCY: 3, DROP: 2}[row]) for row in measured]
+        cells += [figure(option[row], 3 if row is LATENCY else 2) for row in measured]
         cells.append(Cell(option.feasible, *(("yes", Mood.GOOD) if option.feasible else ("no", Mood.BAD))))
         roles, shapes = ", ".join(option.roles), "; ".join(f"{name}: {shape}" for name, shape in option.shapes)
         rows.append((*cells, Cell(roles, roles), Cell(shapes, shapes)))
@@ -312,7 +328,7 @@ def _option(run: str, trial: Mapping[str, Any], outcome: Mapping[str, Any]) -> O
         number,
         trial["params"],
         trial["macs"],
-        {row: trial[row.figure] for row in CONSTRAINTS} | {MODEL_BYTES: _file_bytes(trial, outcome)},
+        {row: trial.get(row.figure) for row in CONSTRAINTS} | {MODEL_BYTES: _file_bytes(trial, outcome)},
         trial["feasible"],
         trial["complete"] and not _too_slow(trial),
         tuple(roles),

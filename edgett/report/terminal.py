@@ -25,6 +25,7 @@ from edgett.report.words import (
     over_budget,
     scores,
     sized,
+    under_attack,
 )
 from edgett.search.choose import NEAR
 from edgett.search.constraints import FLOPS, LATENCY, NAMED, PEAK, Objective
@@ -242,6 +243,8 @@ def _rows(models: list[Any], file: str, shown: speed.Speed) -> Iterator[tuple[st
         yield "drop, val.", [_figure(model["drop"], 2) for model in models]
     if tested:
         yield "drop, test", [_figure(model["test_drop"], 2) for model in models]
+    for name, values, digits in under_attack(models, ("val.", "test")):
+        yield name, [_figure(value, digits) for value in values]
 
 
 def _beside(values: list[int], at_least: list[bool]) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from edgett.search.constraints import DROP, Constraint
+from edgett.search.constraints import DROP, ROBUST_DROP, Constraint
 
 PICKS = {
     "recommended": "recommended",
@@ -50,6 +50,9 @@ def judged(document: Mapping[str, Any]) -> Iterator[str]:
         yield "Not judged: there are no data, and outputs are compared on random inputs."
         return
     yield f"Judged by {document['judged_by']}, on validation data."
+    if (attack := document.get("attack")) is not None:
+        made = ", made for the float32 models" if document["target"]["dtype"] == "int8" else ""
+        yield f"Under attack: {attack['words']}{made}."
     if document["target"]["dtype"] == "int8":
         original = dense["original"]
         scores = [f"{one['metric']} of {one['output']} {_score(one)}" for one in original["accuracy"]]
@@ -66,6 +69,19 @@ def scores(accuracy: Sequence[Mapping[str, Any]]) -> list[str]:
     """The titles of a model's scores: the metric, and the output where there are several."""
     several = len({score["output"] for score in accuracy}) > 1
     return [f"{score['output']}: {score['metric']}" if several else str(score["metric"]) for score in accuracy]
+
+
+def under_attack(
+    models: Sequence[Mapping[str, Any]], splits: tuple[str, str] = ("validation", "test")
+) -> Iterator[tuple[str, list[float | None], int]]:
+    """Rows of what models are under attack: a title, a value a model, and its decimals; none where nothing was."""
+    for split, before in zip(splits, ("", "test_"), strict=True):
+        dense = models[0].get(f"{before}robust_accuracy") or ()
+        for index, name in enumerate(scores(dense)):
+            found = [model[f"{before}robust_accuracy"][index]["value"] for model in models]
+            yield f"{name} under attack, {split}", found, 4
+        if dense:
+            yield f"{ROBUST_DROP.heading}, {split}", [model[f"{before}robust_drop"] for model in models], 2
 
 
 def binding(outcome: Mapping[str, Any], names: Mapping[str, str] | None = None) -> str:

@@ -78,17 +78,27 @@ class Model(Part):
     drop: Real | None = Field(
         description="the worst from Keras's dense model: percentage points of accuracies, else per cent of its score"
     )
+    robust_accuracy: list[ScoreDocument] = Field(
+        default_factory=list, description="under attack, on validation data; empty: nothing was attacked"
+    )
+    robust_drop: Real | None = Field(default=None, description="as drop, under attack; null: nothing was attacked")
 
 
 class Written(Model):
     test_accuracy: list[ScoreDocument] | None = Field(description="on the test data; null: there are none")
     test_drop: Real | None = Field(description="as drop, on the test data")
+    test_robust_accuracy: list[ScoreDocument] | None = Field(
+        default=None, description="under attack, on the test data; null: nothing was attacked"
+    )
+    test_robust_drop: Real | None = Field(default=None, description="as robust_drop, on the test data")
     artifacts: dict[Text, Artefact] = Field(description="its files, by format: keras, tflite, onnx")
 
     @model_validator(mode="after")
     def _is_tested_alike(self) -> Self:
         if self.test_accuracy is not None and told(self.test_accuracy) != told(self.accuracy):
             raise ValueError("test_accuracy must be of the same outputs and metrics as accuracy")
+        if self.test_robust_accuracy is not None and told(self.test_robust_accuracy) != told(self.robust_accuracy):
+            raise ValueError("test_robust_accuracy must be of the same outputs and metrics as robust_accuracy")
         return self
 
 
@@ -97,6 +107,12 @@ class OriginalDocument(Part):
 
     accuracy: list[ScoreDocument] = Field(description="on validation data")
     test_accuracy: list[ScoreDocument] | None = Field(description="on the test data; null: there are none")
+    robust_accuracy: list[ScoreDocument] = Field(
+        default_factory=list, description="under attack, on validation data; empty: nothing was attacked"
+    )
+    test_robust_accuracy: list[ScoreDocument] | None = Field(
+        default=None, description="under attack, on the test data; null: nothing was attacked"
+    )
 
 
 class Dense(Written):

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from edgett.schema.parts import Count, Document, LimitName, Number, Part, Positive, Real, Text, one_of
-from edgett.search.constraints import DROP, FLOPS, LATENCY, MODEL_BYTES, PEAK, Objective
+from edgett.search.constraints import DROP, FLOPS, LATENCY, MODEL_BYTES, PEAK, ROBUST_DROP, Objective
 
 
 class TableRow(Part):
@@ -53,6 +53,9 @@ class Choice(Part):
     )
     drop: Annotated[Real | None, Field(alias=DROP.name)] = Field(
         description="in percentage points; null: not judged, or its trial failed"
+    )
+    robust_drop: Annotated[Real | None, Field(alias=ROBUST_DROP.name)] = Field(
+        description="in percentage points; null: nothing was attacked, or its trial failed"
     )
     feasible: bool = Field(description="whether it holds the constraints")
     eligible: bool = Field(description="trained to the end, and not all dense again for being slow")

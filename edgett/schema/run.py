@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from edgett.graph.dtype import DType
 from edgett.graph.filesize import Format
+from edgett.job.attack import Attacker
 from edgett.job.job import Command
 from edgett.schema.check import Check
 from edgett.schema.explore import GridLayer, GridSearch, LayerDocument, ParetoLayer, ParetoSearch
@@ -19,6 +20,7 @@ from edgett.schema.parts import (
     File,
     Many,
     Part,
+    Positive,
     Problem,
     Rare,
     RatioRow,
@@ -39,6 +41,15 @@ class TargetRow(Part):
     latency: Text = Field(default="", description="what latencies come from, in words")
     here: bool = Field(default=False, description="whether it is this machine")
     cycles_per_second: Count = Field(default=0, description="the clock times the threads")
+
+
+class AttackRow(Part):
+    """What moved samples to where a model's loss is larger."""
+
+    by: one_of(Attacker) = Field(description="fgsm: one step; pgd: several")  # type: ignore[valid-type]
+    epsilon: Positive = Field(description="the most that a number is moved, as a share of the training inputs' range")
+    steps: Count = Field(description="that it takes")
+    words: Text = Field(description="all of that, and how many samples were attacked, in words")
 
 
 class OutcomeProblem(Problem):
@@ -93,6 +104,7 @@ class OutcomeDocument(Document):
     )
     model: Text = Field(description="as it was named")
     judged_by: Text | None = Field(description="which score, in words; null: nothing is judged for want of data")
+    attack: AttackRow | None = Field(default=None, description="what they were judged under too; null: no attack")
     remarks: list[Text] = Field(default_factory=list, description="what to know of that")
     baseline: Dense = Field(description="the dense model as its file for the target is")
     trials: list[TrialRow] = Field(description="the solutions that were fine-tuned")
@@ -132,6 +144,10 @@ class OutcomeDocument(Document):
                 raise ValueError(f"{name} must have files of the same formats as the dense model")
             if told(dense.accuracy) != told(pick.accuracy):
                 raise ValueError(f"accuracy of {name} must be of the same outputs and metrics as the dense model's")
+            if told(dense.robust_accuracy) != told(pick.robust_accuracy):
+                raise ValueError(f"robust_accuracy of {name} must be of the same as the dense model's")
+            if (dense.test_robust_accuracy is None) != (pick.test_robust_accuracy is None):
+                raise ValueError("test_robust_accuracy must be there for every model or for none")
             if pick.solution >= 0 and (pick.drop is None or not pick.accuracy):
                 raise ValueError(f"drop and accuracy of {name} must be known")
             known = (*dense.accuracy, *dense.original.accuracy, *pick.accuracy)

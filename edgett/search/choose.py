@@ -11,7 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgett.forms.dominance import undominated
-from edgett.search.constraints import CONSTRAINTS, DROP, NAMED, Constraint, Constraints, Holding, Objective, worse
+from edgett.search.constraints import (
+    CONSTRAINTS,
+    DROP,
+    LOSSES,
+    NAMED,
+    Constraint,
+    Constraints,
+    Holding,
+    Lost,
+    Objective,
+    worse,
+)
 from edgett.search.solution import Picks, Solution, Trial
 
 NEAR = 0.1
@@ -62,21 +73,21 @@ def tradeoffs(costs: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.unique(np.concatenate([undominated([one, loss]) for one in (size, work, both)]))
 
 
-def holdings(solution: Solution, drop: float | None, limits: Constraints) -> tuple[Holding, ...]:
-    """Every constraint that the target sets and what a model of that cost and drop makes of it.
+def holdings(solution: Solution, lost: Lost, limits: Constraints) -> tuple[Holding, ...]:
+    """Every constraint that the target sets and what a model makes of it that costs and loses so much.
 
-    A drop that is not known yet (None), the latency on a target that nobody has measured, and what some operator
+    A drop that is not known yet, the latency on a target that nobody has measured, and what some operator
     without a rule adds to are not checked.
     """
     return tuple(
-        _held(row, solution, drop, limits) for row in CONSTRAINTS if limits[row] is not None or row in limits.untold
+        _held(row, solution, lost, limits) for row in CONSTRAINTS if limits[row] is not None or row in limits.untold
     )
 
 
-def _held(row: Constraint, solution: Solution, drop: float | None, limits: Constraints) -> Holding:
+def _held(row: Constraint, solution: Solution, lost: Lost, limits: Constraints) -> Holding:
     """A share of what is not known is at most what there is room for."""
     untold, at_least = row in limits.untold, row in solution.at_least
-    holding = row.judge(limits[row], row.value(solution, drop), at_least=untold or at_least)
+    holding = row.judge(limits[row], row.value(solution, lost), at_least=untold or at_least)
     known = None if untold and holding.holds is None else holding.limit
     return replace(holding, limit=known, at_least=at_least)
 
@@ -85,7 +96,7 @@ def feasible(trial: Trial, limits: Constraints) -> bool:
     """Whether no constraint is broken, and any layer is still replaced."""
     if trial.too_slow or not math.isfinite(trial.drop):
         return False
-    return all(holding.holds is not False for holding in holdings(trial.solution, trial.drop, limits))
+    return all(holding.holds is not False for holding in holdings(trial.solution, trial.lost, limits))
 
 
 def choose(trials: Sequence[Trial], limits: Constraints, dense: Trial | None = None) -> Picks | None:
@@ -163,7 +174,7 @@ def promoted(trials: Sequence[Trial], limits: Constraints) -> list[Solution]:
     Small and cheap only count where the drop may yet come within its limit; where it may nowhere, the most accurate go.
     """
     going = [trial for trial in trials if math.isfinite(trial.drop) and not trial.complete]
-    hopeful = [trial for trial in going if _expected(trial, LEFT).drop <= limits.most(DROP)]
+    hopeful = [trial for trial in going if _loses_within(_expected(trial, LEFT), limits)]
     orders = [
         sorted(hopeful, key=lambda trial: (trial.solution.file_bytes, trial.solution.number)),
         sorted(hopeful, key=lambda trial: (trial.solution.work, trial.solution.number)),
@@ -199,23 +210,32 @@ def contenders(paths: Sequence[Sequence[Trial]], limits: Constraints) -> list[So
 
 
 def _expected(trial: Trial, left: float) -> Trial:
-    """The trial as it may end, when that share of its drop is left."""
-    return replace(trial, drop=min(trial.drop, left * trial.drop))
+    """The trial as it may end, when that share of its drops is left."""
+    robust = trial.robust_drop
+    return replace(
+        trial,
+        drop=min(trial.drop, left * trial.drop),
+        robust_drop=None if robust is None else min(robust, left * robust),
+    )
 
 
-def nearest_miss(
-    tried: Sequence[tuple[Solution, float | None]], limits: Constraints
-) -> tuple[Solution, float | None, Holding]:
-    """Of solutions (with their drops) that all break a constraint: whose worst break is least, and that constraint."""
-    misses = [(solution, drop, max(broken(solution, drop, limits), key=_excess)) for solution, drop in tried]
+def _loses_within(trial: Trial, limits: Constraints) -> bool:
+    """Whether it loses no more than it may, as far as that is known."""
+    lost = (row.value(trial.solution, trial.lost) for row in LOSSES)
+    return all(value is None or value <= limits.most(row) for row, value in zip(LOSSES, lost, strict=True))
+
+
+def nearest_miss(tried: Sequence[tuple[Solution, Lost]], limits: Constraints) -> tuple[Solution, Lost, Holding]:
+    """Of solutions, with what they lose, that all break a constraint: whose worst break is least, and what breaks."""
+    misses = [(solution, lost, max(broken(solution, lost, limits), key=_excess)) for solution, lost in tried]
     return min(misses, key=lambda miss: (_excess(miss[2]), miss[0].number))
 
 
-def broken(solution: Solution, drop: float | None, limits: Constraints) -> list[Holding]:
+def broken(solution: Solution, lost: Lost, limits: Constraints) -> list[Holding]:
     """The constraints that are broken. A model that diverged breaks whatever limit its drop might have."""
-    found = [item for item in holdings(solution, drop, limits) if item.holds is False]
-    if drop == math.inf and limits[DROP] is None:
-        found.append(Holding(DROP.name, 100.0, drop, False))
+    found = [item for item in holdings(solution, lost, limits) if item.holds is False]
+    if lost.plain == math.inf and limits[DROP] is None:
+        found.append(Holding(DROP.name, 100.0, lost.plain, False))
     return found
 
 

@@ -21,6 +21,23 @@ class Objective(enum.Enum):
     LATENCY = "latency"
 
 
+@dataclass(frozen=True)
+class Lost:
+    """What a model loses against the dense one, in points (see `Quality.drop_from`); None where it is not known.
+
+    Attributes:
+        plain: on samples as they are.
+        robust: on samples under attack; None too where nothing is attacked.
+    """
+
+    plain: float | None = None
+    robust: float | None = None
+
+
+UNKNOWN = Lost()
+"""Before any training."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Constraint:
     """A row of the table: a figure of the whole model that may be limited.
@@ -32,7 +49,7 @@ class Constraint:
         title: what it is called in reports.
         unit: what it is in, there; empty where the title says it.
         meaning: what its limit is, as profiles explain it.
-        value: what a solution has of it, by the solution and its drop; None where that is not known.
+        value: what a solution has of it, by the solution and what it loses; None where that is not known.
         whole: whether it is counted, rather than measured or predicted.
         higher_is_better: which way is better, as of a `Score`; then its limit is a least.
     """
@@ -43,7 +60,7 @@ class Constraint:
     title: str
     unit: str = ""
     meaning: str
-    value: Callable[[Solution, float | None], float | None]
+    value: Callable[[Solution, Lost], float | None]
     whole: bool = True
     higher_is_better: bool = False
 
@@ -57,24 +74,28 @@ class Constraint:
         return judged(self.name, limit, value, at_least=at_least, higher_is_better=self.higher_is_better)
 
 
-def _file_bytes(solution: Solution, drop: float | None) -> int:
+def _file_bytes(solution: Solution, lost: Lost) -> int:
     return solution.file_bytes
 
 
-def _peak_bytes(solution: Solution, drop: float | None) -> int:
+def _peak_bytes(solution: Solution, lost: Lost) -> int:
     return solution.peak_bytes
 
 
-def _flops(solution: Solution, drop: float | None) -> int:
+def _flops(solution: Solution, lost: Lost) -> int:
     return solution.cost.flops
 
 
-def _latency(solution: Solution, drop: float | None) -> float | None:
+def _latency(solution: Solution, lost: Lost) -> float | None:
     return None if solution.inference.us is None else solution.inference.us / 1000
 
 
-def _drop(solution: Solution, drop: float | None) -> float | None:
-    return drop
+def _drop(solution: Solution, lost: Lost) -> float | None:
+    return lost.plain
+
+
+def _robust_drop(solution: Solution, lost: Lost) -> float | None:
+    return lost.robust
 
 
 MODEL_BYTES = Constraint(
@@ -123,9 +144,22 @@ DROP = Constraint(
     value=_drop,
     whole=False,
 )
+ROBUST_DROP = Constraint(
+    name="robust_drop_pp",
+    figure="robust_drop",
+    option="max_robust_drop",
+    title="robust drop",
+    unit="points",
+    meaning="largest loss of accuracy under attack, in percentage points",
+    value=_robust_drop,
+    whole=False,
+)
 
-CONSTRAINTS = (MODEL_BYTES, PEAK, FLOPS, LATENCY, DROP)
+CONSTRAINTS = (MODEL_BYTES, PEAK, FLOPS, LATENCY, DROP, ROBUST_DROP)
 """Every one, in the order of documents and tables."""
+
+LOSSES = (DROP, ROBUST_DROP)
+"""Those of what a model loses, which training is to bring back."""
 
 NAMED: Mapping[str, Constraint] = {row.name: row for row in CONSTRAINTS}
 """The rows by their names."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from edgett.forms.catalogue import Held
 from edgett.forms.site import Cost
 from edgett.forms.spec import Spec
-from edgett.search.constraints import FLOPS, MODEL_BYTES, PEAK, Constraint
+from edgett.search.constraints import FLOPS, MODEL_BYTES, PEAK, Constraint, Lost
 from edgett.search.quality import Quality
 
 
@@ -124,7 +124,8 @@ class Trial:
     """A solution after fine-tuning: `quality` and `drop` of the validation data (inf never holds), losses by epoch.
 
     `complete`: no epoch was thought not worth it; `failure`: why there is no quality; `reverted`: what went back;
-    `int8`: what came of training it on for its int8 file, where that was of use.
+    `int8`: what came of training it on for its int8 file, where that was of use; `robust_drop`: that of samples under
+    attack, None where nothing was attacked.
     """
 
     solution: Solution
@@ -138,6 +139,12 @@ class Trial:
     failure: str | None = None
     reverted: tuple[Reverted, ...] = ()
     int8: LearntInt8 | None = None
+    robust_drop: float | None = None
+
+    @property
+    def lost(self) -> Lost:
+        """What it loses, in points."""
+        return Lost(self.drop, self.robust_drop)
 
     @property
     def emptied(self) -> bool:

@@ -68,6 +68,7 @@ from edgett.search.constraints import (
     LATENCY,
     MODEL_BYTES,
     PEAK,
+    ROBUST_DROP,
     Constraint,
     Constraints,
     Objective,
@@ -143,6 +144,7 @@ _LIMITS: Mapping[Constraint, Any] = {
     **{row: Annotated[int | Percentage, PlainValidator(unit.parse_limit), unit] for row, unit in UNITS.items()},
     LATENCY: Rate,
     DROP: Annotated[float, Field(ge=0, le=100)],
+    ROBUST_DROP: Annotated[float, Field(ge=0, le=100)],
 }
 _FIELDS: Any = {row.name: (_LIMITS[row] | None, Field(default=None, description=row.meaning)) for row in CONSTRAINTS}
 _Limits: Any = create_model("_Limits", __base__=TomlTable, **_FIELDS)

@@ -25,6 +25,7 @@ from edgett.model.shifts import shift
 from edgett.search.quality import Quality
 from edgett.search.solution import Solution
 from edgett.train.assess import PREDICTED, assess
+from edgett.train.attacks import Adversary, under_attack
 from edgett.train.beginnings import Beginnings
 from edgett.train.data import Split
 from edgett.train.methods import METHODS
@@ -203,13 +204,14 @@ class Tuner:
             quality = self._no_worse(task.solution, model, quality, ended=state is None)
         if quality.loss is not None and not np.isfinite(quality.loss):
             return _lost(losses, started, f"its loss on the validation data became {quality.loss}")
+        quality = under_attack(quality, self._adversary, model, self.validation)
         return Tuned(quality, tuple(losses), time.monotonic() - started, pack_weights(model), state, pull=pull)
 
     def _no_worse(self, solution: Solution, model: keras.Model, quality: Quality, *, ended: bool) -> Quality:
         """What the model can do at least: a short training may make worse what was fitted, and is undone at the end."""
         begun = self.begun(solution, self.beginnings.of(solution))
         before = self._quality(begun)
-        better = before.drop_from(quality) < 0
+        better = self._method.undoes and before.drop_from(quality) < 0
         if ended:
             if better:
                 model.set_weights(begun.get_weights())
@@ -307,6 +309,10 @@ class Tuner:
     def teacher(self) -> Teacher | None:
         """What solutions learn from beside the labels."""
         return self._method.teacher
+
+    @cached_property
+    def _adversary(self) -> Adversary | None:
+        return Adversary.of(self.judge, self.train.x)
 
     @cached_property
     def beginnings(self) -> Beginnings:

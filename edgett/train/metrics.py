@@ -54,12 +54,15 @@ class Loss:
     labels: Labels
     keras: Any
 
-    def measure(self, labels: np.ndarray, outputs: np.ndarray) -> float:
-        """The mean over the samples. A bare function is given floats, as Keras gives it when it trains."""
+    def of(self, labels: Any, outputs: Any) -> Any:
+        """The mean over the samples, a scalar tensor. A bare function is given floats, as Keras does when it trains."""
         kind = None if isinstance(self.keras, keras.losses.Loss) else keras.config.floatx()
-        y, p = keras.ops.convert_to_tensor(labels, kind), keras.ops.convert_to_tensor(outputs)
+        return keras.ops.mean(self.keras(keras.ops.convert_to_tensor(labels, kind), outputs))
+
+    def measure(self, labels: np.ndarray, outputs: np.ndarray) -> float:
+        """The mean over the samples of arrays."""
         try:
-            return float(keras.ops.mean(self.keras(y, p)))
+            return float(self.of(labels, keras.ops.convert_to_tensor(outputs)))
         except Exception as error:
             raise DataError(
                 f"loss {self.name} cannot be computed of labels {labels.shape} and outputs {outputs.shape}: "

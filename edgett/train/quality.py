@@ -18,6 +18,7 @@ import keras
 import numpy as np
 
 from edgett.errors import DataError, UsageError
+from edgett.job.attack import Attack
 from edgett.job.yardstick import Yardstick
 from edgett.model import users
 from edgett.model.compiled import Compiled, compiled
@@ -32,10 +33,14 @@ WHOLE = "all outputs"
 
 @dataclass(frozen=True)
 class Ask:
-    """What a judge is asked for: by which metric (None: the model's own), and whether there are labels."""
+    """What a judge is asked for.
+
+    By which metric (None: the model's own), whether there are labels, and under which attack models are judged too.
+    """
 
     metric: Yardstick | None = None
     labelled: bool = True
+    attack: Attack | None = None
 
 
 PLAIN = Ask()

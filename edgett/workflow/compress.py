@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgett.job.job import Job
 from edgett.meter import Meter
 from edgett.run.directory import Run
-from edgett.search.solution import Solution
+from edgett.search.constraints import UNKNOWN
 from edgett.workflow import cures
 from edgett.workflow.inputs import Inputs
 from edgett.workflow.outcome import Outcome, nearest_miss, remarked
@@ -41,8 +41,8 @@ def compress(job: Job, inputs: Inputs, run: Run, meter: Meter) -> Outcome:
     # 7. Select what the target allows; then export, check, and put an artefact that came out too large aside.
     released, picked = release(inputs, trials, terms, run, meter)
 
-    tried: list[tuple[Solution, float | None]] = [(trial.solution, trial.drop) for trial in picked.trials]
-    tried = tried or [(item, None) for item in found.solutions]
+    tried = [(trial.solution, trial.lost) for trial in picked.trials]
+    tried = tried or [(item, UNKNOWN) for item in found.solutions]
     outcome = Outcome(
         run.path, job, terms.target, limits, str(inputs.judge), found.exploration, picked.dense, inputs.quality,
         len(found.able),

@@ -21,9 +21,11 @@ from edgett.search.constraints import (
     DROP,
     FLOPS,
     LATENCY,
+    LOSSES,
     MODEL_BYTES,
     NAMED,
     PEAK,
+    UNKNOWN,
     Constraint,
     Constraints,
     Holding,
@@ -101,8 +103,8 @@ def advised(outcome: Outcome, inputs: Inputs, meter: Meter) -> Outcome:
         return outcome
     if outcome.miss is None:
         return replace(outcome, advice=Advice((MEMORY,)))
-    solution, drop, _ = outcome.miss
-    broken = choose.broken(solution, drop, limits)
+    solution, lost, _ = outcome.miss
+    broken = choose.broken(solution, lost, limits)
     found: tuple[Cure, ...] = ()
     # Once something is trained its drop is known, and none of what would have to be trained instead.
     if not outcome.trials:
@@ -187,7 +189,7 @@ def _leaves(job: Job, model: Any, as_it_is: bool) -> bool:
             refuse_unquantisable(trace(model))
         room = _room(job, target, model)
         dense = space.dense_solution(room.graph(frozenset()), room.costing)
-        if not choose.broken(dense, None, room.limits):
+        if not choose.broken(dense, UNKNOWN, room.limits):
             return True
         return not as_it_is and bool(proposed(job, model, room, Silent()).able)
     except EdgettError:  # the target or the model does not take it
@@ -232,7 +234,7 @@ def _up(value: float) -> int:
 
 
 _RAISED: Mapping[Constraint, Callable[[float], Any]] = {
-    DROP: lambda value: math.ceil(value * 10 + 1e-9) / 10,
+    **dict.fromkeys(LOSSES, lambda value: math.ceil(value * 10 + 1e-9) / 10),
     MODEL_BYTES: lambda value: _size(value * (1 + MARGIN)),
     PEAK: _size,
     FLOPS: lambda value: WORK.text(_up(value)),
@@ -251,10 +253,10 @@ def _what(outcome: Outcome) -> str:
         return f"{reason} breaks a budget of {outcome.target.name}: {_dense(outcome)}.{_peak(outcome)}"
     if outcome.miss is None:
         return _too_slow(outcome.trials)
-    solution, drop, _ = outcome.miss
-    broken = choose.broken(solution, drop, outcome.limits)
+    solution, loses, _ = outcome.miss
+    broken = choose.broken(solution, loses, outcome.limits)
     names = [item.name for item in broken]
-    lost = "" if drop is None else f", accuracy drop {drop:.2f}"
+    lost = "" if loses.plain is None else f", accuracy drop {loses.plain:.2f}"
     return (
         f"no solution meets the constraints of {outcome.target.name}: {' and '.join(names)}"
         f" {'bind' if len(names) > 1 else 'binds'}. The nearest, solution {solution.number}"

@@ -19,6 +19,11 @@ def load(job: Job, meter: Meter) -> Inputs:
     """The model that a job names, and its data if it has any. Raises ModelError or DataError."""
     if job.data is not None or job.model.startswith(sources.EXAMPLE):
         return sources.load(job, meter)
+    if job.attacks:
+        raise DataError(
+            "an attack is made on samples with labels, and there are no data.",
+            "Add --data FILE.npz, or leave out --attack, --epsilon and --attack-steps.",
+        )
     if target_of(job).runtime.dtype is DType.INT8:
         raise DataError(
             "int8 takes the ranges of its numbers from training data, and there are none.",

@@ -9,10 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 from edgett.forms import catalogue, cost
 from edgett.forms.site import Cost
+from edgett.job.attack import ON
 from edgett.schema import SCHEMA
 from edgett.search.choose import DENSE, feasible, holdings
-from edgett.search.constraints import DROP, FLOPS, LATENCY, MODEL_BYTES, PEAK, Constraints, Holding
-from edgett.search.quality import Quality
+from edgett.search.constraints import (
+    DROP,
+    FLOPS,
+    LATENCY,
+    MODEL_BYTES,
+    PEAK,
+    ROBUST_DROP,
+    UNKNOWN,
+    Constraints,
+    Holding,
+    Lost,
+)
+from edgett.search.quality import Quality, Score
 from edgett.search.sized import Sized
 from edgett.search.solution import Solution, Trial
 from edgett.search.whole import Whole
@@ -69,6 +81,7 @@ def compressed(outcome: Outcome) -> dict[str, Any]:
             "cycles_per_second": outcome.target.compute.clock.value * outcome.target.runtime.threads,
         },
         "judged_by": outcome.judged_by or None,
+        "attack": _attack(outcome),
         "remarks": list(outcome.remarks),
         "funnel": None if outcome.exploration is None else _funnel(outcome, outcome.exploration),
         "baseline": _baseline(outcome),
@@ -94,6 +107,14 @@ def compressed(outcome: Outcome) -> dict[str, Any]:
     }
 
 
+def _attack(outcome: Outcome) -> dict[str, Any] | None:
+    """What models were judged under too; None where nothing was attacked."""
+    if (attack := outcome.attack) is None:
+        return None
+    steps = len(attack.strides)
+    return {"by": attack.by.value, "epsilon": attack.epsilon, "steps": steps, "words": f"{attack}, {ON}"}
+
+
 def checked(release: Release) -> dict[str, Any]:
     """The document of the cross-check, as in check.json."""
     return {
@@ -115,6 +136,8 @@ def _baseline(outcome: Outcome) -> dict[str, Any]:
             "original": {
                 "accuracy": scores(outcome.baseline),
                 "test_accuracy": release.original and (scores(release.original) or None),
+                "robust_accuracy": robust_scores(outcome.baseline),
+                "test_robust_accuracy": release.original and (robust_scores(release.original) or None),
             }
         }
     )
@@ -138,7 +161,7 @@ def _funnel(outcome: Outcome, exploration: Explored) -> dict[str, int]:
     }
 
 
-def _model(solution: Solution, quality: Quality, drop: float | None) -> dict[str, Any]:
+def _model(solution: Solution, quality: Quality, lost: Lost) -> dict[str, Any]:
     costs: Cost = solution.cost
     return {
         "params": costs.params,
@@ -147,13 +170,15 @@ def _model(solution: Solution, quality: Quality, drop: float | None) -> dict[str
         "macs": costs.macs,
         PEAK.figure: solution.peak_bytes,
         "moved_elements": costs.moved_elements,
-        LATENCY.figure: LATENCY.value(solution, drop),
+        LATENCY.figure: LATENCY.value(solution, lost),
         "instructions": None if (number := solution.inference.instructions) is None else round(number),
         "latency_estimate_ms": None if (guess := solution.inference.estimate_us) is None else guess / 1000,
         "at_least": sorted(row.name for row in solution.at_least),
         "accuracy": scores(quality),
         "loss": _number(quality.loss),
-        DROP.figure: _number(drop),
+        DROP.figure: _number(lost.plain),
+        "robust_accuracy": robust_scores(quality),
+        ROBUST_DROP.figure: _number(lost.robust),
     }
 
 
@@ -169,7 +194,7 @@ def _trial(trial: Trial, limits: Constraints) -> dict[str, Any]:
             "solution": solution.number,
             "edits": _edits(solution),
         }
-        | _model(solution, trial.quality, trial.drop)
+        | _model(solution, trial.quality, trial.lost)
         | {
             "feasible": feasible(trial, limits),
             "expected_loss": solution.loss,
@@ -198,14 +223,14 @@ def _pick(trial: Trial, outcome: Outcome, name: str) -> dict[str, Any]:
 
 def _test_holds(outcome: Outcome, name: str) -> bool | None:
     """Whether a pick loses no more on the test data than the budget allows; None without such a budget."""
-    limit, drop = outcome.limits[DROP], _test_drop(outcome.release, name)
+    limit, drop = outcome.limits[DROP], _test_lost(outcome.release, name).plain
     return None if limit is None or drop is None else drop <= limit
 
 
-def _test_drop(release: Release, name: str) -> float | None:
-    """What a model loses on the test data against Keras's own dense one; None where nothing is judged."""
+def _test_lost(release: Release, name: str) -> Lost:
+    """What a model loses on the test data against Keras's own dense one; unknown where nothing is judged."""
     test, base = release.test.get(name), release.original
-    return test.drop_from(base) if test and base and base.scores else None
+    return test.lost_from(base) if test and base and base.scores else UNKNOWN
 
 
 def _replaced(solution: Solution, outcome: Outcome) -> Iterator[dict[str, Any]]:
@@ -247,10 +272,12 @@ def _learnt(trial: Trial) -> dict[str, Any] | None:
 
 
 def _released(release: Release, name: str) -> dict[str, Any]:
-    test = release.test.get(name)
+    test, lost = release.test.get(name), _test_lost(release, name)
     return {
         "test_accuracy": test and (scores(test) or None),
-        "test_drop": _number(_test_drop(release, name)),
+        "test_drop": _number(lost.plain),
+        "test_robust_accuracy": test and (robust_scores(test) or None),
+        "test_robust_drop": _number(lost.robust),
         "artifacts": {item.path.suffix[1:]: {"path": str(item.path), "bytes": item.bytes, "sha256": item.sha256}
                       for item in release.artifacts.get(name, ())},
     }  # fmt: skip
@@ -259,8 +286,8 @@ def _released(release: Release, name: str) -> dict[str, Any]:
 def _holdings(outcome: Outcome) -> tuple[Holding, ...]:
     """What the recommended solution, its file as it was written, or else the nearest miss makes of the constraints."""
     if outcome.picks is None:
-        solution, drop = outcome.miss[:2] if outcome.miss else (outcome.dense.solution, outcome.loses(outcome.dense))
-        return holdings(solution, drop, outcome.limits)
+        solution, lost = outcome.miss[:2] if outcome.miss else (outcome.dense.solution, outcome.loses(outcome.dense))
+        return holdings(solution, lost, outcome.limits)
     pick, suffix = outcome.picks.recommended, outcome.target.runtime.format.suffix
     written = [item.bytes for item in outcome.release.artifacts["recommended"] if item.path.suffix == suffix]
     solution = replace(pick.solution, file_bytes=written[0]) if written else pick.solution
@@ -270,13 +297,13 @@ def _holdings(outcome: Outcome) -> tuple[Holding, ...]:
 def _miss(outcome: Outcome) -> dict[str, Any] | None:
     if outcome.miss is None:
         return None
-    solution, drop, holding = outcome.miss
+    solution, lost, holding = outcome.miss
     return {
         "solution": solution.number,
         "edits": _edits(solution),
         "params": solution.cost.params,
         "flops": solution.cost.flops,
-        "drop": _number(drop),
+        "drop": _number(lost.plain),
         "constraint": holding.name,
         "limit": holding.limit,
         "value": _number(holding.value),
@@ -337,10 +364,16 @@ def _against_t3f(check: FileCheck, layer: str) -> dict[str, Any]:
 
 def scores(quality: Quality) -> list[dict[str, Any]]:
     """Put the figures of a quality down; None stands for what is no number."""
-    return [
-        {"output": item.output, "metric": item.metric, "value": _number(item.value), "decides": item.decides}
-        for item in quality.scores
-    ]
+    return [_score(item) for item in quality.scores]
+
+
+def robust_scores(quality: Quality) -> list[dict[str, Any]]:
+    """Put the figures of a quality under attack down, likewise."""
+    return [_score(item) for item in quality.robust]
+
+
+def _score(item: Score) -> dict[str, Any]:
+    return {"output": item.output, "metric": item.metric, "value": _number(item.value), "decides": item.decides}
 
 
 def _pair(values: tuple[int | None, int | None]) -> dict[str, int | None]:

@@ -10,7 +10,7 @@ from typing import Any
 from edgett.forms.spec import Spec
 from edgett.run.directory import Run
 from edgett.search.choose import DENSE, choose, feasible, holdings
-from edgett.search.constraints import DROP
+from edgett.search.constraints import LOSSES
 from edgett.search.solution import LearntInt8, Picks, Reverted, Trial
 from edgett.workflow.files import SUFFIXES, Style, write
 from edgett.workflow.inputs import Inputs
@@ -45,8 +45,9 @@ def as_file(made: Made, file: Path, inputs: Inputs, terms: Terms) -> Trial:
     trial = replace(made.trial, solution=solution)
     if not terms.int8:
         return trial
-    quality = told_by(file, inputs, terms.batch)
-    return replace(trial, quality=quality, drop=quality.drop_from(inputs.quality))
+    quality = told_by(file, made.model, inputs, terms.batch)
+    drop, robust = quality.drop_from(inputs.quality), quality.robust_drop_from(inputs.quality)
+    return replace(trial, quality=quality, drop=drop, robust_drop=robust)
 
 
 def completed(made: Made, stem: Path, suffixes: Sequence[str]) -> Made:
@@ -123,12 +124,13 @@ class Exports:
         """
         left = tuple(made.trial.solution.edits)
         made = self._learnt(made, self._measured(made, left))
-        while left and self._broken(made.trial) == {DROP.name} and self._terms.int8:
+        lost = {row.name for row in LOSSES}
+        while left and self._terms.int8 and (broken := self._broken(made.trial)) and broken <= lost:
             layer, snr = self._worst(made, left)
             model, style = back(made.model, self._inputs.source, layer, self._terms.refuge, made.style)
             left = tuple(name for name in left if name != layer)
             again = self._measured(self._costed(made.trial, model, style), left)
-            if self._broken(again.trial) <= {DROP.name}:
+            if self._broken(again.trial) <= lost:
                 step = Reverted(layer, self._terms.refuge, made.trial.drop, again.trial.drop, snr_db=snr)
                 made = replace(again, trial=replace(again.trial, reverted=(*made.trial.reverted, step)))
         return self._complete(made)
@@ -192,7 +194,7 @@ class Exports:
         return completed(made, made.files[0].with_suffix(""), self._terms.original.suffixes) if holds else made
 
     def _broken(self, trial: Trial) -> set[str]:
-        return {item.name for item in holdings(trial.solution, trial.drop, self._terms.limits) if item.holds is False}
+        return {item.name for item in holdings(trial.solution, trial.lost, self._terms.limits) if item.holds is False}
 
     def _measured(self, made: Made, left: Sequence[str], how: str = "") -> Made:
         """The trial as its file for the target measures."""

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgett.errors import DataError
-from edgett.job.job import Job
+from edgett.job.attack import Attack
+from edgett.job.job import Job, attack_of
 from edgett.job.origin import origin
 from edgett.job.yardstick import Yardstick
 from edgett.meter import Meter
@@ -18,6 +19,7 @@ from edgett.system import folders
 
 if TYPE_CHECKING:
     from edgett.examples.zoo import Example
+    from edgett.train.attacks import Adversary
     from edgett.train.augmented import Augmented
     from edgett.train.data import Data, Split
     from edgett.train.quality import Judge
@@ -33,7 +35,8 @@ class Inputs:
     replaced. `retrained` is what a training method made of it before the decomposition, None where none did.
     `given` is the model before channels that contribute nothing were removed, None where none were: percentages of
     budgets are of it. `remarks` say what the user should know of how it is judged. Without labels the data have the
-    model's outputs. `drawn`: the model came alone, its data are random, and nothing is judged.
+    model's outputs. `drawn`: the model came alone, its data are random, and nothing is judged. `adversary` attacks what
+    is judged under attack too; None where nothing is.
     """
 
     model: Any
@@ -45,6 +48,7 @@ class Inputs:
     drawn: bool = False
     retrained: Any = None
     given: Any = None
+    adversary: Adversary | None = None
 
     @property
     def source(self) -> Any:
@@ -58,7 +62,7 @@ def load(job: Job, meter: Meter) -> Inputs:
         model, data = _example(job, meter)
     else:
         model, data = _own(job, meter)
-    return augmented(inputs(model, data, meter, job.yardstick, job.seed), job)
+    return augmented(inputs(model, data, meter, Asked.of(job)), job)
 
 
 def augmented(loaded: Inputs, job: Job) -> Inputs:
@@ -81,15 +85,33 @@ def _altered(split: Split, spec: str, model: Any, seed: int) -> Augmented:
     return Augmented(split.x, split.y, read_augmentation(spec, model, split.x), seed)
 
 
-def inputs(model: Any, data: Data, meter: Meter, metric: Yardstick | None = None, seed: int = 0) -> Inputs:
-    """A model and data that are at hand, judged by its own metrics or by the one that is named.
+@dataclass(frozen=True)
+class Asked:
+    """How models are to be judged: by which metric (None: their own), under which attack too; with which seed."""
 
-    Raises ModelError for a model that could not be exported in the end, UsageError for a metric that is not there.
+    metric: Yardstick | None = None
+    attack: Attack | None = None
+    seed: int = 0
+
+    @classmethod
+    def of(cls, job: Job) -> Asked:
+        """What a job asks for."""
+        return cls(job.yardstick, attack_of(job), job.seed)
+
+
+PLAINLY = Asked()
+
+
+def inputs(model: Any, data: Data, meter: Meter, asked: Asked = PLAINLY) -> Inputs:
+    """A model and data that are at hand.
+
+    Raises ModelError for a model that could not be exported in the end, or not be attacked as it is asked, UsageError
+    for a metric that is not there.
     """
     from edgett.model import users
     from edgett.model.servable import refuse_unspeakable
     from edgett.model.trace import trace
-    from edgett.train import learnt
+    from edgett.train import attacks, learnt
     from edgett.train.assess import assess, outputs
     from edgett.train.data import scaling_warning
     from edgett.train.quality import Ask, judge
@@ -101,13 +123,15 @@ def inputs(model: Any, data: Data, meter: Meter, metric: Yardstick | None = None
     digests = {"model": _digest(model), "data": data.digest}
     if not data.labelled:
         data = data.labelled_by(lambda x: outputs(model, x))
-    judged = judge(model, data.train.y, Ask(metric, data.labelled))
-    if metric is not None and metric.module is not None:
-        digests["metric"] = users.digest(metric.module)
+    judged = judge(model, data.train.y, Ask(asked.metric, data.labelled, asked.attack))
+    if asked.metric is not None and asked.metric.module is not None:
+        digests["metric"] = users.digest(asked.metric.module)
+    if asked.attack is not None:
+        attacks.refuse_unattackable(model, data, judged)
     quality = assess(model, data.validation, judged)
     remarks = list(judged.remarks)
     if data.aside and data.labelled and (gap := learnt.gap(model, data, judged)) is not None:
-        data = learnt.unlearnt(data, judged, seed)
+        data = learnt.unlearnt(data, judged, asked.seed)
         quality = assess(model, data.validation, judged)
         remarks.append(
             f"the model is {gap:.3g} {judged.unit} worse on the test data than on the training data, which it has"
@@ -117,7 +141,11 @@ def inputs(model: Any, data: Data, meter: Meter, metric: Yardstick | None = None
         )
     for remark in remarks:
         meter.say(f"Note: {remark}")
-    return Inputs(model, data, judged, quality, digests, tuple(remarks))
+    adversary = attacks.Adversary.of(judged, data.train.x)
+    if adversary is not None:
+        with meter.stage("attacking the model"):
+            quality = attacks.under_attack(quality, adversary, model, data.validation)
+    return Inputs(model, data, judged, quality, digests, tuple(remarks), adversary=adversary)
 
 
 def alone(model: Any, seed: int) -> Inputs:

@@ -11,11 +11,12 @@ from typing import Any
 from edgett.errors import CheckFailed, EdgettError, described
 from edgett.forms.error import Bracket
 from edgett.forms.spec import Spec
-from edgett.job.job import Job
+from edgett.job.attack import Attack
+from edgett.job.job import Job, attack_of
 from edgett.meter import Meter
 from edgett.run.directory import Run
 from edgett.search import choose
-from edgett.search.constraints import DROP, Constraints, Holding
+from edgett.search.constraints import DROP, UNKNOWN, Constraints, Holding, Lost
 from edgett.search.quality import Quality
 from edgett.search.solution import Picks, Solution, Trial
 from edgett.target.profile import Target
@@ -64,7 +65,7 @@ class Outcome:
     able: int
     trials: tuple[Trial, ...]
     picks: Picks | None
-    miss: tuple[Solution, float | None, Holding] | None
+    miss: tuple[Solution, Lost, Holding] | None
     release: Release
     slower: Mapping[str, int]
     errors: Mapping[tuple[str, Spec], Bracket]
@@ -77,16 +78,21 @@ class Outcome:
         """How many of the trials meet the constraints."""
         return sum(choose.feasible(trial, self.limits) for trial in self.trials)
 
-    def loses(self, trial: Trial) -> float | None:
+    def loses(self, trial: Trial) -> Lost:
         """How much quality a pick or the dense model loses against Keras's own.
 
         Args:
             trial: that solution, trained and judged.
 
         Returns:
-            Its drop; None where nothing is judged.
+            Its drops; unknown where nothing is judged.
         """
-        return trial.drop if self.baseline.scores else None
+        return trial.lost if self.baseline.scores else UNKNOWN
+
+    @property
+    def attack(self) -> Attack | None:
+        """What models were judged under too; None where nothing was attacked."""
+        return attack_of(self.job) if self.baseline.robust else None
 
     @property
     def why(self) -> str | None:
@@ -109,8 +115,8 @@ def remarked(inputs: Inputs, limits: Constraints, meter: Meter) -> tuple[str, ..
 
 
 def nearest_miss(
-    tried: Sequence[tuple[Solution, float | None]], chosen: Chosen, limits: Constraints
-) -> tuple[Solution, float | None, Holding] | None:
+    tried: Sequence[tuple[Solution, Lost]], chosen: Chosen, limits: Constraints
+) -> tuple[Solution, Lost, Holding] | None:
     """Where nothing holds, the nearest of what was tried with what it breaks, or, where nothing was, the dense model.
 
     None too where those that would hold are left without a replaced layer.
@@ -118,7 +124,7 @@ def nearest_miss(
     if chosen.picks or any(trial.too_slow for trial in chosen.trials):
         return None
     judged = chosen.dense.quality.scores  # without data nobody knows what is lost
-    return choose.nearest_miss(tried or [(chosen.dense.solution, chosen.dense.drop if judged else None)], limits)
+    return choose.nearest_miss(tried or [(chosen.dense.solution, chosen.dense.lost if judged else UNKNOWN)], limits)
 
 
 def problem(outcome: Outcome) -> EdgettError | None:

@@ -20,7 +20,7 @@ from edgett.graph.wire import identifiers, is_identifier, refuse_unknown
 from edgett.run import session
 from edgett.run.directory import file_digest
 from edgett.schema import SCHEMA
-from edgett.search.constraints import DROP, FLOPS, MODEL_BYTES, NAMED, PEAK
+from edgett.search.constraints import FLOPS, LOSSES, MODEL_BYTES, NAMED, PEAK
 from edgett.system.folders import filling, scratch
 from edgett.workflow import reexport
 
@@ -145,9 +145,9 @@ def _origin(asked: Mapping[str, Any], outcome: Mapping[str, Any], number: int, p
     model = next((item for item in known if item["solution"] == number), None)
     if model is None:
         raise UsageError(f"the run has no solution {number}.", "'run.json' lists them under \"trials\".")
-    values = {row: model[row.figure] for row in (MODEL_BYTES, PEAK, FLOPS, DROP)}
+    values = {row: model.get(row.figure) for row in (MODEL_BYTES, PEAK, FLOPS, *LOSSES)}
     if not picked and outcome["target"]["dtype"] != DType.FLOAT32.value:
-        values[DROP] = None
+        values |= dict.fromkeys(LOSSES)
     budgets = []
     for item in outcome["constraints"]:
         row, limit, part = NAMED[item["name"]], item["limit"], item["name"] in model.get("at_least", ())

@@ -10,7 +10,7 @@ from edgett.job.job import Job
 from edgett.meter import Meter
 from edgett.search import choose
 from edgett.search import explore as space
-from edgett.search.constraints import Objective
+from edgett.search.constraints import UNKNOWN, Objective
 from edgett.search.solution import Solution
 from edgett.workflow.survey import Explored, Room, survey
 
@@ -45,5 +45,5 @@ def proposed(job: Job, model: Any, room: Room, meter: Meter) -> Proposal:
         candidates, slower = space.not_slower(candidates, graph, costing)
     with meter.stage("costing the candidates", len(candidates)) as advance:
         solutions = space.solutions(candidates, graph, costing, advance)
-    able = tuple(item for item in solutions if not choose.broken(item, None, limits))
+    able = tuple(item for item in solutions if not choose.broken(item, UNKNOWN, limits))
     return Proposal(exploration, solutions, able, slower, larger)

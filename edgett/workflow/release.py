@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from edgett.device import local
 from edgett.device.statistics import Ratio
 from edgett.errors import ToolError
 from edgett.firmware import vela
@@ -23,7 +22,7 @@ from edgett.workflow.exports import Exports, Help, Made, completed
 from edgett.workflow.files import FileCheck, Style, check
 from edgett.workflow.inputs import Inputs
 from edgett.workflow.original import BASELINE, FOLDER
-from edgett.workflow.terms import Terms
+from edgett.workflow.terms import Terms, told_by
 from edgett.workflow.timing import BRIEF, DECISIVE, Clock
 from edgett.workflow.tutor import tutor_of
 
@@ -132,27 +131,32 @@ def _clock(inputs: Inputs, terms: Terms, run: Run, meter: Meter) -> Clock | None
 def _dense(inputs: Inputs, terms: Terms, folder: Path) -> Made:
     """The dense model as its files are written, but for Keras's already, and as that for the target measures."""
     drop = terms.quality.drop_from(inputs.quality) if terms.int8 else 0.0
-    trial = Trial(terms.dense, terms.quality, drop, 0, 0, 0.0)
+    robust = terms.quality.robust_drop_from(inputs.quality)
+    trial = Trial(terms.dense, terms.quality, drop, 0, 0, 0.0, robust_drop=robust)
     made = Made(trial, inputs.model, terms.original.style, terms.original.files)
     return completed(made, folder / BASELINE, terms.original.suffixes)
 
 
 def _tested(model: Any, files: Sequence[Artifact], terms: Terms, inputs: Inputs, run: Run) -> Quality:
     """The quality on the test data: of the model, in int8 that of the file for the target."""
-    from edgett.train.assess import assess
-
     held = inputs.data.test
     if not terms.int8:
-        return assess(model, held, inputs.judge)
+        return _assessed(model, inputs)
     (path,) = (run.path / item.path for item in files if item.path.suffix == terms.suffix)
-    return inputs.judge.quality(local.run(path, held.x, terms.batch), held.y)
+    return told_by(path, model, inputs, terms.batch, held)
 
 
 def _original(inputs: Inputs, baseline: Quality, terms: Terms) -> Quality:
     """The dense model's own quality on the test data, which in float32 is that of its file."""
-    from edgett.train.assess import assess
+    return _assessed(inputs.model, inputs) if terms.int8 else baseline
 
-    return assess(inputs.model, inputs.data.test, inputs.judge) if terms.int8 else baseline
+
+def _assessed(model: Any, inputs: Inputs) -> Quality:
+    """A Keras model's own quality on the test data."""
+    from edgett.train.assess import assess
+    from edgett.train.attacks import under_attack
+
+    return under_attack(assess(model, inputs.data.test, inputs.judge), inputs.adversary, model, inputs.data.test)
 
 
 def _on_npu(paths: Sequence[Path], terms: Terms, run: Run, meter: Meter) -> dict[str, vela.VelaSummary]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from edgett.device import local
 from edgett.graph.dtype import DType
@@ -11,7 +12,7 @@ from edgett.graph.filesize import Format
 from edgett.job.job import Job, target_of
 from edgett.meter import Meter
 from edgett.run.directory import Run
-from edgett.search.constraints import CONSTRAINTS, DROP, Constraint, Constraints, Objective
+from edgett.search.constraints import CONSTRAINTS, LOSSES, UNKNOWN, Constraint, Constraints, Objective
 from edgett.search.explore import Costing, dense_solution
 from edgett.search.quality import Quality
 from edgett.search.solution import Refuge, Solution
@@ -21,6 +22,9 @@ from edgett.workflow.inputs import Inputs
 from edgett.workflow.original import Original, original
 from edgett.workflow.readback import as_written, least_peak
 from edgett.workflow.survey import Graphs, graphs
+
+if TYPE_CHECKING:
+    from edgett.train.data import Split
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ def terms_of(job: Job, inputs: Inputs, run: Run, meter: Meter) -> tuple[Terms, G
     quality = inputs.quality
     if runtime.dtype is DType.INT8:
         with meter.stage("measuring the dense model in int8"):
-            quality = told_by(written.path, inputs, job.batch)
+            quality = told_by(written.path, inputs.model, inputs, job.batch)
     return Terms(job, target, constraints(target, baseline(given)), costing, dense, written, quality), graph
 
 
@@ -111,22 +115,32 @@ def costing_of(target: Target, batch: int) -> Costing:
     return Costing(batch, runtime.dtype.size, runtime.format, target.speeds, rates, guess)
 
 
-def told_by(file: Path, inputs: Inputs, batch: int) -> Quality:
-    """The quality of what a file says of the validation data, so many samples at once."""
-    held = inputs.data.validation
-    return inputs.judge.quality(local.run(file, held.x, batch), held.y)
+def told_by(file: Path, model: Any, inputs: Inputs, batch: int, split: Split | None = None) -> Quality:
+    """The quality of what a file says of the validation data, or of another split, so many samples at once.
+
+    A file has no gradient: what it is attacked with was made for the `model` that it was written from.
+    """
+    from edgett.train.attacks import under_attack
+
+    held = inputs.data.validation if split is None else split
+    quality = inputs.judge.quality(local.run(file, held.x, batch), held.y)
+    return under_attack(quality, inputs.adversary, model, held, lambda x: local.run(file, x, batch))
 
 
 def in_float(terms: Terms, inputs: Inputs) -> Constraints:
     """The limits with room for int8, which is reckoned to take of every model what it takes of the dense one."""
-    most = terms.limits[DROP]
-    if not terms.int8 or most is None:
+    if not terms.int8 or not inputs.quality.scores:
         return terms.limits
-    taken = terms.quality.drop_from(inputs.quality)
-    return terms.limits.with_limits({DROP: max(most - max(taken, 0.0), 0.0)})
+    taken = terms.quality.lost_from(inputs.quality)
+    left = {row: _left(terms.limits[row], row.value(terms.dense, taken)) for row in LOSSES}
+    return terms.limits.with_limits(left)
+
+
+def _left(most: float | None, taken: float | None) -> float | None:
+    return most if most is None or taken is None else max(most - max(taken, 0.0), 0.0)
 
 
 def baseline(dense: Solution) -> dict[Constraint, float]:
     """What percentages are of, where it is known."""
-    costs = {row: row.value(dense, None) for row in CONSTRAINTS if row not in dense.at_least}
+    costs = {row: row.value(dense, UNKNOWN) for row in CONSTRAINTS if row not in dense.at_least}
     return {row: cost for row, cost in costs.items() if cost is not None}

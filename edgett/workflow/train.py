@@ -19,7 +19,7 @@ from edgett.job.job import Job, target_of
 from edgett.meter import Meter
 from edgett.schema import SCHEMA
 from edgett.search import choose
-from edgett.search.constraints import CONSTRAINTS, DROP, FLOPS
+from edgett.search.constraints import CONSTRAINTS, FLOPS, LOSSES, UNKNOWN
 from edgett.search.explore import dense_solution
 from edgett.search.solution import Solution
 from edgett.system import folders
@@ -215,7 +215,7 @@ class _School:
         if all(item.excluded is not None for item in found):
             reasons = "; ".join(f"{item.layer.name}: {item.excluded}" for item in found)
             raise Infeasible(f"no layer of this network is to be put into a form: {reasons}.", "edgett explore MODEL")
-        if not choose.broken(dense, None, limits):
+        if not choose.broken(dense, UNKNOWN, limits):
             self.meter.say(f"the network holds all budgets as it is: it may keep {TENTH:.0%} of its FLOPs (--flops)")
             limits = limits.with_limits({FLOPS: TENTH * dense.cost.flops})
         return Room(graph, limits, costing, self.data.train.stream)
@@ -226,7 +226,7 @@ class _School:
             room = replace(self.room, graph=graphs(model, self.room.costing))
             found = proposed(self.job, model, room, self.meter)
             if not found.able:
-                held = ", ".join(row.name for row in CONSTRAINTS if room.limits[row] is not None and row is not DROP)
+                held = ", ".join(row.name for row in CONSTRAINTS if room.limits[row] is not None and row not in LOSSES)
                 raise Infeasible(
                     f"no low-rank form of this network holds what is asked of it: {held}.",
                     'Ask for less, as by --flops "50 %", or train another network.',

@@ -190,6 +190,10 @@ def _frozen(chosen: Sequence[Solution], asked: FineTuning, meter: Meter) -> Part
 
     wish, model = asked.job.trunk, asked.inputs.source
     paths = {name for solution in chosen for name in solution.edits}
+    if asked.inputs.adversary is not None:
+        if wish is Trunk.FROZEN:
+            meter.say("No trunk is frozen: an attack goes through it, to the model's own inputs.")
+        return None
     if asked.job.augment is not None:
         return None
     if wish is Trunk.TRAINED or (wish is Trunk.AUTO and trunk.share(model, paths, asked.dense) < WORTH_FREEZING):
@@ -317,12 +321,14 @@ class _Desk:
             losses + told,
             tuned.state is None,
             tuned.failure,
+            robust_drop=tuned.quality.robust_drop_from(self.course.baseline),
         )
 
 
 def _told(trial: Trial, tuned: Tuned, baseline: Quality) -> str:
     """A trial in a line of the log."""
     came = f"failed: {trial.failure}" if trial.failure else f"drop {trial.drop:.3f}, loss {trial.quality.loss}"
+    came += "" if trial.robust_drop is None else f", robust drop {trial.robust_drop:.3f}"
     epochs = "1 epoch" if trial.epochs == 1 else f"{trial.epochs:.3g} epochs"
     return f"solution {trial.solution.number}: {epochs} in {tuned.seconds:.2f} s, {came}{_pulled(tuned.pull, baseline)}"
 

@@ -19,6 +19,7 @@ from edgett.search.constraints import (
     MODEL_BYTES,
     NAMED,
     PEAK,
+    ROBUST_DROP,
     Constraint,
     Constraints,
     Objective,
@@ -33,7 +34,7 @@ HOSTILE = "</script><img src=x onerror=alert(1)>\"'`{{ 7 * 7 }}&lt;\u202egnp.exe
 def planted(count: int = 24, seed: int = 0, timed: bool = True, counted: bool = False) -> Report:
     """So many solutions with equal costs and drops among them, failed ones, such that were put away, and slow ones."""
     options = tuple(_option(number, random.Random(seed * 1000 + number), timed, counted) for number in range(count))
-    figures = limited(40_000, 4096, 18_000, 0.05 if timed else None, 0.0)
+    figures = limited(40_000, 4096, 18_000, 0.05 if timed else None, 0.0, 0.0)
     dense = Option(-1, 9000, 9000, figures, False, True, (), (), "", 21_000 if counted else None)
     columns = (Column("solution"), *map(Column, ("parameters", "FLOPs", "drop")), Column("feasible", False))
     columns += Column("picked as", False), Column("shapes", False)
@@ -44,7 +45,7 @@ def planted(count: int = 24, seed: int = 0, timed: bool = True, counted: bool = 
         Section("solutions", "Solutions", (f"{count} solutions.",), (Table("Solutions", columns, rows),)),
         Section("reproduction", "Reproduction", code=("edgett compress 'a model'",)),
     )
-    limits = limited(30_000, None, 12_000, None, 1.5)
+    limits = limited(30_000, None, 12_000, None, 1.5, None)
     return Report("planted on it", sections, dense, options, limits, Objective.MEMORY)
 
 
@@ -56,11 +57,13 @@ def limited(*figures: float | None) -> dict[Constraint, float | None]:
 def _option(number: int, rng: random.Random, timed: bool, counted: bool) -> Option:
     params, flops = 100 * rng.randint(2, 80), 1000 * rng.randint(2, 18)
     drop = None if rng.random() < 0.1 else round(rng.uniform(-0.5, 20) ** 2 / 40, 1)
+    robust = None if drop is None else round(rng.uniform(-5, 2 * drop + 5), 1)
     latency = flops / 4e5 + rng.randint(0, 2) / 100 if timed else None
     slow, put_away = rng.random() < 0.15, rng.random() < 0.1
     shapes = () if slow else (("dense", f"2x{number} -> 3x4, rank 5"),)
     return Option(
-        number, params, flops // 2, limited(params * 4 + 2048, 64 * rng.randint(1, 64), flops, latency, drop), False,
+        number, params, flops // 2, limited(params * 4 + 2048, 64 * rng.randint(1, 64), flops, latency, drop, robust),
+        False,
         not (slow or put_away), (), shapes, f"edgett export 'a run' --solution {number}",
         2 * flops - rng.randint(0, 9000) if counted else None,
     )  # fmt: skip
@@ -94,6 +97,7 @@ def trials(options: tuple[Option, ...]) -> list[Trial]:
             *(1, 0, 0.0),
             complete=option.eligible or not option.shapes,
             reverted=() if option.shapes else (Reverted("dense", Refuge.DENSE, 0.0, 0.0, slowdown=2.0),),
+            robust_drop=option[ROBUST_DROP],
         )
         for option in options
     ]

@@ -28,7 +28,7 @@ from edgett.search.choose import (
     tradeoffs,
     worth,
 )
-from edgett.search.constraints import DROP, FLOPS, LATENCY, MODEL_BYTES, PEAK, Constraints, Objective
+from edgett.search.constraints import DROP, FLOPS, LATENCY, MODEL_BYTES, PEAK, ROBUST_DROP, Constraints, Lost, Objective
 from edgett.search.quality import Quality
 from edgett.search.solution import Refuge, Reverted, Solution, Trial
 
@@ -122,7 +122,7 @@ class TestTradeoffs:
 class TestHoldings:
     def test_every_limit_that_is_set_in_order(self) -> None:
         limits = Constraints(Objective.MEMORY, {MODEL_BYTES: 100, PEAK: 20, FLOPS: 19, LATENCY: 5.0, DROP: 1.5})
-        items = {item.name: item for item in holdings(solution(0), 1.5, limits)}
+        items = {item.name: item for item in holdings(solution(0), Lost(1.5), limits)}
         assert [(name, item.value, item.holds) for name, item in items.items()] == [
             ("model_bytes", 100, True),
             ("peak_activation_bytes", 20, True),
@@ -133,43 +133,43 @@ class TestHoldings:
         assert items["flops"].limit == 19
 
     def test_no_limit_no_holding(self) -> None:
-        assert holdings(solution(0), 99.0, FREE) == ()
+        assert holdings(solution(0), Lost(99.0), FREE) == ()
 
     def test_a_limit_of_zero_is_a_limit(self) -> None:
-        (item,) = holdings(solution(0), 0.1, FREE.with_limits({DROP: 0.0}))
+        (item,) = holdings(solution(0), Lost(0.1), FREE.with_limits({DROP: 0.0}))
         assert item.holds is False
 
     def test_a_drop_that_is_not_known_yet_is_not_checked(self) -> None:
-        (item,) = holdings(solution(0), None, FREE.with_limits({DROP: 1.0}))
+        (item,) = holdings(solution(0), Lost(None), FREE.with_limits({DROP: 1.0}))
         assert (item.value, item.holds) == (None, None)
 
     def test_what_no_rule_counts_can_break_a_limit_and_never_holds_one(self) -> None:
         limits = Constraints(Objective.MEMORY, {MODEL_BYTES: 100, PEAK: 20, FLOPS: 19, LATENCY: 5.0, DROP: 1.5})
         open_one = replace(solution(0), partial=("LSTM (rnn)",))
-        assert {item.name: item.holds for item in holdings(open_one, 1.5, limits)} == {
+        assert {item.name: item.holds for item in holdings(open_one, Lost(1.5), limits)} == {
             "model_bytes": None, "peak_activation_bytes": None, "flops": False, "latency_ms": None,
             "accuracy_drop_pp": True,
         }  # fmt: skip
         read_back = replace(open_one, read_back=True)
-        held = {item.name: item.holds for item in holdings(read_back, 1.5, limits.with_limits({FLOPS: 1000}))}
+        held = {item.name: item.holds for item in holdings(read_back, Lost(1.5), limits.with_limits({FLOPS: 1000}))}
         assert held == {
             "model_bytes": True, "peak_activation_bytes": True, "flops": None, "latency_ms": None,
             "accuracy_drop_pp": True,
         }  # fmt: skip
 
     def test_a_share_of_what_is_not_known_is_not_known(self) -> None:
-        (flops,) = holdings(solution(0), None, replace(FREE, untold=frozenset({FLOPS})))
+        (flops,) = holdings(solution(0), Lost(None), replace(FREE, untold=frozenset({FLOPS})))
         assert (flops.name, flops.limit, flops.value, flops.holds) == ("flops", None, 20, None)
         # Of memory there is no more than there is.
         for room, holds, limit in ((99, False, 99), (100, None, None)):
             limits = replace(FREE, limits={MODEL_BYTES: room}, untold=frozenset({MODEL_BYTES}))
-            (size,) = holdings(solution(0), None, limits)
+            (size,) = holdings(solution(0), Lost(None), limits)
             assert (size.holds, size.limit) == (holds, limit)
         assert feasible(trial(0), replace(FREE, untold=frozenset({FLOPS})))
 
     def test_activations_of_another_type(self) -> None:
         narrow = replace(solution(0), width=1)
-        (item,) = holdings(narrow, None, FREE.with_limits({PEAK: 5}))
+        (item,) = holdings(narrow, Lost(None), FREE.with_limits({PEAK: 5}))
         assert (item.value, item.holds) == (5, True)
 
     def test_a_latency_that_nothing_can_check_does_not_make_a_trial_infeasible(self) -> None:
@@ -304,29 +304,29 @@ class TestNearestMiss:
     def test_the_one_whose_worst_excess_is_least_and_the_constraint_that_binds(self) -> None:
         limits = Constraints(Objective.MEMORY, {MODEL_BYTES: 100, FLOPS: 10, DROP: 1.0})
         tried = [
-            (solution(0, flops=40, size=90), 0.5),  # 300 % over in FLOPs
-            (solution(1, flops=12, size=150), 1.1),  # 50 % over in bytes, its worst
-            (solution(2, flops=5, size=90), 2.0),  # 100 % over in drop
+            (solution(0, flops=40, size=90), Lost(0.5)),  # 300 % over in FLOPs
+            (solution(1, flops=12, size=150), Lost(1.1)),  # 50 % over in bytes, its worst
+            (solution(2, flops=5, size=90), Lost(2.0)),  # 100 % over in drop
         ]
-        found, drop, holding = nearest_miss(tried, limits)
-        assert (found.number, drop, holding.name, holding.value) == (1, 1.1, "model_bytes", 150)
+        found, lost, holding = nearest_miss(tried, limits)
+        assert (found.number, lost.plain, holding.name, holding.value) == (1, 1.1, "model_bytes", 150)
 
     def test_equal_misses_go_by_number(self) -> None:
-        tried = [(solution(4), None), (solution(2), None)]
+        tried = [(solution(4), Lost(None)), (solution(2), Lost(None))]
         assert nearest_miss(tried, FREE.with_limits({FLOPS: 1}))[0].number == 2
 
     def test_a_limit_of_zero_can_be_missed(self) -> None:
-        tried = [(solution(0), 0.2), (solution(1), 0.1)]
+        tried = [(solution(0), Lost(0.2)), (solution(1), Lost(0.1))]
         found, _, holding = nearest_miss(tried, FREE.with_limits({DROP: 0.0}))
         assert (found.number, holding.name) == (1, "accuracy_drop_pp")
 
     def test_trials_that_all_diverged_miss_by_their_drop_even_without_a_limit_on_it(self) -> None:
-        _, drop, holding = nearest_miss([(solution(0), math.inf), (solution(1), math.inf)], FREE)
-        assert drop == math.inf
+        _, lost, holding = nearest_miss([(solution(0), Lost(math.inf)), (solution(1), Lost(math.inf))], FREE)
+        assert lost.plain == math.inf
         assert (holding.name, holding.value, holding.holds) == ("accuracy_drop_pp", math.inf, False)
 
     def test_whoever_did_not_diverge_is_nearer(self) -> None:
-        tried = [(solution(0), math.inf), (solution(1, flops=10**9), 0.1)]
+        tried = [(solution(0), Lost(math.inf)), (solution(1, flops=10**9), Lost(0.1))]
         assert nearest_miss(tried, FREE.with_limits({FLOPS: 1}))[0].number == 1
 
 
@@ -412,3 +412,41 @@ class TestHalving:
 
     def test_without_a_limit_the_smallest_of_all_is_trained_on(self) -> None:
         assert [item.number for item in contenders(self.paths([(0.5, 0.2), (50.0,)]), FREE)] == [1]
+
+
+class TestUnderAttack:
+    LIMITS = FREE.with_limits({ROBUST_DROP: 2.0})
+
+    @staticmethod
+    def of(number: int, robust: float | None, **cost: int) -> Trial:
+        return replace(trial(number, 1.0, **cost), robust_drop=robust)
+
+    @pytest.mark.parametrize(("robust", "holds"), [(2.0, True), (2.1, False), (-5.0, True), (math.inf, False)])
+    def test_what_loses_more_than_it_may_is_rejected(self, robust: float, holds: bool) -> None:
+        found = self.of(0, robust)
+        (item,) = holdings(found.solution, found.lost, self.LIMITS)
+        assert (item.name, item.value, item.holds) == ("robust_drop_pp", robust, holds)
+        assert feasible(found, self.LIMITS) is holds
+        assert feasible(found, FREE)
+
+    def test_what_nobody_attacked_is_not_checked(self) -> None:
+        (item,) = holdings(solution(0), self.of(0, None).lost, self.LIMITS)
+        assert item.holds is None
+
+    def test_no_pick_is_made_of_what_is_rejected(self) -> None:
+        small, large = self.of(0, 3.0, size=10), self.of(1, 1.0, size=90)
+        limits = replace(self.LIMITS, objective=Objective.MEMORY)
+        picks = choose([small, large], limits)
+        assert picks is not None and {one.solution.number for one in picks.named().values()} == {1}
+        assert choose([small], limits) is None
+        assert nearest_miss([(small.solution, small.lost)], limits)[2].name == "robust_drop_pp"
+
+    def test_halving_goes_on_with_what_may_come_within_the_limit(self) -> None:
+        """A quarter of a drop may be left in the end, of that under attack as of the other."""
+        hopeless = replace(self.of(0, 8.1, size=1), drop=1.5, complete=False)
+        hopeful = [replace(self.of(number, 7.9, size=9 + number), complete=False) for number in range(1, 9)]
+        going = [one.number for one in promoted([hopeless, *hopeful], self.LIMITS)]
+        assert going[0] == 1 and 0 not in going
+        (again,) = contenders([[hopeless]], self.LIMITS)
+        assert again.number == 0  # nobody else is there
+        assert 0 not in [one.number for one in contenders([[one] for one in [hopeless, *hopeful]], self.LIMITS)]

@@ -74,7 +74,7 @@ def test_half_of_the_test_data_validate_and_it_is_said(learnt: keras.Model) -> N
 
     again = inputs.inputs(learnt, load(arrays, learnt), Silent())
     np.testing.assert_array_equal(again.data.test.x[name], found.data.test.x[name])
-    other = inputs.inputs(learnt, load(arrays, learnt), Silent(), seed=1)
+    other = inputs.inputs(learnt, load(arrays, learnt), Silent(), inputs.Asked(seed=1))
     assert not np.array_equal(other.data.test.x[name], found.data.test.x[name])
 
 

@@ -17,7 +17,7 @@ from edgett.export.check import Verdict
 from edgett.graph.memory import arena_bytes, live_bytes
 from edgett.model.trunk import share
 from edgett.search.choose import feasible, holdings
-from edgett.search.constraints import DROP, FLOPS, LATENCY, MODEL_BYTES, PEAK, Constraints, Objective
+from edgett.search.constraints import DROP, FLOPS, LATENCY, MODEL_BYTES, PEAK, Constraints, Lost, Objective
 from edgett.search.explore import Costing, dense_solution
 from edgett.search.quality import Quality
 from edgett.search.solution import Trial
@@ -46,7 +46,7 @@ def looked_up(
     before = dense_solution(survey.graphs(model, costing)(frozenset()), costing)
     (path,) = files.write(model, style, folder / "model", (suffix,))
     after = as_written(before, model, path, style, costing)
-    held = ({item.name: item.holds for item in holdings(one, 0.0, LIMITS)} for one in (before, after))
+    held = ({item.name: item.holds for item in holdings(one, Lost(0.0), LIMITS)} for one in (before, after))
     return path, *held
 
 
@@ -62,12 +62,12 @@ def test_nothing_holds_before_the_file_is_there(small: tuple[keras.Model, Path])
     costing = Costing()
     dense = dense_solution(survey.graphs(model, costing)(frozenset()), costing)
     assert dense.partial == ("LSTM (rnn)",) and dense.inference.us is None
-    assert {item.name: item.holds for item in holdings(dense, 0.0, LIMITS)} == {
+    assert {item.name: item.holds for item in holdings(dense, Lost(0.0), LIMITS)} == {
         "model_bytes": None, "peak_activation_bytes": None, "flops": None, "latency_ms": None, "accuracy_drop_pp": True,
     }  # fmt: skip
 
     written = as_written(dense, model, path, Style(), costing)
-    held = {item.name: item for item in holdings(written, 0.0, LIMITS)}
+    held = {item.name: item for item in holdings(written, Lost(0.0), LIMITS)}
     assert held["model_bytes"].holds and held["model_bytes"].value == path.stat().st_size
     assert held["peak_activation_bytes"].holds and held["flops"].holds is held["latency_ms"].holds is None
     assert held["flops"].at_least and not held["peak_activation_bytes"].at_least
@@ -108,7 +108,7 @@ def test_a_peak_over_the_limit_is_broken_before_anything_is_trained(tmp_path: Pa
     told = replace(costing, least_peak=least_peak(model, path, style))
     again = dense_solution(survey.graphs(model, costing)(frozenset()), told)
     for solution in (again, as_written(dense, model, path, style, costing)):
-        held = {item.name: item.holds for item in holdings(solution, 0.0, limits)}
+        held = {item.name: item.holds for item in holdings(solution, Lost(0.0), limits)}
         assert held["peak_activation_bytes"] is False
         assert not feasible(Trial(solution, Quality(()), 0.0, 1, 0, 0.0), limits)
 

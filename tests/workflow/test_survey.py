@@ -23,7 +23,7 @@ from edgett.model.worth import Wish, replaceable
 from edgett.search import choose, whole
 from edgett.search import explore as space
 from edgett.search.choices import Strategy
-from edgett.search.constraints import FLOPS, MODEL_BYTES, PEAK, Constraint, Constraints, Objective
+from edgett.search.constraints import FLOPS, MODEL_BYTES, PEAK, UNKNOWN, Constraint, Constraints, Objective
 from edgett.search.explore import Exploration
 from edgett.search.solution import Candidate, Solution
 from edgett.search.together import Share
@@ -123,7 +123,7 @@ def asked(model: keras.Model, limits: Constraints, batch: int = 1) -> tuple[Whol
 
 
 def holds(solution: Solution, limits: Constraints) -> bool:
-    return all(item.holds is not False for item in choose.holdings(solution, None, limits))
+    return all(item.holds is not False for item in choose.holdings(solution, UNKNOWN, limits))
 
 
 def key(solution: Solution | Candidate) -> tuple[Any, ...]:
@@ -202,7 +202,7 @@ def test_a_budget_that_nothing_keeps_leaves_the_nearest_miss_to_be_told() -> Non
         limits = LIMITS.with_limits({row: 40})
         explored, inside = asked(plain(), limits)
         assert explored.candidates == free.candidates
-        assert choose.nearest_miss([(item, None) for item in inside], limits)[2].name == row.name
+        assert choose.nearest_miss([(item, UNKNOWN) for item in inside], limits)[2].name == row.name
 
 
 def test_share_of_a_model_by_hand() -> None:

@@ -18,6 +18,9 @@ class Method:
     before = 0.0
     """The share of the epochs that the dense model trains on, pulled towards the forms, before it is decomposed."""
 
+    undoes = True
+    """Whether a training is undone that made a model worse than it began: not where it is for samples under attack."""
+
     def __init__(self, model: keras.Model, judge: Judge, samples: Split) -> None:
         """Take what all solutions of a run have in common.
 
