@@ -39,6 +39,7 @@ WORKFLOW = (
     {"convertible", "proposal", "tuning", "document", "readback", "reverting", "timing", "slim", "probing"},
     {"original", "promising"},
     {"terms"},
+    {"tutor"},
     {"exports", "cures"},
     {"release"},
     {"outcome", "reexport"},
