@@ -42,6 +42,7 @@ WORKFLOW = (
     {"exports", "cures"},
     {"release"},
     {"outcome", "reexport"},
+    {"hardware"},
     {"compress", "deploy", "train", "bench", "pack", "calibrate"},
     {"emulate"},
     {"count"},

@@ -158,6 +158,7 @@ TESTED_IN: Mapping[str, tuple[str, ...]] = {
     "workflow/explored.py": ("cli/test_explore.py",),
     "workflow/exports.py": ("workflow/test_compress.py", "cli/test_int8.py"),
     "workflow/files.py": ("export/test_right_files.py", "forms/test_conformance.py"),
+    "workflow/hardware.py": ("cli/test_runs.py",),
     "workflow/original.py": ("workflow/test_never_slower.py",),
     "workflow/outcome.py": ("workflow/test_compress.py",),
     "workflow/probing.py": ("model/test_probes.py", "workflow/test_count.py"),

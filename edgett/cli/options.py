@@ -27,6 +27,7 @@ class ExportFormat(enum.Enum):
     ONNX = "onnx"
     C = "c"
     TFLM = "tflm"
+    VERILOG = "verilog"
 
 
 Model = Annotated[

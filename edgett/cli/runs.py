@@ -21,8 +21,8 @@ def export(
     format: Annotated[
         list[options.ExportFormat] | None,
         typer.Option(
-            help="keras, tflite, onnx, c (C99), tflm (sources for LiteRT for Microcontrollers); may be repeated."
-            " Default: keras, tflite and onnx.",
+            help="keras, tflite, onnx, c (C99), tflm (sources for LiteRT for Microcontrollers), verilog (units that"
+            " rebuild weights from int8 factors); may be repeated. Default: keras, tflite and onnx.",
             show_default=False,
         ),
     ] = None,
@@ -41,6 +41,8 @@ def export(
     edgett export runs/clock-cortex-a53-1 --batch 8 --out exported
 
     edgett export runs/clock-cortex-m4-1 --format c --out firmware
+
+    edgett export runs/clock-cortex-m4-1 --format verilog
     """
     from edgett.firmware.kind import SourceKind
     from edgett.report import checks
@@ -50,7 +52,8 @@ def export(
     with screen.stage("exporting"):
         asked = [item.value for item in dict.fromkeys(format or _FILES)]
         suffixes = tuple(f".{value}" for value in asked if options.ExportFormat(value) in _FILES)
-        formats = pack.Formats(suffixes, tuple(kind for kind in SourceKind if kind.value in asked), batch)
+        kinds = tuple(kind for kind in SourceKind if kind.value in asked)
+        formats = pack.Formats(suffixes, kinds, batch, units=options.ExportFormat.VERILOG.value in asked)
         folder = out or run / "exports"
         document = pack.export(run, solution, formats, folder)
     screen.say(f"written: {', '.join(str(folder / path) for path in document['written'])}")

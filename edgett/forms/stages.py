@@ -1,4 +1,4 @@
-"""A weight whose every entry is a product of matrices: one of each factor, which a part of the entry's place chooses."""
+"""A weight whose every entry is a product of matrices: one of each factor, chosen by a part of the entry's place."""
 
 from __future__ import annotations
 
@@ -100,8 +100,8 @@ def period(stages: Sequence[Stage], place: int) -> int:
     """Cycles from one row vector of a stage to the next, where every stage makes one number of its vectors a cycle.
 
     T_k = max(r_k, n_{k+1} T_{k+1}) with T_L = 1: the next stage takes n_{k+1} T_{k+1} cycles over a vector of r_k
-    numbers. Where no rank exceeds what all digits behind it can tell apart, as in every train that is not wasteful,
-    that is the product of n_{k+1} to n_L: one entry of the weight a cycle.
+    numbers; those of the first one lie ready, for r_1 there is 1. Where no rank exceeds what all digits behind it can
+    tell apart, as in every train that is not wasteful, that is the product of n_{k+1} to n_L: an entry a cycle.
 
     Args:
         stages: those of a weight.
@@ -112,7 +112,8 @@ def period(stages: Sequence[Stage], place: int) -> int:
     """
     if place == len(stages) - 1:
         return 1
-    return max(stages[place].after, stages[place + 1].values * period(stages, place + 1))
+    least = stages[place].after if place else 1
+    return max(least, stages[place + 1].values * period(stages, place + 1))
 
 
 def cycles(stages: Sequence[Stage]) -> int:

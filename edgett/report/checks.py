@@ -16,7 +16,22 @@ from edgett.report.words import SAMPLES, came_to, partial
 def check(document: Mapping[str, Any]) -> RenderableType:
     """The summary of a cross-check."""
     found = dict.fromkeys(name for item in document["artifacts"].values() for name in item["partial"])
-    return Group(*partial_line(found), *check_tables(document))
+    files = check_tables(document) if document["artifacts"] or "units" not in document else ()
+    return Group(*partial_line(found), *files, *_units(document.get("units", ())))
+
+
+def _units(units: Iterable[Mapping[str, Any]]) -> Iterator[RenderableType]:
+    """What rebuilds weights in hardware."""
+    if not units:
+        return
+    yield title("Units that rebuild weights from int8 factors")
+    names = ("weights", "stored", "multipliers", "bits of ROM", "latency", "cycles a weight")
+    table = Sheet(words("unit"), *map(number, names))
+    for unit in units:
+        numbers = (f"{unit[name]:,}" for name in ("weights", "stored", "multipliers", "rom_bits", "latency"))
+        table.add(unit["name"], *numbers, f"{(unit['cycles'] + 1) / unit['weights']:.3f}")
+    yield table
+    yield remark("README.md beside them tells how they are tested.")
 
 
 def partial_line(operators: Iterable[str]) -> Iterator[RenderableType]:

@@ -81,6 +81,20 @@ class Checked(CountedDocument):
     tensors: list[Tensor] = Field(description="of int8 files with replaced layers; else empty")
 
 
+class HardwareUnit(Part):
+    """What rebuilds the weight of a layer in hardware."""
+
+    name: Text = Field(description="of its module and its folder")
+    layer: Text = Field(description="the layer's name in the model")
+    form: Text = Field(description="what its weight is held as")
+    weights: Count = Field(description="numbers that it rebuilds")
+    stored: Count = Field(description="int8 numbers that it has in ROM")
+    multipliers: Count = Field(description="products that it makes a cycle, roundings apart")
+    rom_bits: Count = Field(description="bits of ROM")
+    latency: Count = Field(description="clock cycles to the first weight")
+    cycles: Count = Field(description="clock cycles from there to the last one")
+
+
 class _Checks(Document):
     ok: bool = Field(description="whether all files are what was predicted")
     samples: Literal["validation", "random"] = Field(
@@ -105,4 +119,5 @@ class ExportAnswer(_Checks):
 
     artifacts: dict[Text, Checked] = Field(description="by the file's name")
     written: list[Text] = Field(description="all files, by name")
+    units: Rare[list[HardwareUnit]] = Field(default=ABSENT, description="of verilog: a unit for each layer in a form")
     error: Rare[Problem] = Field(default=ABSENT, description="which files are not what was predicted")

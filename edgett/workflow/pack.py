@@ -23,6 +23,7 @@ from edgett.schema import SCHEMA
 from edgett.search.constraints import DROP, FLOPS, MODEL_BYTES, NAMED, PEAK
 from edgett.system.folders import filling, scratch
 from edgett.workflow import reexport
+from edgett.workflow.hardware import hardware
 
 VECTOR_BYTES = 16 * 1024
 """What the numbers of a self-test take at most, if that is enough for one vector."""
@@ -167,19 +168,25 @@ def _origin(asked: Mapping[str, Any], outcome: Mapping[str, Any], number: int, p
 
 @dataclass(frozen=True)
 class Formats:
-    """What a solution is exported as: artefacts by their suffixes, sources; for `batch` samples at once."""
+    """What a solution is exported as: artefacts by their suffixes, sources; for `batch` samples at once.
+
+    `units`: hardware that rebuilds its weights, too.
+    """
 
     suffixes: tuple[str, ...]
     kinds: tuple[SourceKind, ...]
     batch: int = 1
+    units: bool = False
 
 
 def export(path: Path, number: int | None, formats: Formats, folder: Path) -> dict[str, Any]:
-    """What `reexport.export` writes, and a solution as C beside it; the check's document, with all that was written.
+    """What `reexport.export` writes, and a solution as C or Verilog beside it; the check's document, with all that was
+    written.
 
-    Nothing is written when a model cannot be had as C.
+    Nothing is written when a model cannot be had as C or Verilog.
     """
-    texts: dict[str, str] = {}
+    made = hardware(path, number) if formats.units else None
+    texts = dict(made.texts) if made else {}
     documents = []
     with scratch() as room:
         if formats.kinds:
@@ -192,12 +199,21 @@ def export(path: Path, number: int | None, formats: Formats, folder: Path) -> di
             texts |= {**sources.headers, **sources.code}
     if formats.suffixes:
         documents.append(reexport.export(path, number, formats.suffixes, folder, formats.batch))
-    with filling(folder) as place:
-        for name, text in texts.items():
-            (place / name).write_text(text)
+    _fill(folder, texts)
     checks = {name: item for document in documents for name, item in document["artifacts"].items()}
     written = [*(documents[-1]["written"] if formats.suffixes else ()), *texts]
-    return documents[-1] | {"ok": all(d["ok"] for d in documents), "artifacts": checks, "written": written}
+    told = documents[-1] if documents else reexport.unchecked(path)
+    told |= {"ok": all(d["ok"] for d in documents), "artifacts": checks, "written": written}
+    return told | ({"units": made.told} if made else {})
+
+
+def _fill(folder: Path, texts: Mapping[str, str]) -> None:
+    """Write texts by their paths in `folder`, those of a folder in it together."""
+    for parent in dict.fromkeys(Path(name).parent for name in texts):
+        with filling(folder / parent) as place:
+            for name, text in texts.items():
+                if Path(name).parent == parent:
+                    (place / Path(name).name).write_text(text)
 
 
 def refuse_name(name: str) -> None:

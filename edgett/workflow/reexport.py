@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -44,6 +45,26 @@ def export(path: Path, number: int | None, suffixes: Sequence[str], folder: Path
             files = tuple(Artifact(Path(item.name), item.stat().st_size, file_digest(item)) for item in paths)
     written = Release({name: files}, checks, {}, drawn=_drawn(outcome))
     return document.checked(written) | {"written": [str(item.path) for item in files]}
+
+
+@dataclass(frozen=True)
+class Solved:
+    """A solution of a run: its number, what the run's model is called, and its layers in forms, by path."""
+
+    number: int
+    title: str
+    layers: Mapping[str, Any]
+
+
+def solved(path: Path, number: int | None) -> Solved:
+    """The layers in forms of a solution, the recommended one where `number` is None; raises as `export` does."""
+    from edgett.model.layers import factored_layers
+
+    with finished(path) as (run, job, outcome):
+        if number is None:
+            number = recommended(path, outcome)
+        model, _ = _solution(run, job, outcome, number)
+        return Solved(number, job.title, factored_layers(model))
 
 
 def exported(number: int) -> str:
@@ -94,6 +115,12 @@ def check(path: Path) -> dict[str, Any]:
         content = document.checked(Release({}, checks, {}, drawn=_drawn(outcome)))
         run.write_json("check.json", content)
     return content
+
+
+def unchecked(path: Path) -> dict[str, Any]:
+    """The check's document of no file at all."""
+    with finished(path) as (_, _, outcome):
+        return document.checked(Release({}, {}, {}, drawn=_drawn(outcome)))
 
 
 def refuse_changed(path: Path, outcome: dict[str, Any]) -> None:

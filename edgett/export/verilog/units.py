@@ -27,7 +27,7 @@ BYTE, WORD = 8, 16
 
 
 @dataclass(frozen=True)
-class Unit:
+class RebuildUnit:
     """What rebuilds the weight of a layer.
 
     Attributes:
@@ -59,7 +59,7 @@ class Unit:
 
     @property
     def latency(self) -> int:
-        """Clock cycles from `start` to the first weight: two for the first row, then the pipelines, vector by vector."""
+        """Clock cycles from `start` to the first weight: two for the first row, then those of each pipeline."""
         return 2 + sum(4 + _depth(stage) + stage.after for stage in self.rebuilding.stages[1:])
 
     @property
@@ -68,7 +68,7 @@ class Unit:
         return BYTE * self.rebuilding.stored
 
 
-def units(layers: Mapping[str, tuple[Spec, Factors]]) -> tuple[Unit, ...]:
+def units(layers: Mapping[str, tuple[Spec, Factors]]) -> tuple[RebuildUnit, ...]:
     """Make a unit for each layer whose form is a product of matrices.
 
     Args:
@@ -84,11 +84,12 @@ def units(layers: Mapping[str, tuple[Spec, Factors]]) -> tuple[Unit, ...]:
     able = [path for path, found in stages.items() if found]
     names = identifiers([f"rebuild_{path}" for path in able])
     return tuple(
-        Unit(name, path, layers[path][0], quantised(stages[path])) for name, path in zip(names, able, strict=True)
+        RebuildUnit(name, path, layers[path][0], quantised(stages[path]))
+        for name, path in zip(names, able, strict=True)
     )
 
 
-def files(made: Sequence[Unit], title: str, version: str) -> dict[str, str]:
+def files(made: Sequence[RebuildUnit], title: str, version: str) -> dict[str, str]:
     """Write units, their testbenches, what drives tools, and what people read.
 
     Args:
@@ -111,7 +112,7 @@ def files(made: Sequence[Unit], title: str, version: str) -> dict[str, str]:
     return texts | {file: _rendered(file, values) for file in ("Makefile", "README.md")}
 
 
-def _values(unit: Unit) -> dict[str, Any]:
+def _values(unit: RebuildUnit) -> dict[str, Any]:
     """What templates name."""
     (rows, columns), made = unit.spec.matrix, unit.rebuilding
     width = _bits(unit.count)
@@ -160,7 +161,9 @@ def _words(stage: Stage, place: int) -> NDArray[np.int8]:
     """The words of a ROM, the numbers of one in a row: of the first factor a vector, of others what meets one."""
     if place == 0:
         return stage.matrices.reshape(stage.values, -1)
-    return stage.matrices.reshape(-1, 1) if stage.diagonal else stage.matrices.transpose(0, 2, 1).reshape(-1, stage.before)
+    return (
+        stage.matrices.reshape(-1, 1) if stage.diagonal else stage.matrices.transpose(0, 2, 1).reshape(-1, stage.before)
+    )
 
 
 def _hex(words: NDArray[np.int8]) -> str:

@@ -128,10 +128,18 @@ class TTShape(Spec):
         return error.bracket(weight, self)
 
     def stages(self, factors: Sequence[Any]) -> tuple[Stage, ...]:
-        """Core k for the digits x_k and y_k; see `Spec.stages`."""
+        """Tell how an entry of the weight is a product of matrices: of core k the one of the digits x_k and y_k.
+
+        Args:
+            factors: the cores, (r_{i-1}, x_i, y_i, r_i) each.
+
+        Returns:
+            A stage for each core.
+        """
         return tuple(
             Stage(
-                ((place, x), (self.length + place, y)), factors[place].transpose(1, 2, 0, 3).reshape(x * y, before, after)
+                ((place, x), (self.length + place, y)),
+                factors[place].transpose(1, 2, 0, 3).reshape(x * y, before, after),
             )
             for place, (before, x, y, after) in enumerate(self.cores)
         )
