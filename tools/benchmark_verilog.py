@@ -50,9 +50,7 @@ def verilog(
         _write(Path(folder), files(made, "Gaussian weights", "a benchmark"))
         for unit in made:
             print(_line(Path(folder), unit, device), flush=True)
-    print(
-        "cycles: a weight; MACs: multipliers besides that of the rounding; gates and flips: Yosys's own cells, ROM apart"
-    )
+    print("cycles: a weight; MACs: without the multiplier of the rounding; gates, flips: Yosys's own cells, ROM apart")
 
 
 def _factors(spec: Spec) -> tuple[np.ndarray, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,11 +35,6 @@ class Rounding:
     most: int
 
     @property
-    def half(self) -> int:
-        """What is added before the shift."""
-        return 1 << self.shift >> 1
-
-    @property
     def step(self) -> float:
         """What one of the numbers stands for, in units of the sum."""
         return 2.0**self.shift / self.multiplier
@@ -52,8 +48,7 @@ class Rounding:
         Returns:
             Whole numbers of at most `most`.
         """
-        moved = (sums.astype(np.int64) * self.multiplier + self.half) >> self.shift
-        return np.clip(moved, -self.most, self.most)
+        return _rounded(sums, self.multiplier, self.shift, self.most)
 
 
 @dataclass(frozen=True)
@@ -62,13 +57,20 @@ class Rebuilding:
 
     Attributes:
         stages: the factors, their numbers from -127 to 127.
-        roundings: how each stage but the first rounds, the last one to int8.
-        step: what one of the weight's codes stands for.
+        roundings: how each stage but the first and the last rounds.
+        columns: how the last one does, to int8: one for all columns of the weight, or one for each.
+        unit: what one of the last one's sums stands for.
     """
 
     stages: tuple[Stage, ...]
     roundings: tuple[Rounding, ...]
-    step: float
+    columns: tuple[Rounding, ...]
+    unit: float
+
+    @property
+    def steps(self) -> NDArray[np.float64]:
+        """What one of the weight's codes stands for, of all columns or of each."""
+        return self.unit * np.array([each.step for each in self.columns])
 
     @property
     def multipliers(self) -> int:
@@ -86,11 +88,15 @@ class Rebuilding:
         Returns:
             A code for each entry.
         """
-        first, *others = self.stages
+        first, *others, last = self.stages
         rows = first.matrices.reshape(first.values, -1).astype(np.float64)
         for stage, rounding in zip(others, self.roundings, strict=True):
             rows = rounding.of(multiplied(rows, _exact(stage))).astype(np.float64)
-        return rows.ravel().astype(np.int8)
+        column = addresses(self.stages) % len(self.columns)
+        multipliers = np.array([each.multiplier for each in self.columns])
+        shifts = np.array([each.shift for each in self.columns])
+        sums = multiplied(rows, _exact(last)).ravel()
+        return _rounded(sums, multipliers[column], shifts[column], FACTOR).astype(np.int8)
 
     def codes(self) -> NDArray[np.int8]:
         """Rebuild the weight as it is stored.
@@ -103,13 +109,14 @@ class Rebuilding:
         return found
 
 
-def quantised(stages: Sequence[Stage]) -> Rebuilding:
+def quantised(stages: Sequence[Stage], columns: int = 1) -> Rebuilding:
     """Round the factors of a weight to int8, each with a scale of its own, and find how sums are to be rounded.
 
-    Vectors between take as many of 16 bits as a shift leaves them, the weight the whole of its 8.
+    Vectors between take as many of 16 bits as a shift leaves them, the weight the whole of its 8, or each column of it.
 
     Args:
         stages: at least two, in floating numbers.
+        columns: those of the weight, if each is to have a step of its own; else 1.
 
     Returns:
         How the weight is rebuilt.
@@ -126,19 +133,29 @@ def quantised(stages: Sequence[Stage]) -> Rebuilding:
         replace(stage, matrices=np.rint(stage.matrices.astype(np.float64) / scale).astype(np.int8))
         for stage, scale in zip(stages, scales, strict=True)
     )
-    rows = whole[0].matrices.reshape(whole[0].values, -1).astype(np.float64)
+    first, *others, last = whole
+    rows = first.matrices.reshape(first.values, -1).astype(np.float64)
     roundings: list[Rounding] = []
-    for stage in whole[1:]:
+    for stage in others:
         sums = multiplied(rows, _exact(stage))
-        largest = float(np.abs(sums).max())
-        roundings.append(_down(largest) if len(roundings) < len(whole) - 2 else _to_weight(largest))
+        roundings.append(_down(float(np.abs(sums).max())))
         rows = roundings[-1].of(sums).astype(np.float64)
-    return Rebuilding(whole, tuple(roundings), math.prod(scales) * math.prod(each.step for each in roundings))
+    largest = np.zeros(columns)
+    np.maximum.at(largest, addresses(whole) % columns, np.abs(multiplied(rows, _exact(last)).ravel()))
+    unit = math.prod(scales) * math.prod(each.step for each in roundings)
+    return Rebuilding(whole, tuple(roundings), tuple(map(_to_weight, largest.tolist())), unit)
 
 
 def _exact(stage: Stage) -> Stage:
     """In float64, whose products and sums of such whole numbers are exact, and as fast as they can be had."""
     return replace(stage, matrices=stage.matrices.astype(np.float64))
+
+
+def _rounded(sums: NDArray[np.float64], multiplier: Any, shift: Any, most: int) -> NDArray[np.int64]:
+    """As the module says; multipliers and shifts are numbers, or arrays with one for each sum."""
+    half = np.left_shift(1, shift) >> 1
+    moved = (sums.astype(np.int64) * multiplier + half) >> shift
+    return np.clip(moved, -most, most)
 
 
 def _down(largest: float) -> Rounding:

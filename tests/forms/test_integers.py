@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from edgett.errors import ModelError
 from edgett.forms.integers import Rebuilding, Rounding, quantised
-from edgett.forms.stages import Stage
+from edgett.forms.stages import Stage, addresses
 from edgett.forms.svd import SVDShape
 from edgett.forms.tt.shape import TTShape, tt_shape
 
@@ -34,7 +34,9 @@ def plainly(made: Rebuilding) -> list[int]:
     found = []
     for digits in itertools.product(*(range(stage.values) for stage in made.stages)):
         row = made.stages[0].matrices[digits[0]].ravel().tolist()
-        for stage, rounding, digit in zip(made.stages[1:], made.roundings, digits[1:], strict=True):
+        place = addresses(made.stages)[len(found)]
+        roundings = *made.roundings, made.columns[place % len(made.columns)]
+        for stage, rounding, digit in zip(made.stages[1:], roundings, digits[1:], strict=True):
             matrix = stage.matrices[digit].astype(int)
             matrix = np.diag(matrix) if stage.diagonal else matrix
             sums = [sum(a * b for a, b in zip(row, column, strict=True)) for column in matrix.T.tolist()]
@@ -48,8 +50,9 @@ def plainly(made: Rebuilding) -> list[int]:
 @settings(max_examples=40, deadline=None)
 def test_it_is_integer_arithmetic_and_nothing_else(train: tuple[TTShape, list[Any]]) -> None:
     spec, factors = train
-    made = quantised(spec.stages(factors))
-    assert made.stream().tolist() == plainly(made)
+    for columns in (1, spec.matrix[1]):
+        made = quantised(spec.stages(factors), columns)
+        assert made.stream().tolist() == plainly(made) and len(made.columns) == columns
     assert made.stored == spec.params and made.multipliers == sum(spec.ranks[1:-1])
 
 
@@ -59,8 +62,10 @@ def test_the_weight_uses_its_eight_bits_and_sums_fit_theirs(train: tuple[TTShape
     spec, factors = train
     made = quantised(spec.stages(factors))
     assert np.abs(made.codes()).max() == 127
-    assert all(rounding.shift >= 0 and 0 < rounding.multiplier < 2**15 for rounding in made.roundings)
-    assert all(rounding.multiplier == 1 and rounding.most == 32767 for rounding in made.roundings[:-1])
+    by_column = quantised(spec.stages(factors), spec.matrix[1]).codes().reshape(spec.matrix)
+    assert {*np.abs(by_column).max(axis=0).tolist()} <= {0, 127}
+    assert all(each.shift >= 0 and 0 < each.multiplier < 2**15 for each in (*made.roundings, *made.columns))
+    assert all(each.multiplier == 1 and each.most == 32767 for each in made.roundings)
 
 
 @pytest.mark.parametrize(
@@ -70,9 +75,12 @@ def test_it_is_near_the_real_weight(spec: Any) -> None:
     """Half a step of 127 in each factor is some 0.5 % of a Gaussian one, and in the weight 1 % of its spread, each."""
     random = np.random.default_rng(1)
     factors = [random.normal(size=shape) for shape in spec.factors]
-    made, dense = quantised(spec.stages(factors)), spec.dense(factors).ravel()
-    error = np.linalg.norm(made.step * made.codes() - dense) / np.linalg.norm(dense)
-    assert 0.001 < error < 0.03
+    dense, errors = spec.dense(factors), []
+    for columns in (1, spec.matrix[1]):
+        made = quantised(spec.stages(factors), columns)
+        found = made.steps * made.codes().reshape(spec.matrix)
+        errors.append(np.linalg.norm(found - dense) / np.linalg.norm(dense))
+    assert 0.001 < errors[1] < errors[0] < 0.03
 
 
 def test_a_diagonal_stage_multiplies_number_by_number() -> None:

@@ -120,7 +120,7 @@ def _values(unit: RebuildUnit) -> dict[str, Any]:
     return {
         "name": unit.name, "layer": _plain(unit.layer), "told": unit.told, "rows": rows, "columns": columns,
         "count": unit.count, "cycles": unit.cycles, "latency": unit.latency, "pace": pace, "width": width,
-        "stored": made.stored, "bits": unit.bits, "multipliers": made.multipliers, "step": f"{made.step:.9g}",
+        "stored": made.stored, "bits": unit.bits, "multipliers": made.multipliers, "step": f"{made.steps.item():.9g}",
         "stages": _stages(made), "axes": _axes(made.stages, width), "windowed": unit.spec.windowed,
     }  # fmt: skip
 
@@ -130,7 +130,7 @@ def _stages(made: Rebuilding) -> list[dict[str, Any]]:
     found = []
     last = len(made.stages) - 1
     for place, stage in enumerate(made.stages):
-        rounding = made.roundings[place - 1] if place else None
+        rounding = (*made.roundings, *made.columns)[place - 1] if place else None
         bits = BYTE if place in (0, last) else WORD
         found.append({
             "file": _file(place), "matrices": stage.values, "before": stage.before, "after": stage.after,
