@@ -42,7 +42,7 @@ WORKFLOW = (
     {"exports", "cures"},
     {"release"},
     {"outcome", "reexport"},
-    {"hardware"},
+    {"hardware", "holding"},
     {"compress", "deploy", "train", "bench", "pack", "calibrate"},
     {"emulate"},
     {"count"},

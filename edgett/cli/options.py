@@ -13,6 +13,7 @@ from edgett.cli import complete
 from edgett.errors import UsageError
 from edgett.forms.site import Estimate
 from edgett.graph.dtype import DType
+from edgett.job.choices import Hold
 from edgett.search.choices import Strategy
 
 BASELINE, DENSE = "baseline", -1
@@ -184,6 +185,14 @@ Solution = Annotated[
         help="The number of a fine-tuned solution, or baseline: the dense model. Default: the recommended one.",
         autocompletion=complete.solutions,
         show_default=False,
+    ),
+]
+Held = Annotated[
+    Hold,
+    typer.Option(
+        "--hold",
+        help="factors: C stores int8 factors, and multiplies them out to the weights of dense layers in RAM, layer by"
+        " layer: less flash, more RAM. weights: it computes with the factors.",
     ),
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run's directory.", autocompletion=complete.runs)]

@@ -11,6 +11,7 @@ import typer
 from edgett.cli import options
 from edgett.cli.console import Screen
 from edgett.errors import CheckFailed
+from edgett.job.choices import Hold
 
 _FILES = (options.ExportFormat.KERAS, options.ExportFormat.TFLITE, options.ExportFormat.ONNX)
 
@@ -28,6 +29,7 @@ def export(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Where to write. Default: RUN/exports.")] = None,
     batch: Annotated[int, typer.Option(min=1, help="Samples an exported model takes at once.")] = 1,
+    hold: options.Held = Hold.WEIGHTS,
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -42,6 +44,8 @@ def export(
 
     edgett export runs/clock-cortex-m4-1 --format c --out firmware
 
+    edgett export runs/clock-cortex-m4-1 --format c --hold factors
+
     edgett export runs/clock-cortex-m4-1 --format verilog
     """
     from edgett.firmware.kind import SourceKind
@@ -53,7 +57,7 @@ def export(
         asked = [item.value for item in dict.fromkeys(format or _FILES)]
         suffixes = tuple(f".{value}" for value in asked if options.ExportFormat(value) in _FILES)
         kinds = tuple(kind for kind in SourceKind if kind.value in asked)
-        formats = pack.Formats(suffixes, kinds, batch, units=options.ExportFormat.VERILOG.value in asked)
+        formats = pack.Formats(suffixes, kinds, batch, options.ExportFormat.VERILOG.value in asked, hold)
         folder = out or run / "exports"
         document = pack.export(run, solution, formats, folder)
     screen.say(f"written: {', '.join(str(folder / path) for path in document['written'])}")

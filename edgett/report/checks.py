@@ -17,7 +17,24 @@ def check(document: Mapping[str, Any]) -> RenderableType:
     """The summary of a cross-check."""
     found = dict.fromkeys(name for item in document["artifacts"].values() for name in item["partial"])
     files = check_tables(document) if document["artifacts"] or "units" not in document else ()
-    return Group(*partial_line(found), *files, *_units(document.get("units", ())))
+    held = held_tables(document["held"]) if "held" in document else ()
+    return Group(*partial_line(found), *files, *held, *_units(document.get("units", ())))
+
+
+def held_tables(held: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """What C takes that stores factors in place of weights."""
+    yield title("Weights rebuilt from int8 factors, a layer at a time")
+    names = ("weights", "stored", "bytes of flash", "bytes of RAM", "MACs to rebuild")
+    table = Sheet(words("layer"), *map(number, names))
+    for row in held["layers"]:
+        numbers = ("weights", "stored", "flash_bytes", "ram_bytes", "macs")
+        table.add(row["name"], *(f"{row[name]:,}" for name in numbers))
+    yield table
+    ram = held["ram_bytes"]
+    yield remark(f"The whole takes {_equal(held['flash_bytes'])} bytes of flash, as predicted.")
+    yield remark(
+        f"It takes {ram['found']:,} bytes of RAM, inputs and outputs included; predicted: {ram['predicted']:,}."
+    )
 
 
 def _units(units: Iterable[Mapping[str, Any]]) -> Iterator[RenderableType]:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from edgett.schema.parts import ABSENT, Count, Document, File, Pair, Part, Problem, Rare, Real, Share, Text
+from edgett.schema.parts import ABSENT, Count, Document, File, HeldMemory, Pair, Part, Problem, Rare, Real, Share, Text
 
 
 class Peak(Part):
@@ -120,4 +120,5 @@ class ExportAnswer(_Checks):
     artifacts: dict[Text, Checked] = Field(description="by the file's name")
     written: list[Text] = Field(description="all files, by name")
     units: Rare[list[HardwareUnit]] = Field(default=ABSENT, description="of verilog: a unit for each layer in a form")
+    held: Rare[HeldMemory] = Field(default=ABSENT, description="with --hold factors: what rebuilding takes")
     error: Rare[Problem] = Field(default=ABSENT, description="which files are not what was predicted")

@@ -26,10 +26,11 @@ def hardware(path: Path, number: int | None) -> UnitSources:
     fit one.
     """
     from edgett.export.verilog.units import files, units
+    from edgett.model.layers import factored_layers
 
-    found = reexport.solved(path, number)
-    made = units({name: (layer.spec, layer.held()) for name, layer in found.layers.items()})
-    name = reexport.exported(found.number)
+    with reexport.opened(path, number) as found:
+        made = units({name: (layer.spec, layer.held()) for name, layer in factored_layers(found.model).items()})
+        name = found.name
     if not made:
         raise UsageError(
             f"{name} has no layer in a form that hardware rebuilds.", "Name another solution with --solution."
