@@ -42,11 +42,11 @@ def _units(units: Iterable[Mapping[str, Any]]) -> Iterator[RenderableType]:
     if not units:
         return
     yield title("Units that rebuild weights from int8 factors")
-    names = ("weights", "stored", "multipliers", "bits of ROM", "latency", "cycles a weight")
+    names = ("weights", "stored", "multipliers", "bits of ROM", "latency", "cycles a weight", "error")
     table = Sheet(words("unit"), *map(number, names))
     for unit in units:
         numbers = (f"{unit[name]:,}" for name in ("weights", "stored", "multipliers", "rom_bits", "latency"))
-        table.add(unit["name"], *numbers, f"{(unit['cycles'] + 1) / unit['weights']:.3f}")
+        table.add(unit["name"], *numbers, f"{(unit['cycles'] + 1) / unit['weights']:.3f}", f"{unit['error']:.2%}")
     yield table
     yield remark("README.md beside them tells how they are tested.")
 

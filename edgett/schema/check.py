@@ -93,6 +93,7 @@ class HardwareUnit(Part):
     rom_bits: Count = Field(description="bits of ROM")
     latency: Count = Field(description="clock cycles to the first weight")
     cycles: Count = Field(description="clock cycles from there to the last one")
+    error: Real = Field(description="of the weight: how far rounding brings it from the factors', relative (L2)")
 
 
 class _Checks(Document):

@@ -43,7 +43,7 @@ def hardware(path: Path, number: int | None) -> UnitSources:
         {
             "name": unit.name, "layer": unit.layer, "form": unit.told, "weights": unit.count,
             "stored": unit.rebuilding.stored, "multipliers": unit.rebuilding.multipliers, "rom_bits": unit.bits,
-            "latency": unit.latency, "cycles": unit.cycles,
+            "latency": unit.latency, "cycles": unit.cycles, "error": unit.error,
         }
         for unit in made
     ]  # fmt: skip

@@ -70,9 +70,8 @@ def test_a_package_passes_its_self_test_and_tells_both_memories(edgett: Call, qu
     (code,), (test,) = Path("place/src").glob("*.c"), Path("place/test").glob("*.c")
     main = tmp_path / "main.c"
     name = answer.document["name"]
-    main.write_text(
-        f'#include "{name}.h"\n#include "{name}_selftest.h"\nint main(void) {{ return {name}_selftest({name}_run) != 0; }}\n'
-    )
+    headers = f'#include "{name}.h"\n#include "{name}_selftest.h"\n'
+    main.write_text(f"{headers}int main(void) {{ return {name}_selftest({name}_run) != 0; }}\n")
     command = ["gcc", "-std=c99", "-Iplace/include", code, test, main, "-lm", "-o", tmp_path / "test"]
     subprocess.run(command, check=True)
     subprocess.run([tmp_path / "test"], check=True)

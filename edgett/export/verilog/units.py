@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgett.escape import markdown
 from edgett.forms.integers import Rebuilding, quantised
 from edgett.forms.spec import Factors, Spec
 from edgett.forms.stages import Stage, cycles, entries, strides
@@ -35,12 +36,14 @@ class RebuildUnit:
         layer: the layer's path.
         spec: the form of its weight.
         rebuilding: its factors, and how they are multiplied.
+        error: how far its weight is from what the factors stood for before they were rounded, relative (L2).
     """
 
     name: str
     layer: str
     spec: Spec
     rebuilding: Rebuilding
+    error: float
 
     @property
     def told(self) -> str:
@@ -80,13 +83,15 @@ def units(layers: Mapping[str, tuple[Spec, Factors]]) -> tuple[RebuildUnit, ...]
     Raises:
         ModelError: for factors that no unit can hold; see `integers.quantised`.
     """
-    stages = {path: spec.stages(factors) for path, (spec, factors) in layers.items()}
-    able = [path for path, found in stages.items() if found]
+    able = [path for path, (spec, factors) in layers.items() if spec.stages(factors)]
     names = identifiers([f"rebuild_{path}" for path in able])
-    return tuple(
-        RebuildUnit(name, path, layers[path][0], quantised(stages[path]))
-        for name, path in zip(names, able, strict=True)
-    )
+    return tuple(_unit(name, path, *layers[path]) for name, path in zip(names, able, strict=True))
+
+
+def _unit(name: str, layer: str, spec: Spec, factors: Factors) -> RebuildUnit:
+    made, dense = quantised(spec.stages(factors)), spec.dense(factors).ravel()
+    off = float(np.linalg.norm(made.steps * made.codes() - dense))
+    return RebuildUnit(name, layer, spec, made, off / (float(np.linalg.norm(dense)) or 1.0))
 
 
 def files(made: Sequence[RebuildUnit], title: str, version: str) -> dict[str, str]:
@@ -108,7 +113,7 @@ def files(made: Sequence[RebuildUnit], title: str, version: str) -> dict[str, st
         for place, stage in enumerate(unit.rebuilding.stages):
             texts[f"{unit.name}/{_file(place)}"] = _hex(_words(stage, place))
         texts[f"{unit.name}/expected.hex"] = _hex(unit.rebuilding.codes()[:, np.newaxis])
-    values = {"units": [_values(unit) for unit in made], "title": _plain(title), "version": version}
+    values = {"units": [_values(unit) for unit in made], "title": markdown(title), "version": version}
     return texts | {file: _rendered(file, values) for file in ("Makefile", "README.md")}
 
 
@@ -118,10 +123,11 @@ def _values(unit: RebuildUnit) -> dict[str, Any]:
     width = _bits(unit.count)
     pace = "cycle" if unit.cycles + 1 == unit.count else f"{(unit.cycles + 1) / unit.count:.2f} cycles"
     return {
-        "name": unit.name, "layer": _plain(unit.layer), "told": unit.told, "rows": rows, "columns": columns,
+        "name": unit.name, "layer": markdown(unit.layer), "told": unit.told, "rows": rows, "columns": columns,
         "count": unit.count, "cycles": unit.cycles, "latency": unit.latency, "pace": pace, "width": width,
         "stored": made.stored, "bits": unit.bits, "multipliers": made.multipliers, "step": f"{made.steps.item():.9g}",
         "stages": _stages(made), "axes": _axes(made.stages, width), "windowed": unit.spec.windowed,
+        "error": unit.error,
     }  # fmt: skip
 
 
@@ -183,11 +189,6 @@ def _bits(count: int) -> int:
 def _depth(stage: Stage) -> int:
     """Floors of the tree that adds a stage's products."""
     return 0 if stage.diagonal else (stage.before - 1).bit_length()
-
-
-def _plain(text: str) -> str:
-    """A name that stands in a comment or a table."""
-    return "".join(letter if letter.isprintable() and letter not in "|`\\" else "_" for letter in text)
 
 
 def _rendered(file: str, values: Mapping[str, Any]) -> str:

@@ -136,4 +136,13 @@ def test_names_are_those_of_verilog_and_of_nobody_else(tmp_path: Path) -> None:
     made = units({name: (spec, factors(spec)) for name in ("a/b", "a b", "endmodule", "|`\n*/")})
     assert [unit.name for unit in made] == ["rebuild_a_b", "rebuild_a_b_2", "rebuild_endmodule", "rebuild"]
     readme = files(made, "m\n| x |", "1")["README.md"]
-    assert "| `rebuild` | ___*/ | SVD 4 -> 2 -> 4 |" in readme and "of m__ x _." in readme
+    assert "| `rebuild` | \\|\\`\N{REPLACEMENT CHARACTER}\\*/ | SVD 4 -> 2 -> 4 |" in readme
+    assert "of m\N{REPLACEMENT CHARACTER}\\| x \\|." in readme
+
+
+def test_what_rounding_costs_is_told() -> None:
+    spec = SVDShape(40, 30, 6)
+    (unit,) = units({"fc": (spec, factors(spec))})
+    dense = spec.dense(factors(spec))
+    off = unit.rebuilding.steps * unit.rebuilding.codes().reshape(40, 30) - dense
+    assert unit.error == pytest.approx(np.linalg.norm(off) / np.linalg.norm(dense)) and 0.001 < unit.error < 0.03
