@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from edgett.forms.window import Window
 from edgett.graph.op import named
-from edgett.graph.rebuilt import Room
+from edgett.graph.rebuilt import RebuildRoom
 from edgett.graph.traits import Op
 
 
@@ -69,7 +69,7 @@ class Step:
     window: Window | None = None
     over: bool = False
     turns: tuple[int, ...] = ()
-    rebuilt: Room | None = None
+    rebuilt: RebuildRoom | None = None
 
     @property
     def op(self) -> Op:
@@ -122,7 +122,7 @@ class Graph:
         """
         return self.sizes[name] * self.widths.get(name, size)
 
-    def holding(self, rooms: Mapping[str, Room]) -> Graph:
+    def holding(self, rooms: Mapping[str, RebuildRoom]) -> Graph:
         """Tell of the weights that are rebuilt from factors when the model runs.
 
         Args:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from edgett.forms.integers import Rebuilding
+if TYPE_CHECKING:  # NumPy takes long to load, and graphs are there without it
+    from edgett.forms.integers import Rebuilding
 
 _HEAD, _FACTOR, _AXIS, _NUMBER = 3, 6, 2, 4
 """Numbers of a plan: of all, of each factor, of each of its axes; bytes of one."""
 
 
 @dataclass(frozen=True)
-class Room:
+class RebuildRoom:
     """The bytes of a rebuilt weight.
 
     Attributes:
@@ -27,7 +29,7 @@ class Room:
     macs: int
 
     @classmethod
-    def of(cls, made: Rebuilding) -> Room:
+    def of(cls, made: Rebuilding) -> RebuildRoom:
         """Count them.
 
         Args:

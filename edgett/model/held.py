@@ -14,14 +14,14 @@ from edgett.model.restore import dense_again
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldModel:
     """A model of dense layers, and by the path of each that was in a form how its weight is rebuilt."""
 
     model: keras.Model
     rebuilt: dict[str, Rebuilding]
 
 
-def rebuilt_from_factors(model: keras.Model, original: keras.Model) -> Held:
+def rebuilt_from_factors(model: keras.Model, original: keras.Model) -> HeldModel:
     """Give dense layers the weights that the factors of a fine-tuned model come to in whole numbers.
 
     Each column of a weight has codes up to 127 and a step of its own, so that a converter to int8 finds the same codes.
@@ -45,4 +45,4 @@ def rebuilt_from_factors(model: keras.Model, original: keras.Model) -> Held:
         rebuilt[path] = made = quantised(stages, layer.spec.matrix[1])
         weight = made.steps * made.codes().reshape(layer.spec.matrix)
         give(dense, path, weight.astype(np.float32), np.asarray(layer.bias) if layer.use_bias else None)
-    return Held(dense, rebuilt)
+    return HeldModel(dense, rebuilt)

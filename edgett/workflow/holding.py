@@ -11,7 +11,7 @@ from edgett.errors import CheckFailed, UsageError
 from edgett.forms.integers import Rebuilding
 from edgett.graph.dtype import DType
 from edgett.graph.filesize import Format
-from edgett.graph.rebuilt import Room
+from edgett.graph.rebuilt import RebuildRoom
 from edgett.search.explore import Costing
 from edgett.workflow import reexport
 from edgett.workflow.files import predicted
@@ -49,7 +49,7 @@ class HeldFile:
                 f" {self.ram:,}.",
                 "Do not deploy it.",
             )
-        rooms = {layer: Room.of(made) for layer, made in self.rebuilt.items()}
+        rooms = {layer: RebuildRoom.of(made) for layer, made in self.rebuilt.items()}
         return {
             "flash_bytes": {"predicted": self.flash, "found": flash},
             "ram_bytes": {"predicted": self.ram, "found": ram},
@@ -80,7 +80,7 @@ def export(path: Path, number: int | None, folder: Path, batch: int) -> HeldFile
             raise UsageError(f"{solution.name} has no layer in a form.", "Name another one with --solution.")
         solution = replace(solution, style=replace(solution.style, floats=frozenset()))
         document = reexport.put(held.model, solution, f"{solution.name}_factors", (Format.C.suffix,), folder)
-        rooms = {layer: Room.of(made) for layer, made in held.rebuilt.items()}
+        rooms = {layer: RebuildRoom.of(made) for layer, made in held.rebuilt.items()}
         graph = predicted(held.model, Format.C.suffix, solution.style).holding(rooms)
     (file,) = document["written"]
     costing = Costing(batch, DType.INT8.size, Format.C)

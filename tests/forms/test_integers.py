@@ -47,7 +47,7 @@ def plainly(made: Rebuilding) -> list[int]:
 
 
 @given(trains())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_it_is_integer_arithmetic_and_nothing_else(train: tuple[TTShape, list[Any]]) -> None:
     spec, factors = train
     for columns in (1, spec.matrix[1]):

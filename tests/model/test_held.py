@@ -13,7 +13,7 @@ from edgett.forms.convolution.spatial_svd import SpatialSVD
 from edgett.forms.svd import SVDShape
 from edgett.forms.tt.shape import tt_shape
 from edgett.forms.window import Window
-from edgett.model.held import Held, rebuilt_from_factors
+from edgett.model.held import HeldModel, rebuilt_from_factors
 from edgett.model.layers import replace
 from tests.forms.toy import DiagonalPlus, Toy
 
@@ -48,7 +48,7 @@ EDITS = {
 }
 
 
-def held() -> Held:
+def held() -> HeldModel:
     original = dense()
     return rebuilt_from_factors(replace(original, EDITS), original)
 

@@ -13,7 +13,7 @@ from edgett.export.kernels.kernel import Kernel, Nodes
 from edgett.forms.integers import Rebuilding
 from edgett.forms.stages import Axis, entries, strides
 from edgett.graph.op import QGEMM, QLINEAR_CONV, named
-from edgett.graph.rebuilt import Room
+from edgett.graph.rebuilt import RebuildRoom
 
 _COLUMNS = {QGEMM: product.quantised, QLINEAR_CONV: convolution.quantised}
 _WEIGHTS = 3
@@ -52,7 +52,7 @@ def _kernel(
     plain: Kernel, made: Rebuilding, apart: Mapping[int, int], signs: NDArray[np.bool_], columns: product.Columns
 ) -> Kernel:
     """The kernel in the place of one that reads stored weights."""
-    room = Room.of(made)
+    room = RebuildRoom.of(made)
     _, starts, factors = columns.plain
     constants = _factors(made), _plan(made, apart, columns.weights.shape[1]), _roundings(made, signs), starts, factors
     name = f"{plain.name.partition('_')[0]}_rebuilt"
@@ -100,7 +100,7 @@ def _factors(made: Rebuilding) -> NDArray[np.int8]:
 
 def _plan(made: Rebuilding, apart: Mapping[int, int], inner: int) -> NDArray[np.int32]:
     """As `rebuild.c` reads it."""
-    plan = [len(made.stages), inner, Room.of(made).rows]
+    plan = [len(made.stages), inner, RebuildRoom.of(made).rows]
     shifts = [0, *(rounding.shift for rounding in made.roundings), 0]
     for stage, shift in zip(made.stages, shifts, strict=True):
         plan += [stage.values, stage.before, stage.after, int(stage.diagonal), shift, len(stage.axes)]

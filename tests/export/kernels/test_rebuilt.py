@@ -16,15 +16,15 @@ from edgett.export.c import CSource
 from edgett.forms.integers import Rebuilding
 from edgett.graph.c_size import file_bytes
 from edgett.graph.c_view import compiled_bytes
-from edgett.graph.rebuilt import Room
+from edgett.graph.rebuilt import RebuildRoom
 from edgett.workflow.files import Style, batches, predicted, write
 from tests.export.compiled import LEVELS, STRICT, Built, written
 from tests.firmware.tools import needs
-from tests.model.test_held import Held, held
+from tests.model.test_held import HeldModel, held
 
 
 @pytest.fixture(scope="module")
-def model() -> Held:
+def model() -> HeldModel:
     return held()
 
 
@@ -35,7 +35,7 @@ def style() -> Style:
 
 
 @pytest.fixture(scope="module")
-def path(model: Held, style: Style, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def path(model: HeldModel, style: Style, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (made,) = write(model.model, style, tmp_path_factory.mktemp("held") / "net", (".onnx",))
     return made
 
@@ -49,7 +49,7 @@ def library(source: CSource, folder: Path, level: str = "-O2") -> Built:
 
 @needs("gcc")
 @pytest.mark.parametrize("level", [LEVELS[2], *(pytest.param(level, marks=pytest.mark.slow) for level in LEVELS)])
-def test_it_gives_the_codes_of_stored_weights(model: Held, path: Path, tmp_path: Path, level: str) -> None:
+def test_it_gives_the_codes_of_stored_weights(model: HeldModel, path: Path, tmp_path: Path, level: str) -> None:
     stored = library(c.generate(path, "stored", "1"), tmp_path, level)
     rebuilt = library(c.generate(path, "rebuilt", "1", model.rebuilt), tmp_path, level)
     for inputs in stored.samples(20):
@@ -60,8 +60,8 @@ def test_it_gives_the_codes_of_stored_weights(model: Held, path: Path, tmp_path:
     assert rebuilt.source.code.count("_rebuilt(") == 2 + len(model.rebuilt)  # two functions, and the calls
 
 
-def test_flash_and_ram_are_as_foretold(model: Held, path: Path, style: Style) -> None:
-    rooms = {layer: Room.of(made) for layer, made in model.rebuilt.items()}
+def test_flash_and_ram_are_as_foretold(model: HeldModel, path: Path, style: Style) -> None:
+    rooms = {layer: RebuildRoom.of(made) for layer, made in model.rebuilt.items()}
     graph = predicted(model.model, ".onnx", style).holding(rooms)
     stored, rebuilt = (c.generate(path, "net", "1", held) for held in (None, model.rebuilt))
     assert rebuilt.weight_bytes == file_bytes(graph) == c.constant_bytes(path, model.rebuilt)
@@ -71,7 +71,7 @@ def test_flash_and_ram_are_as_foretold(model: Held, path: Path, style: Style) ->
     assert rebuilt.workspace_bytes > stored.workspace_bytes + max(room.weight for room in rooms.values()) // 2
 
 
-def test_a_weight_that_is_another_is_refused(model: Held, path: Path) -> None:
+def test_a_weight_that_is_another_is_refused(model: HeldModel, path: Path) -> None:
     made = model.rebuilt["wide"]
     first, *others = made.stages
     codes = first.matrices.copy()
