@@ -60,7 +60,8 @@ def export(
         formats = pack.Formats(suffixes, kinds, batch, options.ExportFormat.VERILOG.value in asked, hold)
         folder = out or run / "exports"
         document = pack.export(run, solution, formats, folder)
-    screen.say(f"written: {', '.join(str(folder / path) for path in document['written'])}")
+    places = dict.fromkeys(folder / Path(path).parts[0] for path in document["written"])  # folders as one
+    screen.say(f"written: {', '.join(map(str, places))}")
     return screen.conclude(document, checks.check, _problem(document))
 
 
