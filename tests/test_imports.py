@@ -43,6 +43,7 @@ WORKFLOW = (
     {"exports", "cures"},
     {"release"},
     {"outcome", "reexport"},
+    {"hardware", "holding"},
     {"compress", "deploy", "train", "bench", "pack", "calibrate"},
     {"emulate"},
     {"count"},

@@ -19,9 +19,11 @@ import benchmark_layers
 import numpy as np
 import typer
 from benchmark_finetune import finetune
+from benchmark_hold import hold
 from benchmark_join import join
 from benchmark_latency import latency
 from benchmark_train import train
+from benchmark_verilog import verilog
 from benchmark_versions import versions
 from numpy.typing import NDArray
 
@@ -33,7 +35,9 @@ from edgett.search.tiles import layer_space
 sys.path.insert(0, str(Path(__file__).parent.parent))  # for the alternative, which lives in the tests
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
-for command in (finetune, join, latency, train, versions, benchmark_convolutions.convolutions, benchmark_layers.layers):
+for command in (finetune, hold, join, latency, train, verilog, versions):
+    app.command()(command)
+for command in (benchmark_convolutions.convolutions, benchmark_layers.layers):
     app.command()(command)
 app.command("c")(benchmark_c.chips)
 

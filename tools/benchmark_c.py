@@ -169,7 +169,7 @@ def _by_emx(path: Path) -> c.CSource:
     """C without kernels of edgett's own, look-ups apart, which are no operators of ONNX."""
     ours = every.kernels
 
-    def tables(model: Any, known: Mapping[str, Any]) -> dict[str, Kernel]:
+    def tables(model: Any, known: Mapping[str, Any], held: object = None) -> dict[str, Kernel]:
         return {name: one for name, one in ours(model, known).items() if name in known}
 
     with mock.patch.object(every, "kernels", tables):

@@ -12,6 +12,7 @@ from edgett.cli import complete, options
 from edgett.cli.console import Screen
 from edgett.errors import CheckFailed, Infeasible
 from edgett.firmware.kind import SourceKind
+from edgett.job.choices import Hold
 
 app = typer.Typer(help="A compressed model in a firmware build: sources, checks, sizes.", rich_markup_mode="rich")
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder that 'edgett firmware pack' wrote.")]
@@ -37,6 +38,7 @@ def pack(
     licence: Annotated[
         str, typer.Option("--licence", "--license", metavar="SPDX", help="The model's licence, for the manifest.")
     ] = "NOASSERTION",
+    hold: options.Held = Hold.WEIGHTS,
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -58,7 +60,7 @@ def pack(
 
     screen = Screen(json=json, silent=quiet)
     with screen.stage("packing"):
-        document = work.pack(run, out, work.PackRequest(format, solution, name, licence))
+        document = work.pack(run, out, work.PackRequest(format, solution, name, licence, hold))
     screen.say(f"written: {out}")
     return screen.conclude(document, packages.draw_package, None)
 

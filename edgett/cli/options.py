@@ -14,6 +14,7 @@ from edgett.errors import UsageError
 from edgett.forms.site import Estimate
 from edgett.graph.dtype import DType
 from edgett.job.attack import Attacker
+from edgett.job.choices import Hold
 from edgett.search.choices import Strategy
 
 BASELINE, DENSE = "baseline", -1
@@ -28,6 +29,7 @@ class ExportFormat(enum.Enum):
     ONNX = "onnx"
     C = "c"
     TFLM = "tflm"
+    VERILOG = "verilog"
 
 
 Model = Annotated[
@@ -219,6 +221,14 @@ Solution = Annotated[
         help="The number of a fine-tuned solution, or baseline: the dense model. Default: the recommended one.",
         autocompletion=complete.solutions,
         show_default=False,
+    ),
+]
+Held = Annotated[
+    Hold,
+    typer.Option(
+        "--hold",
+        help="factors: C stores int8 factors, and multiplies them out to the weights of dense layers in RAM, layer by"
+        " layer: less flash, more RAM. weights: it computes with the factors.",
     ),
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run's directory.", autocompletion=complete.runs)]

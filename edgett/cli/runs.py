@@ -11,6 +11,7 @@ import typer
 from edgett.cli import options
 from edgett.cli.console import Screen
 from edgett.errors import CheckFailed
+from edgett.job.choices import Hold
 
 _FILES = (options.ExportFormat.KERAS, options.ExportFormat.TFLITE, options.ExportFormat.ONNX)
 
@@ -21,13 +22,14 @@ def export(
     format: Annotated[
         list[options.ExportFormat] | None,
         typer.Option(
-            help="keras, tflite, onnx, c (C99), tflm (sources for LiteRT for Microcontrollers); may be repeated."
-            " Default: keras, tflite and onnx.",
+            help="keras, tflite, onnx, c (C99), tflm (sources for LiteRT for Microcontrollers), verilog (units that"
+            " rebuild weights from int8 factors); may be repeated. Default: keras, tflite and onnx.",
             show_default=False,
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Where to write. Default: RUN/exports.")] = None,
     batch: Annotated[int, typer.Option(min=1, help="Samples an exported model takes at once.")] = 1,
+    hold: options.Held = Hold.WEIGHTS,
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -41,6 +43,10 @@ def export(
     edgett export runs/clock-cortex-a53-1 --batch 8 --out exported
 
     edgett export runs/clock-cortex-m4-1 --format c --out firmware
+
+    edgett export runs/clock-cortex-m4-1 --format c --hold factors
+
+    edgett export runs/clock-cortex-m4-1 --format verilog
     """
     from edgett.firmware.kind import SourceKind
     from edgett.report import checks
@@ -50,10 +56,12 @@ def export(
     with screen.stage("exporting"):
         asked = [item.value for item in dict.fromkeys(format or _FILES)]
         suffixes = tuple(f".{value}" for value in asked if options.ExportFormat(value) in _FILES)
-        formats = pack.Formats(suffixes, tuple(kind for kind in SourceKind if kind.value in asked), batch)
+        kinds = tuple(kind for kind in SourceKind if kind.value in asked)
+        formats = pack.Formats(suffixes, kinds, batch, options.ExportFormat.VERILOG.value in asked, hold)
         folder = out or run / "exports"
         document = pack.export(run, solution, formats, folder)
-    screen.say(f"written: {', '.join(str(folder / path) for path in document['written'])}")
+    places = dict.fromkeys(folder / Path(path).parts[0] for path in document["written"])  # folders as one
+    screen.say(f"written: {', '.join(map(str, places))}")
     return screen.conclude(document, checks.check, _problem(document))
 
 

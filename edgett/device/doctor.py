@@ -49,10 +49,15 @@ _TOOLS = {
     "riscv64-unknown-elf-gcc": "firmware for RISC-V",
     "cmake": "firmware packages in CMake builds",
     "ninja": "firmware packages in CMake builds with Ninja",
-    "make": "firmware packages in Make builds",
+    "make": "firmware packages in Make builds, units in Verilog",
+    "iverilog": "export --format verilog: units against Python",
+    "verilator": "export --format verilog: lint",
+    "yosys": "export --format verilog: cells",
     "ssh": "bench and calibrate --device ssh://",
     "apt-get": f"{_EMULATED}: LiteRT and ONNX Runtime on arm64",
 }
+_OF_V = ("ssh", "iverilog", "yosys")
+"""Programs that tell their version by another option than others."""
 _SIMD = (
     *("avx2", "fma", "avx512f", "avx512_bf16", "avx_vnni", "avx512_vnni", "amx_int8"),
     *("neon", "asimd", "asimddp", "i8mm", "bf16", "sve", "sve2"),
@@ -213,7 +218,7 @@ def _tool(name: str) -> Tool:
     if path is None:
         return Tool(name, _TOOLS[name], debian, None, None, Health.MISSING)
     try:
-        option = "-V" if name == "ssh" else "--version"
+        option = "-V" if name in _OF_V else "--version"
         told = subprocess.run(
             [path, option],
             stdin=subprocess.DEVNULL,

@@ -22,6 +22,7 @@ from edgett.export.anonymous import anonymous
 from edgett.export.kernels import every
 from edgett.export.kernels.fused import Fused
 from edgett.export.kernels.kernel import Kernel
+from edgett.forms.integers import Rebuilding
 from edgett.graph.c_plan import Claim, Fusion, planned, scratch_of
 from edgett.graph.graph import Graph, Step
 from edgett.graph.memory import packed, plan_bytes
@@ -62,10 +63,13 @@ class _Lowered:
     tables: Mapping[str, NDArray[np.int8]]
 
 
-def generate(path: Path, name: str, version: str) -> CSource:
+def generate(path: Path, name: str, version: str, held: Mapping[str, Rebuilding] | None = None) -> CSource:
     """The C of an .onnx artefact of edgett, float32 or int8; every symbol begins with `name`.
 
-    Raises UsageError when C does not take the name, ToolError when the artefact cannot be compiled.
+    `held`: by layer how its int8 weight is rebuilt each time before it runs; the factors are stored instead.
+
+    Raises UsageError when C does not take the name, ToolError when the artefact cannot be compiled, or holds another
+    weight than is rebuilt.
     """
     if not is_identifier(name):
         raise UsageError(
@@ -76,7 +80,7 @@ def generate(path: Path, name: str, version: str) -> CSource:
     inputs, outputs = _ports(lowered, name)
     refuse_unknown((*inputs, *outputs))
     text = _compiled(lowered.model, path.name)
-    own = every.kernels(lowered.model, lowered.tables)
+    own = _kernels(lowered, path.name, held)
     try:
         program = ctext.parse(text, _MODEL)
         together = every.fusions(lowered.model, own)
@@ -96,16 +100,23 @@ def generate(path: Path, name: str, version: str) -> CSource:
 _MODEL = "model"
 
 
-def constant_bytes(path: Path) -> int:
+def constant_bytes(path: Path, held: Mapping[str, Rebuilding] | None = None) -> int:
     """What the constants of an .onnx artefact of edgett take in C, without writing any. Raises ToolError as above."""
     lowered = _lowered(path.name, path.read_bytes())
-    own = every.kernels(lowered.model, lowered.tables)
+    own = _kernels(lowered, path.name, held)
     stored = {tensor.name: tensor for tensor in lowered.model.graph.initializer}
     others = {name for node in lowered.model.graph.node if node.name not in own for name in node.input}
     kept = [_array(stored[name]) for name in others & stored.keys()]
     shared = cwrite.stored("", own)
-    held = sum(array.nbytes for array in kept if array.dtype != np.int64)
-    return held + sum(values.nbytes for _, values in shared.values())
+    plain = sum(array.nbytes for array in kept if array.dtype != np.int64)
+    return plain + sum(values.nbytes for _, values in shared.values())
+
+
+def _kernels(lowered: _Lowered, where: str, held: Mapping[str, Rebuilding] | None) -> dict[str, Kernel]:
+    try:
+        return every.kernels(lowered.model, lowered.tables, held)
+    except ValueError as error:
+        raise ToolError(f"{where} cannot be had with factors: {error}.", "Leave out --hold factors.") from error
 
 
 def _array(tensor: Any) -> NDArray[Any]:

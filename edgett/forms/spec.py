@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from edgett.forms.error import Bracket
 from edgett.forms.moments import Moments
 from edgett.forms.operators import Moves, Operator, for_any, last_factors
+from edgett.forms.stages import Stage
 
 Matrix = NDArray[np.floating]
 Factors = tuple[NDArray[np.float32], ...]
@@ -110,6 +111,17 @@ class Spec(abc.ABC):
         """
         last = last_factors(self.plan())
         return [factor * scale if index in last else factor for index, factor in enumerate(factors)]
+
+    def stages(self, factors: Sequence[NDArray[Any]]) -> tuple[Stage, ...]:
+        """Tell how an entry of the weight is a product of matrices of the factors, for hardware that rebuilds it.
+
+        Args:
+            factors: arrays of the shapes of `self.factors`.
+
+        Returns:
+            A stage for each factor; none where the form is no such product.
+        """
+        return ()
 
     def fitted(self, factors: Factors, target: Moments) -> Factors:
         """Fit factors to the outputs that the dense layer has for its inputs.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -20,6 +20,7 @@ from edgett.forms.site import Layer, not_flat, too_large
 from edgett.forms.spec import Factors, Matrix, Spec
 from edgett.forms.spectra import Unfolding, of_unfolding, rounding
 from edgett.forms.splitting import Splitter
+from edgett.forms.stages import Stage
 
 EIGEN = 9
 """Multiplications of a number of a symmetric matrix, and of its side, that all of its eigenvectors take, about."""
@@ -71,6 +72,14 @@ class SVDShape(Spec):
     def rebuild(self, factors: Any, xp: Any = np) -> Any:
         """Multiply the two matrices; see `Spec.rebuild`."""
         return xp.matmul(*factors)
+
+    def stages(self, factors: Sequence[Any]) -> tuple[Stage, ...]:
+        """A row of the one matrix and a column of the other; see `Spec.stages`."""
+        left, right = factors
+        return (
+            Stage(((0, self.inputs),), left[:, np.newaxis]),
+            Stage(((1, self.outputs),), right.T[:, :, np.newaxis]),
+        )
 
     @classmethod
     def decompose(cls, weight: Matrix, specs: Iterable[SVDShape]) -> Iterator[tuple[SVDShape, Factors]]:

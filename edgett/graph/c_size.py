@@ -1,14 +1,14 @@
 """The bytes of a model's constants in C, which firmware holds in flash. The instructions depend on the compiler.
 
 `export.c` writes them. In int8 products and convolutions have columns in fours, zeros fill the last, and each has an
-offset and a factor besides; a column of a product that is left alone is no four. What multiplies tensors has three
-scales, and an activation a table of all its results.
+offset and a factor besides; a column of a product that is left alone is no four, and none of a weight that is rebuilt
+is. What multiplies tensors has three scales, and an activation a table of all its results.
 """
 
 from __future__ import annotations
 
 from edgett.graph.c_view import quantised
-from edgett.graph.graph import Graph, Step
+from edgett.graph.graph import Constant, Graph, Step
 from edgett.graph.onnx_size import columns
 from edgett.graph.op import CONVOLUTION, PRODUCT
 from edgett.graph.traits import Scales
@@ -21,7 +21,7 @@ _FOUR = 4
 
 def file_bytes(graph: Graph) -> int:
     """What the constants of an unfused graph take. Their widths tell whether it is in int8."""
-    stored = {(step.layer, item): item.bytes for step in graph.steps for item in step.constants}
+    stored = {(step.layer, item): _stored(step, item) for step in graph.steps for item in step.constants}
     if not graph.quantised:
         return sum(stored.values())
     own = sum(count for (_, item), count in stored.items() if item.width == 1)
@@ -29,9 +29,14 @@ def file_bytes(graph: Graph) -> int:
     return own + sum(filled.values()) + sum(_scales(step, graph) for step in quantised(graph).steps)
 
 
+def _stored(step: Step, item: Constant) -> int:
+    """The bytes of numbers; of a weight that is rebuilt, those of what it is rebuilt from."""
+    return step.rebuilt.stored if step.rebuilt is not None and item is step.constants[0] else item.bytes
+
+
 def _in_fours(step: Step) -> bool:
     weighted = bool(step.macs and step.constants) and step.constants[0].width == 1
-    return weighted and not step.depthwise and step.op.family in (PRODUCT, CONVOLUTION)
+    return weighted and not step.depthwise and step.rebuilt is None and step.op.family in (PRODUCT, CONVOLUTION)
 
 
 def _zeros(step: Step, graph: Graph) -> int:
@@ -52,7 +57,8 @@ def _scales(step: Step, graph: Graph) -> int:
     stored = step.op.scales_in_c
     if stored is Scales.COLUMNS:
         count = columns(step, step.constants[0], graph)
-        return 2 * 4 * (count if step.depthwise or _alone(step, count) else count + -count % _FOUR)
+        apart = step.depthwise or step.rebuilt is not None or _alone(step, count)
+        return 2 * 4 * (count if apart else count + -count % _FOUR)
     if stored is Scales.TENSORS:
         return 3 * _SCALED
     return _TABLE if step.activates and stored is not Scales.NONE else 0

@@ -98,6 +98,8 @@ def _claims(graph: Graph, size: int) -> dict[str, Claim]:
             alone = read in (inner, graph.sizes[target] * inner)  # one row, or one column
             idle = () if step.stores("bias") else tuple(_transposed(target, graph, readers))
             found[target] = Claim(0, 0 if alone or width > 1 else two_rows(inner), idle)
+        if step.rebuilt is not None:
+            found[target] = replace(found[target], needs=found[target].needs + step.rebuilt.ram, scratch=0)
     return found
 
 
@@ -170,7 +172,7 @@ def _fusions(graph: Graph, size: int, claims: Mapping[str, Claim]) -> dict[str, 
 
 
 def _multiplies(step: Step) -> bool:
-    return bool(step.macs) and step.op.family is PRODUCT
+    return bool(step.macs) and step.op.family is PRODUCT and step.rebuilt is None
 
 
 def _blocks(first: Step, second: Step, turns: Sequence[Step], graph: Graph, width: int) -> Blocks | None:

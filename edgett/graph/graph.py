@@ -7,10 +7,11 @@ and comparing them compares nothing else.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from edgett.forms.window import Window
 from edgett.graph.op import named
+from edgett.graph.rebuilt import RebuildRoom
 from edgett.graph.traits import Op
 
 
@@ -53,6 +54,7 @@ class Step:
         window: how it moves, where it is a convolution, foretold.
         over: whether it may write over what it reads, as what is element-wise may anyway.
         turns: the rows and columns of the matrix that it turns, where it is a transpose of a form, foretold.
+        rebuilt: what its weight takes in C, where that is rebuilt from factors, foretold.
     """
 
     layer: str
@@ -67,6 +69,7 @@ class Step:
     window: Window | None = None
     over: bool = False
     turns: tuple[int, ...] = ()
+    rebuilt: RebuildRoom | None = None
 
     @property
     def op(self) -> Op:
@@ -118,6 +121,18 @@ class Graph:
             Bytes.
         """
         return self.sizes[name] * self.widths.get(name, size)
+
+    def holding(self, rooms: Mapping[str, RebuildRoom]) -> Graph:
+        """Tell of the weights that are rebuilt from factors when the model runs.
+
+        Args:
+            rooms: what they take, by layer.
+
+        Returns:
+            The graph with that in the steps that read them.
+        """
+        steps = (replace(step, rebuilt=rooms.get(step.layer)) if step.macs else step for step in self.steps)
+        return replace(self, steps=tuple(steps))
 
     def params(self, layer: str | None = None) -> int:
         """Count the numbers stored.

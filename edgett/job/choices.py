@@ -1,4 +1,4 @@
-"""How a job has its candidates trained."""
+"""How a job has its candidates trained, and what a device holds of their weights."""
 
 from __future__ import annotations
 
@@ -35,3 +35,13 @@ class Recover(enum.Enum):
     DISTILL = "distill"
     ADMM = "admm"
     ADVERSARIAL = "adversarial"
+
+
+class Hold(enum.Enum):
+    """What a device holds of a layer in a form: `weights` computes with its factors, one after the other.
+
+    `factors` stores them as int8 and multiplies them out to the weight of the dense layer, in RAM, before that runs.
+    """
+
+    WEIGHTS = "weights"
+    FACTORS = "factors"

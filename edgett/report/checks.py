@@ -16,7 +16,39 @@ from edgett.report.words import SAMPLES, came_to, partial
 def check(document: Mapping[str, Any]) -> RenderableType:
     """The summary of a cross-check."""
     found = dict.fromkeys(name for item in document["artifacts"].values() for name in item["partial"])
-    return Group(*partial_line(found), *check_tables(document))
+    files = check_tables(document) if document["artifacts"] or "units" not in document else ()
+    held = held_tables(document["held"]) if "held" in document else ()
+    return Group(*partial_line(found), *files, *held, *_units(document.get("units", ())))
+
+
+def held_tables(held: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """What C takes that stores factors in place of weights."""
+    yield title("Weights rebuilt from int8 factors, a layer at a time")
+    names = ("weights", "stored", "bytes of flash", "bytes of RAM", "MACs to rebuild")
+    table = Sheet(words("layer"), *map(number, names))
+    for row in held["layers"]:
+        numbers = ("weights", "stored", "flash_bytes", "ram_bytes", "macs")
+        table.add(row["name"], *(f"{row[name]:,}" for name in numbers))
+    yield table
+    ram = held["ram_bytes"]
+    yield remark(f"The whole takes {_equal(held['flash_bytes'])} bytes of flash, as predicted.")
+    yield remark(
+        f"It takes {ram['found']:,} bytes of RAM, inputs and outputs included; predicted: {ram['predicted']:,}."
+    )
+
+
+def _units(units: Iterable[Mapping[str, Any]]) -> Iterator[RenderableType]:
+    """What rebuilds weights in hardware."""
+    if not units:
+        return
+    yield title("Units that rebuild weights from int8 factors")
+    names = ("weights", "stored", "multipliers", "bits of ROM", "latency", "cycles a weight", "error")
+    table = Sheet(words("unit"), *map(number, names))
+    for unit in units:
+        numbers = (f"{unit[name]:,}" for name in ("weights", "stored", "multipliers", "rom_bits", "latency"))
+        table.add(unit["name"], *numbers, f"{(unit['cycles'] + 1) / unit['weights']:.3f}", f"{unit['error']:.2%}")
+    yield table
+    yield remark("README.md beside them tells how they are tested.")
 
 
 def partial_line(operators: Iterable[str]) -> Iterator[RenderableType]:

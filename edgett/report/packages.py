@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from edgett.report.checks import held_tables
 from edgett.report.style import BAD, Sheet, number, remark, title, words
 from edgett.report.words import SAMPLES
 from edgett.search.constraints import in_words
@@ -51,7 +52,8 @@ def draw_package(manifest: Mapping[str, Any]) -> RenderableType:
         Text(f"self-test: {name}_selftest, {vectors} vector{'s' * (vectors > 1)} of {drawn_from}"),
         Text(f"CMake: add_subdirectory, then link edgett::{name}. Make: include {name}.mk."),
     ]
-    return Group(title(head), table, *lines)
+    held = held_tables(manifest["held"]) if "held" in manifest else ()
+    return Group(title(head), table, *held, *lines)
 
 
 def draw_check(document: Mapping[str, Any]) -> RenderableType:

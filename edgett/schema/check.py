@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from edgett.schema.parts import ABSENT, Count, Document, File, Pair, Part, Problem, Rare, Real, Share, Text
+from edgett.schema.parts import ABSENT, Count, Document, File, HeldMemory, Pair, Part, Problem, Rare, Real, Share, Text
 
 
 class Peak(Part):
@@ -81,6 +81,21 @@ class Checked(CountedDocument):
     tensors: list[Tensor] = Field(description="of int8 files with replaced layers; else empty")
 
 
+class HardwareUnit(Part):
+    """What rebuilds the weight of a layer in hardware."""
+
+    name: Text = Field(description="of its module and its folder")
+    layer: Text = Field(description="the layer's name in the model")
+    form: Text = Field(description="what its weight is held as")
+    weights: Count = Field(description="numbers that it rebuilds")
+    stored: Count = Field(description="int8 numbers that it has in ROM")
+    multipliers: Count = Field(description="products that it makes a cycle, roundings apart")
+    rom_bits: Count = Field(description="bits of ROM")
+    latency: Count = Field(description="clock cycles to the first weight")
+    cycles: Count = Field(description="clock cycles from there to the last one")
+    error: Real = Field(description="of the weight: how far rounding brings it from the factors', relative (L2)")
+
+
 class _Checks(Document):
     ok: bool = Field(description="whether all files are what was predicted")
     samples: Literal["validation", "random"] = Field(
@@ -105,4 +120,6 @@ class ExportAnswer(_Checks):
 
     artifacts: dict[Text, Checked] = Field(description="by the file's name")
     written: list[Text] = Field(description="all files, by name")
+    units: Rare[list[HardwareUnit]] = Field(default=ABSENT, description="of verilog: a unit for each layer in a form")
+    held: Rare[HeldMemory] = Field(default=ABSENT, description="with --hold factors: what rebuilding takes")
     error: Rare[Problem] = Field(default=ABSENT, description="which files are not what was predicted")

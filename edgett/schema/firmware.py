@@ -12,6 +12,7 @@ from edgett.schema.parts import (
     Count,
     Digest,
     Document,
+    HeldMemory,
     LimitName,
     Number,
     Part,
@@ -132,6 +133,7 @@ class Package(Document):
     plain: Rare[Count] = Field(
         default=ABSENT, description="in C: int8 products and convolutions that plain loops compute, not packed kernels"
     )
+    held: Rare[HeldMemory] = Field(default=ABSENT, description="with --hold factors: what rebuilding takes")
     files: dict[Text, PackedFile] = Field(description="by path in the package")
 
 

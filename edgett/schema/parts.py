@@ -94,11 +94,30 @@ class Failure(Document):
     error: Problem = Field(description="what went wrong")
 
 
+class HeldLayer(Part):
+    """A layer whose weight is rebuilt."""
+
+    name: str = Field(description="the layer's name in the model")
+    weights: Count = Field(description="numbers that are rebuilt")
+    stored: Count = Field(description="numbers of the factors")
+    flash_bytes: Count = Field(description="of factors, of how they are multiplied, and of how columns are rounded")
+    ram_bytes: Count = Field(description="of the weight, and of vectors between factors, while the layer runs")
+    macs: Count = Field(description="multiply-accumulates that rebuild it, in each inference")
+
+
 class Pair(Part):
     """A figure of a file."""
 
     predicted: Count = Field(description="before it was written")
     found: Count = Field(description="read back from its bytes")
+
+
+class HeldMemory(Part):
+    """What a model in C takes whose weights are rebuilt from int8 factors, layer by layer."""
+
+    flash_bytes: Pair = Field(description="of constants")
+    ram_bytes: Pair = Field(description="of tensors and of the weight of a layer at once, inputs and outputs included")
+    layers: list[HeldLayer] = Field(description="those with factors")
 
 
 class ScoreDocument(Part):

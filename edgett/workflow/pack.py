@@ -15,14 +15,18 @@ from edgett.device import local
 from edgett.errors import CheckFailed, DataError, Infeasible, ToolError, UsageError
 from edgett.firmware import manifest, package
 from edgett.firmware.kind import SourceKind
+from edgett.forms.integers import Rebuilding
 from edgett.graph.dtype import DType
 from edgett.graph.wire import identifiers, is_identifier, refuse_unknown
+from edgett.job.choices import Hold
 from edgett.run import session
 from edgett.run.directory import file_digest
 from edgett.schema import SCHEMA
-from edgett.search.constraints import FLOPS, LOSSES, MODEL_BYTES, NAMED, PEAK
+from edgett.search.constraints import FLOPS, LOSSES, MODEL_BYTES, NAMED, PEAK, Constraint
 from edgett.system.folders import filling, scratch
-from edgett.workflow import reexport
+from edgett.workflow import holding, reexport
+from edgett.workflow.hardware import hardware
+from edgett.workflow.holding import HeldFile
 
 VECTOR_BYTES = 16 * 1024
 """What the numbers of a self-test take at most, if that is enough for one vector."""
@@ -46,6 +50,7 @@ class PackRequest:
     number: int | None = None
     name: str | None = None
     licence: str = "NOASSERTION"
+    hold: Hold = Hold.WEIGHTS
 
 
 def pack(path: Path, folder: Path, wish: PackRequest) -> dict[str, Any]:
@@ -60,11 +65,11 @@ def pack(path: Path, folder: Path, wish: PackRequest) -> dict[str, Any]:
     with scratch() as room:
         found = _found(path, wish, room)
         name = wish.name or identifiers([found.title])[0]
-        sources, sizes = sources_of(found.file, name, wish.kind)
+        sources, sizes = sources_of(found.file, name, wish.kind, found.held.rebuilt if found.held else None)
         refuse_unknown((*sources.inputs, *sources.outputs))
         _refuse_over(sizes, found.origin["budgets"])
         vectors = _vectors(sources, found)
-        facts = {
+        facts: dict[str, Any] = {
             "name": name,
             "format": wish.kind.value,
             "edgett": version("edgett"),
@@ -77,7 +82,9 @@ def pack(path: Path, folder: Path, wish: PackRequest) -> dict[str, Any]:
                 "tolerances": {p.name: t for p, t in zip(sources.outputs, vectors.tolerances, strict=True)},
             },
             "licence": {"model": wish.licence, "generator": GENERATORS[wish.kind.value]},
-        } | ({} if sources.plain is None else {"plain": sources.plain})
+        }
+        facts |= {} if sources.plain is None else {"plain": sources.plain}
+        facts |= {} if found.held is None else {"held": found.held.checked(sizes)}
     return manifest.write(folder, package.files(sources, vectors), facts)
 
 
@@ -85,7 +92,8 @@ def pack(path: Path, folder: Path, wish: PackRequest) -> dict[str, Any]:
 class _Found:
     """An artefact of a run, its samples by input, (n, ...) each, and what is told of where it comes from.
 
-    `peak`: the bytes that its tensors were predicted to take at once, inputs and outputs included.
+    `peak`: the bytes that its tensors were predicted to take at once, inputs and outputs included. `held`: where it is
+    to store factors in place of weights.
     """
 
     file: Path
@@ -94,6 +102,7 @@ class _Found:
     batch: int
     origin: Mapping[str, Any]
     peak: int | None
+    held: HeldFile | None = None
 
 
 def _found(path: Path, wish: PackRequest, scratch: Path) -> _Found:
@@ -101,6 +110,8 @@ def _found(path: Path, wish: PackRequest, scratch: Path) -> _Found:
     asked, job, outcome = session.told(path)
     reexport.refuse_unchecked(path, outcome)
     number = reexport.recommended(path, outcome) if wish.number is None else wish.number
+    if wish.hold is Hold.FACTORS:
+        return _held(path, number, wish, scratch)
     names = (str(entry["path"]) for entry in _files(outcome, number))
     name = next((name for name in names if name.endswith(wish.kind.suffix)), None)
     origin = _origin(asked, outcome, number, picked=name is not None)
@@ -115,6 +126,25 @@ def _found(path: Path, wish: PackRequest, scratch: Path) -> _Found:
         raise CheckFailed(f"{name} of the run in {path} is not what was predicted.", "Do not deploy it.")
     peak = check.get("c_peak_bytes") if wish.kind is SourceKind.C else check["peak_bytes"]["predicted"]
     return _Found(folder / name, job.title, reexport.samples(path), job.batch, origin, peak)
+
+
+def _held(path: Path, number: int, wish: PackRequest, scratch: Path) -> _Found:
+    """A solution with dense layers whose weights are rebuilt from factors; exported now."""
+    _refuse_held([wish.kind])
+    asked, job, outcome = session.told(path)
+    held = holding.export(path, number, scratch, job.batch)
+    if not held.document["ok"]:
+        raise CheckFailed(f"{held.file} of the run in {path} is not what was predicted.", "Do not deploy it.")
+    found = {MODEL_BYTES: held.flash, PEAK: held.ram, FLOPS: held.flops, DROP: None}
+    origin = _origin(asked, outcome, number, picked=False, found=found)
+    return _Found(scratch / held.file, job.title, reexport.samples(path), job.batch, origin, held.ram, held)
+
+
+def _refuse_held(kinds: Sequence[SourceKind]) -> None:
+    """Raise UsageError for sources that cannot rebuild weights."""
+    if set(kinds) != {SourceKind.C}:
+        raise UsageError("--hold factors is for C: other formats hold factors as layers of their own.",
+                         "Take --format c, or leave it out.")  # fmt: skip
 
 
 def _refuse_over(sizes: Mapping[str, int], budgets: Sequence[Mapping[str, Any]]) -> None:
@@ -136,10 +166,17 @@ def _files(outcome: Mapping[str, Any], number: int) -> list[Mapping[str, Any]]:
     return list(found[0]["artifacts"].values()) if found else []
 
 
-def _origin(asked: Mapping[str, Any], outcome: Mapping[str, Any], number: int, picked: bool) -> dict[str, Any]:
+def _origin(
+    asked: Mapping[str, Any],
+    outcome: Mapping[str, Any],
+    number: int,
+    picked: bool,
+    found: Mapping[Constraint, float | None] | None = None,
+) -> dict[str, Any]:
     """Where a package comes from and which budgets it holds, without times and paths.
 
-    What int8 loses of a solution that was not picked nobody has measured: `holds` is None.
+    What int8 loses of a solution that was not picked nobody has measured: `holds` is None. `found`: values that are
+    other than the run's.
     """
     known = [outcome["baseline"], *(pick for pick in outcome["picks"].values() if pick), *outcome["trials"]]
     model = next((item for item in known if item["solution"] == number), None)
@@ -148,6 +185,7 @@ def _origin(asked: Mapping[str, Any], outcome: Mapping[str, Any], number: int, p
     values = {row: model.get(row.figure) for row in (MODEL_BYTES, PEAK, FLOPS, *LOSSES)}
     if not picked and outcome["target"]["dtype"] != DType.FLOAT32.value:
         values |= dict.fromkeys(LOSSES)
+    values |= found or {}
     budgets = []
     for item in outcome["constraints"]:
         row, limit, part = NAMED[item["name"]], item["limit"], item["name"] in model.get("at_least", ())
@@ -167,37 +205,67 @@ def _origin(asked: Mapping[str, Any], outcome: Mapping[str, Any], number: int, p
 
 @dataclass(frozen=True)
 class Formats:
-    """What a solution is exported as: artefacts by their suffixes, sources; for `batch` samples at once."""
+    """What a solution is exported as: artefacts by their suffixes, sources; for `batch` samples at once.
+
+    `units`: hardware that rebuilds its weights, too. `hold`: what C holds of them.
+    """
 
     suffixes: tuple[str, ...]
     kinds: tuple[SourceKind, ...]
     batch: int = 1
+    units: bool = False
+    hold: Hold = Hold.WEIGHTS
 
 
 def export(path: Path, number: int | None, formats: Formats, folder: Path) -> dict[str, Any]:
-    """What `reexport.export` writes, and a solution as C beside it; the check's document, with all that was written.
+    """What `reexport.export` writes, and a solution as C or Verilog beside it; the check's document, with all that was
+    written.
 
-    Nothing is written when a model cannot be had as C.
+    Nothing is written when a model cannot be had as C or Verilog.
     """
-    texts: dict[str, str] = {}
+    made = hardware(path, number) if formats.units else None
+    texts = dict(made.texts) if made else {}
+    told: dict[str, Any] = {"units": made.told} if made else {}
     documents = []
     with scratch() as room:
-        if formats.kinds:
+        if formats.hold is Hold.FACTORS:
+            _refuse_held(formats.kinds)
+            held = holding.export(path, number, room, formats.batch)
+            documents.append(held.document)
+            sources, sizes = sources_of(
+                room / held.file, identifiers([Path(held.file).stem])[0], SourceKind.C, held.rebuilt
+            )
+            texts |= {**sources.headers, **sources.code}
+            told["held"] = held.checked(sizes)
+        elif formats.kinds:
             suffixes = [kind.suffix for kind in formats.kinds]
             documents.append(reexport.export(path, number, suffixes, room, formats.batch))
-        for kind in formats.kinds:
-            (artefact,) = (room / name for name in documents[0]["written"] if name.endswith(kind.suffix))
-            name = identifiers([artefact.stem])[0] + {SourceKind.C: "", SourceKind.TFLM: "_tflm"}[kind]
-            sources, _ = sources_of(artefact, name, kind)
-            texts |= {**sources.headers, **sources.code}
+            for kind in formats.kinds:
+                texts |= _texts(room, documents[0]["written"], kind)
     if formats.suffixes:
         documents.append(reexport.export(path, number, formats.suffixes, folder, formats.batch))
-    with filling(folder) as place:
-        for name, text in texts.items():
-            (place / name).write_text(text)
+    _fill(folder, texts)
     checks = {name: item for document in documents for name, item in document["artifacts"].items()}
     written = [*(documents[-1]["written"] if formats.suffixes else ()), *texts]
-    return documents[-1] | {"ok": all(d["ok"] for d in documents), "artifacts": checks, "written": written}
+    whole = documents[-1] if documents else reexport.unchecked(path)
+    return whole | {"ok": all(d["ok"] for d in documents), "artifacts": checks, "written": written} | told
+
+
+def _texts(room: Path, written: Sequence[str], kind: SourceKind) -> dict[str, str]:
+    """The sources of an artefact in `room`, by the names of their files."""
+    (artefact,) = (room / name for name in written if name.endswith(kind.suffix))
+    name = identifiers([artefact.stem])[0] + {SourceKind.C: "", SourceKind.TFLM: "_tflm"}[kind]
+    sources, _ = sources_of(artefact, name, kind)
+    return {**sources.headers, **sources.code}
+
+
+def _fill(folder: Path, texts: Mapping[str, str]) -> None:
+    """Write texts by their paths in `folder`, those of a folder in it together."""
+    for parent in dict.fromkeys(Path(name).parent for name in texts):
+        with filling(folder / parent) as place:
+            for name, text in texts.items():
+                if Path(name).parent == parent:
+                    (place / Path(name).name).write_text(text)
 
 
 def refuse_name(name: str) -> None:
@@ -210,12 +278,17 @@ def refuse_name(name: str) -> None:
         )
 
 
-def sources_of(artefact: Path, name: str, kind: SourceKind) -> tuple[package.Sources, dict[str, int]]:
-    """The sources of an artefact, and what they take in bytes: of flash and of RAM."""
+def sources_of(
+    artefact: Path, name: str, kind: SourceKind, rebuilt: Mapping[str, Rebuilding] | None = None
+) -> tuple[package.Sources, dict[str, int]]:
+    """The sources of an artefact, and what they take in bytes: of flash and of RAM.
+
+    `rebuilt`: in C, by layer how its weight is rebuilt from what is stored.
+    """
     if kind is SourceKind.C:
         from edgett.export import c
 
-        made = c.generate(artefact, name, version("edgett"))
+        made = c.generate(artefact, name, version("edgett"), rebuilt)
         headers, code = {f"{name}.h": made.header}, {f"{name}.c": made.code}
         sources = package.Sources(name, headers, code, made.inputs, made.outputs, f"{name}_run", made.plain)
         ends = sum(port.bytes for port in (*made.inputs, *made.outputs))

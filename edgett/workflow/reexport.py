@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -33,16 +34,57 @@ def export(path: Path, number: int | None, suffixes: Sequence[str], folder: Path
     The dense model is called baseline. The recommended solution where `number` is None. Raises UsageError when the run
     has no such solution.
     """
+    with opened(path, number, batch) as solution:
+        return put(solution.model, solution, solution.name, suffixes, folder)
+
+
+@dataclass(frozen=True)
+class Reopened:
+    """A solution of a finished run.
+
+    Attributes:
+        number: as the run counts them.
+        title: what the run's model is called.
+        model: the solution's, as it was fine-tuned.
+        original: the dense one.
+        style: how its files are written.
+        held: samples that the run kept.
+        drawn: whether these are random, for want of data.
+    """
+
+    number: int
+    title: str
+    model: Any
+    original: Any
+    style: Style
+    held: Mapping[str, Any]
+    drawn: bool
+
+    @property
+    def name(self) -> str:
+        """What its files are called."""
+        return exported(self.number)
+
+
+@contextmanager
+def opened(path: Path, number: int | None, batch: int = 1) -> Iterator[Reopened]:
+    """A solution of the run, the recommended one where `number` is None; raises as `export` does."""
     with finished(path) as (run, job, outcome):
         if number is None:
             number = recommended(path, outcome)
-        model, gone = _solution(run, job, outcome, number)
-        style, name = _style(run, outcome, batch, gone), exported(number)
-        with filling(folder) as room:
-            paths = write(model, style, room / name, suffixes)
-            checks = check_files(model, samples(run.path), [Path(item.name) for item in paths], room, style)
-            files = tuple(Artifact(Path(item.name), item.stat().st_size, file_digest(item)) for item in paths)
-    written = Release({name: files}, checks, {}, drawn=_drawn(outcome))
+        original = _model(run, job, BASELINE)
+        model, gone = _solution(run, original, outcome, number)
+        style = _style(run, outcome, batch, gone)
+        yield Reopened(number, job.title, model, original, style, samples(run.path), _drawn(outcome))
+
+
+def put(model: Any, solution: Reopened, name: str, suffixes: Sequence[str], folder: Path) -> dict[str, Any]:
+    """Write a model in the style of a solution as `name`.<suffix> into `folder`, checked; the check's document."""
+    with filling(folder) as room:
+        paths = write(model, solution.style, room / name, suffixes)
+        checks = check_files(model, solution.held, [Path(item.name) for item in paths], room, solution.style)
+        files = tuple(Artifact(Path(item.name), item.stat().st_size, file_digest(item)) for item in paths)
+    written = Release({name: files}, checks, {}, drawn=solution.drawn)
     return document.checked(written) | {"written": [str(item.path) for item in files]}
 
 
@@ -51,21 +93,22 @@ def exported(number: int) -> str:
     return BASELINE if number == DENSE else f"solution-{number}"
 
 
-def _solution(run: Run, job: Job, outcome: Mapping[str, Any], number: int) -> tuple[Any, dict[Refuge, frozenset[str]]]:
-    """The model of a solution, and the layers of it that went back; by what to."""
+def _solution(
+    run: Run, original: Any, outcome: Mapping[str, Any], number: int
+) -> tuple[Any, dict[Refuge, frozenset[str]]]:
+    """The model of a solution, made from the original one, and the layers of it that went back; by what to."""
     from edgett.model.layers import replace
     from edgett.model.models import unpack_weights
     from edgett.workflow.reverting import without
 
     if number == DENSE:
-        return _model(run, job, BASELINE), _reverted(outcome["baseline"])
+        return original, _reverted(outcome["baseline"])
     weights, trial = run.weights(number), run.trials()[number]
     if trial.failure is not None:
         raise UsageError(
             f"solution {number} has no weights, for its trial failed: {trial.failure}.",
             "Name another one with --solution.",
         )
-    original = _model(run, job, BASELINE)
     model = replace(original, trial.solution.edits)
     unpack_weights(model, weights)
     told = next(item for item in outcome["trials"] if item["solution"] == number)
@@ -94,6 +137,12 @@ def check(path: Path) -> dict[str, Any]:
         content = document.checked(Release({}, checks, {}, drawn=_drawn(outcome)))
         run.write_json("check.json", content)
     return content
+
+
+def unchecked(path: Path) -> dict[str, Any]:
+    """The check's document of no file at all."""
+    with finished(path) as (_, _, outcome):
+        return document.checked(Release({}, {}, {}, drawn=_drawn(outcome)))
 
 
 def refuse_changed(path: Path, outcome: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import shutil
+import subprocess
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -15,6 +16,7 @@ import pytest
 
 from edgett.run.directory import Run
 from tests.conftest import Answer, Finished
+from tests.firmware.tools import needs
 
 Call = Callable[..., Answer]
 
@@ -151,3 +153,35 @@ def test_report_leaves_the_files_of_the_run_alone(edgett: Call, copy: Path) -> N
     assert (copy / "run.json").read_bytes() == before
     for out in ("copy/report.html", "copy/report.html", "copy/report.md", "copy/report.md"):
         assert edgett("report", "copy", "--format", "md", "--out", out).code == 0
+
+
+class TestVerilog:
+    """What its testbenches come to is in tests/export/verilog."""
+
+    @needs("iverilog", "make")
+    def test_export_writes_units_that_rebuild_the_weights(self, edgett: Call, copy: Path, finished: Finished) -> None:
+        pick = finished.document["picks"]["recommended"]
+
+        answer = edgett("export", copy, "--format", "verilog", "--json")
+
+        assert answer.code == 0, answer.err
+        assert [unit["layer"] for unit in answer.document["units"]] == list(pick["edits"])
+        assert answer.document["artifacts"] == {}
+        folder = copy / "exports" / f"solution-{pick['solution']}_verilog"
+        assert {str(folder / name) for name in ("Makefile", "README.md", "edgett_stage.v")} <= {
+            str(copy / "exports" / name) for name in answer.document["written"]
+        }
+        done = subprocess.run(["make", "-s", "test"], cwd=folder, capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines().count("PASS") == len(pick["edits"])
+
+    def test_beside_files_and_again(self, edgett: Call, copy: Path) -> None:
+        for _ in range(2):
+            answer = edgett("export", copy, "--format", "verilog", "--format", "onnx")
+            assert answer.code == 0, answer.err
+            assert "Cross-check" in answer.out and "Units that rebuild weights" in answer.out
+
+    def test_the_dense_model_has_none(self, edgett: Call, copy: Path) -> None:
+        answer = edgett("export", copy, "--format", "verilog", "--solution", "baseline")
+        assert answer.code == 2 and "baseline has no layer in a form that hardware rebuilds." in answer.err
+        assert answer.err.splitlines()[-1] == "Name another solution with --solution."
+        assert not (copy / "exports").exists()

@@ -12,28 +12,38 @@ from edgett.export.kernels.sliding import sliding, unturned
 from edgett.graph.c_plan import two_positions
 
 
-def int8(node: Any, nodes: Nodes) -> Kernel | None:
-    """A QLinearConv."""
+def quantised(node: Any, nodes: Nodes) -> product.Columns | None:
+    """Of a QLinearConv, a column for each channel that it makes; see `product.quantised`."""
     (_, in_scale, in_zero, weights, scale, zero, out_scale, out_zero, *rest) = nodes.given(node)
-    found = None if weights is None or np.any(zero) else sliding(node, nodes, weights.shape[2:])
-    if found is None:
+    if weights is None or np.any(zero):
         return None
-    count, channels = weights.shape[0], found.data[1]
+    count = weights.shape[0]
     biases = rest[0].astype(np.int64) if rest else np.zeros(count, np.int64)
     factors = np.broadcast_to(in_scale * scale / out_scale, (count,)).astype(np.float32)
-    codes = int(in_zero.item()), int(out_zero.item())
     rows = weights.reshape(count, -1)
-    group = attribute(node, "group", 1)
     starts = biases - int(in_zero.item()) * rows.astype(np.int64).sum(axis=1)
+    return product.Columns(rows, starts, factors, int(out_zero.item()))
+
+
+def int8(node: Any, nodes: Nodes) -> Kernel | None:
+    """A QLinearConv."""
+    (_, _, in_zero, weights, *_) = nodes.given(node)
+    columns = quantised(node, nodes)
+    found = None if columns is None else sliding(node, nodes, weights.shape[2:])
+    if columns is None or found is None:
+        return None
+    (count, inner), channels = columns.weights.shape, found.data[1]
+    codes = int(in_zero.item()), columns.zero
+    group = attribute(node, "group", 1)
     if group == channels == count > 1:
-        constants = rows, starts.astype(np.int32), factors
         struct = found.struct(*codes)
-        return Kernel("depthwise_int8", constants, struct=struct, needs=found.plane, over=found.same, late=found.less)
+        return Kernel(
+            "depthwise_int8", columns.plain, struct=struct, needs=found.plane, over=found.same, late=found.less
+        )
     if group != 1:
         return None
     found = unturned(found, node, nodes)
     struct = found.struct(*codes)
-    columns, inner = product.Columns(rows, starts, factors, int(out_zero.item())), rows.shape[1]
     words = columns.packed
     if words is None:
         return Kernel(

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgett.export.kernels import convolution, fused, pool, product
+from edgett.export.kernels import convolution, fused, pool, product, rebuilt
 from edgett.export.kernels.kernel import PREFIX, Kernel, Nodes, Struct, attribute, literal
+from edgett.forms.integers import Rebuilding
 from edgett.graph.op import (
     AVERAGE_POOL,
     CONV,
@@ -43,6 +44,8 @@ _NEEDS = {
     "fused_float": ("processor", "row_float", "product", "part_float", "fused"),
     "convolution_int8": (*_ROWS, "window", "patch_int8", "late_int8"),
     "convolution_wide": (*_SCALED, "window", "patch_int8", "late_int8"),
+    "product_rebuilt": (*_SCALED, "product", "product_wide", "rebuild"),
+    "convolution_rebuilt": (*_SCALED, "window", "patch_int8", "late_int8", "convolution_wide", "rebuild"),
     "convolution_float": ("processor", "row_float", "window", "patch_float", "late_float"),
     "depthwise_int8": (*_SCALED, "window", "plane_int8"),
     "depthwise_float": ("processor", "window", "plane_float"),
@@ -67,8 +70,13 @@ _OF_TYPE = {
 """Files that are written once for several types of number: `NUMBER` stands for it, `KIND` for its short name."""
 
 
-def kernels(model: Any, tables: Mapping[str, NDArray[np.int8]]) -> dict[str, Kernel]:
-    """The calls that take the place of nodes, by the nodes' names; `tables` by theirs."""
+def kernels(
+    model: Any, tables: Mapping[str, NDArray[np.int8]], held: Mapping[str, Rebuilding] | None = None
+) -> dict[str, Kernel]:
+    """The calls that take the place of nodes, by the nodes' names; `tables` by theirs, `held` by layer.
+
+    Raises ValueError for a layer whose weight is not what is rebuilt for it.
+    """
     nodes = Nodes(model)
     made: dict[str, Kernel] = {}
     for node in nodes.told.values():
@@ -76,6 +84,11 @@ def kernels(model: Any, tables: Mapping[str, NDArray[np.int8]]) -> dict[str, Ker
             made[node.name] = Kernel("lookup", (tables[node.name],), (str(nodes.size(node.output[0])),))
         elif (kind := _KINDS.get(named(node.op_type))) and (found := kind(node, nodes)):
             made[node.name] = found
+    if held:
+        swapped = rebuilt.rebuilt(nodes, made, held)
+        if missing := held.keys() - {layer for layer, _ in swapped.values()}:
+            raise ValueError(f"no int8 product or convolution has the weight of {min(missing)}")
+        made |= {name: kernel for name, (_, kernel) in swapped.items()}
     return made
 
 

@@ -20,6 +20,7 @@ from edgett.forms.moments import Moments
 from edgett.forms.operators import Convolve, Moves, Operator
 from edgett.forms.site import Layer
 from edgett.forms.spec import Factors, Matrix, Spec
+from edgett.forms.stages import Stage
 from edgett.forms.window import Pair, Window
 
 
@@ -178,6 +179,24 @@ class Chain(Spec):
             else:
                 whole = xp.matmul(whole, factor)
         return xp.reshape(whole, self.matrix)
+
+    def stages(self, factors: Sequence[Any]) -> tuple[Stage, ...]:
+        """A link for the pixels of its window, the first for the channels read too, the last for those written.
+
+        See `Spec.stages`; the axes of the weight are those of the window, then both kinds of channels.
+        """
+        found, last = [], len(self.links) - 1
+        for place, (link, factor) in enumerate(zip(self.links, factors, strict=True)):
+            axes = [(axis, size) for axis, size in enumerate(link.kernel) if size > 1]
+            axes += [(2, self.inputs)] * (place == 0) + [(3, self.outputs)] * (place == last)
+            if link.depthwise:
+                matrices = factor.reshape(-1, link.inputs)
+            elif place == last:
+                matrices = np.swapaxes(factor, 2, 3).reshape(-1, link.inputs, 1)
+            else:
+                matrices = factor.reshape(-1, 1 if place == 0 else link.inputs, link.outputs)
+            found.append(Stage(tuple(axes), matrices))
+        return tuple(found)
 
     @classmethod
     def decompose(cls, weight: Matrix, specs: Iterable[Self]) -> Iterator[tuple[Self, Factors]]:

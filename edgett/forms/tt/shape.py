@@ -13,6 +13,7 @@ from edgett.forms.error import Bracket
 from edgett.forms.moments import Moments
 from edgett.forms.operators import Moves, Operator
 from edgett.forms.spec import Factors, Matrix, Spec
+from edgett.forms.stages import Stage
 from edgett.forms.tt import contraction, cost, decompose, error, fit
 from edgett.forms.tt.order import Order
 
@@ -125,6 +126,23 @@ class TTShape(Spec):
             ValueError: for one of another size.
         """
         return error.bracket(weight, self)
+
+    def stages(self, factors: Sequence[Any]) -> tuple[Stage, ...]:
+        """Tell how an entry of the weight is a product of matrices: of core k the one of the digits x_k and y_k.
+
+        Args:
+            factors: the cores, (r_{i-1}, x_i, y_i, r_i) each.
+
+        Returns:
+            A stage for each core.
+        """
+        return tuple(
+            Stage(
+                ((place, x), (self.length + place, y)),
+                factors[place].transpose(1, 2, 0, 3).reshape(x * y, before, after),
+            )
+            for place, (before, x, y, after) in enumerate(self.cores)
+        )
 
     def scaled(self, factors: Sequence[Matrix], scale: Matrix) -> list[Matrix]:
         """Scale the weight that cores stand for: in the first one, wherever the input meets it; it is linear in each.
