@@ -171,5 +171,6 @@ TESTED_IN: Mapping[str, tuple[str, ...]] = {
     "workflow/reverting.py": ("workflow/test_never_slower.py",),
     "workflow/timing.py": ("workflow/test_never_slower.py",),
     "workflow/train.py": ("cli/test_train.py",),
+    "workflow/tutor.py": ("cli/test_int8_learning.py",),
 }
 """Modules, from edgett/ on, and the files, from tests/ on, that fail when they break; slow tests count."""

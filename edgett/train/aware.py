@@ -110,11 +110,12 @@ class School:
             loss = training.epoch(epoch, recipe.batch_size, rates, advance)
             if not math.isfinite(loss):
                 return f"its loss became {loss}"
+        made = substituted(model, {})  # compiled as the model is
         try:
-            give_back(copy, training.emulation.stored())
+            give_back(made, training.emulation.stored())
         except ValueError as error:
             return str(error)
-        return copy
+        return made
 
     def quality(self, model: keras.Model) -> Quality:
         """What a model is worth on the validation data with the numbers of int8."""

@@ -98,7 +98,8 @@ class Exports:
             for one in made:
                 number = one.trial.solution.number
                 before, able[number], self.made[number] = able[number], one.trial, one
-                other = one.trial.reverted or one.trial.solution.cost != before.solution.cost
+                told = one.trial
+                other = told.reverted or told.int8 or told.solution.cost != before.solution.cost
                 if other or not feasible(one.trial, self._terms.limits):
                     self.other[number] = one.trial
                 advance(1)

@@ -135,7 +135,7 @@ def _held(path: Path, number: int, wish: PackRequest, scratch: Path) -> _Found:
     held = holding.export(path, number, scratch, job.batch)
     if not held.document["ok"]:
         raise CheckFailed(f"{held.file} of the run in {path} is not what was predicted.", "Do not deploy it.")
-    found = {MODEL_BYTES: held.flash, PEAK: held.ram, FLOPS: held.flops, DROP: None}
+    found = {MODEL_BYTES: held.flash, PEAK: held.ram, FLOPS: held.flops, **dict.fromkeys(LOSSES)}
     origin = _origin(asked, outcome, number, picked=False, found=found)
     return _Found(scratch / held.file, job.title, reexport.samples(path), job.batch, origin, held.ram, held)
 
