@@ -1,5 +1,7 @@
 """Puts the paper's tables beside what edgett computes: `python tools/reproduce.py table1`, or `table2`.
 
+`smallest` makes the smallest int8 files of LeNet300 and LeNet5 that lose nothing.
+
 Source: Kokhazadeh, Keramidas, Kelefouras, Stamoulis, SAMOS 2022, doi:10.1007/978-3-031-15074-6_11.
 """
 
@@ -23,6 +25,7 @@ from edgett.search.tiles import LayerSpace, joint, layer_space
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from smallest import smallest
 from table2 import TABLE2, table2
 
 RANKS = range(2, 13)
@@ -220,17 +223,23 @@ def table1() -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code, 1 when a number differs."""
     parser = argparse.ArgumentParser(description="Put the paper's tables beside what edgett computes.")
-    parser.add_argument("table", choices=["table1", "table2"])
+    parser.add_argument("table", choices=["table1", "table2", "smallest"])
     known = [row.example for row in TABLE2]
     parser.add_argument("--model", nargs="+", choices=known, default=known, help="table2: the networks")
-    parser.add_argument("--mnist", help="table2: an .npz of MNIST")
+    parser.add_argument("--mnist", help="table2, smallest: an .npz of MNIST")
     parser.add_argument("--cifar10", help="table2: an .npz of CIFAR-10")
-    parser.add_argument("--work", type=Path, default=Path("table2"), help="table2: the folder it goes on from")
+    parser.add_argument("--work", type=Path, help="table2, smallest: the folder it goes on from")
+    parser.add_argument("--seeds", type=int, default=3, help="smallest: runs of each network")
     asked = parser.parse_args(arguments)
     if asked.table == "table1":
         return 1 if table1() else 0
+    work = asked.work or Path(asked.table)
+    if asked.table == "smallest":
+        if asked.mnist is None:
+            parser.error("smallest needs --mnist")
+        return 1 if smallest(Path(asked.mnist), asked.seeds, work) else 0
     files = {name: getattr(asked, name) for name in ("mnist", "cifar10") if getattr(asked, name)}
-    return 1 if table2(asked.model, files, asked.work, functools.partial(print, flush=True)) else 0
+    return 1 if table2(asked.model, files, work, functools.partial(print, flush=True)) else 0
 
 
 if __name__ == "__main__":
