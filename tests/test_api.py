@@ -72,6 +72,8 @@ def test_bad_input_leaves_no_run(tiny: Tiny, tmp_path: Path) -> None:
     [
         ({"search": "junk"}, "search is 'junk': it must be 'grid' or 'pareto'"),
         ({"recover": "junk"}, "recover is 'junk': it must be 'plain', 'distill', 'admm' or 'adversarial'"),
+        ({"prune": "junk"}, "prune is 'junk': it must be 'nothing' or 'channels'"),
+        ({"prune": "channels", "search": "grid"}, "--prune channels has no place in --search grid"),
         ({"epoch": 3}, "epoch is unknown .* Did you mean 'epochs'"),
         ({"limit": "some"}, "limit is 'some': it must be a whole number, at least 1, or 'all'"),
         ({"epochs": "3"}, "epochs is '3'"),

@@ -37,7 +37,9 @@ LEVELS = (
 WORKFLOW = (
     {"inputs", "files", "survey", "forecast", "explored", "reasons", "profile_file"},
     {"convertible", "proposal", "tuning", "document", "readback", "reverting", "timing", "slim", "probing"},
-    {"original", "promising"},
+    {"original"},
+    {"pruning"},
+    {"promising"},
     {"terms"},
     {"tutor"},
     {"exports", "cures"},

@@ -18,6 +18,7 @@ from compare_augment import augment
 from compare_convolutions import convolutions
 from compare_forms import forms
 from compare_proxies import proxies
+from compare_prune import prune
 from compare_recover import recover
 from compare_robust import robust
 from numpy.typing import NDArray
@@ -47,6 +48,7 @@ app.command()(augment)
 app.command()(convolutions)
 app.command()(forms)
 app.command()(proxies)
+app.command()(prune)
 app.command()(recover)
 app.command()(robust)
 

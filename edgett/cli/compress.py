@@ -9,7 +9,7 @@ import typer
 from edgett.cli import making, options
 from edgett.cli.console import Screen
 from edgett.errors import UsageError
-from edgett.job.choices import Recover, Schedule, Trunk
+from edgett.job.choices import Prune, Recover, Schedule, Trunk
 from edgett.search.choices import EmptyTiles
 from edgett.search.constraints import Objective
 
@@ -93,6 +93,14 @@ def compress(
             show_default=False,
         ),
     ] = None,
+    prune: Annotated[
+        Prune | None,
+        typer.Option(
+            help="channels: try the model without those channels and units, too, that matter least, with what reads"
+            " them fitted anew; the search picks what is best together with the ranks. Default nothing.",
+            show_default=False,
+        ),
+    ] = None,
     jobs: Annotated[
         int | None,
         typer.Option(
@@ -145,9 +153,9 @@ def compress(
         "limit": _limit(limit), "share": share, "only_layer": only_layer or None, "skip_layer": skip_layer or None,
         "batch": batch, "dtype": dtype, "batch_size": batch_size, "patience": patience,
         "learning_rate": learning_rate, "int8_epochs": int8_epochs, "seed": seed, "schedule": schedule, "trunk": trunk,
-        "recover": recover, "jobs": jobs, "cluster": cluster, "custom_objects": custom_objects, "metric": metric,
-        "input_shape": input_shape or None, "attack": attack, "epsilon": epsilon, "attack_steps": attack_steps,
-        "max_robust_drop": max_robust_drop,
+        "recover": recover, "prune": prune, "jobs": jobs, "cluster": cluster, "custom_objects": custom_objects,
+        "metric": metric, "input_shape": input_shape or None, "attack": attack, "epsilon": epsilon,
+        "attack_steps": attack_steps, "max_robust_drop": max_robust_drop,
     }  # fmt: skip
     return making.made(_work(), given, making.Place(out, resume, fresh), Screen(json=json, silent=quiet))
 

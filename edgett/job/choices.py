@@ -24,6 +24,13 @@ class Trunk(enum.Enum):
     TRAINED = "trained"
 
 
+class Prune(enum.Enum):
+    """What goes of a model before its weights are put into forms: of `channels` those that matter least, or nothing."""
+
+    NOTHING = "nothing"
+    CHANNELS = "channels"
+
+
 class Recover(enum.Enum):
     """How accuracy comes back: `plain` learns from labels; `distill` fits each layer, then learns from the baseline.
 

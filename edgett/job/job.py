@@ -18,7 +18,7 @@ from edgett.forms.site import Estimate
 from edgett.forms.tt.shapes import check_max_ranks, parse_ranks
 from edgett.graph.dtype import DType
 from edgett.job.attack import Attack, Attacker, asked_attack
-from edgett.job.choices import Recover, Schedule, Trunk
+from edgett.job.choices import Prune, Recover, Schedule, Trunk
 from edgett.job.yardstick import Yardstick, parse_metric
 from edgett.search.choices import EmptyTiles, Strategy
 from edgett.search.constraints import CONSTRAINTS, ROBUST_DROP, Objective
@@ -83,6 +83,7 @@ class Job:
     schedule: Schedule = Schedule.AUTO
     trunk: Trunk = Trunk.AUTO
     recover: Recover = Recover.DISTILL
+    prune: Prune = Prune.NOTHING
     epochs: int = 3
     batch_size: int = 128
     patience: int | None = None
@@ -128,6 +129,11 @@ class Job:
             raise UsageError(
                 "--augment alters what a trunk is given in every epoch, and a frozen one is run once.",
                 "Leave out --trunk frozen, or --augment.",
+            )
+        if self.prune is Prune.CHANNELS and self.search is Strategy.GRID:
+            raise UsageError(
+                "--prune channels has no place in --search grid, the paper's, which expects no loss of a solution.",
+                "Leave one of them out.",
             )
         if self.share is not None and not 0 <= self.share < 1:
             raise UsageError(f"--share {self.share:g} is not from 0 to below 1.", "The paper's is 0.1.")
@@ -254,6 +260,7 @@ class Project(TomlTable):
     recover: Annotated[Recover, Field(strict=False)] | None = Field(
         default=None, description="plain, distill, admm or adversarial"
     )
+    prune: Annotated[Prune, Field(strict=False)] | None = Field(default=None, description="channels or nothing")
     jobs: Annotated[int, Field(ge=0)] | None = Field(default=None, description="processes that fine-tune; 0: none")
     cluster: str | None = Field(default=None, description="address of a Ray cluster that fine-tunes")
     epochs: Whole | None = Field(default=None, description="epochs of fine-tuning")

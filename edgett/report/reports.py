@@ -90,9 +90,11 @@ def report(path: Path) -> Report:
 def _space(outcome: Outcome, explored: Explored, meter: Meter) -> Picture:
     """The design spaces, with the picks in them that replace anything."""
     picks = outcome.picks.named() if outcome.picks else {}
-    chosen = {name: trial.solution.edits for name, trial in picks.items() if trial.solution.edits}
+    # The spaces are those of the model with all channels.
+    whole = {name: trial.solution for name, trial in picks.items() if not trial.solution.removed}
+    chosen = {name: solution.edits for name, solution in whole.items() if solution.edits}
     if not isinstance(explored, Exploration):
-        return front_plots.front_picture(explored, chosen, outcome.errors)
+        return front_plots.front_picture(explored, chosen, outcome.errors.get(0, {}))
     with meter.stage("counting solutions for the report", space_plots.units(explored)) as advance:
         return space_plots.space_picture(explored, advance, chosen)
 

@@ -18,6 +18,7 @@ from edgett.report.words import (
     apart,
     binding,
     called,
+    channels,
     count,
     digits,
     in_part,
@@ -332,7 +333,10 @@ def _option(run: str, trial: Mapping[str, Any], outcome: Mapping[str, Any]) -> O
         trial["feasible"],
         trial["complete"] and not _too_slow(trial),
         tuple(roles),
-        tuple((name, str(catalogue.read(spec))) for name, spec in trial["edits"].items()),
+        (
+            *((name, f"without {channels(count)}") for name, count in trial.get("removed", {}).items()),
+            *((name, str(catalogue.read(spec))) for name, spec in trial["edits"].items()),
+        ),
         f"edgett export {shlex.quote(place(run))} --solution {number}" if number >= 0 else "",
         trial.get("instructions"),
     )
@@ -353,7 +357,11 @@ def _file_bytes(model: Mapping[str, Any], outcome: Mapping[str, Any]) -> int:
 
 def _too_slow(trial: Mapping[str, Any]) -> bool:
     """As `Trial.too_slow`."""
-    return not trial["edits"] and any(step["slowdown"] is not None for step in trial["reverted"])
+    return (
+        not trial["edits"]
+        and not trial.get("removed")
+        and any(step["slowdown"] is not None for step in trial["reverted"])
+    )
 
 
 def _beside(row: Constraint, limit: float | None, value: float | None) -> tuple[str, str]:

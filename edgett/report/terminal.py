@@ -17,6 +17,7 @@ from edgett.report.words import (
     PICKS,
     binding,
     called,
+    channels,
     count,
     in_part,
     judged,
@@ -174,9 +175,19 @@ def _models(document: Mapping[str, Any]) -> Iterator[RenderableType]:
     if shown.source:
         yield remark(shown.source)
     yield from (remark(f"Note: {told}") for told in document.get("remarks", ()))
+    yield from _removed(picked)
     yield from _reverted([(spelled, document["picks"][name]) for name, spelled in PICKS.items()])
     yield from (remark(line) for line in learnt([document["picks"][name] for name in PICKS]))
     yield from _pace(document)
+
+
+def _removed(picks: list[tuple[str, Any]]) -> Iterator[RenderableType]:
+    """Which channels are gone; a solution that is several picks is told once."""
+    solutions = {pick["solution"]: pick.get("removed") for _, pick in picks}
+    for solution, removed in solutions.items():
+        if removed:
+            each = ", ".join(f"{layer} {count:,}" for layer, count in removed.items())
+            yield remark(f"Solution {solution} is without {channels(sum(removed.values()))}: {each}.")
 
 
 def _dense(document: Mapping[str, Any], roles: list[str]) -> str:

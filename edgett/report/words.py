@@ -125,6 +125,11 @@ def came_to(item: Mapping[str, Any]) -> str:
     return str(item.get("verdict") or ("ok" if item["ok"] else "differs"))
 
 
+def channels(number: int) -> str:
+    """So many channels."""
+    return "a channel" if number == 1 else f"{number:,} channels"
+
+
 def count(number: int) -> str:
     """Exact while a person can read it."""
     return f"{number:,}" if number < 10**12 else f"{Decimal(number):.2e}"

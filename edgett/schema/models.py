@@ -150,6 +150,7 @@ class TrialRow(Model):
 
     solution: Number = Field(description="its number")
     edits: dict[Text, Spec] = Field(description="by layer")
+    removed: Rare[dict[Text, Count]] = Field(default_factory=dict, description="channels that a layer puts out no more")
     feasible: bool = Field(description="whether it holds the constraints")
     expected_loss: Real | None = Field(description="what the search expects it to lose; null: it did not look")
     epochs: Span = Field(description="that it was trained for, also parts of one")
@@ -177,6 +178,7 @@ class Pick(Written):
 
     solution: Number = Field(description="its number; -1 is the dense model")
     edits: dict[Text, Spec] = Field(description="by layer")
+    removed: Rare[dict[Text, Count]] = Field(default_factory=dict, description="channels that a layer puts out no more")
     reverted: list[StepDocument] = Field(description="the layers that went back, in turn")
     int8: LearntDocument | None = LEARNT
     layers: list[Replaced] = Field(description="those in a form")
@@ -214,6 +216,7 @@ class Miss(Part):
 
     solution: Number = Field(description="its number")
     edits: dict[Text, Spec] = Field(default_factory=dict, description="by layer")
+    removed: Rare[dict[Text, Count]] = Field(default_factory=dict, description="channels that a layer puts out no more")
     params: Count = Field(default=0, description="numbers stored, biases included")
     flops: Count = Field(default=0, description="of one sample")
     drop: Real | None = Field(default=None, description="as of the other models")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 from edgett.forms.catalogue import Held
 from edgett.forms.site import Cost
@@ -46,6 +46,9 @@ class Solution:
 
     `partial` are the operators that no rule counts: FLOPs, bytes and peak are at least those of the others, and times
     are not known. Where the file has been `read_back`, its bytes and its peak are known all the same.
+
+    `removed` says how many channels a layer puts out no more, by path, where some went before weights were put into
+    forms. Of a model channels go in one order, so that it tells which.
     """
 
     number: int
@@ -57,6 +60,12 @@ class Solution:
     inference: InferenceCost = InferenceCost()
     partial: tuple[str, ...] = ()
     read_back: bool = False
+    removed: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def gone(self) -> int:
+        """How many channels went, of all layers; 0: none."""
+        return sum(self.removed.values())
 
     @property
     def at_least(self) -> frozenset[Constraint]:
@@ -148,8 +157,8 @@ class Trial:
 
     @property
     def emptied(self) -> bool:
-        """Whether nothing is left of it: every replaced layer is dense again."""
-        return not self.solution.edits and bool(self.reverted)
+        """Whether nothing is left of it: every replaced layer is dense again, and no channel is gone."""
+        return not self.solution.edits and not self.solution.removed and bool(self.reverted)
 
     @property
     def too_slow(self) -> bool:
@@ -168,4 +177,4 @@ class Picks:
 
     def named(self) -> dict[str, Trial]:
         """The picks by their names, the recommended one first."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {each.name: getattr(self, each.name) for each in fields(self)}

@@ -22,6 +22,7 @@ from edgett.model.layers import compilation, factored_layers, replace, substitut
 from edgett.model.levels import level
 from edgett.model.models import pack_weights
 from edgett.model.shifts import shift
+from edgett.model.slim.pruned import Pruned
 from edgett.search.quality import Quality
 from edgett.search.solution import Solution
 from edgett.train.assess import PREDICTED, assess
@@ -34,6 +35,7 @@ from edgett.train.patience import Patience
 from edgett.train.pulled import Pull, Pulled
 from edgett.train.quality import Judge
 from edgett.train.rates import falling, starting_rate, unscheduled
+from edgett.train.stopwatch import Stopwatch
 from edgett.train.training import BATCHES, Teacher, Training
 
 
@@ -140,22 +142,12 @@ FORWARD = 1 / 3
 """The share of a training step that is the forward pass."""
 
 
-class _Stopwatch:
-    """Runs from the moment it is made."""
-
-    def __init__(self) -> None:
-        self._started = time.monotonic()
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self._started
-
-
 @dataclass(frozen=True)
 class Tuner:
     """Fine-tunes solutions of one model on the same data.
 
-    `starts`: by path and spec where layers start from that have been fitted already, each for itself.
+    `starts`: by path and spec where layers start from that have been fitted already, each for itself. `pruned`: by the
+    channels that are gone the model without them. `tutor`: that of the model to learn from; None: it is this one.
     """
 
     model: keras.Model
@@ -164,9 +156,13 @@ class Tuner:
     judge: Judge
     recipe: Recipe
     starts: Mapping[tuple[str, Spec], Start] = field(default_factory=dict)
+    pruned: Mapping[int, Pruned] = field(default_factory=dict)
+    tutor: Method | None = None
 
     def run(self, task: Task, advance: Callable[[int], None]) -> Tuned:
         """Do a task. `advance` hears of batches."""
+        if (gone := task.solution.gone) in self.pruned:
+            return self._without(gone).run(task, advance)
         with _without_grappler():
             return self._run(task, advance) if task.until else self._paced(task)
 
@@ -226,7 +222,7 @@ class Tuner:
         """Begin a training, try some batches, and put it back to where it began: whoever wants it finds it begun."""
         self.ready()
         self._method.prepare(task.solution.edits)
-        begun = _Stopwatch()
+        begun = Stopwatch()
         training = self._training(task)
         size = sum(math.prod(one.shape) * tf.as_dtype(one.dtype).size for one in training.variables())
         state = training.state() if size <= LIVE else None
@@ -234,7 +230,7 @@ class Tuner:
         rates = self._rates(training.rate, 0)
 
         def take(count: int) -> float:
-            watch = _Stopwatch()
+            watch = Stopwatch()
             training.epoch(0, self.recipe.batch_size, rates, lambda _: None, range(count))
             return watch.seconds
 
@@ -244,7 +240,7 @@ class Tuner:
         few = max(round(FEW * every * self.recipe.epochs), 1)
         if (count := min(every, few, BATCHES, round(ENOUGH / max(batch, 1e-4)))) > 1:
             batch = min(take(count), take(count)) / count  # the first ones find caches cold
-        judging = _Stopwatch()
+        judging = Stopwatch()
         assess(training.model, self.validation.take(slice(PREDICTED)), self.judge)
         left = max(len(self.validation) - PREDICTED, 0)
         judge = judging.seconds + left / self.recipe.batch_size * batch * FORWARD
@@ -291,6 +287,18 @@ class Tuner:
         begun = own.begun(solution, own.beginnings.of(solution))
         return self._in_forms(begun), Pull(tuple(pulled.distances), self._quality(begun))
 
+    def _without(self, gone: int) -> Tuner:
+        """That of the model without so many channels, which learns from the whole one."""
+        if gone not in self._smaller:
+            pruned, tutor = self.pruned[gone], self._method
+            small = replaced(self, model=pruned.of(self.model), starts=pruned.starts, pruned={}, tutor=tutor)
+            self._smaller[gone] = small
+        return self._smaller[gone]
+
+    @cached_property
+    def _smaller(self) -> dict[int, Tuner]:
+        return {}
+
     @cached_property
     def _live(self) -> dict[tuple[int, float], tuple[Training, int]]:
         """Trainings that may go on, by solution and epochs, with their bytes: tracing them again takes a while."""
@@ -303,7 +311,7 @@ class Tuner:
 
     @cached_property
     def _method(self) -> Method:
-        return METHODS[self.recipe.recover](self.model, self.judge, self.train)
+        return METHODS[self.recipe.recover](self.model, self.judge, self.train, self.tutor)
 
     @property
     def teacher(self) -> Teacher | None:

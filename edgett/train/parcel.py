@@ -86,7 +86,7 @@ def pack(tuner: Tuner) -> Parcel:
         with _sent_along([*own.values(), *keras.tree.flatten(compiled), *_functions(tuner)]):
             judged = tuner.judge.ask, tuner.judge.own
             content = cloudpickle.dumps(
-                (config, own, model.get_weights(), compiled, judged, tuner.recipe, tuner.starts, altered)
+                (config, own, model.get_weights(), compiled, judged, tuner.recipe, tuner.starts, altered, tuner.pruned)
             )
         few = Parcel(content, {name: array[:2] for name, array in arrays.items()}, packed_by)
         _check_twin(tuner, unpack(few))
@@ -102,7 +102,7 @@ def pack(tuner: Tuner) -> Parcel:
 def unpack(parcel: Parcel) -> Tuner:
     """The tuner that was packed."""
     with users.importable():
-        config, own, weights, compiled, judged, recipe, starts, altered = cloudpickle.loads(parcel.content)
+        config, own, weights, compiled, judged, recipe, starts, altered, pruned = cloudpickle.loads(parcel.content)
     with keras.saving.custom_object_scope(own):
         model = keras.saving.deserialize_keras_object(config, safe_mode=False)
         model.set_weights(weights)
@@ -117,7 +117,7 @@ def unpack(parcel: Parcel) -> Tuner:
     if altered is not None:
         label = None if judging.ask.labelled else answering(model)
         train = Augmented(train.x, train.y, augment=altered[0], seed=altered[1], label=label)
-    return Tuner(model, train, validation, judging, recipe, starts)
+    return Tuner(model, train, validation, judging, recipe, starts, pruned)
 
 
 def _altered(split: Split) -> Any:

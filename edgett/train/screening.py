@@ -83,6 +83,7 @@ def screened(
     screen: Tryout,
     begun: Sequence[tuple[Solution, Mapping[str, Start]]],
     advance: Callable[[int], None] = lambda solutions: None,
+    whole: Quality | None = None,
 ) -> list[Untuned]:
     """Measure what solutions lose before they are fine-tuned.
 
@@ -90,11 +91,12 @@ def screened(
         screen: the model.
         begun: solutions, each with where its layers start from, by path.
         advance: hears of solutions.
+        whole: the quality that losses are measured from; None: that of the dense model.
 
     Returns:
         What each loses.
     """
-    dense, found = screen.quality({}, {}), []
+    dense, found = whole or screen.quality({}, {}), []
     for solution, starts in begun:
         found.append(_measured(screen.quality(solution.edits, starts), dense))
         advance(1)

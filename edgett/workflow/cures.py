@@ -113,7 +113,7 @@ def advised(outcome: Outcome, inputs: Inputs, meter: Meter) -> Outcome:
         found = (MEMORY,)
     more = raised(broken, job)
     peak = any(item.name == PEAK.name for item in broken)
-    busy = _busiest(job, inputs.model, solution) if peak else None
+    busy = _busiest(job, inputs.source_of(solution.gone), solution) if peak else None
     smaller = outcome.exploration is None and _leaves(job, inputs.model, as_it_is=False)
     return replace(outcome, advice=Advice((*found, more) if more else found, busy, smaller))
 

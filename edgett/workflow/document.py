@@ -154,7 +154,7 @@ def _funnel(outcome: Outcome, exploration: Explored) -> dict[str, int]:
         "layers_taken": len(exploration.taken),
         "solutions": exploration.solutions,
         **pruned,
-        "joint_candidates": len(exploration.candidates),
+        "joint_candidates": len(exploration.candidates) + outcome.slimmer,
         "within_budgets": outcome.able,
         "fine_tuned": len(outcome.trials),
         "feasible": outcome.feasible,
@@ -187,12 +187,18 @@ def _edits(solution: Solution) -> dict[str, Any]:
     return {name: catalogue.document(spec) for name, spec in solution.edits.items()}
 
 
+def _removed(solution: Solution) -> dict[str, Any]:
+    """How many channels layers put out no more, where any went."""
+    return {"removed": dict(solution.removed)} if solution.removed else {}
+
+
 def _trial(trial: Trial, limits: Constraints) -> dict[str, Any]:
     solution = trial.solution
     return (
         {
             "solution": solution.number,
             "edits": _edits(solution),
+            **_removed(solution),
         }
         | _model(solution, trial.quality, trial.lost)
         | {
@@ -213,7 +219,7 @@ def _trial(trial: Trial, limits: Constraints) -> dict[str, Any]:
 def _pick(trial: Trial, outcome: Outcome, name: str) -> dict[str, Any]:
     solution = trial.solution
     return (
-        {"solution": solution.number, "edits": _edits(solution)}
+        {"solution": solution.number, "edits": _edits(solution), **_removed(solution)}
         | _model(solution, trial.quality, outcome.loses(trial))
         | {"reverted": _reverted(trial), "int8": _learnt(trial), "layers": list(_replaced(solution, outcome))}
         | _released(outcome.release, name)
@@ -238,12 +244,13 @@ def _replaced(solution: Solution, outcome: Outcome) -> Iterator[dict[str, Any]]:
     for found, _ in outcome.exploration.layers if outcome.exploration else ():
         layer = found.layer
         if (spec := solution.edits.get(layer.name)) is not None:
-            error = outcome.errors[layer.name, spec]
+            error = outcome.errors[solution.gone][layer.name, spec]
+            inputs, outputs = spec.matrix  # without channels the layer is smaller
             yield {
                 "name": layer.name,
                 "spec": catalogue.document(spec),
                 "dense": asdict(cost.dense(layer)),
-                "held": asdict(cost.held(layer, spec)),
+                "held": asdict(cost.held(replace(layer, inputs=inputs, outputs=outputs), spec)),
                 "error": asdict(error),
             }
 
@@ -301,6 +308,7 @@ def _miss(outcome: Outcome) -> dict[str, Any] | None:
     return {
         "solution": solution.number,
         "edits": _edits(solution),
+        **_removed(solution),
         "params": solution.cost.params,
         "flops": solution.cost.flops,
         "drop": _number(lost.plain),

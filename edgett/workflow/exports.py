@@ -114,9 +114,13 @@ class Exports:
         from edgett.model.models import unpack_weights
         from edgett.train.finetune import compressed
 
-        model = compressed(self._inputs.source, trial.solution, self._inputs.judge)
+        model = compressed(self._source(trial), trial.solution, self._inputs.judge)
         unpack_weights(model, self._run.weights(trial.solution.number))
         return model
+
+    def _source(self, trial: Trial) -> Any:
+        """The model whose layers are in forms, without the channels that went."""
+        return self._inputs.source_of(trial.solution.gone)
 
     def _recovered(self, made: Made) -> Made:
         """With replaced layers gone back, the worst first, until int8 loses no more than it may; then all its files.
@@ -128,7 +132,7 @@ class Exports:
         lost = {row.name for row in LOSSES}
         while left and self._terms.int8 and (broken := self._broken(made.trial)) and broken <= lost:
             layer, snr = self._worst(made, left)
-            model, style = back(made.model, self._inputs.source, layer, self._terms.refuge, made.style)
+            model, style = back(made.model, self._source(made.trial), layer, self._terms.refuge, made.style)
             left = tuple(name for name in left if name != layer)
             again = self._measured(self._costed(made.trial, model, style), left)
             if self._broken(again.trial) <= lost:
@@ -165,7 +169,7 @@ class Exports:
     def _variants(self, made: Made) -> Mapping[str, Path]:
         """The file with a dense layer in place of each replaced one; of a single one that is the dense model's."""
         suffix, layers = self._terms.suffix, tuple(made.trial.solution.edits)
-        if len(layers) == 1:
+        if len(layers) == 1 and not made.trial.solution.removed:
             return {layers[0]: self.made[DENSE].file(suffix)}
         paths = {}
         for index, layer in enumerate(layers):
@@ -183,7 +187,7 @@ class Exports:
         return self._complete(replace(again, trial=replace(again.trial, reverted=(*before.reverted, *steps))))
 
     def _dense_again(self, made: Made, layers: Sequence[str] | Mapping[str, float]) -> tuple[Any, Style]:
-        model = without(made.model, self._inputs.source, layers)
+        model = without(made.model, self._source(made.trial), layers)
         return model, replace(made.style, floats=made.style.floats - set(layers))
 
     def _costed(self, trial: Trial, model: Any, style: Style) -> Made:

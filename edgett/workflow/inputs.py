@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from edgett.system import folders
 
 if TYPE_CHECKING:
     from edgett.examples.zoo import Example
+    from edgett.model.slim.pruned import Pruned
     from edgett.train.attacks import Adversary
     from edgett.train.augmented import Augmented
     from edgett.train.data import Data, Split
@@ -34,9 +36,10 @@ class Inputs:
     `model` is the baseline: drops are measured from its `quality`, and it is what is deployed where nothing is
     replaced. `retrained` is what a training method made of it before the decomposition, None where none did.
     `given` is the model before channels that contribute nothing were removed, None where none were: percentages of
-    budgets are of it. `remarks` say what the user should know of how it is judged. Without labels the data have the
-    model's outputs. `drawn`: the model came alone, its data are random, and nothing is judged. `adversary` attacks what
-    is judged under attack too; None where nothing is.
+    budgets are of it. `pruned` is the source without some channels, by how many are gone. `remarks` say what the user
+    should know of how it is judged. Without labels the data have the model's outputs. `drawn`: the model came alone,
+    its data are random, and nothing is judged. `adversary` attacks what is judged under attack too; None where nothing
+    is.
     """
 
     model: Any
@@ -49,11 +52,24 @@ class Inputs:
     retrained: Any = None
     given: Any = None
     adversary: Adversary | None = None
+    pruned: Mapping[int, Pruned] = field(default_factory=dict)
 
     @property
     def source(self) -> Any:
         """The model whose weights are decomposed: of the baseline's structure, with its weights or with others."""
         return self.model if self.retrained is None else self.retrained
+
+    def source_of(self, gone: int) -> Any:
+        """The source without so many channels; with 0 the source itself."""
+        if not gone:
+            return self.source
+        if gone not in self._smaller:
+            self._smaller[gone] = self.pruned[gone].of(self.source)
+        return self._smaller[gone]
+
+    @cached_property
+    def _smaller(self) -> dict[int, Any]:
+        return {}
 
 
 def load(job: Job, meter: Meter) -> Inputs:

@@ -48,10 +48,12 @@ class Outcome:
             because layers that are slower here went back to dense.
         release: the artefacts, and their cross-check.
         slower: by layer, in how many candidates it stays dense because its low-rank form is predicted to be slower.
-        errors: by layer and spec, how far the picks' were from the trained weights before fine-tuning.
+        errors: by how many channels are gone, then by layer and spec, how far the picks' were from the trained weights
+            before fine-tuning.
         remarks: what to know of how models were judged.
         larger: whether no low-rank form of any layer takes fewer bytes of the file than dense.
         advice: what would help where nothing is feasible.
+        slimmer: how many candidates there are besides those of the exploration, of models without some channels.
     """
 
     path: Path
@@ -68,10 +70,11 @@ class Outcome:
     miss: tuple[Solution, Lost, Holding] | None
     release: Release
     slower: Mapping[str, int]
-    errors: Mapping[tuple[str, Spec], Bracket]
+    errors: Mapping[int, Mapping[tuple[str, Spec], Bracket]]
     remarks: tuple[str, ...] = ()
     larger: bool = False
     advice: cures.Advice = cures.NEEDLESS
+    slimmer: int = 0
 
     @property
     def feasible(self) -> int:

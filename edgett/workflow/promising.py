@@ -17,11 +17,12 @@ from edgett.search.constraints import DROP, Constraints
 from edgett.search.solution import Solution
 from edgett.workflow.inputs import Inputs
 from edgett.workflow.proposal import Proposal
+from edgett.workflow.pruning import of_each
 from edgett.workflow.survey import Explored
 
 if TYPE_CHECKING:
     from edgett.train.methods.method import Method
-    from edgett.train.screening import Tryout
+    from edgett.train.screening import Tryout, Untuned
 
 SHORTLIST = 8
 """Candidates that are weighed for each one that is fine-tuned, where no convolution is in a form."""
@@ -47,10 +48,13 @@ Measured = tuple[Solution, float]
 
 @dataclass(frozen=True)
 class Promising:
-    """The solutions to fine-tune, and by path and spec where their layers start from that were fitted to data."""
+    """The solutions to fine-tune, and where their layers start from that were fitted to data.
+
+    That is by how many channels are gone, then by path and spec.
+    """
 
     solutions: tuple[Solution, ...]
-    starts: Mapping[Edit, Start] = field(default_factory=dict)
+    starts: Mapping[int, Mapping[Edit, Start]] = field(default_factory=dict)
 
 
 def promising(found: Proposal, job: Job, inputs: Inputs, limits: Constraints, meter: Meter) -> Promising:
@@ -58,37 +62,40 @@ def promising(found: Proposal, job: Job, inputs: Inputs, limits: Constraints, me
 
     With a convolution in a form that is measured; with none it is told by what the layers lose on inputs of theirs.
     """
-    from edgett.model import weigh
-
     able, limit = found.able, job.limit
     if any(item.windowed for item in able):
         return _measured(found, job, inputs, limits, meter)
     if limit is None or len(able) <= limit or any(item.loss is None for item in able):
         return Promising(space.spread_out(able, limit))
-    shortlist = space.spread_out(able, SHORTLIST * limit)
-    with meter.stage("weighing the candidates", len(weigh.specs_of(shortlist))) as advance:
-        losses = weigh.output_losses(inputs.source, inputs.data.train.stream, shortlist, advance)
-    weighed = [replace(item, loss=loss) for item, loss in zip(shortlist, losses, strict=True)]
-    return Promising(space.spread_out(weighed, limit))
+    return Promising(space.spread_out(_weighed(space.spread_out(able, SHORTLIST * limit), inputs, meter), limit))
+
+
+def _weighed(some: Sequence[Solution], inputs: Inputs, meter: Meter) -> list[Solution]:
+    """Solutions with what their layers lose on inputs of theirs, beyond what missing channels do, for the loss."""
+    from edgett.model import weigh
+
+    groups, losses = of_each(some), dict[int, float]()
+    with meter.stage(
+        "weighing the candidates", sum(len(weigh.specs_of(group)) for group in groups.values())
+    ) as advance:
+        for gone, group in groups.items():
+            found = weigh.output_losses(inputs.source_of(gone), inputs.data.train.stream, group, advance)
+            lost = inputs.pruned[gone].lost if gone else 0.0
+            losses |= {item.number: lost + loss for item, loss in zip(group, found, strict=True)}
+    return [replace(item, loss=losses[item.number]) for item in some]
 
 
 def _measured(found: Proposal, job: Job, inputs: Inputs, limits: Constraints, meter: Meter) -> Promising:
     """Those that lead on the validation data with their layers as they start, as far as there is hope for them."""
     from edgett.model import weigh
-    from edgett.train.methods import METHODS
-    from edgett.train.screening import SAMPLES, Tryout
 
-    method = METHODS[job.recover](inputs.source, inputs.judge, inputs.data.train)
-    work = SAMPLES * max(item.cost.flops for item in found.able)
-    begun = _Begun(found.exploration, inputs.source, method, work)
-    chosen: Sequence[Solution] = found.able
+    models, chosen = _Models(found, job, inputs), found.able
     if job.limit is not None and len(chosen) > job.limit:
-        paths = {path for path, _ in weigh.specs_of(chosen)}
-        tryout = Tryout(inputs.source, inputs.data.validation, inputs.judge, paths)
-        chosen = _leading(_Field(tryout, begun, found.able, limits[DROP], meter), job.limit)
-    windowed = [item for item in weigh.specs_of(chosen) if item[1].windowed]
-    with meter.stage("fitting the layers", len(windowed)) as advance:
-        return Promising(tuple(chosen), begun.of(windowed, advance))
+        chosen = _leading(_Field(models, found.able, limits[DROP], meter), job.limit)
+    groups = of_each(chosen)
+    windowed = {gone: [item for item in weigh.specs_of(some) if item[1].windowed] for gone, some in groups.items()}
+    with meter.stage("fitting the layers", sum(map(len, windowed.values()))) as advance:
+        return Promising(chosen, {gone: models.begun(gone).of(some, advance) for gone, some in windowed.items()})
 
 
 @dataclass(frozen=True)
@@ -115,12 +122,43 @@ class _Begun:
         return self.method.factors({path: spec}).get(path) if spec.fit_work() <= self.work else None
 
 
+class _Models:
+    """The model that solutions are made of, and those without some channels, each by how many are gone."""
+
+    def __init__(self, found: Proposal, job: Job, inputs: Inputs) -> None:
+        self._found, self._job, self._inputs = found, job, inputs
+        self._begun: dict[int, _Begun] = {}
+        self._tryouts: dict[int, Tryout] = {}
+
+    def begun(self, gone: int) -> _Begun:
+        """Where its layers start from."""
+        from edgett.train.methods import METHODS
+        from edgett.train.screening import SAMPLES
+
+        if gone not in self._begun:
+            model, inputs = self._inputs.source_of(gone), self._inputs
+            method = METHODS[self._job.recover](model, inputs.judge, inputs.data.train)
+            work = SAMPLES * max(item.cost.flops for item in self._found.able)
+            self._begun[gone] = _Begun(self._found.explored(gone), model, method, work)
+        return self._begun[gone]
+
+    def tryout(self, gone: int) -> Tryout:
+        """What its solutions are measured in."""
+        from edgett.model.weigh import specs_of
+        from edgett.train.screening import Tryout
+
+        if gone not in self._tryouts:
+            paths = {path for path, _ in specs_of([item for item in self._found.able if item.gone == gone])}
+            inputs = self._inputs
+            self._tryouts[gone] = Tryout(inputs.source_of(gone), inputs.data.validation, inputs.judge, paths)
+        return self._tryouts[gone]
+
+
 @dataclass(frozen=True)
 class _Field:
     """Candidates that are measured before any training; `most` is the drop that one may have after it."""
 
-    tryout: Tryout
-    begun: _Begun
+    models: _Models
     able: Sequence[Solution]
     most: float | None
     meter: Meter
@@ -130,15 +168,22 @@ class _Field:
         from edgett.model.weigh import specs_of
         from edgett.train.screening import screened
 
-        specs = specs_of(some)
-        with self.meter.stage("fitting the layers", len(specs)) as advance:
-            begun = self.begun.of(specs, advance)
-        starts = [{item[0]: begun[item] for item in one.edits.items()} for one in some]
+        groups = of_each(some)
+        found: dict[int, Untuned] = {}
+        specs = {gone: specs_of(group) for gone, group in groups.items()}
+        with self.meter.stage("fitting the layers", sum(map(len, specs.values()))) as advance:
+            begun = {gone: self.models.begun(gone).of(each, advance) for gone, each in specs.items()}
+        whole = self.models.tryout(0).quality({}, {})
         with self.meter.stage(f"measuring {len(some)} candidates", len(some)) as advance:
-            found = screened(self.tryout, list(zip(some, starts, strict=True)), advance)
-        for item, one in zip(some, found, strict=True):
+            for gone, group in groups.items():
+                starts = [(one, {item[0]: begun[gone][item] for item in one.edits.items()}) for one in group]
+                told = screened(self.models.tryout(gone), starts, advance, whole)
+                found |= {item.number: one for item, one in zip(group, told, strict=True)}
+        for item in some:
+            one = found[item.number]
             self.meter.note(f"solution {item.number}: loss {one.loss:.4f}, drop {one.drop:.2f} before any training")
-        return [(replace(item, loss=max(one.loss, FLOOR)), one.drop) for item, one in zip(some, found, strict=True)]
+        every = [(item, found[item.number]) for item in some]
+        return [(replace(item, loss=max(one.loss, FLOOR)), one.drop) for item, one in every]
 
     def hopeful(self, drop: float) -> bool:
         """Whether fine-tuning may bring a drop under the limit."""
@@ -163,7 +208,7 @@ def needful(some: Sequence[Solution], others: Sequence[Measured], most: float | 
     ]  # fmt: skip
 
 
-def _leading(field: _Field, limit: int) -> Sequence[Solution]:
+def _leading(field: _Field, limit: int) -> tuple[Solution, ...]:
     """As many candidates as `limit`, spread over those for which there is hope and from which there is to be gained.
 
     First a few of all are measured. What is expected to lose more than any hopeful one of these is not looked at again,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from edgett.job.job import Job
@@ -20,7 +20,8 @@ class Proposal:
     """What is explored, the `solutions` of it, and those inside the budgets that can be told before training.
 
     `slower`: in how many candidates a layer stays dense because its low-rank form is predicted to be slower. `larger`:
-    whether no low-rank form of any layer takes fewer bytes of the file than the dense one.
+    whether no low-rank form of any layer takes fewer bytes of the file than the dense one. `pruned`: by how many
+    channels are gone, what is explored of the slimmer models.
     """
 
     exploration: Explored
@@ -28,6 +29,11 @@ class Proposal:
     able: tuple[Solution, ...]
     slower: Mapping[str, int]
     larger: bool
+    pruned: Mapping[int, Explored] = field(default_factory=dict)
+
+    def explored(self, gone: int) -> Explored:
+        """What is explored of the model without so many channels."""
+        return self.pruned[gone] if gone else self.exploration
 
 
 def proposed(job: Job, model: Any, room: Room, meter: Meter) -> Proposal:

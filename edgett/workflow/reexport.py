@@ -24,6 +24,7 @@ from edgett.workflow import document
 from edgett.workflow.files import SUFFIXES, FileCheck, Style, batches, write
 from edgett.workflow.files import check as check_files
 from edgett.workflow.original import BASELINE, FOLDER
+from edgett.workflow.pruning import called
 from edgett.workflow.release import CALIBRATION_FILE, SAMPLES_FILE, Artifact, Release
 from edgett.workflow.tutor import learnt_file, with_learnt
 
@@ -72,7 +73,7 @@ def opened(path: Path, number: int | None, batch: int = 1) -> Iterator[Reopened]
     with finished(path) as (run, job, outcome):
         if number is None:
             number = recommended(path, outcome)
-        original = _model(run, job, BASELINE)
+        original = _model(run, job, _whole(run, number))
         model, gone = _solution(run, original, outcome, number)
         style = _style(run, outcome, batch, gone)
         yield Reopened(number, job.title, model, original, style, samples(run.path), _drawn(outcome))
@@ -91,6 +92,12 @@ def put(model: Any, solution: Reopened, name: str, suffixes: Sequence[str], fold
 def exported(number: int) -> str:
     """What the files of a solution are called."""
     return BASELINE if number == DENSE else f"solution-{number}"
+
+
+def _whole(run: Run, number: int) -> str:
+    """What the dense model that a solution is made of is called: the baseline, or it without the channels that went."""
+    trial = run.trials().get(number)
+    return called(trial.solution.gone) if trial is not None and trial.solution.gone else BASELINE
 
 
 def _solution(
@@ -114,10 +121,10 @@ def _solution(
     told = next(item for item in outcome["trials"] if item["solution"] == number)
     if told.get("int8"):
         model = with_learnt(model, record.inside(run.path, learnt_file(number)))
-    gone = _reverted(told)
-    if dense := gone[Refuge.DENSE] | gone[Refuge.DENSE_INT8]:
+    back = _reverted(told)
+    if dense := back[Refuge.DENSE] | back[Refuge.DENSE_INT8]:
         model = without(model, original, dense)
-    return model, gone
+    return model, back
 
 
 def check(path: Path) -> dict[str, Any]:

@@ -90,9 +90,10 @@ def release(inputs: Inputs, trials: Sequence[Trial], terms: Terms, run: Run, met
             exports = Exports(inputs, terms, _dense(inputs, terms, staging), run, help)
             picks = exports.picked(trials, advance)
         timed = None
-        if picks and picks.recommended.solution.edits and clock:
+        best = picks and picks.recommended.solution
+        if best and (best.edits or best.removed) and clock:
             with meter.stage("timing"):
-                timed = clock.pace(exports.lineup(exports.made[picks.recommended.solution.number]))
+                timed = clock.pace(exports.lineup(exports.made[best.number]))
         names = _names(picks)
         files = {number: _settled(exports.made[number].files, name, run) for number, name in names.items()}
     _keep_samples(run, inputs, terms.original.style)

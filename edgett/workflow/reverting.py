@@ -58,4 +58,6 @@ def costed(trial: Trial, model: Any, style: Style, costing: Costing) -> Trial:
     found = dense_solution(graph, costing)
     held = factored_layers(model)
     edits = {path: spec for path, spec in trial.solution.edits.items() if path in held}
-    return replace(trial, solution=replace(found, number=trial.solution.number, edits=edits, loss=trial.solution.loss))
+    was = trial.solution
+    now = replace(found, number=was.number, edits=edits, loss=was.loss, removed=was.removed)
+    return replace(trial, solution=now)

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,7 +53,8 @@ WORTH_FREEZING = 1 / 3
 class FineTuning:
     """What is fine-tuned, and how; `dense` is what the model does as it is, `limits` what picks must keep in float32.
 
-    `able` counts the solutions that could have been chosen; `starts` has where layers start from, by path and spec.
+    `able` counts the solutions that could have been chosen; `starts` has where layers start from, by how many channels
+    are gone, then by path and spec.
     """
 
     job: Job
@@ -61,7 +62,7 @@ class FineTuning:
     dense: Graph
     limits: Constraints
     able: int
-    starts: Mapping[tuple[str, Spec], Start] = field(default_factory=dict)
+    starts: Mapping[int, Mapping[tuple[str, Spec], Start]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,9 @@ def _tuner(chosen: Sequence[Solution], asked: FineTuning, folder: Path, meter: M
                 Split(trunk.features(parts, split.x, folder / f"features-{index}", advance), split.y)
                 for index, split in enumerate(splits)
             ]
-    return Tuner(model, splits[0], splits[1], inputs.judge, recipe, asked.starts)
+    gone = {solution.gone for solution in chosen} - {0}
+    pruned = {each: replace(inputs.pruned[each], starts=asked.starts.get(each, {})) for each in gone}
+    return Tuner(model, splits[0], splits[1], inputs.judge, recipe, asked.starts.get(0, {}), pruned)
 
 
 def _frozen(chosen: Sequence[Solution], asked: FineTuning, meter: Meter) -> Parts | None:
@@ -198,9 +201,13 @@ def _frozen(chosen: Sequence[Solution], asked: FineTuning, meter: Meter) -> Part
         return None
     if wish is Trunk.TRAINED or (wish is Trunk.AUTO and trunk.share(model, paths, asked.dense) < WORTH_FREEZING):
         return None
-    parts = trunk.parts(model, paths)
+    # Of slimmer models another trunk makes other features.
+    parts = None if any(solution.removed for solution in chosen) else trunk.parts(model, paths)
     if parts is None and wish is Trunk.FROZEN:
-        meter.say("No trunk can be frozen: nothing with weights comes before the replaced layers, or no cut works.")
+        meter.say(
+            "No trunk can be frozen: nothing with weights comes before the replaced layers, no cut works, or channels"
+            " are gone."
+        )
     return None if parts is not None and parts.random and wish is Trunk.AUTO else parts
 
 
@@ -233,12 +240,16 @@ def _refuse_others(chosen: Sequence[Solution], run: Run) -> None:
     known = run.trials()
     for solution in chosen:
         trial = known.get(solution.number)
-        if trial is not None and trial.solution.edits != solution.edits:
+        if trial is not None and _made_of(trial.solution) != _made_of(solution):
             raise UsageError(
                 f"solution {solution.number} is not the one that {run.path} has fine-tuned: the spectra of the weights"
                 " came out differently, as on another machine.",
                 "Start anew with --fresh, or with another --out.",
             )
+
+
+def _made_of(solution: Solution) -> tuple[object, object]:
+    return solution.edits, solution.removed
 
 
 @dataclass(frozen=True)

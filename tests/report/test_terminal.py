@@ -92,6 +92,19 @@ def test_what_differs_is_told(document: dict[str, Any]) -> None:
     assert path.removeprefix("artifacts/") in text
 
 
+def test_channels_that_are_gone_are_told_once_a_solution(document: dict[str, Any]) -> None:
+    assert "is without" not in drawn(terminal.compressed, document)
+    some = {"solution": 7, "removed": {"wide": 1200, "dense": 3}}
+    document["picks"]["recommended"] |= some
+    document["picks"]["lowest_memory"] |= some
+    document["picks"]["highest_accuracy"] |= {"solution": 8, "removed": {"wide": 1}}
+
+    text = " ".join(drawn(terminal.compressed, document).split())
+
+    assert text.count("Solution 7 is without 1,203 channels: wide 1,200, dense 3.") == 1
+    assert "Solution 8 is without a channel: wide 1." in text
+
+
 def test_markup_in_names_is_text(document: dict[str, Any]) -> None:
     document["layers"][0]["name"] = "[red]fc[/]"
     document["layers"][-1]["name"] = "[bold]"

@@ -18,11 +18,13 @@ from edgett.forms.tt.shape import TTShape
 from edgett.forms.window import Window
 from edgett.job.choices import Recover
 from edgett.model.models import unpack_weights
+from edgett.model.slim.pruned import Pruning
 from edgett.search.solution import Solution
 from edgett.train import finetune
 from edgett.train.assess import assess, outputs
 from edgett.train.data import Split
 from edgett.train.finetune import Recipe, Task, Tuner, compressed, make_deterministic
+from edgett.train.methods.distill import Distill
 from edgett.train.quality import judge
 from edgett.train.rates import starting_rate
 
@@ -51,6 +53,21 @@ def tuner(train: Split, recipe: Recipe, optimizer: keras.optimizers.Optimizer | 
 
 def ignore(batches: int) -> None:
     pass
+
+
+def test_models_without_channels_learn_from_the_whole_one() -> None:
+    tune = tuner(split(400), Recipe(epochs=2, batch_size=32, recover=Recover.DISTILL))
+    pruned = Pruning(tune.model, tune.train.x).pruned(0.6)
+    assert pruned is not None
+    small = Solution(0, {}, Cost(1, 1), 1, removed=pruned.removed)
+    tuned = replace(tune, pruned={pruned.gone: pruned}).run(Task(small, 2), ignore)
+    # By hand: the smaller model, taught by the outputs of the whole one.
+    alone = replace(tune, model=pruned.of(tune.model))
+    teacher = Distill(tune.model, tune.judge, tune.train)
+    wanted = replace(alone, tutor=teacher).run(Task(small, 2), ignore)
+    others = alone.run(Task(small, 2), ignore)
+    assert tuned.failure is None and (tuned.losses, tuned.weights) == (wanted.losses, wanted.weights)
+    assert tuned.losses != others.losses
 
 
 def test_learns_and_leaves_the_model_as_it_was() -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ import pytest
 from edgett.errors import ModelError
 from edgett.forms.site import Cost
 from edgett.forms.tt.shape import TTShape
+from edgett.model.models import unpack_weights
 from edgett.model.ports import input_ports, keras, output_ports
+from edgett.model.slim.pruned import Pruning
 from edgett.search.solution import Solution
 from edgett.train.assess import outputs
 from edgett.train.data import Split
@@ -205,6 +208,21 @@ def test_the_twin_trains_the_same(make: Callable[[], keras.Model]) -> None:
     assert twin.model is not tuner.model and twin.recipe == tuner.recipe
     assert twin.model.compiled == tuner.model.compiled
     assert_same(tuner, twin)
+
+
+def test_models_without_channels_go_along() -> None:
+    tuner = tuner_of(two_by_two)
+    pruned = Pruning(tuner.model, tuner.train.x).pruned(0.7)
+    assert pruned is not None and pruned.removed
+    tuner = replace(tuner, pruned={pruned.gone: pruned})
+    twin = unpack(pack(tuner))
+    task = Task(replace(TASK.solution, edits={}, removed=pruned.removed), 1)
+    first, second = (one.run(task, lambda batches: None) for one in (tuner, twin))
+    assert first.failure is None
+    assert (first.losses, first.quality, first.weights) == (second.losses, second.quality, second.weights)
+    model = pruned.of(tuner.model)
+    assert np.any(model.get_layer("fc").kernel != 0)
+    unpack_weights(model, first.weights)
 
 
 def test_packing_leaves_the_model_as_it_was() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from edgett.forms.site import Cost
 from edgett.forms.svd import SVDShape
-from edgett.job.choices import Recover
+from edgett.job.choices import Prune, Recover
 from edgett.job.job import Job
 from edgett.meter import Silent
 from edgett.model.weigh import specs_of
@@ -21,7 +21,7 @@ from edgett.search.solution import Solution
 from edgett.train.data import Data, Split
 from edgett.train.methods import METHODS
 from edgett.train.screening import Tryout, screened
-from edgett.workflow import inputs
+from edgett.workflow import inputs, pruning
 from edgett.workflow.promising import MOST_ACCURATE, _Begun, needful, promising, starts
 from edgett.workflow.proposal import Proposal, proposed
 from edgett.workflow.survey import Room, graphs
@@ -113,9 +113,27 @@ def test_starts_go_along(loaded: inputs.Inputs, found: Proposal) -> None:
     chosen = promising(found, replace(JOB, limit=None), loaded, limits(None), Silent())
     assert chosen.solutions == found.able
     held = {item for one in chosen.solutions for item in one.edits.items() if item[1].windowed}
-    assert set(chosen.starts) == held
-    for (_, spec), start in chosen.starts.items():
+    assert chosen.starts.keys() == {0} and set(chosen.starts[0]) == held
+    for (_, spec), start in chosen.starts[0].items():
         assert tuple(factor.shape for factor in start.factors) == spec.factors and start.shift is not None
+
+
+def test_models_without_channels_are_measured_beside_the_whole_one(loaded: inputs.Inputs, found: Proposal) -> None:
+    """By what all lose against the whole model; their layers start from what is known of the slimmer ones."""
+    job = replace(JOB, prune=Prune.CHANNELS, limit=6)
+    given = pruning.slimmer(loaded, job, Silent())
+    room = Room(graphs(loaded.model), limits(None), x=loaded.data.train.stream)
+    every = pruning.joint(found, job, given, room, Silent())
+    chosen = promising(every, job, given, limits(None), Silent())
+    assert len(chosen.solutions) == 6 and {one.gone for one in chosen.solutions} - {0}
+    for gone, some in pruning.of_each(chosen.solutions).items():
+        held = {item for one in some for item in one.edits.items() if item[1].windowed}
+        assert set(chosen.starts[gone]) == held
+    whole = next(one for one in every.able if one.removed and not one.edits)
+    tryout = Tryout(given.source_of(whole.gone), loaded.data.validation, loaded.judge, ())
+    dense = Tryout(loaded.source, loaded.data.validation, loaded.judge, ()).quality({}, {})
+    (told,) = screened(tryout, [(whole, {})], whole=dense)
+    np.testing.assert_allclose(told.drop, tryout.quality({}, {}).drop_from(dense))
 
 
 def test_a_start_is_closer_than_a_decomposition(loaded: inputs.Inputs, found: Proposal) -> None:

@@ -50,8 +50,8 @@ Pull = Callable[[Any, Any], Any]
 class Distill(Method):
     """The dense model teaches those that take its place: starts of their layers, and its outputs."""
 
-    def __init__(self, model: keras.Model, judge: Judge, samples: Split) -> None:
-        super().__init__(model, judge, samples)
+    def __init__(self, model: keras.Model, judge: Judge, samples: Split, tutor: Method | None = None) -> None:
+        super().__init__(model, judge, samples, tutor)
         self._targets: dict[str, Moments] = {}
 
     def prepare(self, edits: Mapping[str, Spec]) -> None:
@@ -67,8 +67,10 @@ class Distill(Method):
         return {path: self._fitted(self._targets[path], spec) for path, spec in self._paying(edits).items()}
 
     @cached_property
-    def teacher(self) -> Teacher:
-        """The model's outputs on the samples."""
+    def teacher(self) -> Teacher | None:
+        """The outputs on the samples of the model to learn from."""
+        if self.tutor is not None:
+            return self.tutor.teacher
         return Teacher(self.samples.told(answering(self.model)), soft_loss(self.judge), SHARE)
 
     def _paying(self, edits: Mapping[str, Spec]) -> dict[str, Spec]:

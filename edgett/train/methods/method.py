@@ -21,15 +21,16 @@ class Method:
     undoes = True
     """Whether a training is undone that made a model worse than it began: not where it is for samples under attack."""
 
-    def __init__(self, model: keras.Model, judge: Judge, samples: Split) -> None:
+    def __init__(self, model: keras.Model, judge: Judge, samples: Split, tutor: Method | None = None) -> None:
         """Take what all solutions of a run have in common.
 
         Args:
             model: the dense model.
             judge: what models are judged by.
             samples: what it is trained on.
+            tutor: that of the model to learn from; None: it is this one.
         """
-        self.model, self.judge, self.samples = model, judge, samples
+        self.model, self.judge, self.samples, self.tutor = model, judge, samples, tutor
 
     def prepare(self, edits: Mapping[str, Spec]) -> None:
         """Do what is done once, for all solutions with these layers, and takes a while.
