@@ -15,6 +15,7 @@ from edgett.model.ports import by_input, by_output, feed
 from edgett.train.attacks import Adversary
 from edgett.train.data import Split
 from edgett.train.methods.distill import Distill
+from edgett.train.methods.method import Method
 from edgett.train.quality import Judge
 from edgett.train.training import Training
 
@@ -24,8 +25,8 @@ class Adversarial(Distill):
 
     undoes = False
 
-    def __init__(self, model: keras.Model, judge: Judge, samples: Split) -> None:
-        super().__init__(model, judge, samples)
+    def __init__(self, model: keras.Model, judge: Judge, samples: Split, tutor: Method | None = None) -> None:
+        super().__init__(model, judge, samples, tutor)
         self._adversary = Adversary.of(judge, samples.x)
 
     def training(self, model: keras.Model, samples: Split, seed: int, rate: float) -> Training:
