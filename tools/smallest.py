@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 FORTIETH = 40
-EPOCHS, TRIED = 6, 8
+EPOCHS, TRIED = 16, 8
 TRAINING = 8
 """Epochs in which LeNet5 is trained here: edgett's own example is a smaller one."""
 

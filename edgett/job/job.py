@@ -267,7 +267,9 @@ class Project(TomlTable):
     batch_size: Whole | None = Field(default=None, description="samples a step of fine-tuning")
     patience: Whole | None = Field(default=None, description="epochs without progress that end a fine-tuning early")
     learning_rate: float | None = Field(default=None, description="rate that fine-tuning starts from")
-    int8_epochs: Annotated[int, Field(ge=0)] | None = Field(default=None, description="epochs of a pick in int8; 0: none")
+    int8_epochs: Annotated[int, Field(ge=0)] | None = Field(
+        default=None, description="epochs of a pick in int8; 0: none"
+    )
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None = Field(default=None, description="seed of everything random")
     batch: Whole | None = Field(default=None, description="samples that an exported model takes at once")
     dtype: Annotated[DType, Field(strict=False)] | None = Field(default=None, description="float32 or int8")
