@@ -112,7 +112,9 @@ def _proved(run: Path, folder: Path) -> bool:
 
 
 def _edgett(*arguments: str) -> Any:
-    made = subprocess.run(["edgett", *arguments, "--json"], stdout=subprocess.PIPE, text=True, check=False)
+    made = subprocess.run(
+        [sys.executable, "-m", "edgett", *arguments, "--json"], stdout=subprocess.PIPE, text=True, check=False
+    )
     if made.returncode not in (0, 4):
         sys.exit(f"edgett {' '.join(arguments)}: exit {made.returncode}")
     return json.loads(made.stdout)
