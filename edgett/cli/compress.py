@@ -108,7 +108,7 @@ def compress(
             "-j",
             min=0,
             help="Processes that fine-tune, a thread each; results do not depend on how many. Default: one a processor."
-            " 0: this one, on all threads, for models that cannot be sent to another.",
+            " 0: this one, on all threads, for models that cannot be sent to another; last digits differ then.",
         ),
     ] = None,
     cluster: Annotated[

@@ -184,9 +184,9 @@ def _figure_rows(
         if models[0]["test_accuracy"]:
             yield f"{name}, test", [figure(model["test_accuracy"][index]["value"]) for model in models]
     if models[0]["accuracy"]:
-        yield f"{DROP.heading}, validation", [figure(model["drop"], 2) for model in models]
+        yield f"{DROP.title}, validation", [figure(model["drop"], 2) for model in models]
     if models[0]["test_accuracy"]:
-        yield f"{DROP.heading}, test", [figure(model["test_drop"], 2) for model in models]
+        yield f"{DROP.title}, test", [figure(model["test_drop"], 2) for model in models]
     for name, values, decimals in under_attack(models):
         yield name, [figure(value, decimals) for value in values]
 

@@ -81,7 +81,7 @@ def under_attack(
             found = [model[f"{before}robust_accuracy"][index]["value"] for model in models]
             yield f"{name} under attack, {split}", found, 4
         if dense:
-            yield f"{ROBUST_DROP.heading}, {split}", [model[f"{before}robust_drop"] for model in models], 2
+            yield f"{ROBUST_DROP.title}, {split}", [model[f"{before}robust_drop"] for model in models], 2
 
 
 def binding(outcome: Mapping[str, Any], names: Mapping[str, str] | None = None) -> str:

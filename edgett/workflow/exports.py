@@ -149,7 +149,9 @@ class Exports:
         if found is None:
             return made
         again = self._measured(replace(made, model=found.model), tuple(made.trial.solution.edits), "learnt")
-        if again.trial.drop >= lost:
+        kept, found_robust = made.trial.robust_drop, again.trial.robust_drop
+        less_robust = kept is not None and found_robust is not None and found_robust > kept
+        if again.trial.drop >= lost or less_robust:
             return made
         emulated = found.quality.drop_from(self._inputs.quality)
         told = LearntInt8(self._tutor.epochs, lost, emulated, again.trial.drop)
