@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from edgett.errors import ToolError
 from edgett.forms.spec import Spec
 from edgett.run.directory import Run
 from edgett.search.choose import DENSE, choose, feasible, holdings
@@ -148,7 +149,10 @@ class Exports:
         found = self._tutor.taught(made.trial, made.model)
         if found is None:
             return made
-        again = self._measured(replace(made, model=found.model), tuple(made.trial.solution.edits), "learnt")
+        try:
+            again = self._measured(replace(made, model=found.model), tuple(made.trial.solution.edits), "learnt")
+        except ToolError:  # scales that a runtime does not take: what was learnt from int8 noise alone
+            return made
         kept, found_robust = made.trial.robust_drop, again.trial.robust_drop
         less_robust = kept is not None and found_robust is not None and found_robust > kept
         if again.trial.drop >= lost or less_robust:

@@ -68,7 +68,7 @@ def test_what_the_dense_model_loses_in_int8_counts(
     edgett: Call, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its file says something else than Keras: what is told beside its bytes is what the file says."""
-    from edgett.workflow import release, terms
+    from edgett.workflow import terms
 
     whole = terms.local.run
 
@@ -77,7 +77,6 @@ def test_what_the_dense_model_loses_in_int8_counts(
 
     asking = type("Local", (), {"run": staticmethod(wrong)})
     monkeypatch.setattr(terms, "local", asking)
-    monkeypatch.setattr(release, "local", asking)
     command = ("deploy", tiny.model, "--data", tiny.data, "--target", "cortex-m4", "--dtype", "int8", "--json")
     answer = edgett(*command, "--out", "run")
     assert answer.code == 4 and "accuracy_drop_pp is" in answer.err
