@@ -136,7 +136,7 @@ def test_screen_says_whose_accuracy_it_is(edgett: Call, quantised: Path) -> None
     assert "the worst tensor of each replaced layer" in said and " dB" in said
 
 
-BALANCED = ("--max-drop", "25", "--model-bytes", "200 %", "--epochs", "20", "--dtype", "int8")
+BALANCED = ("--int8-epochs", "0", "--max-drop", "25", "--model-bytes", "200 %", "--epochs", "20", "--dtype", "int8")
 """A budget that float32 holds, and int8 only if no layer is badly off."""
 
 
@@ -210,6 +210,15 @@ def test_a_layer_that_went_back_has_to_fit_all_the_same(edgett: Call, tiny: Tiny
     for trial in document["trials"]:
         assert trial["drop"] > 25 and trial["bytes"] <= 5_400
         assert "wide" not in {step["layer"] for step in trial["reverted"]}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("planted")
+def test_a_learnt_file_that_does_not_run_is_not_kept(edgett: Call, tiny: Tiny) -> None:
+    """What is learnt from the noise of such a layer has scales that no runtime takes."""
+    answer = edgett("compress", *tiny.arguments, *BALANCED, "--int8-epochs", "1", "--out", "run", "--json")
+    assert answer.code == 0 and "learns with the numbers of int8" in answer.err
+    assert all(trial["int8"] is None for trial in answer.document["trials"])
 
 
 def test_the_tensors_inside_are_told_and_the_bytes_are_counted(document: dict[str, Any]) -> None:
