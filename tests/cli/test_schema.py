@@ -23,7 +23,7 @@ from edgett.device.local import Local
 from edgett.firmware.vela import VelaSummary
 from edgett.schema.documents import DOCUMENTS
 from edgett.schema.run import Npu
-from edgett.search.solution import Refuge, Reverted, Trial
+from edgett.search.solution import LearntInt8, Refuge, Reverted, Trial
 from edgett.workflow import calibrate, count, document
 from tests import schemas
 from tests.conftest import Answer, Finished, Tiny
@@ -249,6 +249,7 @@ def real(edgett: Call, finished: Finished, tiny: Tiny, tmp_path: Path) -> set[st
     found |= printed("explore", "--layer", "3x3x4x4@4x4", "--search", "pareto")
     found |= printed("explore", "--layer", "64x48") | printed("check", finished.path)
     found |= printed("export", finished.path, "--format", "tflite", "--out", tmp_path / "out")
+    found |= printed("export", finished.path, "--format", "verilog", "--out", tmp_path / "hardware")
     found |= printed("targets", "list") | printed("targets", "show", "cortex-m4")
     found |= printed("firmware", "pack", finished.path, "--out", tmp_path / "package", "--name", "tiny")
     found |= printed(
@@ -263,6 +264,8 @@ def real(edgett: Call, finished: Finished, tiny: Tiny, tmp_path: Path) -> set[st
     found |= printed("slim", tmp_path / "convolved.keras", "--out", tmp_path / "slim.keras")
     trained = ("--target", "host", "--epochs", 2, "--flops", "60 %", "--out", tmp_path / "trained.keras")
     found |= printed("train", tiny.model, "--data", tiny.data, *trained)
+    attacked = ("--target", "host", "--attack", "pgd", "--out", tmp_path / "attacked")
+    found |= printed("deploy", tiny.model, "--data", tiny.data, *attacked)
     found |= printed("firmware", "check", tmp_path / "package", "--run", finished.path)
     (tmp_path / "main.c").write_text("int app_run(void) { return 0; }\nint main(void) { return app_run(); }\n")
     subprocess.run(["gcc", "main.c", "-o", "app"], cwd=tmp_path, check=True)
@@ -273,7 +276,8 @@ def real(edgett: Call, finished: Finished, tiny: Tiny, tmp_path: Path) -> set[st
 def few(folder: Path) -> set[str]:
     """Of what few runs come to, or takes minutes: a layer that goes back, Vela, a calibration."""
     back = SimpleNamespace(reverted=[Reverted("wide", Refuge.FLOAT32, 2.0, 1.0, 20.0)])
-    found = keys(document._reverted(cast(Trial, back)))
+    learnt = SimpleNamespace(int8=LearntInt8(1, 2.0, 1.0, 1.0))
+    found = keys(document._reverted(cast(Trial, back))) | keys(document._learnt(cast(Trial, learnt)))
     fit = Fit(PLANTED, mean=0.1, median=0.2, p90=0.3)
     made = json.loads(json.dumps(calibrate._document(folder / "mine.toml", Local(), "here", fit)))
     told = json.loads(json.dumps(count._document(folder / "mine.toml", "here", 3, CountFit(RATES, 0.1, 0.2))))

@@ -65,7 +65,7 @@ def _option(number: int, rng: random.Random, timed: bool, counted: bool) -> Opti
         number, params, flops // 2, limited(params * 4 + 2048, 64 * rng.randint(1, 64), flops, latency, drop, robust),
         False,
         not (slow or put_away), (), shapes, f"edgett export 'a run' --solution {number}",
-        2 * flops - rng.randint(0, 9000) if counted else None,
+        max(2 * flops - rng.randint(0, 9000), 500) if counted else None,
     )  # fmt: skip
 
 

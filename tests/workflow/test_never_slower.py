@@ -20,6 +20,7 @@ from edgett.device import bench, local
 from edgett.device.statistics import Ratio
 from edgett.errors import ToolError, UsageError
 from edgett.forms.tt.shape import TTShape
+from edgett.job.job import Job
 from edgett.meter import Silent
 from edgett.report.sections import verdict
 from edgett.run.directory import Run
@@ -102,7 +103,13 @@ class Wanted:
         target = override(load_target("host"), objective=objective)
         written = original(self.given, target.runtime, 1, self.run, Silent())
         terms = Terms(
-            target, allowed, self.costing, replace(dense, file_bytes=written.bytes), written, self.given.quality
+            Job("host"),
+            target,
+            allowed,
+            self.costing,
+            replace(dense, file_bytes=written.bytes),
+            written,
+            self.given.quality,
         )
         released, chosen = release(self.given, self.trials, terms, self.run, Silent())
         return released, chosen.picks, chosen.trials
