@@ -51,9 +51,13 @@ class Emulation:
         """
         self._form, self._scheme = form, scheme
         self._twins: dict[int, Any] = {}
+        self._free: list[Any] = []
         for call in form.calls:
             if is_product(call.layer) and id(call.layer) not in self._twins:
-                self._twins[id(call.layer)] = twin_of(call, call.layer.get_weights(), activation=_LINEAR)
+                twin = twin_of(call, call.layer.get_weights(), activation=_LINEAR)
+                self._free += [twin] if twin.trainable else []
+                twin.trainable = True  # a frozen one is stored like the others
+                self._twins[id(call.layer)] = twin
         self._limits: list[Any] = []
         self._ends: set[int] = set()  # what goes in, and what comes out: their ranges hold all numbers
 
@@ -64,8 +68,8 @@ class Emulation:
 
     @property
     def weights(self) -> list[Any]:
-        """What can be trained: kernels, factors and biases."""
-        return [weight for layer in self.layers for weight in layer.trainable_variables]
+        """What is trained: kernels, factors and biases, those of frozen layers apart."""
+        return [weight for layer in self._free for weight in layer.trainable_variables]
 
     @property
     def variables(self) -> list[Any]:

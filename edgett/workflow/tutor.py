@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
@@ -18,7 +19,7 @@ from edgett.workflow.original import FOLDER
 from edgett.workflow.terms import Terms
 
 if TYPE_CHECKING:
-    from edgett.train.finetune import Tuner
+    from edgett.train.aware import School
     from edgett.train.storage import Scheme
 
 WORTH = 0.2
@@ -69,10 +70,7 @@ class Tutor:
         Returns:
             What came of it; None where nothing did, which is said.
         """
-        from edgett.train import aware
-
-        number, tuner = trial.solution.number, self._tuner()
-        school = aware.School(tuner, self._terms.original.style.calibration or (), self._scheme())
+        number, school = trial.solution.number, self._school
         learnt = self._kept(number, model)
         if learnt is None:
             with self._meter.stage(f"solution {number} learns with the numbers of int8", school.batches) as advance:
@@ -83,12 +81,16 @@ class Tutor:
             self._keep(number, learnt)
         return Taught(learnt, school.quality(learnt))
 
-    def _tuner(self) -> Tuner:
+    @cached_property
+    def _school(self) -> School:
+        """One for all models: what the dense one puts out, which teaches, is calculated once."""
+        from edgett.train.aware import School
         from edgett.train.finetune import Recipe, Tuner
 
         job, inputs = self._terms.job, self._inputs
         recipe = Recipe(self.epochs, job.batch_size, job.seed, None, job.learning_rate, job.recover)
-        return Tuner(inputs.source, inputs.data.train, inputs.data.validation, inputs.judge, recipe)
+        tuner = Tuner(inputs.source, inputs.data.train, inputs.data.validation, inputs.judge, recipe)
+        return School(tuner, self._terms.original.style.calibration or (), self._scheme())
 
     def _scheme(self) -> Scheme:
         from edgett.train import storage

@@ -92,6 +92,15 @@ def test_fewer_bits_of_a_weight_are_coarser(images: np.ndarray) -> None:
     assert errors[1] > 2 * errors[0] > 0
 
 
+def test_a_frozen_layer_is_stored_and_not_trained() -> None:
+    model = network()
+    every = len(Emulation(inference_form(model), TFLITE).weights)
+    model.get_layer("last").trainable = False
+    emulation = Emulation(inference_form(model), TFLITE)
+    assert len(emulation.weights) == every - 1, "its kernel; a bias of zeros is none of the form"
+    give_back(model, emulation.stored())
+
+
 def test_the_model_it_is_of_stays_as_it_is(images: np.ndarray) -> None:
     model = network()
     before = model.get_weights()
